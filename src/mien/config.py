@@ -1,0 +1,223 @@
+"""Recipe = Data + Model + Augment + Train: every setting of an experiment, in one frozen object.
+
+A recipe is built from four layers, later ones winning: the recipe's own file, a --config file,
+the environment (MIEN_TRAIN__EPOCHS=5) and flags (--train.epochs 5). An unknown key is an error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mien.errors import MissingError, UsageError, nearest
+
+Overrides = dict[str, Any]
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Data(Settings):
+    """Which images, how they are split, and how each becomes `channels` x `size` x `size` pixels."""
+
+    source: Literal["fer2013", "folder", "table", "drawn_faces"] = Field(
+        default="folder", description="Reader of the images: the module of this name in mien.data."
+    )
+    path: Path | None = Field(default=None, description="Folder or file the images are read from.")
+    size: int = Field(default=48, ge=8, le=1024, description="Side of the square images, in pixels.")
+    channels: Literal[1, 3] = Field(default=1, description="1 for grey, 3 for colour (RGB).")
+    fit: Literal["crop", "pad", "stretch"] = Field(
+        default="crop", description="How a picture that is not square becomes square."
+    )
+    mean: float = Field(default=0.5, description="Subtracted from pixels scaled to 0..1.")
+    std: float = Field(default=0.5, gt=0, description="Pixels are divided by it, after the mean.")
+    val_split: float = Field(
+        default=0.15, gt=0, lt=1, description="Share of train held out where there is no validation split."
+    )
+    folds: int = Field(default=0, ge=0, description="Cross-validation: how many folds (0: none).")
+    fold: int = Field(default=0, ge=0, description="Which fold is the validation split, from 0.")
+    split_seed: int = Field(default=0, description="Seed of the held-out share or the folds.")
+    train_fraction: float = Field(default=1.0, gt=0, le=1, description="Stratified share of train to use.")
+    drop_blank: bool = Field(default=True, description="Leave images of one single colour out of train.")
+    drop_leaks: bool = Field(
+        default=False, description="Leave train images out that are exact copies of validation or test images."
+    )
+    skip_bad: bool = Field(default=False, description="Go on without images that cannot be read, and count them.")
+    images: int = Field(default=3000, ge=70, description="How many faces drawn_faces draws for train.")
+
+
+class Model(Settings):
+    """A model by its module's name in mien.models, and its sizes in timm's words.
+
+    Sizes left None take the model's own default; a size the model does not have is an error.
+    """
+
+    name: str = Field(default="vit", description="Module in mien.models: 'mien recipes' names them.")
+    patch_size: int | None = Field(default=None, description="Side of a patch, in pixels.")
+    embed_dim: int | None = Field(default=None, description="Width of a token.")
+    depth: int | None = Field(default=None, description="Number of transformer blocks.")
+    num_heads: int | None = Field(default=None, description="Attention heads; they divide embed_dim.")
+    mlp_ratio: float | None = Field(default=None, description="Hidden width of a block's MLP over embed_dim.")
+    qkv_bias: bool | None = Field(default=None, description="Bias in the query, key and value projections.")
+    pos_embed: Literal["learn", "sincos2d", "none"] | None = Field(default=None, description="Positions.")
+    global_pool: Literal["token", "avg"] | None = Field(default=None, description="Class token or mean.")
+    representation_size: int | None = Field(default=None, description="Width of a tanh layer before the head.")
+    stem: Literal["patch", "conv"] | None = Field(default=None, description="Plain patches or a conv stem.")
+    pre_norm: bool | None = Field(default=None, description="LayerNorm before (True) or after the branches.")
+    init: str | None = Field(default=None, description="Initialisation; the model's docstring names them.")
+    widths: tuple[int, ...] | None = Field(default=None, description="Channels of each stage of a CNN.")
+    layers: tuple[int, ...] | None = Field(default=None, description="Blocks in each stage of a ResNet.")
+    squeeze_excitation: bool | None = Field(default=None, description="Squeeze-excitation in ResNet blocks.")
+    drop_rate: float | None = Field(default=None, description="Dropout probability.")
+    drop_path_rate: float | None = Field(default=None, description="Stochastic depth of the last block.")
+
+    def sizes(self) -> dict[str, Any]:
+        """The sizes that were set, as keyword arguments for the model."""
+        return {key: value for key, value in self if key != "name" and value is not None}
+
+
+class Augment(Settings):
+    """Random changes of training images. Each image draws its own; probabilities lie in 0..1."""
+
+    hflip: float = Field(default=0.0, ge=0, le=1, description="Probability of a left-right flip.")
+    vflip: float = Field(default=0.0, ge=0, le=1, description="Probability of an upside-down flip.")
+    rotate: float = Field(default=0.0, ge=0, le=180, description="Largest rotation, degrees.")
+    translate: float = Field(default=0.0, ge=0, le=1, description="Largest shift, share of the side.")
+    scale: tuple[float, float] = Field(default=(1.0, 1.0), description="Range of the zoom.")
+    shear: float = Field(default=0.0, ge=0, le=60, description="Largest shear, degrees.")
+    crop: int = Field(default=0, ge=0, description="Train on random crops of this side, in pixels; 0 is off.")
+    brightness: float = Field(default=0.0, ge=0, le=1, description="Largest change of brightness, added.")
+    contrast: float = Field(default=0.0, ge=0, le=1, description="Largest relative change of contrast.")
+    erase: float = Field(default=0.0, ge=0, le=1, description="Probability that a rectangle is erased.")
+    erase_area: tuple[float, float] = Field(default=(0.02, 0.2), description="Erased share of the area.")
+    randaugment: int = Field(default=0, ge=0, le=4, description="RandAugment: operations for each image.")
+    magnitude: float = Field(default=9.0, ge=0, le=10, description="RandAugment: strength, 0 to 10.")
+    mixup: float = Field(default=0.0, ge=0, description="Alpha of mixup's Beta distribution; 0 is off.")
+    cutmix: float = Field(default=0.0, ge=0, description="Alpha of cutmix's Beta distribution; 0 is off.")
+    mix_prob: float = Field(default=1.0, ge=0, le=1, description="Share of batches that are mixed.")
+
+
+class Train(Settings):
+    """Optimizer, schedule and everything else that happens between the first and the last step."""
+
+    epochs: int = Field(default=10, ge=1, description="Passes over the training images.")
+    batch_size: int = Field(default=128, ge=1, description="Images a step, over all processes.")
+    optimizer: Literal["sgd", "adam", "adamw"] = Field(default="adamw", description="sgd is Nesterov's.")
+    lr: float = Field(default=1e-3, gt=0, description="Peak learning rate.")
+    weight_decay: float = Field(default=0.0, ge=0, description="Not applied to biases, norms, positions.")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of sgd.")
+    schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = Field(
+        default="cosine", description="Learning rate over the run; plateau watches the validation loss."
+    )
+    warmup_epochs: float = Field(default=0.0, ge=0, description="Linear warm-up before constant or cosine.")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Share of the target given to all classes.")
+    class_weights: bool = Field(default=False, description="Weigh the loss by inverse class counts.")
+    sampler: Literal["shuffle", "balanced"] = Field(
+        default="shuffle", description="balanced draws each class equally often, with replacement."
+    )
+    ema: float = Field(default=0.0, ge=0, lt=1, description="Decay of the weights' moving average; 0 is off.")
+    gradient_clip: float = Field(default=0.0, ge=0, description="Largest gradient norm; 0 is off.")
+    early_stopping: int = Field(default=0, ge=0, description="Epochs without a better validation score; 0 is off.")
+    monitor: Literal["accuracy", "loss"] = Field(default="accuracy", description="What the best epoch is best at.")
+    checkpoint_every: int = Field(default=0, ge=0, description="Also keep every n-th epoch; 0 keeps best and last.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="auto is bf16 where the hardware computes in it, else fp32."
+    )
+    compile: bool = Field(default=False, description="torch.compile the model (needs a C++ compiler).")
+    processes: int = Field(default=1, ge=1, description="Processes (or GPUs) that share each batch.")
+    tensorboard: bool = Field(default=False, description="Also write TensorBoard files.")
+
+
+class Recipe(Settings):
+    """Everything `mien run` needs."""
+
+    name: str = Field(default="custom", description="Names the run folder.")
+    seed: int = Field(default=0, ge=0, description="Seed of weights, order and augmentation.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="Where to compute.")
+    data: Data = Field(default_factory=Data)
+    model: Model = Field(default_factory=Model)
+    augment: Augment = Field(default_factory=Augment)
+    train: Train = Field(default_factory=Train)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over` laid on top, section by section."""
+    result = dict(base)
+    for key, value in over.items():
+        both_sections = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merge(result[key], value) if both_sections else value
+    return result
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> Overrides:
+    """Settings in variables such as MIEN_TRAIN__EPOCHS=5. Names without '__' are not configuration."""
+    found: Overrides = {}
+    for name, value in environment.items():
+        if name.startswith("MIEN_") and "__" in name:
+            section, _, key = name[len("MIEN_") :].lower().partition("__")
+            found.setdefault(section, {})[key] = _parsed(value)
+    return found
+
+
+def from_file(path: Path) -> Overrides:
+    """Settings of a YAML (or JSON) file, such as a run's recipe.yaml."""
+    import yaml
+
+    if not path.is_file():
+        raise MissingError(f"--config {path}: there is no such file.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path} is not YAML: {str(error).splitlines()[0]}.") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"--config {path} must hold 'section: {{key: value}}', found {type(values).__name__}.")
+    return values
+
+
+def build(*layers: Mapping[str, Any]) -> Recipe:
+    """One Recipe from layers of settings, later ones winning. Raises UsageError with the nearest key."""
+    values: dict[str, Any] = {}
+    for layer in layers:
+        values = merge(values, layer)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise UsageError("\n".join(_explain(problem) for problem in error.errors())) from None
+
+
+def read_recipe(run: Path) -> Recipe:
+    """The recipe of a run folder. Raises MissingError when it is none."""
+    path = run / "recipe.yaml"
+    if not path.is_file():
+        raise MissingError(f"{run} is not a run folder: it has no recipe.yaml. Runs lie under runs/.")
+    return build(from_file(path))
+
+
+def dump(recipe: Recipe) -> str:
+    """The recipe as YAML, every value written out; `build(from_file(...))` gives it back."""
+    import yaml
+
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+
+
+def _parsed(value: str) -> Any:
+    import yaml
+
+    return yaml.safe_load(value)
+
+
+def _explain(problem: Any) -> str:
+    path = [str(part) for part in problem["loc"]]
+    key = ".".join(path)
+    if problem["type"] != "extra_forbidden":
+        return f"{key}: {problem['msg']}, given {problem['input']!r}."
+    section: type[BaseModel] = Recipe
+    for part in path[:-1]:
+        section = section.model_fields[part].annotation  # type: ignore[assignment]
+    known = list(section.model_fields)
+    return f"Unknown key '{key}'.{nearest(path[-1], known)} Known here: {', '.join(known)}."

@@ -1,0 +1,1 @@
+"""A run's predictions -> scores, mistakes and paired comparisons."""

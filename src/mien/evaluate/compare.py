@@ -1,0 +1,305 @@
+"""Several runs side by side, on the same images: scores, learning curves and paired tests.
+
+Two models that saw the same images are compared image by image. Where both are right or both are wrong
+says nothing about which is better; McNemar's test asks whether the rest falls evenly on the two.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien import labels
+from mien.errors import DataError, UsageError
+from mien.evaluate.metrics import Z95, Predictions, Scores, score
+from mien.evaluate.run_folder import RunFolder
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run: what it cost and what it scored. Costs are None where the run did not write them."""
+
+    label: str
+    folder: str
+    recipe: str
+    model: str
+    seed: int
+    parameters: int | None
+    flops: int | None
+    seconds: float | None
+    epochs: int
+    hardware: str
+    scores: Scores
+    curve: dict[str, list[float]]  # epoch, seconds, val_accuracy, val_loss
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two runs on the same images. only_first: right in the first run and wrong in the second.
+
+    difference: accuracy of the first minus the second, with its paired 95 % interval.
+    p_value: McNemar's exact test; adjusted for the number of pairs (Holm) in adjusted_p_value.
+    """
+
+    first: str
+    second: str
+    both: int
+    only_first: int
+    only_second: int
+    neither: int
+    difference: float
+    interval: Interval
+    p_value: float
+    adjusted_p_value: float
+    more_than_chance: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one recipe under several seeds; std is the sample standard deviation."""
+
+    recipe: str
+    seeds: list[int]
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class Equal:
+    """Best validation accuracy of each run (None: no epoch yet) within the same epochs or seconds."""
+
+    limit: float
+    accuracy: list[float | None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found; rows in the order given."""
+
+    split: str
+    images: int
+    classes: tuple[str, ...]
+    rows: list[Row]
+    pairs: list[Pair]
+    groups: list[Group]
+    equal_epochs: Equal | None
+    equal_seconds: Equal | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as JSON types."""
+        return asdict(self)
+
+
+def compare(runs: Sequence[Path], split: str = "validation") -> Comparison:
+    """Compare two or more runs on the images of a split.
+
+    Raises UsageError for fewer than two runs, MissingError for a path that is no run or has no predictions
+    of the split, DataError when the runs were not evaluated on the same images and labels.
+    """
+    if len(runs) < 2:
+        raise UsageError(f"Comparing needs at least two runs, given {len(runs)}. Try: mien compare RUN RUN")
+    folders = [RunFolder.open(path) for path in runs]
+    names = run_labels(folders)
+    predictions = _aligned([folder.predictions(split) for folder in folders], folders)
+    scores = [folder.scores(split) or score(found) for folder, found in zip(folders, predictions, strict=True)]
+    rows = [_row(*each) for each in zip(names, folders, scores, strict=True)]
+    return Comparison(
+        split=split,
+        images=len(predictions[0]),
+        classes=predictions[0].classes,
+        rows=rows,
+        pairs=_pairs(names, [found.correct for found in predictions]),
+        groups=_groups(rows),
+        equal_epochs=at_equal(rows, "epoch"),
+        equal_seconds=at_equal(rows, "seconds"),
+    )
+
+
+def mcnemar(a_correct: np.ndarray, b_correct: np.ndarray) -> float:
+    """Two-sided p-value of McNemar's exact test for two bool arrays (N,) over the same images.
+
+    The images that only one model gets right are tossed coins if the models are equally good; p is the
+    probability of a split at least as uneven. McNemar (1947), Psychometrika 12: 153-157.
+    """
+    only_a, only_b = _discordant(a_correct, b_correct)
+    tossed, fewer = only_a + only_b, min(only_a, only_b)
+    if only_a == only_b:
+        return 1.0
+    # Binomial(tossed, 1/2) up to `fewer`, by logarithms: 2^tossed overflows from 1,024 images on.
+    logs = [_log_choose(tossed, k) - tossed * math.log(2) for k in range(fewer + 1)]
+    return min(1.0, 2 * math.fsum(math.exp(log) for log in logs))
+
+
+def paired_difference(a_correct: np.ndarray, b_correct: np.ndarray) -> tuple[float, Interval]:
+    """Accuracy of a minus accuracy of b over the same N images, and its 95 % interval.
+
+    The interval is Agresti and Min's (2005, Statistics in Medicine 24: 729-740): Wald's with half an image
+    added to each of the four outcomes, so that it does not shrink to a point when the models hardly differ.
+    """
+    only_a, only_b = _discordant(a_correct, b_correct)
+    images = len(a_correct)
+    total, b, c = images + 2, only_a + 0.5, only_b + 0.5
+    centre = (b - c) / total
+    half = Z95 * math.sqrt(b + c - (b - c) ** 2 / total) / total
+    return (only_a - only_b) / images, (max(-1.0, centre - half), min(1.0, centre + half))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values adjusted for being several: each stays below 0.05 only if all of them together may.
+
+    Holm (1979), Scandinavian Journal of Statistics 6: 65-70.
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+def at_equal(rows: Sequence[Row], axis: str) -> Equal | None:
+    """Best validation accuracy within the 'epoch' or 'seconds' that every run has had; None without curves."""
+    if not all(row.curve.get(axis) for row in rows):
+        return None
+    limit = min(row.curve[axis][-1] for row in rows)
+    return Equal(limit, [_best_until(row.curve, axis, limit) for row in rows])
+
+
+def run_labels(folders: Sequence[RunFolder]) -> list[str]:
+    """The shortest names that tell runs apart: the recipe, with the seed, else the folder."""
+    choices = (
+        [folder.recipe.name for folder in folders],
+        [f"{folder.recipe.name}, seed {folder.recipe.seed}" for folder in folders],
+        [folder.path.resolve().name for folder in folders],
+        [str(folder.path) for folder in folders],
+    )
+    distinct = [names for names in choices if len(set(names)) == len(names)]
+    if not distinct:
+        twice = Counter(choices[-1]).most_common(1)[0][0]
+        raise UsageError(f"{twice} is given twice. Name each run once.")
+    return distinct[0]
+
+
+def _row(label: str, folder: RunFolder, scores: Scores) -> Row:
+    env, history = folder.env, folder.history
+    return Row(
+        label=label,
+        folder=str(folder.path),
+        recipe=folder.recipe.name,
+        model=folder.recipe.model.name,
+        seed=folder.recipe.seed,
+        parameters=env.get("parameters"),
+        flops=env.get("flops"),
+        seconds=env.get("seconds"),
+        epochs=len(history.get("epoch", [])),
+        hardware=env.get("hardware", "unknown"),
+        scores=scores,
+        curve={key: history[key] for key in ("epoch", "seconds", "val_accuracy", "val_loss") if key in history},
+    )
+
+
+def _aligned(found: Sequence[Predictions], folders: Sequence[RunFolder]) -> list[Predictions]:
+    """Every run's predictions in the image order and class order of the first run."""
+    first = found[0]
+    return [first, *(_align(other, first, folder, folders[0]) for other, folder in zip(found[1:], folders[1:]))]
+
+
+def _align(other: Predictions, first: Predictions, folder: RunFolder, reference: RunFolder) -> Predictions:
+    if set(other.names) != set(first.names) or len(other) != len(first):
+        shared = len(set(other.names) & set(first.names))
+        raise DataError(
+            f"{folder.path} and {reference.path} were not evaluated on the same images: {len(other):,} and "
+            f"{len(first):,}, of which {shared:,} are in both. Compare runs of the same data and split."
+        )
+    classes = _class_order(other, first, folder, reference)
+    position = {name: i for i, name in enumerate(other.names)}
+    order = np.array([position[name] for name in first.names])
+    if len(position) != len(first):
+        order = np.argsort(other.names, kind="stable")[np.argsort(np.argsort(first.names, kind="stable"))]
+    target = np.array(classes)
+    aligned = Predictions(
+        names=first.names,
+        labels=target[other.labels[order]],
+        probabilities=other.probabilities[order][:, np.argsort(target)],
+        classes=first.classes,
+    )
+    different = np.flatnonzero(aligned.labels != first.labels)
+    if len(different):
+        name = first.names[different[0]]
+        raise DataError(
+            f"{folder.path} and {reference.path} do not agree on the labels of {len(different):,} images, "
+            f"{name} among them. Compare runs of the same data."
+        )
+    return aligned
+
+
+def _class_order(other: Predictions, first: Predictions, folder: RunFolder, reference: RunFolder) -> list[int]:
+    """For each class of `other`, its index in `first`: by name, never by position."""
+    if len(other.classes) != len(first.classes):
+        raise DataError(
+            f"{folder.path} tells {len(other.classes)} classes apart ({', '.join(other.classes)}) and "
+            f"{reference.path} {len(first.classes)} ({', '.join(first.classes)}). Compare runs of the same classes."
+        )
+    if set(other.classes) == set(first.classes):
+        return [first.classes.index(name) for name in other.classes]
+    return labels.match(other.classes, first.classes)
+
+
+def _pairs(names: Sequence[str], correct: Sequence[np.ndarray]) -> list[Pair]:
+    couples = list(itertools.combinations(range(len(names)), 2))
+    p_values = [mcnemar(correct[i], correct[j]) for i, j in couples]
+    found = zip(couples, p_values, holm(p_values), strict=True)
+    return [_pair(names[i], names[j], correct[i], correct[j], p, adjusted) for (i, j), p, adjusted in found]
+
+
+def _pair(first: str, second: str, a: np.ndarray, b: np.ndarray, p_value: float, adjusted: float) -> Pair:
+    only_first, only_second = _discordant(a, b)
+    difference, interval = paired_difference(a, b)
+    return Pair(
+        first=first,
+        second=second,
+        both=int((a & b).sum()),
+        only_first=only_first,
+        only_second=only_second,
+        neither=int((~a & ~b).sum()),
+        difference=difference,
+        interval=interval,
+        p_value=p_value,
+        adjusted_p_value=adjusted,
+        more_than_chance=adjusted < 0.05,
+    )
+
+
+def _groups(rows: Sequence[Row]) -> list[Group]:
+    by_recipe: dict[str, list[Row]] = {}
+    for row in rows:
+        by_recipe.setdefault(row.recipe, []).append(row)
+    return [_group(recipe, members) for recipe, members in by_recipe.items() if len(members) > 1]
+
+
+def _group(recipe: str, members: Sequence[Row]) -> Group:
+    found = [row.scores["accuracy"] for row in members]
+    return Group(recipe, [row.seed for row in members], statistics.mean(found), statistics.stdev(found))
+
+
+def _best_until(curve: dict[str, list[float]], axis: str, limit: float) -> float | None:
+    reached = [value for at, value in zip(curve[axis], curve["val_accuracy"], strict=True) if at <= limit]
+    return max(reached, default=None)
+
+
+def _discordant(a: np.ndarray, b: np.ndarray) -> tuple[int, int]:
+    return int((a & ~b).sum()), int((~a & b).sum())
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

@@ -1,0 +1,272 @@
+"""Predictions of one split, and the scores that follow from them.
+
+Accuracy comes with Wilson's 95 % interval; F1 and the confusion matrix are torchmetrics'; the calibration
+error is computed from the bins of the reliability diagram, so the number and the figure cannot differ.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.errors import DataError, MissingError, MienError
+
+Scores = dict[str, Any]
+
+Z95 = 1.959963984540054  # 97.5 % quantile of the normal distribution: a two-sided 95 % interval
+COLUMNS = ["name", "split", "label", "predicted"]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model said about the images of one split.
+
+    names: N image names. labels: int (N,), index into classes. probabilities: float (N, K), rows sum to 1.
+    classes: K names.
+    """
+
+    names: list[str]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        wanted = (len(self.names), len(self.classes))
+        if self.probabilities.shape != wanted or self.labels.shape != wanted[:1]:
+            raise DataError(
+                f"{wanted[0]} names and {wanted[1]} classes need probabilities of shape {wanted} and {wanted[0]} "
+                f"labels; given {self.probabilities.shape} and {self.labels.shape}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """The most probable class of each image, int (N,)."""
+        return np.asarray(self.probabilities.argmax(axis=1))
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """The probability of the predicted class, float (N,)."""
+        return np.asarray(self.probabilities.max(axis=1, initial=0.0))
+
+    @cached_property
+    def correct(self) -> np.ndarray:
+        """True where the predicted class is the label, bool (N,)."""
+        return np.asarray(self.predicted == self.labels)
+
+    def save(self, path: Path) -> None:
+        """Write the predictions to a file that `predictions_file` names, whole or not at all.
+
+        Probabilities keep nine digits, which give every float32 back exactly.
+        """
+        try:
+            handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        except OSError as error:
+            raise MienError(f"Cannot write to {path.parent}: {error.strerror}.") from error
+        try:
+            with open(handle, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+                writer = csv.writer(file)
+                writer.writerow([*COLUMNS, *self.classes])
+                writer.writerows(self._rows(_split_of(path)))
+            os.chmod(temporary, 0o644)  # mkstemp's files are for their owner alone
+            os.replace(temporary, path)
+        except OSError as error:
+            raise MienError(f"Writing {path} failed: {error.strerror}. Free some space and try again.") from error
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        """Read a file that `save` wrote.
+
+        Raises MissingError when the split was not evaluated, DataError naming the line that is damaged.
+        """
+        if not path.is_file():
+            raise MissingError(
+                f"{path} is not there. Write it first: mien evaluate {path.parent} --split {_split_of(path)}"
+            )
+        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+        classes = tuple(header[len(COLUMNS) :])
+        if header[: len(COLUMNS)] != COLUMNS or not classes:
+            raise DataError(f"{path} must begin with the columns {', '.join(COLUMNS)} and one per class.")
+        parsed = [_parse(row, classes, f"{path}, line {line}") for line, row in enumerate(rows, start=2)]
+        return cls(
+            names=[name for name, _, _ in parsed],
+            labels=np.array([label for _, label, _ in parsed], dtype=np.int64),
+            probabilities=np.array([shares for _, _, shares in parsed]).reshape(len(parsed), len(classes)),
+            classes=classes,
+        )
+
+    def _rows(self, split: str) -> Iterator[list[str]]:
+        for name, label, predicted, shares in zip(
+            self.names, self.labels, self.predicted, self.probabilities, strict=True
+        ):
+            yield [name, split, self.classes[label], self.classes[predicted], *(f"{share:.9g}" for share in shares)]
+
+
+def predictions_file(folder: Path, split: str) -> Path:
+    """predictions.csv for validation, predictions-<split>.csv for another split."""
+    return folder / ("predictions.csv" if split == "validation" else f"predictions-{split}.csv")
+
+
+def _split_of(path: Path) -> str:
+    return path.stem.removeprefix("predictions").removeprefix("-") or "validation"
+
+
+def score(predictions: Predictions, clean: np.ndarray | None = None) -> Scores:
+    """Every score of a split, ready for JSON.
+
+    clean: bool (N,), True where the image is no pixel-identical copy of a training image; `clean` in the
+    result is None without it. A class without images has recall, precision and F1 0 and does not count in
+    balanced accuracy; macro-F1 leaves out classes that are neither true nor predicted (both as scikit-learn
+    with zero_division=0). Raises DataError when there are no images.
+    """
+    if not len(predictions):
+        raise DataError("There are no predictions to score: the split has no images.")
+    f1 = _f1_scores(predictions)
+    matrix = confusion_matrix(predictions)
+    recalls = [row[i] / sum(row) for i, row in enumerate(matrix.tolist()) if sum(row)]
+    return {
+        **accuracy(predictions.correct),
+        "clean": None if clean is None else accuracy(predictions.correct[clean]),
+        "macro_f1": f1["macro"],
+        "weighted_f1": f1["weighted"],
+        "balanced_accuracy": sum(recalls) / len(recalls),
+        "per_class": _per_class(predictions.classes, matrix, f1["none"]),
+        "confusion_matrix": matrix.tolist(),
+        "calibration_error": calibration_error(predictions),
+        "negative_log_likelihood": negative_log_likelihood(predictions),
+        "top2_accuracy": float(_among_best(predictions, 2).mean()),
+    }
+
+
+def accuracy(correct: np.ndarray) -> Scores:
+    """images, correct, accuracy and its 95 % interval of a bool array (N,); accuracy is None without images."""
+    hits, images = int(correct.sum()), len(correct)
+    return {
+        "images": images,
+        "correct": hits,
+        "accuracy": hits / images if images else None,
+        "interval": list(wilson(hits, images)),
+    }
+
+
+def wilson(correct: int, images: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a share, inside 0..1; (0, 1) when there are no images.
+
+    Wilson (1927), Journal of the American Statistical Association 22: 209-212.
+    """
+    if not images:
+        return 0.0, 1.0
+    share, z2 = correct / images, Z95**2
+    centre = (share + z2 / (2 * images)) / (1 + z2 / images)
+    half = Z95 * math.sqrt(share * (1 - share) / images + z2 / (4 * images**2)) / (1 + z2 / images)
+    # At the ends the bound is exactly 0 or 1; rounding would leave 1e-17 on the wrong side.
+    low = 0.0 if correct == 0 else centre - half
+    high = 1.0 if correct == images else centre + half
+    return low, high
+
+
+def confusion_matrix(predictions: Predictions) -> np.ndarray:
+    """Images by true class (rows) and predicted class (columns), int64 (K, K)."""
+    matrix = np.zeros((len(predictions.classes),) * 2, dtype=np.int64)
+    np.add.at(matrix, (predictions.labels, predictions.predicted), 1)
+    return matrix
+
+
+def reliability(predictions: Predictions, bins: int = 15) -> dict[str, np.ndarray]:
+    """The reliability diagram: how often the model is right when it is so sure.
+
+    Confidences fall into `bins` equal parts of 0..1, each with its lower edge; 1 belongs to the last one.
+    Returns edges (bins + 1,), and for each bin count, accuracy and mean confidence (bins,); nan where empty.
+    """
+    edges = np.linspace(0, 1, bins + 1)
+    index = np.clip(np.searchsorted(edges, predictions.confidence, side="right") - 1, 0, bins - 1)
+    count = np.bincount(index, minlength=bins)
+    divisor = np.where(count, count, np.nan)
+    return {
+        "edges": edges,
+        "count": count,
+        "accuracy": np.bincount(index, weights=predictions.correct, minlength=bins) / divisor,
+        "confidence": np.bincount(index, weights=predictions.confidence, minlength=bins) / divisor,
+    }
+
+
+def calibration_error(predictions: Predictions, bins: int = 15) -> float:
+    """Expected calibration error: the mean gap between confidence and accuracy, weighted by images.
+
+    Guo et al. (2017), arXiv:1706.04599. Equal to torchmetrics' l1 norm, except that torchmetrics gives a
+    confidence of exactly 1 a bin of its own.
+    """
+    found = reliability(predictions, bins)
+    gaps = np.abs(found["accuracy"] - found["confidence"]) * found["count"]
+    return float(np.nansum(gaps) / len(predictions))
+
+
+def negative_log_likelihood(predictions: Predictions) -> float:
+    """Mean of -ln(probability of the true class); probabilities below 2.2e-16 count as that."""
+    chosen = predictions.probabilities[np.arange(len(predictions)), predictions.labels]
+    return float(-np.log(chosen.clip(np.finfo(np.float64).eps, 1.0)).mean())
+
+
+def format_recall(name: str, correct: int, images: int) -> str:
+    """'Happy 80% (710/879)'. Rounded down, so that 100% means every image and 1% at least one in a hundred."""
+    share = f"{100 * correct // images}%" if images else "–"
+    return f"{name[:1].upper()}{name[1:]} {share} ({correct}/{images})"
+
+
+def _f1_scores(predictions: Predictions) -> dict[str, Any]:
+    import torch
+    from torchmetrics.functional.classification import multiclass_f1_score
+
+    predicted, labels = torch.as_tensor(predictions.predicted), torch.as_tensor(predictions.labels)
+    classes = max(len(predictions.classes), 2)
+    return {
+        average: multiclass_f1_score(predicted, labels, classes, average=average).tolist()  # type: ignore[arg-type]
+        for average in ("macro", "weighted", "none")
+    }
+
+
+def _per_class(classes: tuple[str, ...], matrix: np.ndarray, f1: list[float]) -> dict[str, Scores]:
+    images, predicted = matrix.sum(axis=1).tolist(), matrix.sum(axis=0).tolist()
+    hits = np.diag(matrix).tolist()
+    return {
+        name: {
+            "recall": hits[i] / max(images[i], 1),
+            "correct": hits[i],
+            "images": images[i],
+            "precision": hits[i] / max(predicted[i], 1),
+            "f1": f1[i],
+        }
+        for i, name in enumerate(classes)
+    }
+
+
+def _among_best(predictions: Predictions, best: int) -> np.ndarray:
+    # A stable sort breaks ties as argmax does, so that a model that says 1/K to everything gains nothing.
+    order = np.argsort(-predictions.probabilities, axis=1, kind="stable")[:, :best]  # (N, best)
+    return np.asarray((order == predictions.labels[:, None]).any(axis=1))
+
+
+def _parse(row: list[str], classes: tuple[str, ...], where: str) -> tuple[str, int, list[float]]:
+    try:
+        shares = [float(value) for value in row[len(COLUMNS) :]]
+    except ValueError as error:
+        raise DataError(f"{where}: a probability is not a number ({error}). Evaluate the run again.") from error
+    if len(shares) != len(classes):
+        raise DataError(f"{where}: {len(shares)} probabilities for {len(classes)} classes. Evaluate the run again.")
+    if row[2] not in classes:
+        raise DataError(f"{where}: label '{row[2]}' is not among the classes {', '.join(classes)}.")
+    return row[0], classes.index(row[2]), shares

@@ -1,0 +1,79 @@
+"""What a run left behind, read back: recipe, environment, learning curves, predictions and scores."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mien import config
+from mien.config import Recipe
+from mien.errors import DataError, MissingError, nearest
+from mien.evaluate.metrics import Predictions, Scores, predictions_file, score
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run folder opened for reading. A run that was stopped early may lack its scores or its curves."""
+
+    path: Path
+    recipe: Recipe
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Raises MissingError, with the nearest run beside it, when `path` is no run folder."""
+        settings = path / "recipe.yaml"
+        if not settings.is_file():
+            what = "it has no recipe.yaml" if path.is_dir() else "there is no such folder"
+            raise MissingError(f"{path} is not a run folder: {what}.{nearest(str(path), _runs_beside(path))}")
+        return cls(path, config.build(config.from_file(settings)))
+
+    @cached_property
+    def env(self) -> dict[str, Any]:
+        """env.json: versions, hardware, counts, warnings. {} where the run was stopped before it wrote them."""
+        return dict(self._json("env.json", {}))
+
+    @cached_property
+    def test_reads(self) -> list[str]:
+        """The dates of every reading of the test split."""
+        return list(self._json("test_reads.json", []))
+
+    @cached_property
+    def history(self) -> dict[str, list[float]]:
+        """The columns of metrics.csv, one number an epoch (nan where one is missing); {} before the first epoch."""
+        path = self.path / "metrics.csv"
+        if not path.is_file():
+            return {}
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        try:
+            return {key: [float(row[key] or "nan") for row in rows] for key in rows[0]} if rows else {}
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{path} is damaged: {error}. Repeat the run, or remove its last line.") from error
+
+    def predictions(self, split: str = "validation") -> Predictions:
+        """Raises MissingError when the run was not evaluated on the split."""
+        return Predictions.load(predictions_file(self.path, split))
+
+    def scores(self, split: str = "validation") -> Scores | None:
+        """The scores of a split: those of evaluation.json, else computed from the predictions, else None."""
+        saved = self._json("evaluation.json", {}).get(split)
+        if saved is None and predictions_file(self.path, split).is_file():
+            return score(self.predictions(split))
+        return saved
+
+    def _json(self, name: str, default: Any) -> Any:
+        path = self.path / name
+        if not path.is_file():
+            return default
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"{path} is not JSON: {error}. Evaluate or repeat the run.") from error
+
+
+def _runs_beside(path: Path) -> list[str]:
+    return [str(found.parent) for found in path.parent.glob("*/recipe.yaml")]

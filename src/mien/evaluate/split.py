@@ -1,0 +1,93 @@
+"""A run and a split -> predictions and scores, by the protocol: no test-time augmentation, fp32."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mien import config, labels
+from mien.data import Store, open_store
+from mien.data.batches import Batches
+from mien.data.listing import SPLITS
+from mien.errors import UsageError
+from mien.evaluate.metrics import Predictions, score
+from mien.preprocessing import Preprocessing
+from mien.progress import track
+from mien.train.checkpoint import load_model
+
+
+def evaluate(
+    run: Path, split: str = "validation", *, model: nn.Module | None = None, store: Store | None = None
+) -> dict[str, Any]:
+    """Score a run on a split of its data; predictions and scores are saved in the run.
+
+    Every reading of the test split is noted with its date in test_reads.json.
+    Raises UsageError when the data has no such split.
+    """
+    classes: tuple[str, ...] | None = None
+    if model is None:
+        model, classes, _ = load_model(run)
+    store = store or open_store(config.read_recipe(run).data)
+    if not store.has(split):
+        raise UsageError(f"The data of {run} has no {split} split.")
+    if split == "test":
+        _note_reading(run)
+    predictions = predict(model, store, split, classes or store.classes)
+    predictions.save(run / ("predictions.csv" if split == "validation" else f"predictions-{split}.csv"))
+    scores = score(predictions, clean=is_clean(store, split))
+    path = run / "evaluation.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(known | {split: scores}, indent=1), encoding="utf-8")
+    return scores
+
+
+def predict(model: nn.Module, store: Store, split: str, classes: tuple[str, ...]) -> Predictions:
+    """Probabilities (N, K) of every image of a split, in fp32, in the order of the model's classes."""
+    indices = store.indices(split)
+    order = np.array(labels.match(store.classes, classes))
+    probabilities = [_probabilities(model, images, store.preprocessing) for images, _ in _shown(store, indices)]
+    return Predictions(
+        names=[store.names[i] for i in indices],
+        labels=order[store.labels[indices]],
+        probabilities=np.concatenate(probabilities),
+        classes=classes,
+    )
+
+
+def is_clean(store: Store, split: str) -> np.ndarray:
+    """True for images of a split that no image of the source's train split equals, bool (n,).
+
+    Images that this run left out of train are not counted as copies: the run has not seen them, but
+    the figure is to mean the same for every run, so the source's own train split is what counts.
+    """
+    indices = store.indices(split)
+    elsewhere = np.ones(len(store), dtype=bool)
+    for other in SPLITS[1:]:
+        elsewhere[store.indices(other)] = False
+    return ~np.isin(store.digests[indices], store.digests[elsewhere])
+
+
+def _shown(store: Store, indices: np.ndarray) -> Any:
+    batches = Batches(store, indices)
+    return track(batches, "evaluating", len(batches))
+
+
+def _probabilities(model: nn.Module, images: torch.Tensor, preprocessing: Preprocessing) -> np.ndarray:
+    device = next(model.parameters()).device
+    model.eval()
+    with torch.inference_mode():
+        logits = model(preprocessing.scale(images.to(device).float() / 255))
+    return logits.float().softmax(dim=1).cpu().numpy()
+
+
+def _note_reading(run: Path) -> None:
+    path = run / "test_reads.json"
+    dates = json.loads(path.read_text()) if path.exists() else []
+    dates.append(datetime.now().astimezone().isoformat(timespec="seconds"))
+    path.write_text(json.dumps(dates), encoding="utf-8")

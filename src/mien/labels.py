@@ -1,0 +1,46 @@
+"""Class names, their order, their aliases, and maps between data sets.
+
+A model carries its labels by name. FER2013's CSV order and the alphabetical order of a folder
+differ in the last three classes, so indices are never compared, only names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mien.errors import DataError, nearest
+
+FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+ALIASES = {
+    "anger": "angry",
+    "disgusted": "disgust",
+    "fearful": "fear",
+    "afraid": "fear",
+    "happiness": "happy",
+    "joy": "happy",
+    "sadness": "sad",
+    "surprised": "surprise",
+    "neutrality": "neutral",
+}
+
+
+def canonical(name: str) -> str:
+    """Lower case, no surrounding blanks, the usual word for an expression: ' Happiness' -> 'happy'."""
+    lowered = name.strip().lower()
+    return ALIASES.get(lowered, lowered)
+
+
+def match(given: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """For each name in `given`, its index in `wanted`; matched by canonical name, never by position.
+
+    Raises DataError when a name in `given` has no counterpart.
+    """
+    index = {canonical(name): position for position, name in enumerate(wanted)}
+    unknown = [name for name in given if canonical(name) not in index]
+    if unknown:
+        raise DataError(
+            f"Class '{unknown[0]}' is not among the known classes ({', '.join(wanted)})."
+            f"{nearest(canonical(unknown[0]), index)} Rename it, or train on data that has it."
+        )
+    return [index[canonical(name)] for name in given]

@@ -1,0 +1,85 @@
+"""The models. A model's name is its module here; `create_model` builds it, `list_models` lists them."""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mien.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CLASSES = {
+    "cnn_v1": "CnnV1",
+    "cnn_v2": "CnnV2",
+    "lenet": "LeNet",
+    "resnet": "ResNet",
+    "shallow_vit": "ShallowViT",
+    "vit": "VisionTransformer",
+}
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of the models that match a pattern such as '*vit*'."""
+    return fnmatch.filter(sorted(CLASSES), pattern)
+
+
+def create_model(name: str, **sizes: Any) -> nn.Module:
+    """Build a model with random weights; calling it maps (B, in_chans, img_size, img_size) to logits (B, K).
+
+    name: one of `list_models()`, or 'package.module:Class' for a model of your own.
+    sizes: img_size, in_chans, num_classes and what else the model takes, in timm's words.
+    Raises UsageError for an unknown model, a size it does not have or a value it refuses.
+    """
+    model_class = _find(name)
+    accepted = inspect.signature(model_class.__init__).parameters
+    for size in sizes:
+        if size not in accepted:
+            known = [parameter for parameter in accepted if parameter != "self"]
+            raise UsageError(f"Model '{name}' has no size '{size}'.{nearest(size, known)} It has {', '.join(known)}.")
+    try:
+        return model_class(**sizes)
+    except ValueError as error:
+        raise UsageError(f"Model '{name}': {error}") from error
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Numbers in the model's parameters, the frozen ones too."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def count_flops(model: nn.Module, img_size: int, in_chans: int) -> int:
+    """Floating-point operations of one forward pass of one image (a multiply and an add are two).
+
+    Convolutions, matrix products and attention are counted; norms and activations are not.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    device = next(model.parameters()).device
+    was_training = model.training
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.eval()(torch.zeros(1, in_chans, img_size, img_size, device=device))
+    model.train(was_training)
+    return int(counter.get_total_flops())
+
+
+def describe(settings: Mapping[str, Any]) -> str:
+    """'vit(depth=6, embed_dim=192)' for a name and sizes."""
+    sizes = ", ".join(f"{key}={value}" for key, value in settings.items() if key != "name")
+    return f"{settings['name']}({sizes})"
+
+
+def _find(name: str) -> type[nn.Module]:
+    module, _, class_name = name.partition(":")
+    if not class_name and name not in CLASSES:
+        raise UsageError(f"Unknown model '{name}'.{nearest(name, CLASSES)} There are {', '.join(CLASSES)}.")
+    try:
+        found = importlib.import_module(module if class_name else f"mien.models.{name}")
+        return getattr(found, class_name or CLASSES[name])
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"Model '{name}' cannot be imported: {error}.") from error

@@ -1,0 +1,96 @@
+"""A residual network for small images (He et al., arXiv 1512.03385): 3x3 stem, no max-pool.
+
+Attribute names are timm's and torchvision's. Optional squeeze-excitation (arXiv 1709.01507).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class SqueezeExcitation(nn.Module):
+    """Weighs each channel by a gate computed from all channels' means."""
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(channels, max(8, channels // reduction), 1)
+        self.fc2 = nn.Conv2d(max(8, channels // reduction), channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        gate = self.fc2(torch.relu(self.fc1(x.mean((2, 3), keepdim=True))))  # (B, C, H, W) -> (B, C, 1, 1)
+        return x * gate.sigmoid()
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, which is projected where the shape changes."""
+
+    def __init__(self, in_chans: int, width: int, stride: int, squeeze_excitation: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_chans, width, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.se = SqueezeExcitation(width) if squeeze_excitation else nn.Identity()
+        self.downsample: nn.Module = nn.Identity()
+        if stride != 1 or in_chans != width:
+            projection = nn.Conv2d(in_chans, width, 1, stride, bias=False)
+            self.downsample = nn.Sequential(projection, nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, width, H / stride, W / stride)."""
+        out = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.se(self.bn2(self.conv2(out))) + self.downsample(x))
+
+
+class ResNet(nn.Module):
+    """Stem, one stage of blocks per width (each after the first halves the side), mean pooling, linear."""
+
+    def __init__(
+        self,
+        img_size: int = 48,
+        in_chans: int = 1,
+        num_classes: int = 7,
+        widths: tuple[int, ...] = (48, 96, 192, 384),
+        layers: tuple[int, ...] = (1, 1, 1, 1),
+        squeeze_excitation: bool = False,
+        drop_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if len(widths) != len(layers):
+            raise ValueError(f"widths (={widths}) and layers (={layers}) must be equally long.")
+        if img_size < 2 ** (len(widths) - 1):
+            raise ValueError(f"img_size (={img_size}) is too small for {len(widths)} stages.")
+        self.conv1 = nn.Conv2d(in_chans, widths[0], 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
+        self.stages = len(widths)
+        width_in = widths[0]
+        for stage, (width, count) in enumerate(zip(widths, layers, strict=True), 1):
+            blocks = []
+            for block in range(count):
+                stride = 2 if stage > 1 and block == 0 else 1
+                blocks.append(BasicBlock(width_in, width, stride, squeeze_excitation))
+                width_in = width
+            self.add_module(f"layer{stage}", nn.Sequential(*blocks))
+        self.drop = nn.Dropout(drop_rate)
+        self.fc = nn.Linear(width_in, num_classes)
+        self.apply(_initialise)
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, widths[-1], h, w)."""
+        x = torch.relu(self.bn1(self.conv1(x)))
+        for stage in range(1, self.stages + 1):
+            x = self.get_submodule(f"layer{stage}")(x)
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> logits (B, K)."""
+        return self.fc(self.drop(self.forward_features(x).mean((2, 3))))  # (B, C, h, w) -> (B, C) -> (B, K)
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    elif isinstance(module, BasicBlock):
+        nn.init.zeros_(module.bn2.weight)  # each block starts as the identity (arXiv 1706.02677)

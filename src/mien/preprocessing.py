@@ -1,0 +1,61 @@
+"""The one place that turns a picture into a model's input.
+
+Training, evaluation and prediction all go through `Preprocessing`, which travels with every
+checkpoint, so a model never sees pixels prepared in another way than those it learned from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from PIL import Image, ImageOps
+
+Array = TypeVar("Array")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Size, colour and scale of a model's input.
+
+    size: side of the square image, pixels. channels: 1 (grey, ITU-R 601 luma) or 3 (RGB).
+    fit: 'crop' cuts the longer side, 'pad' adds black bars, 'stretch' ignores the aspect ratio.
+    mean, std: applied to pixels scaled to 0..1.
+    """
+
+    size: int = 48
+    channels: Literal[1, 3] = 1
+    fit: Literal["crop", "pad", "stretch"] = "crop"
+    mean: float = 0.5
+    std: float = 0.5
+    interpolation: Literal["bilinear"] = "bilinear"  # PIL's: antialiased when it makes smaller
+
+    def pixels(self, image: Image.Image) -> np.ndarray:
+        """A picture of any size and mode -> uint8 array (channels, size, size)."""
+        image = ImageOps.exif_transpose(image)
+        if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        if image.mode.startswith("I"):  # 16-bit grey: PIL's own convert would clip at 255
+            image = Image.fromarray((np.asarray(image, dtype=np.float32) / 257).clip(0, 255).astype(np.uint8))
+        image = image.convert("L" if self.channels == 1 else "RGB")
+        if image.size != (self.size, self.size):
+            image = self._resize(image)
+        array = np.asarray(image, dtype=np.uint8)
+        if self.channels == 1:
+            return array[None]  # (H, W) -> (1, H, W)
+        return np.ascontiguousarray(array.transpose(2, 0, 1))  # (H, W, 3) -> (3, H, W)
+
+    def scale(self, pixels: Array) -> Array:
+        """Pixels 0..1 as floats (NumPy or torch, any shape) -> the model's input."""
+        return (pixels - self.mean) / self.std  # type: ignore[operator]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def _resize(self, image: Image.Image) -> Image.Image:
+        side = (self.size, self.size)
+        if self.fit == "stretch":
+            return image.resize(side, Image.Resampling.BILINEAR)
+        fitted = ImageOps.fit if self.fit == "crop" else ImageOps.pad
+        return fitted(image, side, method=Image.Resampling.BILINEAR)

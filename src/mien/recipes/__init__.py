@@ -1,0 +1,44 @@
+"""One Python file an experiment; `load` finds a recipe by its name, its file or its run folder."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+
+from mien.config import Recipe
+from mien.errors import MissingError, UsageError, nearest
+
+
+def names() -> list[str]:
+    """The recipes of this package."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load(name: str) -> tuple[Recipe, str]:
+    """A recipe and its docstring. name: one of `names()`, or the path of a .py file with a `recipe`.
+
+    Raises UsageError with the nearest name when there is none.
+    """
+    if name.endswith(".py"):
+        module = _from_file(Path(name))
+    elif name in names():
+        module = importlib.import_module(f"{__name__}.{name}")
+    else:
+        raise UsageError(f"Unknown recipe '{name}'.{nearest(name, names())} 'mien recipes' lists them.")
+    recipe = getattr(module, "recipe", None)
+    if not isinstance(recipe, Recipe):
+        raise UsageError(f"{name} defines no 'recipe = Recipe(...)'.")
+    return recipe, (module.__doc__ or "").strip()
+
+
+def _from_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise MissingError(f"{path}: there is no such recipe file.")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,16 @@
+"""The shallow ViT of source reports 1 and 2, initialised as they did it.
+
+Source    two versions of a course report; 32x32, four 16x16 patches, one shared block applied twice,
+          10 epochs. Optimizer and rate are not given: Adam at 1e-3, batch 32, as for fer2013_lenet.
+Reported  26 % on the private test (968/3589), loss 2.496: above ln 7 = 1.946 even after 10 epochs.
+Command   mien run fer2013_shallow_vit --data.path FER2013
+"""
+
+from mien.config import Data, Model, Recipe, Train
+
+recipe = Recipe(
+    name="fer2013_shallow_vit",
+    data=Data(source="fer2013", size=32),
+    model=Model(name="shallow_vit", init="report"),
+    train=Train(epochs=10, batch_size=32, optimizer="adam", lr=1e-3, schedule="constant"),
+)

@@ -1,0 +1,12 @@
+"""fer2013_shallow_vit with every matrix scaled by its fan-in: the first loss is ln 7.
+
+Source    ours; source reports 1 and 2 name the badly scaled head as their own diagnosis.
+Command   mien run fer2013_shallow_vit_scaled_init --data.path FER2013
+"""
+
+from mien.config import Model
+from mien.recipes.fer2013_shallow_vit import recipe as as_reported
+
+recipe = as_reported.model_copy(
+    update={"name": "fer2013_shallow_vit_scaled_init", "model": Model(name="shallow_vit", init="scaled")}
+)

@@ -1,0 +1,27 @@
+"""Source report 4's ViT from nothing, which stays at the loss of the class frequencies.
+
+Source    slides of a course project: convolution stem, transformer encoder, linear; about 20 epochs.
+          Widths, rate and optimizer are not given. Taken here: torch's own encoder defaults (norms
+          after the residual branches, dropout 0.1), its default initialisation, Adam at 1e-3, no warm-up.
+Reported  loss 1.81, accuracy .25: the entropy of the class frequencies and the share of "happy".
+Command   mien run fer2013_vit_scratch_naive --data.path FER2013
+"""
+
+from mien.config import Data, Model, Recipe, Train
+
+recipe = Recipe(
+    name="fer2013_vit_scratch_naive",
+    data=Data(source="fer2013"),
+    model=Model(
+        name="vit",
+        stem="conv",
+        patch_size=8,
+        embed_dim=128,
+        depth=6,
+        num_heads=8,
+        pre_norm=False,
+        init="torch",
+        drop_rate=0.1,
+    ),
+    train=Train(epochs=20, batch_size=128, optimizer="adam", lr=1e-3, schedule="constant"),
+)

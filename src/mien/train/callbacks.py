@@ -1,0 +1,147 @@
+"""What happens around an epoch: metrics.csv, the live display, the warning of a stuck run."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mien.progress import console, note
+
+COLUMNS = (
+    "epoch",
+    "seconds",
+    "images_per_second",
+    "lr",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+)
+Row = dict[str, float]
+
+
+class History(L.Callback):
+    """Appends one row an epoch to metrics.csv; a resumed run goes on after its last finished epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[Row] = []
+        self.seconds_before = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:
+        self.rows = [row for row in read_history(self.path) if row["epoch"] <= trainer.current_epoch]
+        self.seconds_before = self.rows[-1]["seconds"] if self.rows else 0.0
+        self.started = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:
+        self.images = 0
+        self.training = 0.0
+        self.epoch_started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, task: L.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        self.images += len(batch[0]) * trainer.world_size
+        self.training = time.perf_counter() - self.epoch_started
+
+    def on_train_epoch_end(self, trainer: L.Trainer, task: L.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        row = {name: float(value) for name, value in trainer.callback_metrics.items() if name in COLUMNS}
+        row["epoch"] = trainer.current_epoch + 1
+        row["seconds"] = round(self.seconds_before + time.perf_counter() - self.started, 2)
+        row["images_per_second"] = round(self.images / max(self.training, 1e-9), 1)
+        row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+        self.rows.append(row)
+        self._write()
+
+    def _write(self) -> None:
+        draft = self.path.with_suffix(".part")
+        with draft.open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        draft.replace(self.path)
+
+
+def read_history(path: Path) -> list[Row]:
+    """The rows of a metrics.csv, [] where there is none yet."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+class Display(L.Callback):
+    """Loss, accuracy, images/s and the time left: a live bar on a terminal, a line an epoch elsewhere."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(),
+        )
+        shown = console()
+        self.bar = Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal)
+
+    def on_train_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:
+        steps = int(trainer.num_training_batches) * (trainer.max_epochs or 1)
+        done = int(trainer.num_training_batches) * trainer.current_epoch
+        self.line = self.bar.add_task("training", total=steps, completed=done, state="")
+        self.bar.start()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, task: L.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        speed = self.history.images / max(self.history.training, 1e-9)
+        state = f"loss {outputs['loss'].item():.3f} {speed:,.0f} images/s"
+        self.bar.update(self.line, advance=1, state=state, description=f"epoch {trainer.current_epoch + 1}")
+
+    def on_train_epoch_end(self, trainer: L.Trainer, task: L.LightningModule) -> None:
+        if trainer.is_global_zero:
+            note(epoch_line(self.history.rows[-1], trainer.max_epochs or 1))
+
+    def teardown(self, trainer: L.Trainer, task: L.LightningModule, stage: str) -> None:
+        self.bar.stop()
+
+
+def epoch_line(row: Row, epochs: int) -> str:
+    """One epoch in one line, with the time left at the present speed."""
+    left = row["seconds"] / row["epoch"] * (epochs - row["epoch"])
+    return (
+        f"epoch {row['epoch']:>3.0f}/{epochs}  train loss {row['train_loss']:.3f} acc {row['train_accuracy']:.1%}"
+        f"  validation loss {row['val_loss']:.3f} acc {row['val_accuracy']:.1%}"
+        f"  {row['images_per_second']:,.0f} images/s  {left / 60:.1f} min left"
+    )
+
+
+class StuckWarning(L.Callback):
+    """Warns when the validation loss stays within 1 % of the loss of an output that ignores the input."""
+
+    def __init__(self, ignorant_loss: float, warnings: list[str], patience: int = 3) -> None:
+        self.ignorant_loss = ignorant_loss
+        self.warnings = warnings
+        self.patience = patience
+        self.epochs = 0
+
+    def on_train_epoch_end(self, trainer: L.Trainer, task: L.LightningModule) -> None:
+        loss = float(trainer.callback_metrics["val_loss"])
+        near = abs(loss - self.ignorant_loss) <= 0.01 * self.ignorant_loss
+        self.epochs = self.epochs + 1 if near else 0
+        if self.epochs == self.patience:
+            text = (
+                f"The validation loss has stayed within 1 % of {self.ignorant_loss:.3f} for {self.patience} epochs "
+                f"(until epoch {trainer.current_epoch + 1}): the loss of class frequencies alone. The output ignores "
+                "the input. Try a smaller --train.lr, --train.warmup_epochs, or --model.pre_norm."
+            )
+            self.warnings.append(text)
+            if trainer.is_global_zero:
+                note(f"warning: {text}")

@@ -1,0 +1,81 @@
+"""What there is to compute with, and how a run's env.json describes it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from mien.errors import MissingError, UsageError
+
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+def choose_device(wanted: str) -> str:
+    """'cpu', 'cuda' or 'mps'; auto takes the fastest there is. Raises MissingError when it is not there."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return next(device for device in ("cuda", "mps", "cpu") if there[device])
+    if not there[wanted]:
+        raise MissingError(
+            f"--device {wanted}: no such device here; there is {', '.join(d for d in there if there[d])}."
+        )
+    return wanted
+
+
+def choose_precision(wanted: str, device: str) -> Literal["fp32", "bf16", "fp16"]:
+    """auto is bf16 where the hardware multiplies in it. Raises UsageError for fp16 on a CPU."""
+    if wanted == "auto":
+        return "bf16" if computes_bf16(device) else "fp32"
+    if wanted == "fp16" and device == "cpu":
+        raise UsageError("--train.precision fp16 needs a GPU; on a CPU take bf16 or fp32.")
+    return wanted  # type: ignore[return-value]
+
+
+def computes_bf16(device: str) -> bool:
+    """Whether the device multiplies bf16 matrices in hardware (emulation would be slower than fp32)."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device == "mps":
+        return False
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def environment() -> dict[str, Any]:
+    """Versions, commit and hardware, for env.json."""
+    versions = {name: importlib.metadata.version(name) for name in ("mien", "torch", "lightning", "numpy")}
+    return {**versions, "python": platform.python_version(), "commit": commit(), "hardware": hardware()}
+
+
+def hardware() -> str:
+    """'AMD EPYC, 2 cores', and the GPU's name where there is one."""
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{_processor()}, {os.cpu_count()} cores{gpu}"
+
+
+def commit() -> str | None:
+    """The commit this code was checked out at ('+' when it was changed since), None outside a checkout."""
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, timeout=10)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        found = git("rev-parse", "--short=12", "HEAD") if git("ls-files", __file__) else ""
+        return f"{found}{'+' if git('status', '--porcelain', '--', str(here)) else ''}" if found else None
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,288 @@
+"""Recipe -> run folder: data, training, the best weights, their predictions and scores."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import shutil
+import signal
+import time
+import warnings
+from contextlib import contextmanager
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from torch import nn
+
+from mien import config
+from mien.config import Recipe
+from mien.data import Store, open_store
+from mien.data.batches import Batches, TrainBatches, gather
+from mien.errors import MienError, MissingError, UsageError
+from mien.evaluate.split import evaluate
+from mien.models import count_flops, count_parameters, create_model
+from mien.progress import note
+from mien.train import hardware
+from mien.train.callbacks import Display, History, StuckWarning
+from mien.train.checkpoint import save_model
+from mien.train.task import Task
+
+FOLDER_VARIABLE = "MIEN_RUN_FOLDER"  # tells the processes of one run where rank 0 writes
+
+
+def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> Path:
+    """Train a recipe from the start; returns the run folder.
+
+    Raises UsageError when `out` exists and overwrite is False.
+    """
+    store = open_store(recipe.data)
+    folder = _new_folder(recipe, out, overwrite)
+    return _train(recipe, store, folder)
+
+
+def resume(folder: Path) -> Path:
+    """Go on with a run after its last finished epoch. Raises MissingError when `folder` is no run."""
+    recipe = config.read_recipe(folder)
+    store = open_store(recipe.data)
+    known = json.loads((folder / "env.json").read_text()) if (folder / "env.json").exists() else {}
+    fingerprint = known.get("store", {}).get("fingerprint", store.fingerprint)
+    if fingerprint != store.fingerprint:
+        raise UsageError(f"{folder} was trained on other images than {recipe.data.path} now holds. Start a new run.")
+    return _train(recipe, store, folder)
+
+
+def latest(recipe_name: str, seed: int, runs: Path = Path("runs")) -> Path:
+    """The newest run of a recipe and seed that has not finished, for --resume."""
+    found = sorted(runs.glob(f"{recipe_name}-*-{seed}"), key=lambda folder: folder.stat().st_mtime)
+    unfinished = [folder for folder in found if not (folder / "evaluation.json").exists()]
+    if not unfinished:
+        raise MissingError(f"--resume: no unfinished run of {recipe_name} with seed {seed} under {runs}/.")
+    return unfinished[-1]
+
+
+def build_model(recipe: Recipe, store: Store) -> nn.Module:
+    """The recipe's model with weights drawn from its seed."""
+    torch.manual_seed(recipe.seed)
+    fixed = {"img_size": recipe.data.size, "in_chans": recipe.data.channels, "num_classes": len(store.classes)}
+    model = create_model(recipe.model.name, **fixed, **recipe.model.sizes())
+    if recipe.augment.crop:
+        _check_crop(model, recipe)
+    return model
+
+
+def _train(recipe: Recipe, store: Store, folder: Path) -> Path:
+    device = hardware.choose_device(recipe.device)
+    precision = hardware.choose_precision(recipe.train.precision, device)
+    task = Task(recipe, build_model(recipe, store), store.preprocessing, store.class_counts("train"))
+    env = _environment(recipe, store, task, device, precision)
+    _write_json(folder / "env.json", env)
+    note(_opening(recipe, env))
+    if recipe.train.compile:
+        task.model.compile()
+    history = History(folder / "metrics.csv")
+    trainer = _trainer(recipe, folder, history, env, device, precision)
+    _fit(trainer, task, store, folder)
+    if not trainer.is_global_zero:
+        return folder
+    best = _best_checkpoint(folder)
+    state = torch.load(best, map_location="cpu", weights_only=True)
+    task.load_state_dict(state["state_dict"])
+    env |= {"seconds": history.rows[-1]["seconds"], "best_epoch": state["epoch"] + 1, "epochs": len(history.rows)}
+    _write_json(folder / "env.json", env)
+    save_model(folder / "model", task.trained, recipe, store)
+    evaluate(folder, "validation", model=task.trained, store=store)
+    return folder
+
+
+def _trainer(
+    recipe: Recipe, folder: Path, history: History, env: dict[str, Any], device: str, precision: str
+) -> L.Trainer:
+    settings = recipe.train
+    mode = "max" if settings.monitor == "accuracy" else "min"
+    watched = f"val_{settings.monitor}"
+    checkpoints = folder / "checkpoints"
+    callbacks: list[L.Callback] = [
+        history,
+        StuckWarning(env["ignorant_loss"], env["warnings"]),
+        ModelCheckpoint(
+            checkpoints, "best", monitor=watched, mode=mode, save_last=True, enable_version_counter=False
+        ),
+        Display(history),
+    ]
+    if settings.checkpoint_every:
+        every = settings.checkpoint_every
+        callbacks.append(ModelCheckpoint(checkpoints, "{epoch:03d}", every_n_epochs=every, save_top_k=-1))
+    if settings.early_stopping:
+        callbacks.append(EarlyStopping(watched, patience=settings.early_stopping, mode=mode))
+    with _quiet():
+        return L.Trainer(
+            accelerator=device,
+            devices=settings.processes,
+            strategy="ddp" if settings.processes > 1 else "auto",
+            precision=hardware.PRECISIONS[precision],  # type: ignore[arg-type]
+            max_epochs=settings.epochs,
+            gradient_clip_val=settings.gradient_clip or None,
+            callbacks=callbacks,
+            logger=_logger(folder) if settings.tensorboard else False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+        )
+
+
+def _fit(trainer: L.Trainer, task: Task, store: Store, folder: Path) -> None:
+    """lightning's fit, from the last finished epoch where there is one. Ctrl-C becomes KeyboardInterrupt."""
+    settings = task.recipe.train
+    shared = {"rank": trainer.global_rank, "processes": trainer.world_size}
+    balanced = settings.sampler == "balanced"
+    train = TrainBatches(store, settings.batch_size, task.recipe.seed, balanced=balanced, **shared)
+    validation = Batches(store, store.indices("validation"), **shared)
+    last = folder / "checkpoints" / "last.ckpt"
+    at_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        with _quiet():
+            trainer.fit(task, train, validation, ckpt_path=last if last.exists() else None, weights_only=True)
+    except SystemExit:  # lightning turns Ctrl-C into an exit and switches the signal off
+        signal.signal(signal.SIGINT, at_interrupt)
+        note(f"Stopped. Everything up to the last finished epoch is kept: mien run {folder} --resume")
+        raise KeyboardInterrupt from None
+    except OSError as error:
+        raise MienError(
+            f"Saving to {folder} failed ({error.strerror or error}). Free some space, then: mien run {folder} --resume"
+        ) from error
+
+
+def _environment(recipe: Recipe, store: Store, task: Task, device: str, precision: str) -> dict[str, Any]:
+    counts = store.class_counts("train")
+    first = gather(store, store.indices("train")[:: max(1, int(counts.sum()) // 512)][:512])
+    env = hardware.environment() | {
+        "device": device,
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+        "processes": recipe.train.processes,
+        "seed": recipe.seed,
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "classes": store.classes,
+        "parameters": count_parameters(task.model),
+        "flops": count_flops(task.model, recipe.data.size, recipe.data.channels),
+        "initial_loss": task.initial_loss(first),
+        "ln_classes": math.log(len(store.classes)),
+        "prior_entropy": entropy(counts),
+        "warnings": [],
+        "store": _describe(store),
+    }
+    balanced = recipe.train.sampler == "balanced" or recipe.train.class_weights
+    env["ignorant_loss"] = env["ln_classes"] if balanced else env["prior_entropy"]
+    if env["initial_loss"] > 1.25 * env["ln_classes"]:
+        env["warnings"].append(
+            f"The loss before training is {env['initial_loss']:.2f}, a uniform guess has ln({len(store.classes)}) = "
+            f"{env['ln_classes']:.2f}: the initialisation is badly scaled."
+        )
+    return env
+
+
+def _describe(store: Store) -> dict[str, Any]:
+    counts = {split: store.class_counts(split).tolist() for split in ("train", "validation", "test")}
+    return {
+        "fingerprint": store.fingerprint,
+        "images": {split: sum(numbers) for split, numbers in counts.items()},
+        "counts": counts,
+        "left_out": store.left_out,
+        "unreadable": len(store.unreadable),
+        "preprocessing": store.preprocessing.to_dict(),
+    }
+
+
+def _opening(recipe: Recipe, env: dict[str, Any]) -> str:
+    images = env["store"]["images"]
+    lines = [
+        f"{recipe.name}: {recipe.model.name}, {env['parameters']:,} parameters, {env['flops'] / 1e6:,.1f} MFLOPs an image",
+        f"{images['train']:,} train and {images['validation']:,} validation images, {len(env['classes'])} classes; "
+        f"{env['device']}, {env['precision']}, {env['hardware']}",
+        f"loss before training {env['initial_loss']:.3f}, ln({len(env['classes'])}) = {env['ln_classes']:.3f}, "
+        f"entropy of the class frequencies {env['prior_entropy']:.3f}",
+    ]
+    return "\n".join(lines + [f"warning: {text}" for text in env["warnings"]])
+
+
+def entropy(counts: np.ndarray) -> float:
+    """Of a class distribution, in nats: the loss of an output that knows only the class frequencies."""
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+def _best_checkpoint(folder: Path) -> Path:
+    best = folder / "checkpoints" / "best.ckpt"
+    if not best.exists():
+        raise MienError(f"{folder} has no best.ckpt: the validation score was never a number. Try a smaller --train.lr.")
+    return best
+
+
+def _new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # another process of this run made it
+        return Path(os.environ.get(FOLDER_VARIABLE) or out or ".")
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    folder = out or Path("runs") / f"{recipe.name}-{stamp}-{recipe.seed}"
+    if folder.exists() and any(folder.iterdir()):
+        if not overwrite:
+            raise UsageError(f"{folder} exists. Choose another --out, continue it with --resume, or --overwrite it.")
+        shutil.rmtree(folder)
+    try:
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        (folder / "recipe.yaml").write_text(config.dump(recipe), encoding="utf-8")
+    except OSError as error:
+        raise MienError(f"Cannot write to {folder}: {error.strerror}. Choose another place with --out.") from error
+    os.environ[FOLDER_VARIABLE] = str(folder)
+    return folder
+
+
+def _check_crop(model: nn.Module, recipe: Recipe) -> None:
+    side = recipe.augment.crop
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, recipe.data.channels, side, side))
+    except RuntimeError as error:
+        raise UsageError(
+            f"--augment.crop {side}: {recipe.model.name} takes images of {recipe.data.size} pixels only. Use "
+            "--augment.scale and --augment.translate instead."
+        ) from error
+
+
+def _logger(folder: Path) -> Any:
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    try:
+        return TensorBoardLogger(folder, name="", version="tensorboard")
+    except ModuleNotFoundError as error:
+        raise MissingError("--train.tensorboard needs the 'tensorboard' extra: pip install 'mien[tensorboard]'") from error
+
+
+def _write_json(path: Path, values: Any) -> None:
+    draft = path.with_suffix(".part")
+    draft.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    draft.replace(path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """lightning's advice on loaders and workers does not apply: batches are slices of one array."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", message=r".*lr_scheduler.step.*|.*does not have many workers.*")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,164 @@
+"""The one LightningModule: loss, optimizer, schedule, moving average of the weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from mien.config import Recipe, Train
+from mien.data.augment import Augmentation, stream
+from mien.data.batches import Batch
+from mien.preprocessing import Preprocessing
+
+
+class Task(L.LightningModule):
+    """Trains `model` as the recipe says.
+
+    Every random number of a step (augmentation, dropout, drop-path) comes from (seed, epoch, step), so
+    a run that is interrupted and resumed goes through the same steps as one that was not.
+
+    class_counts: training images of each class, (K,).
+    """
+
+    def __init__(
+        self, recipe: Recipe, model: nn.Module, preprocessing: Preprocessing, class_counts: np.ndarray
+    ) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.preprocessing = preprocessing
+        self.model = model
+        self.averaged = _moving_average(model, recipe.train.ema)
+        self.augmentation = Augmentation(recipe.augment, len(class_counts))
+        weights = torch.from_numpy(class_counts.sum() / (len(class_counts) * np.maximum(class_counts, 1))).float()
+        self.register_buffer("class_weights", weights if recipe.train.class_weights else None, persistent=False)
+        for split in ("train", "val"):
+            self.add_module(f"{split}_loss", MeanMetric())
+            self.add_module(f"{split}_accuracy", MulticlassAccuracy(len(class_counts), average="micro"))
+
+    @property
+    def trained(self) -> nn.Module:
+        """The network that is evaluated and kept: the moving average where there is one."""
+        return self.averaged.module if self.averaged is not None else self.model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 images (B, C, H, W) -> logits (B, K) of the network that is kept."""
+        return self.trained(self.preprocessing.scale(images.float() / 255))
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        self.random = stream(self.recipe.seed, self.current_epoch, batch_idx)
+        # Dropout and drop-path draw from torch's own generator; each process its own numbers.
+        torch.manual_seed(stream(self.recipe.seed, self.current_epoch, batch_idx, 1 + self.global_rank).initial_seed())
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step on this process's part of the batch; returns its mean loss."""
+        images, labels = batch
+        inputs, targets = self._augmented(images, labels)
+        logits = self.model(inputs).float()
+        loss = F.cross_entropy(
+            logits, targets, weight=self.class_weights, label_smoothing=self.recipe.train.label_smoothing
+        )
+        self._count("train", loss.detach(), logits.detach(), labels)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        images, labels = batch
+        logits = self(images).float()
+        self._count("val", F.cross_entropy(logits, labels), logits, labels)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer and, unless it is constant without warm-up, the schedule."""
+        optimizer = make_optimizer(self.model, self.recipe.train)
+        settings = self.recipe.train
+        steps = int(self.trainer.estimated_stepping_batches)
+        if settings.schedule == "plateau":
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=2)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
+        if settings.schedule == "one_cycle":
+            schedule: Any = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=steps)
+        else:
+            warmup = settings.warmup_epochs * steps / settings.epochs
+            cosine = settings.schedule == "cosine"
+            schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps, warmup, cosine))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def initial_loss(self, batch: Batch) -> float:
+        """The loss before any step, on one batch as training sees it but without augmentation.
+
+        ln(classes) is the loss of a uniform guess; far above it, the initialisation is badly scaled.
+        """
+        images, labels = batch
+        inputs = self.preprocessing.scale(images.float() / 255)
+        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+        self.model.train()  # a batch norm that has seen nothing cannot be evaluated
+        with torch.no_grad():
+            loss = F.cross_entropy(self.model(inputs), labels).item()
+        for name, buffer in self.model.named_buffers():
+            buffer.copy_(buffers[name])
+        return loss
+
+    def _augmented(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        share = len(images)
+        draws = self.augmentation.draw(share * self.trainer.world_size, self.random)
+        start = self.global_rank * share
+        own = {name: values[start : start + share] for name, values in draws.items()}
+        pixels = self.augmentation.apply(images.float() / 255, own)
+        pixels, targets = self.augmentation.mix(pixels, labels, own)
+        return self.preprocessing.scale(pixels), targets
+
+    def _count(self, split: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        mean, accuracy = self.get_submodule(f"{split}_loss"), self.get_submodule(f"{split}_accuracy")
+        mean.update(loss, weight=len(labels))
+        accuracy.update(logits, labels)
+        self.log_dict({f"{split}_loss": mean, f"{split}_accuracy": accuracy}, on_step=False, on_epoch=True)
+
+
+def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
+    """SGD (Nesterov), Adam or AdamW. Weight decay spares biases, norms, tokens and positions."""
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    spared = [parameter for name, parameter in named if parameter.dim() < 2 or _is_embedding(name)]
+    decayed = [parameter for name, parameter in named if not (parameter.dim() < 2 or _is_embedding(name))]
+    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    groups = [group for group in groups if group["params"]]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, settings.lr, settings.momentum, nesterov=settings.momentum > 0)
+    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, settings.lr, fused=True)
+
+
+def rate(step: int, steps: int, warmup: float, cosine: bool) -> float:
+    """Share of the peak learning rate at a step: linear warm-up, then constant or half a cosine."""
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if not cosine:
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, steps - warmup)))
+
+
+def _is_embedding(name: str) -> bool:
+    return name.rpartition(".")[2] in ("pos_embed", "cls_token")
+
+
+def _moving_average(model: nn.Module, decay: float) -> AveragedModel | None:
+    if not decay:
+        return None
+
+    def average(averaged: Any, current: Any, updates: Any) -> None:
+        # Young averages follow fast, else a short run would keep its random start (as in timm's warm-up).
+        now = min(decay, (1 + int(updates)) / (10 + int(updates)))
+        get_ema_multi_avg_fn(now)(averaged, current, updates)
+
+    copy = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+    return copy.requires_grad_(False)
