@@ -96,8 +96,11 @@ class Comparison:
     equal_seconds: Equal | None
 
     def to_dict(self) -> dict[str, Any]:
-        """The comparison as JSON types."""
-        return asdict(self)
+        """The comparison as JSON types; a loss that is not a number becomes None."""
+        values = asdict(self)
+        for row in values["rows"]:
+            row["curve"] = {key: [_finite(x) for x in column] for key, column in row["curve"].items()}
+        return values
 
 
 def compare(runs: Sequence[Path], split: str = "validation") -> Comparison:
@@ -110,15 +113,16 @@ def compare(runs: Sequence[Path], split: str = "validation") -> Comparison:
         raise UsageError(f"Comparing needs at least two runs, given {len(runs)}. Try: mien compare RUN RUN")
     folders = [RunFolder.open(path) for path in runs]
     names = run_labels(folders)
-    predictions = _aligned([folder.predictions(split) for folder in folders], folders)
-    scores = [folder.scores(split) or score(found) for folder, found in zip(folders, predictions, strict=True)]
+    found = [folder.predictions(split) for folder in folders]
+    predictions = [_align(other, found[0], folder, folders[0]) for other, folder in zip(found, folders, strict=True)]
+    scores = [_scores(folder, split, aligned) for folder, aligned in zip(folders, predictions, strict=True)]
     rows = [_row(*each) for each in zip(names, folders, scores, strict=True)]
     return Comparison(
         split=split,
         images=len(predictions[0]),
         classes=predictions[0].classes,
         rows=rows,
-        pairs=_pairs(names, [found.correct for found in predictions]),
+        pairs=_pairs(names, [aligned.correct for aligned in predictions]),
         groups=_groups(rows),
         equal_epochs=at_equal(rows, "epoch"),
         equal_seconds=at_equal(rows, "seconds"),
@@ -169,7 +173,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def at_equal(rows: Sequence[Row], axis: str) -> Equal | None:
     """Best validation accuracy within the 'epoch' or 'seconds' that every run has had; None without curves."""
-    if not all(row.curve.get(axis) for row in rows):
+    if not all(row.curve.get(axis) and row.curve.get("val_accuracy") for row in rows):
         return None
     limit = min(row.curve[axis][-1] for row in rows)
     return Equal(limit, [_best_until(row.curve, axis, limit) for row in rows])
@@ -208,25 +212,18 @@ def _row(label: str, folder: RunFolder, scores: Scores) -> Row:
     )
 
 
-def _aligned(found: Sequence[Predictions], folders: Sequence[RunFolder]) -> list[Predictions]:
-    """Every run's predictions in the image order and class order of the first run."""
-    first = found[0]
-    return [first, *(_align(other, first, folder, folders[0]) for other, folder in zip(found[1:], folders[1:]))]
-
-
 def _align(other: Predictions, first: Predictions, folder: RunFolder, reference: RunFolder) -> Predictions:
-    if set(other.names) != set(first.names) or len(other) != len(first):
+    """`other` in the image order and class order of `first`; images and classes are matched by name."""
+    by_name, order_first = _sorted_positions(other.names), _sorted_positions(first.names)
+    if [other.names[i] for i in by_name] != [first.names[i] for i in order_first]:
         shared = len(set(other.names) & set(first.names))
         raise DataError(
             f"{folder.path} and {reference.path} were not evaluated on the same images: {len(other):,} and "
             f"{len(first):,}, of which {shared:,} are in both. Compare runs of the same data and split."
         )
-    classes = _class_order(other, first, folder, reference)
-    position = {name: i for i, name in enumerate(other.names)}
-    order = np.array([position[name] for name in first.names])
-    if len(position) != len(first):
-        order = np.argsort(other.names, kind="stable")[np.argsort(np.argsort(first.names, kind="stable"))]
-    target = np.array(classes)
+    target = np.array(_class_order(other, first, folder, reference))
+    order = np.empty(len(first), dtype=np.int64)
+    order[order_first] = by_name
     aligned = Predictions(
         names=first.names,
         labels=target[other.labels[order]],
@@ -235,12 +232,23 @@ def _align(other: Predictions, first: Predictions, folder: RunFolder, reference:
     )
     different = np.flatnonzero(aligned.labels != first.labels)
     if len(different):
-        name = first.names[different[0]]
         raise DataError(
             f"{folder.path} and {reference.path} do not agree on the labels of {len(different):,} images, "
-            f"{name} among them. Compare runs of the same data."
+            f"{first.names[different[0]]} among them. Compare runs of the same data."
         )
     return aligned
+
+
+def _sorted_positions(names: Sequence[str]) -> list[int]:
+    return sorted(range(len(names)), key=names.__getitem__)
+
+
+def _scores(folder: RunFolder, split: str, aligned: Predictions) -> Scores:
+    """The saved scores; where the run orders or writes its classes otherwise, those of the aligned predictions."""
+    saved = folder.scores(split) or score(aligned)
+    if list(saved["per_class"]) == list(aligned.classes):
+        return saved
+    return score(aligned) | {"clean": saved["clean"]}
 
 
 def _class_order(other: Predictions, first: Predictions, folder: RunFolder, reference: RunFolder) -> list[int]:
@@ -295,6 +303,10 @@ def _group(recipe: str, members: Sequence[Row]) -> Group:
 def _best_until(curve: dict[str, list[float]], axis: str, limit: float) -> float | None:
     reached = [value for at, value in zip(curve[axis], curve["val_accuracy"], strict=True) if at <= limit]
     return max(reached, default=None)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _discordant(a: np.ndarray, b: np.ndarray) -> tuple[int, int]:

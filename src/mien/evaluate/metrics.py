@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.errors import DataError, MissingError, MienError
+from mien.errors import DataError, MienError, MissingError
 
 Scores = dict[str, Any]
 
@@ -234,7 +234,7 @@ def _f1_scores(predictions: Predictions) -> dict[str, Any]:
     predicted, labels = torch.as_tensor(predictions.predicted), torch.as_tensor(predictions.labels)
     classes = max(len(predictions.classes), 2)
     return {
-        average: multiclass_f1_score(predicted, labels, classes, average=average).tolist()  # type: ignore[arg-type]
+        average: multiclass_f1_score(predicted, labels, classes, average=average).tolist()
         for average in ("macro", "weighted", "none")
     }
 

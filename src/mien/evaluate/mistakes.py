@@ -40,6 +40,6 @@ def most_confused(predictions: Predictions, minimum: int = 1) -> list[tuple[str,
     """(true class, predicted class, images) of every confusion seen at least `minimum` times, commonest first."""
     matrix = confusion_matrix(predictions)
     np.fill_diagonal(matrix, 0)
-    rows, columns = np.nonzero(matrix >= max(minimum, 1))
-    pairs = [(predictions.classes[i], predictions.classes[j], int(matrix[i, j])) for i, j in zip(rows, columns)]
+    found = np.nonzero(matrix >= max(minimum, 1))
+    pairs = [(predictions.classes[i], predictions.classes[j], int(matrix[i, j])) for i, j in zip(*found, strict=True)]
     return sorted(pairs, key=lambda pair: -pair[2])

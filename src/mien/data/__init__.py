@@ -1,0 +1,59 @@
+"""Files -> a Store, and a Store -> the splits a recipe asks for."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+
+from mien.config import Data
+from mien.data import splits
+from mien.data.listing import Listing, signature
+from mien.data.store import Store, build, load, read_meta
+from mien.preprocessing import Preprocessing
+from mien.progress import note
+
+__all__ = ["Store", "open_store", "prepare", "preprocessing_of"]
+
+
+def preprocessing_of(data: Data) -> Preprocessing:
+    """The Preprocessing that a recipe's data section describes."""
+    return Preprocessing(size=data.size, channels=data.channels, fit=data.fit, mean=data.mean, std=data.std)
+
+
+def open_store(data: Data, out: Path | None = None) -> Store:
+    """The store of a recipe: prepared if need be, split, and cleaned as the recipe asks.
+
+    Images that are left out (blank, leaked, not in train_fraction) belong to no split.
+    """
+    return splits.apply(prepare(data, out), data)
+
+
+def prepare(data: Data, out: Path | None = None) -> Store:
+    """Decode a recipe's images into a store, or reuse the one in the cache when the source is unchanged."""
+    listing = _read(data)
+    preprocessing = preprocessing_of(data)
+    key = signature([listing.signature, repr(preprocessing), str(data.skip_bad), *listing.classes])
+    folder = out or cache_folder() / f"{data.source}-{key[:16]}"
+    meta = read_meta(folder)
+    if meta.get("signature") == listing.signature and meta["preprocessing"] == preprocessing.to_dict():
+        return load(folder)
+    size = len(listing) * data.channels * data.size**2
+    note(f"Decoding {len(listing):,} images into {folder} ({size / 1e6:,.0f} MB)")
+    return build(listing, preprocessing, folder, skip_bad=data.skip_bad)
+
+
+def cache_folder() -> Path:
+    """Where stores are kept: MIEN_CACHE, else the user's cache folder."""
+    chosen = os.environ.get("MIEN_CACHE")
+    if chosen:
+        return Path(chosen)
+    local = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
+    return Path(local or Path.home() / ".cache") / "mien"
+
+
+def _read(data: Data) -> Listing:
+    source = importlib.import_module(f"mien.data.{data.source}")
+    if data.source == "drawn_faces":
+        return source.read(data.images, data.size, data.split_seed)
+    return source.read(data.path)

@@ -1,0 +1,190 @@
+"""Batched augmentation: every image draws its own changes, from a stream keyed by seed, epoch and step.
+
+The draws are made for the whole batch and then sliced, so that several processes sharing a batch see
+exactly what one process would see. Geometry is one warp by one matrix per image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from kornia import enhance
+from kornia.geometry.transform import get_affine_matrix2d, warp_affine
+from torch import Tensor
+
+from mien.config import Augment
+
+Draws = dict[str, Tensor]
+
+# RandAugment (arXiv 1909.13719), the operations that make sense in grey and in colour.
+OPERATIONS = ("identity", "rotate", "shear_x", "shear_y", "translate_x", "translate_y") + (
+    "brightness",
+    "contrast",
+    "sharpness",
+    "posterize",
+    "solarize",
+)
+
+
+def stream(*key: int) -> torch.Generator:
+    """A random generator that depends on the key alone, such as (seed, epoch, step)."""
+    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+
+
+class Augmentation:
+    """The changes of one recipe. Pixels are floats in 0..1, images (B, C, H, W)."""
+
+    def __init__(self, settings: Augment, num_classes: int) -> None:
+        self.settings = settings
+        self.num_classes = num_classes
+
+    def draw(self, batch: int, generator: torch.Generator) -> Draws:
+        """Every random number that a batch needs; each tensor has `batch` rows."""
+        s = self.settings
+
+        def uniform(low: float, high: float, *shape: int) -> Tensor:
+            return torch.rand(batch, *shape, generator=generator) * (high - low) + low
+
+        draws = {
+            "flip": torch.stack([uniform(0, 1) < s.hflip, uniform(0, 1) < s.vflip], dim=1),  # (B, 2)
+            "angle": uniform(-s.rotate, s.rotate),
+            "shear": uniform(-s.shear, s.shear, 2),
+            "scale": uniform(*s.scale),
+            "shift": uniform(-s.translate, s.translate, 2),
+            "corner": uniform(0, 1, 2),
+            "brightness": uniform(-s.brightness, s.brightness),
+            "contrast": uniform(1 - s.contrast, 1 + s.contrast),
+            "erase": uniform(0, 1) < s.erase,
+            "erase_area": uniform(*s.erase_area),
+            "erase_aspect": uniform(math.log(0.3), math.log(1 / 0.3)).exp(),
+            "erase_corner": uniform(0, 1, 2),
+            "operation": (uniform(0, 1, s.randaugment) * len(OPERATIONS)).long(),  # (B, n)
+            "sign": uniform(-1, 1, s.randaugment).sign(),
+        }
+        if s.mixup or s.cutmix:
+            draws |= self._draw_mix(batch, generator)
+        return draws
+
+    def apply(self, images: Tensor, draws: Draws) -> Tensor:
+        """Images changed as drawn; (B, C, H, W), or (B, C, crop, crop) when the recipe crops."""
+        s = self.settings
+        matrix, moved = self._matrix(images, draws)
+        side = s.crop or images.shape[-1]
+        if moved or s.crop:
+            images = warp_affine(images, matrix[:, :2], (side, side), padding_mode="reflection", align_corners=True)
+        for slot in range(s.randaugment):
+            images = self._photometric(images, draws["operation"][:, slot], draws["sign"][:, slot])
+        if s.contrast:
+            images = enhance.adjust_contrast(images, draws["contrast"])
+        if s.brightness:
+            images = enhance.adjust_brightness(images, draws["brightness"])
+        return self._erase(images, draws) if s.erase else images
+
+    def mix(self, images: Tensor, labels: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Images mixed with their neighbour in the batch, and their targets (B, K).
+
+        Mixup (arXiv 1710.09412) blends two images, cutmix (arXiv 1905.04899) pastes a rectangle of one
+        into the other; the targets are blended by the same share. Neighbours stay in one process.
+        """
+        targets = torch.nn.functional.one_hot(labels, self.num_classes).to(images.dtype)
+        if "share" not in draws:
+            return images, targets
+        partner = torch.arange(len(images), device=images.device) ^ 1  # 0 <-> 1, 2 <-> 3, ...
+        partner = torch.where(partner < len(images), partner, partner - 1)
+        keep = self._kept(images, draws)  # (B, 1, H, W)
+        mixed = images * keep + images[partner] * (1 - keep)
+        share = keep.mean(dim=(1, 2, 3))[:, None]  # (B, 1)
+        return mixed, targets * share + targets[partner] * (1 - share)
+
+    def _draw_mix(self, batch: int, generator: torch.Generator) -> Draws:
+        s = self.settings
+        mixed = torch.rand((), generator=generator) < s.mix_prob
+        share_of_mixup = 1.0 if not s.cutmix else 0.0 if not s.mixup else 0.5
+        mixup = bool(torch.rand((), generator=generator) < share_of_mixup)
+        alpha = s.mixup if mixup else s.cutmix
+        seed = int(torch.randint(2**31, (), generator=generator))
+        pairs = (batch + 1) // 2
+        share = torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, pairs)).float()
+        corner = torch.rand(pairs, 2, generator=generator)
+        whole = torch.ones(pairs) if not mixed else share
+        return {
+            "share": whole.repeat_interleave(2)[:batch],  # both of a pair share one number
+            "mix_corner": corner.repeat_interleave(2, dim=0)[:batch],
+            "by_mixup": torch.full((batch,), mixup),
+        }
+
+    def _kept(self, images: Tensor, draws: Draws) -> Tensor:
+        share = draws["share"][:, None, None, None].to(images)  # (B, 1, 1, 1)
+        if draws["by_mixup"][0]:
+            return share.expand(-1, 1, *images.shape[2:])
+        side = images.shape[-1]
+        cut = (side * (1 - draws["share"]).sqrt()).round()[:, None].expand(-1, 2)  # (B, 2)
+        start = (draws["mix_corner"] * (side - cut + 1)).floor()
+        return 1 - rectangles(start, cut, side).to(images)
+
+    def _matrix(self, images: Tensor, draws: Draws) -> tuple[Tensor, bool]:
+        """Each image's map from input to output pixels, (B, 3, 3), and whether any image moves."""
+        s = self.settings
+        batch, side = len(images), images.shape[-1]
+        angle, shear, shift = draws["angle"].clone(), draws["shear"].clone(), draws["shift"] * side
+        for slot in range(s.randaugment):
+            self._geometric(draws["operation"][:, slot], draws["sign"][:, slot] * s.magnitude / 10, angle, shear, shift)
+        scale = draws["scale"][:, None] * torch.where(draws["flip"], -1.0, 1.0)  # (B, 1) x (B, 2) -> (B, 2)
+        center = torch.full((batch, 2), (side - 1) / 2)
+        radians = torch.deg2rad(shear)
+        matrix = get_affine_matrix2d(shift, center, scale, angle, radians[:, 0], radians[:, 1])
+        if s.crop:
+            matrix[:, :2, 2] -= (draws["corner"] * (side - s.crop + 1)).floor()
+        moves = (s.hflip, s.vflip, s.rotate, s.translate, s.shear, s.randaugment, s.scale != (1.0, 1.0))
+        return matrix.to(images.device), any(moves)
+
+    def _geometric(self, operation: Tensor, strength: Tensor, angle: Tensor, shear: Tensor, shift: Tensor) -> None:
+        """Add RandAugment's geometric operations to the image's own matrix. strength: -1..1."""
+        changes: tuple[tuple[str, Tensor, float], ...] = (
+            ("rotate", angle, 30.0),  # degrees
+            ("shear_x", shear[:, 0], 17.0),  # degrees, tan = 0.3
+            ("shear_y", shear[:, 1], 17.0),
+            ("translate_x", shift[:, 0], 6.0),  # pixels
+            ("translate_y", shift[:, 1], 6.0),
+        )
+        for name, values, most in changes:
+            values += torch.where(operation == OPERATIONS.index(name), strength * most, torch.zeros(()))
+
+    def _photometric(self, images: Tensor, operation: Tensor, sign: Tensor) -> Tensor:
+        """Apply each image's photometric RandAugment operation."""
+        strength = self.settings.magnitude / 10
+        images = images.clone()
+        changes: dict[str, Callable[[Tensor, Tensor], Any]] = {
+            "brightness": lambda x, sign: enhance.adjust_brightness(x, 0.4 * strength * sign),
+            "contrast": lambda x, sign: enhance.adjust_contrast(x, 1 + 0.9 * strength * sign),
+            "sharpness": lambda x, sign: enhance.sharpness(x, 0.9 * strength),
+            "posterize": lambda x, sign: enhance.posterize(x, round(8 - 4 * strength)),
+            "solarize": lambda x, sign: enhance.solarize(x, 1 - 0.9 * strength),
+        }
+        for name, change in changes.items():
+            chosen = torch.nonzero(operation == OPERATIONS.index(name))[:, 0].to(images.device)
+            if len(chosen):
+                images[chosen] = change(images[chosen], sign.to(images.device)[chosen]).to(images.dtype)
+        return images
+
+    def _erase(self, images: Tensor, draws: Draws) -> Tensor:
+        """Random erasing (arXiv 1708.04896): a rectangle is filled with the image's mean."""
+        side = images.shape[-1]
+        area = draws["erase_area"] * side**2 * draws["erase"]
+        extent = torch.stack([(area * draws["erase_aspect"]).sqrt(), (area / draws["erase_aspect"]).sqrt()], dim=1)
+        extent = extent.round().clamp(max=side)  # (B, 2): height and width
+        start = (draws["erase_corner"] * (side - extent + 1)).floor()
+        inside = rectangles(start, extent, side).to(images.device)
+        return torch.where(inside, images.mean(dim=(2, 3), keepdim=True), images)
+
+
+def rectangles(start: Tensor, extent: Tensor, side: int) -> Tensor:
+    """True inside a rectangle per image. start, extent: (B, 2) as (y, x), pixels -> bool (B, 1, side, side)."""
+    place = torch.arange(side)
+    inside = (place >= start[..., None]) & (place < (start + extent)[..., None])  # (B, 2, side)
+    return (inside[:, 0, :, None] & inside[:, 1, None, :])[:, None]  # (B, side, side) -> (B, 1, side, side)

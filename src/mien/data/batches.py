@@ -1,0 +1,91 @@
+"""A Store -> batches of tensors: shuffled, class-balanced if asked, shared among processes.
+
+No file is opened and no Python runs per image: a batch is one slice of the memory-mapped array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mien.data.augment import stream
+from mien.data.store import Store
+
+Batch = tuple[Tensor, Tensor]
+
+ORDER = 1_000_003  # keeps the stream of orders apart from the streams of training steps
+
+
+class Order:
+    """The order of the images in an epoch, from (seed, epoch) alone. lightning calls `set_epoch`."""
+
+    def __init__(self, indices: np.ndarray, labels: np.ndarray, seed: int, balanced: bool) -> None:
+        self.indices = torch.from_numpy(indices)
+        counts = np.bincount(labels)
+        self.weights = torch.from_numpy(1.0 / counts[labels]) if balanced else None
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def draw(self) -> Tensor:
+        """Positions in the store, (n,): a permutation, or draws with replacement when balanced."""
+        generator = stream(self.seed, ORDER, self.epoch)
+        if self.weights is None:
+            return self.indices[torch.randperm(len(self.indices), generator=generator)]
+        chosen = torch.multinomial(self.weights, len(self.indices), replacement=True, generator=generator)
+        return self.indices[chosen]
+
+
+class TrainBatches:
+    """Training batches: uint8 images (b, C, H, W) and labels (b,), where b = batch_size / processes.
+
+    Every process walks the same order and takes its own part of each batch. A last batch that is not
+    full is left out, unless it is the only one.
+    """
+
+    def __init__(
+        self, store: Store, batch_size: int, seed: int, *, balanced: bool = False, rank: int = 0, processes: int = 1
+    ) -> None:
+        indices = store.indices("train")
+        self.store = store
+        self.batch_size = min(batch_size, len(indices) // processes * processes)
+        self.rank = rank
+        self.processes = processes
+        self.sampler = Order(indices, store.labels[indices], seed, balanced)
+
+    def __len__(self) -> int:
+        return len(self.sampler.indices) // self.batch_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = self.sampler.draw()
+        share = self.batch_size // self.processes
+        for step in range(len(self)):
+            start = step * self.batch_size + self.rank * share
+            yield gather(self.store, order[start : start + share].numpy())
+
+
+class Batches:
+    """Every image of the given positions once, in order; process `rank` takes every `processes`-th batch."""
+
+    def __init__(
+        self, store: Store, indices: np.ndarray, batch_size: int = 256, *, rank: int = 0, processes: int = 1
+    ) -> None:
+        self.store = store
+        self.parts = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
+        self.parts = self.parts[rank::processes]
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return (gather(self.store, part) for part in self.parts)
+
+
+def gather(store: Store, positions: np.ndarray) -> Batch:
+    """Images uint8 (b, C, H, W) and labels int64 (b,) at these positions of the store."""
+    return torch.from_numpy(store.images[positions]), torch.from_numpy(store.labels[positions])
