@@ -6,14 +6,16 @@ import importlib
 import os
 from pathlib import Path
 
+from mien import labels
 from mien.config import Data
-from mien.data import splits
+from mien.data import folder, splits
 from mien.data.listing import Listing, signature
 from mien.data.store import Store, build, load, read_meta
 from mien.preprocessing import Preprocessing
+from mien.errors import MissingError
 from mien.progress import note
 
-__all__ = ["Store", "open_store", "prepare", "preprocessing_of"]
+__all__ = ["Store", "guess_source", "open_store", "prepare", "preprocessing_of"]
 
 
 def preprocessing_of(data: Data) -> Preprocessing:
@@ -41,6 +43,19 @@ def prepare(data: Data, out: Path | None = None) -> Store:
     size = len(listing) * data.channels * data.size**2
     note(f"Decoding {len(listing):,} images into {folder} ({size / 1e6:,.0f} MB)")
     return build(listing, preprocessing, folder, skip_bad=data.skip_bad)
+
+
+def guess_source(path: Path) -> str:
+    """Which reader a path needs: a CSV of pixels or FER2013's seven folders, a table of paths, any folder."""
+    if path.is_file():
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            header = [name.strip().lower() for name in file.readline(1000).split(",")]
+        return "fer2013" if "pixels" in header else "table"
+    if path.is_dir():
+        folders = folder.split_folders(path)
+        names = {child.name.lower() for child in next(iter(folders.values())).iterdir() if child.is_dir()}
+        return "fer2013" if names == set(labels.FER2013) else "folder"
+    raise MissingError(f"{path}: there is no such file or folder.")
 
 
 def cache_folder() -> Path:

@@ -1,0 +1,412 @@
+"""The command line: one function a verb. Heavy imports wait inside the functions.
+
+Results go to stdout, progress and errors to stderr. Exit codes: see mien.errors; 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+from pydantic import Field, ValidationError
+
+import mien
+from mien import config
+from mien.config import Recipe, Settings
+from mien.errors import MienError, MissingError, UsageError
+from mien.progress import console, note
+
+EXTRAS = {
+    "tensorboard": "tensorboard",
+    **dict.fromkeys(("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2"), "train"),
+}
+
+app = App(
+    name="mien",
+    version=mien.__version__,
+    help="Train, compare, look inside and use classifiers of small images.\n\nStart with: mien quickstart",
+)
+data_app = App(name="data", help="Look at a data set before training on it.")
+app.command(data_app)
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
+Settable = Annotated[Recipe | None, Parameter(name="*", show_default=False)]
+Path_ = Annotated[Path, Parameter(show_default=False)]
+
+
+class DataSettings(Settings):
+    """The data section of a recipe, for the `mien data` commands."""
+
+    data: config.Data = Field(default_factory=config.Data)
+
+
+DataSettable = Annotated[DataSettings | None, Parameter(name="*", show_default=False)]
+
+
+@app.command
+def quickstart(*, out: Path = Path("runs"), json_: Json = False) -> None:
+    """Train a small CNN and a small ViT on drawn faces, and compare them: about a minute, nothing to download.
+
+    Parameters
+    ----------
+    out
+        Folder for the two runs and the comparison.
+    """
+    import time
+
+    from mien.evaluate.compare import compare as compare_runs
+    from mien.recipes import quickstart as recipes
+    from mien.report import write_comparison, write_report
+    from mien.train.run import run as train
+
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    runs = []
+    for recipe in (recipes.recipe, recipes.vit):
+        runs.append(train(recipe, out / f"{recipe.name}-{stamp}-{recipe.seed}"))
+        write_report(runs[-1])
+    comparison = compare_runs(runs)
+    page = write_comparison(comparison, out / f"quickstart-{stamp}.html")
+    if json_:
+        _print_json({"runs": [str(run) for run in runs], "page": str(page)} | comparison.to_dict())
+        return
+    for run in runs:
+        print(f"{run}  {_headline(_scores(run)['validation'])}")
+    print(page)
+    note(f"Open {page} in a browser. Next, on your own pictures: mien run folder_vit --data.path FOLDER")
+
+
+@app.command(name="recipes")
+def show_recipes(name: str | None = None, *, json_: Json = False) -> None:
+    """List the recipes, or show one in full.
+
+    Parameters
+    ----------
+    name
+        A recipe, or a .py file that defines one.
+    """
+    from mien.recipes import load, names
+
+    if name is None:
+        first_lines = {known: load(known)[1].splitlines()[0] for known in names()}
+        if json_:
+            _print_json(first_lines)
+            return
+        width = max(map(len, first_lines))
+        for known, line in first_lines.items():
+            print(f"{known:<{width}}  {line}")
+        note("One in full: mien recipes NAME    Train it: mien run NAME")
+        return
+    recipe, promise = load(name)
+    size = _size(recipe)
+    if json_:
+        _print_json({"promise": promise, "recipe": recipe.model_dump(mode="json"), **size})
+        return
+    counts = "  ".join(f"{value:,} {key}" for key, value in size.items())
+    print(f"{promise}\n\n{counts}\n\n{config.dump(recipe)}", end="")
+
+
+@app.command
+def run(
+    recipe: str | None = None,
+    *,
+    out: Path | None = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    config_: Annotated[Path | None, Parameter(name="--config")] = None,
+    json_: Json = False,
+    settings: Settable = None,
+) -> None:
+    """Data -> training -> evaluation -> report, as a recipe says.
+
+    Any setting of the recipe can be changed: --train.epochs 5, or MIEN_TRAIN__EPOCHS=5 in the environment.
+
+    Parameters
+    ----------
+    recipe
+        A recipe's name, a .py file that defines one, or (with --resume) a run folder.
+    out
+        The run folder; runs/<recipe>-<date>-<seed> if not given.
+    overwrite
+        Delete the run folder first if it exists.
+    resume
+        Go on with a run after its last finished epoch: the run folder given, or the recipe's newest unfinished run.
+    config_
+        YAML file of settings, such as a run's recipe.yaml.
+    """
+    chosen = None if resume else _recipe(recipe, config_, settings)
+
+    from mien.report import write_report
+    from mien.train import run as training
+
+    if chosen is None:
+        folder = training.resume(_run_to_resume(recipe, out, settings))
+    else:
+        folder = training.run(chosen, out, overwrite=overwrite)
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        return  # one of several processes: the first one reports
+    report = write_report(folder)
+    scores = _scores(folder)["validation"]
+    if json_:
+        _print_json({"run": str(folder), "report": str(report), "validation": scores})
+        return
+    print(f"{folder}  {_headline(scores)}")
+    note(f"Open {report} in a browser. Next: mien compare {folder} ANOTHER_RUN")
+
+
+@app.command
+def evaluate(
+    run: Path_, *, split: Literal["validation", "test", "train"] = "validation", json_: Json = False
+) -> None:
+    """Score a run on a split of its data. Every reading of the test split is noted in the run.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    split
+        Choose on validation; read test once, at the end.
+    """
+    from mien.evaluate.split import evaluate as score
+    from mien.report import write_report
+
+    scores = score(run, split)
+    write_report(run)
+    if json_:
+        _print_json(scores)
+        return
+    _print_scores(scores, split)
+
+
+@app.command
+def compare(*runs: Path, out: Path = Path("comparison.html"), json_: Json = False) -> None:
+    """Compare runs on the same images: curves, accuracy with intervals, recalls, McNemar's test, one page.
+
+    Parameters
+    ----------
+    runs
+        Two or more run folders.
+    out
+        The page to write.
+    """
+    from mien.evaluate.compare import compare as compare_runs
+    from mien.report import write_comparison
+
+    comparison = compare_runs(list(runs))
+    page = write_comparison(comparison, out)
+    if json_:
+        _print_json(comparison.to_dict() | {"page": str(page)})
+        return
+    for folder in runs:
+        print(f"{folder}  {_headline(_scores(folder)['validation'])}")
+    print(page)
+
+
+@app.command
+def report(run: Path_) -> None:
+    """Write a run's report.html anew.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    """
+    from mien.report import write_report
+
+    print(write_report(run))
+
+
+@data_app.command
+def prepare(path: Path_, *, out: Path | None = None, json_: Json = False, settings: DataSettable = None) -> None:
+    """Decode a data set once into a store, which every later run opens at once.
+
+    Parameters
+    ----------
+    path
+        A folder of images or a CSV file.
+    out
+        Where the store goes; the user's cache if not given.
+    """
+    from mien.data import prepare as prepare_store
+
+    store = prepare_store(_data(path, settings), out)
+    counts = {split: int(store.class_counts(split).sum()) for split in ("train", "validation", "test")}
+    if json_:
+        _print_json({"images": counts, "classes": store.classes, "fingerprint": store.fingerprint})
+        return
+    print(", ".join(f"{count:,} {split}" for split, count in counts.items() if count), "images of", len(store.classes))
+    print("classes:", ", ".join(store.classes))
+    print("fingerprint:", store.fingerprint)
+    note(f"Next: mien data audit {path}")
+
+
+@data_app.command
+def show(path: Path_, *, out: Path = Path("data.png"), settings: DataSettable = None) -> None:
+    """Draw how many images each class has, and samples of each.
+
+    Parameters
+    ----------
+    path
+        A folder of images or a CSV file.
+    out
+        The picture to write.
+    """
+    from mien.data import open_store
+    from mien.data.show import show as draw
+
+    draw(open_store(_data(path, settings)), out)
+    print(out)
+
+
+@data_app.command
+def audit(
+    path: Path_,
+    *,
+    out: Path | None = None,
+    fail_on: str = "",
+    json_: Json = False,
+    settings: DataSettable = None,
+) -> None:
+    """Find copies within and across splits, conflicting labels, blank, unreadable and odd-sized images.
+
+    Parameters
+    ----------
+    path
+        A folder of images or a CSV file.
+    out
+        Also write the names of the clean test (or validation) images, one a line.
+    fail_on
+        Findings that make the exit code 1, such as copies,unreadable.
+    """
+    from mien.data import prepare as prepare_store
+    from mien.data.audit import audit as audit_store
+    from mien.data.audit import clean_names, write_names
+
+    chosen = _data(path, settings).model_copy(update={"skip_bad": True})
+    store = prepare_store(chosen)
+    findings = audit_store(store)
+    if out:
+        split = "test" if store.has("test") else "validation"
+        write_names(clean_names(store, split), out)
+        note(f"{out}: the {split} images that no training image equals")
+    if json_:
+        _print_json(findings.to_dict())
+    else:
+        print(findings.describe())
+    failed = findings.failed(fail_on.split(",") if fail_on else [])
+    if failed:
+        raise MienError(f"The audit found {', '.join(failed)}.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        return 0
+    except MienError as error:
+        return _fail(str(error), error.exit_code)
+    except CycloptsError as error:
+        return _fail(_usage(error), UsageError.exit_code)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        return _fail(f"this needs the '{extra}' extra: pip install 'mien[{extra}]'", MissingError.exit_code)
+    except KeyboardInterrupt:
+        return _fail("stopped", 130)
+    except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _recipe(name: str | None, file: Path | None, settings: Recipe | None) -> Recipe:
+    """Recipe < --config file < environment < flags."""
+    from mien.recipes import load
+
+    if name is None and file is None:
+        raise UsageError("Which recipe? 'mien recipes' lists them; or give --config FILE.")
+    layers: list[dict[str, Any]] = [load(name)[0].model_dump()] if name else []
+    if file:
+        layers.append(config.from_file(file))
+    layers.append(config.from_environment())
+    if settings:
+        layers.append(settings.model_dump(exclude_unset=True))
+    return config.build(*layers)
+
+
+def _run_to_resume(name: str | None, out: Path | None, settings: Recipe | None) -> Path:
+    from mien.train.run import latest
+
+    if out or (name and Path(name).is_dir()):
+        return out or Path(str(name))
+    if name is None:
+        raise UsageError("--resume what? Give a run folder or a recipe: mien run RUN --resume")
+    return latest(_recipe(name, None, settings).name, settings.seed if settings else 0)
+
+
+def _data(path: Path, settings: DataSettings | None) -> config.Data:
+    from mien.data import guess_source
+
+    given = settings.data.model_dump(exclude_unset=True) if settings else {}
+    given = config.merge(config.from_environment().get("data", {}), given)
+    source = given.get("source") or guess_source(path)
+    return config.build({"data": {**given, "path": path, "source": source}}).data
+
+
+def _size(recipe: Recipe) -> dict[str, int]:
+    """Parameters and FLOPs of the recipe's model, for seven classes where the data decides; {} without torch."""
+    try:
+        from mien.models import count_flops, count_parameters, create_model
+
+        fixed = {"img_size": recipe.data.size, "in_chans": recipe.data.channels}
+        model = create_model(recipe.model.name, **fixed, **recipe.model.sizes())
+    except ModuleNotFoundError:
+        return {}
+    return {"parameters": count_parameters(model), "flops": count_flops(model, **fixed)}
+
+
+def _scores(run: Path) -> dict[str, Any]:
+    return json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+
+
+def _headline(scores: dict[str, Any]) -> str:
+    low, high = scores["interval"]
+    return f"accuracy {scores['accuracy']:.1%} ({low:.1%} to {high:.1%}), macro-F1 {scores['macro_f1']:.3f}"
+
+
+def _print_scores(scores: dict[str, Any], split: str) -> None:
+    from mien.evaluate.metrics import format_recall
+
+    print(f"{split}: {_headline(scores)} on {scores['images']:,} images")
+    clean = scores.get("clean")
+    if clean:
+        low, high = clean["interval"]
+        print(f"clean images: {clean['accuracy']:.1%} ({low:.1%} to {high:.1%}) on {clean['images']:,}")
+    print(f"calibration error {scores['calibration_error']:.3f}, loss {scores['negative_log_likelihood']:.3f}")
+    for name, row in scores["per_class"].items():
+        print(f"  {format_recall(name, row['correct'], row['images'])}")
+
+
+def _print_json(values: Any) -> None:
+    print(json.dumps(values, indent=1))
+
+
+def _usage(error: CycloptsError) -> str:
+    """cyclopts' own sentence; for a value of the wrong kind, the key and what was given."""
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        rows = (f"--{'.'.join(map(str, row['loc']))}: {row['msg']}, given {row['input']!r}." for row in cause.errors())
+        return "\n".join(rows)
+    return str(error)
+
+
+def _fail(text: str, code: int) -> int:
+    console().print(f"mien: {text}", markup=False, style="red" if code != 130 else None)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

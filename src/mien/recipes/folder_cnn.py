@@ -1,0 +1,24 @@
+"""A residual CNN for any folder of labelled images: --data.path FOLDER, one sub-folder per class.
+
+Source    ours: the network of fer2013_resnet, narrower, on 64-pixel colour images.
+Command   mien run folder_cnn --data.path FOLDER
+"""
+
+from mien.config import Augment, Data, Model, Recipe, Train
+
+recipe = Recipe(
+    name="folder_cnn",
+    data=Data(source="folder", size=64, channels=3, std=0.25),
+    model=Model(name="resnet", widths=(32, 64, 128, 256), drop_rate=0.2),
+    augment=Augment(hflip=0.5, rotate=10, translate=0.08, scale=(0.85, 1.15), brightness=0.15, contrast=0.2, erase=0.2),
+    train=Train(
+        epochs=30,
+        batch_size=64,
+        optimizer="sgd",
+        lr=0.05,
+        weight_decay=5e-4,
+        schedule="one_cycle",
+        label_smoothing=0.1,
+        ema=0.99,
+    ),
+)

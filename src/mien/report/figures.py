@@ -1,0 +1,166 @@
+"""Every plot of the reports, one function each: numbers -> inline SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from mien.report.style import CARD, INK, LINE, QUIET, drawing, inline_svg, series
+from mien.report.words import percent
+
+Curve = Mapping[str, Sequence[float]]
+
+WIDTH, HEIGHT = 4.6, 3.2  # inches; small, so that the text stays readable when a telephone shrinks the figure
+VALIDATION, TRAIN = series(0), series(1)
+
+
+def loss_curves(history: Curve, ln_classes: float | None, prior_entropy: float | None, best_epoch: int | None) -> Markup:
+    """Training and validation loss (nats) by epoch, with the losses of two guesses that ignore the image."""
+    with drawing():
+        figure, axes = _axes("epoch", "loss")
+        _train_and_validation(axes, history, "loss")
+        same = None not in (ln_classes, prior_entropy) and abs(ln_classes - prior_entropy) < 0.02  # type: ignore[operator]
+        if ln_classes:
+            _guess(axes, ln_classes, f"every class alike: {ln_classes:.2f}", above=True)
+        if prior_entropy and not same:
+            _guess(axes, prior_entropy, f"class frequencies: {prior_entropy:.2f}", above=False)
+        _mark_best(axes, history, "val_loss", best_epoch)
+        return inline_svg(figure, "loss", "Training and validation loss by epoch")
+
+
+def accuracy_curves(history: Curve, majority: float | None, best_epoch: int | None) -> Markup:
+    """Training and validation accuracy (0..1) by epoch, with that of always naming the commonest class."""
+    with drawing():
+        figure, axes = _axes("epoch", "accuracy")
+        _train_and_validation(axes, history, "accuracy")
+        if majority:
+            _guess(axes, majority, f"commonest class: {percent(majority)}", above=False)
+        _mark_best(axes, history, "val_accuracy", best_epoch)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        return inline_svg(figure, "accuracy", "Training and validation accuracy by epoch")
+
+
+def calibration(reliability: Mapping[str, np.ndarray]) -> Markup:
+    """Accuracy by confidence (both 0..1) against the diagonal, above a histogram of the confidences."""
+    with drawing():
+        figure = Figure(figsize=(WIDTH, 4.2))
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        middles, width = (reliability["edges"][:-1] + reliability["edges"][1:]) / 2, 0.9 / len(reliability["count"])
+        upper.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)), zorder=3)
+        upper.bar(middles, np.nan_to_num(reliability["accuracy"]), width, color=series(0)["color"])
+        _gaps(upper, reliability, middles, width)
+        upper.text(0.04, 0.1, "surer than right ↘", color=QUIET, va="bottom") if False else None
+        lower.bar(middles, reliability["count"], width, color=series(5)["color"])
+        upper.set(ylabel="right", xlim=(0, 1), ylim=(0, 1))
+        lower.set(xlabel="confidence", ylabel="images")
+        upper.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        lower.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+        return inline_svg(figure, "calibration", "Share of right answers by confidence, and how common each is")
+
+
+def run_curves(curves: Mapping[str, Curve], axis: str, measure: str) -> Markup:
+    """One curve a run: validation 'accuracy' or 'loss' by 'epoch' or 'seconds'.
+
+    The vertical line stands where the shortest run ends: to its left all runs can be compared.
+    """
+    with drawing():
+        factor, unit = _time_unit(curves) if axis == "seconds" else (1.0, "epoch")
+        figure, axes = _axes(unit, measure, whole=axis == "epoch")
+        for index, (label, curve) in enumerate(curves.items()):
+            x = [value / factor for value in curve[axis]]
+            axes.plot(x, curve[f"val_{measure}"], label=label, **_points(x), **series(index))
+        shortest = min(curve[axis][-1] for curve in curves.values()) / factor
+        axes.axvline(shortest, color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set_xlim(left=0)
+        if measure == "accuracy":
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        _legend(axes, columns=2)
+        return inline_svg(figure, f"{measure}-{axis}", f"Validation {measure} of every run by {unit}")
+
+
+def accuracies(labels: Sequence[str], values: Sequence[float], intervals: Sequence[Sequence[float]]) -> Markup:
+    """Accuracy (0..1) of every run as a dot with its 95 % interval, the first run on top."""
+    with drawing():
+        figure = Figure(figsize=(WIDTH * 1.6, 0.7 + 0.36 * len(labels)))
+        axes = figure.subplots()
+        for index, (value, (low, high)) in enumerate(zip(values, intervals, strict=True)):
+            colour = series(index)["color"]
+            axes.plot([low, high], [index, index], color=colour, linewidth=2.5, solid_capstyle="round")
+            axes.plot([value], [index], "o", color=colour, markersize=8, markeredgecolor=CARD)
+            axes.annotate(percent(value), (high, index), (6, 0), textcoords="offset points", va="center", color=INK)
+        axes.set_yticks(range(len(labels)), labels)
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.set_ylim(len(labels) - 0.5, -0.5)
+        axes.margins(x=0.15)
+        axes.grid(axis="y", visible=False)
+        axes.grid(axis="x", visible=True)
+        axes.spines["left"].set_visible(False)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], min_n_ticks=2))
+        return inline_svg(figure, "accuracies", "Accuracy of every run with its 95 % interval")
+
+
+def _axes(x: str, y: str, *, whole: bool = True) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, HEIGHT))
+    axes = figure.subplots()
+    axes.set(xlabel=x, ylabel=y)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
+    return figure, axes
+
+
+def _train_and_validation(axes: Axes, history: Curve, measure: str) -> None:
+    for prefix, name, look in (("val", "validation", VALIDATION), ("train", "training", TRAIN)):
+        if f"{prefix}_{measure}" in history:
+            axes.plot(history["epoch"], history[f"{prefix}_{measure}"], label=name, **_points(history["epoch"]), **look)
+    _legend(axes, columns=2)
+
+
+def _points(x: Sequence[float]) -> dict[str, object]:
+    """Dots as well as a line where there are few epochs; a single epoch has no line at all."""
+    return {"marker": "o", "markersize": 3.5} if len(x) <= 15 else {}
+
+
+def _legend(axes: Axes, columns: int) -> None:
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2, handlelength=1.6)
+
+
+def _guess(axes: Axes, level: float, words: str, *, above: bool) -> None:
+    axes.axhline(level, color=QUIET, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    place = {"xytext": (0, 3 if above else -3), "va": "bottom" if above else "top"}
+    axes.annotate(
+        words, (1, level), xycoords=("axes fraction", "data"), textcoords="offset points",
+        ha="right", fontsize=8, color=QUIET, **place,
+    )  # fmt: skip
+
+
+def _mark_best(axes: Axes, history: Curve, column: str, best_epoch: int | None) -> None:
+    if best_epoch is None or best_epoch not in history.get("epoch", ()) or column not in history:
+        return
+    value = history[column][list(history["epoch"]).index(best_epoch)]
+    if math.isfinite(value):
+        ring = {"markersize": 9, "markerfacecolor": "none", "markeredgewidth": 1.6, "markeredgecolor": INK}
+        axes.plot([best_epoch], [value], "o", label="chosen", color="none", zorder=5, **ring)
+        _legend(axes, columns=3)
+
+
+def _gaps(axes: Axes, reliability: Mapping[str, np.ndarray], middles: np.ndarray, width: float) -> None:
+    """Outlines from the accuracy to the mean confidence: what the calibration error adds up."""
+    full = reliability["count"] > 0
+    low, high = reliability["accuracy"][full], reliability["confidence"][full]
+    colour = TRAIN["color"]
+    axes.bar(middles[full], high - low, width, bottom=low, color="none", edgecolor=colour, linewidth=1.3, label="gap")
+
+
+def _time_unit(curves: Mapping[str, Curve]) -> tuple[float, str]:
+    longest = max(curve["seconds"][-1] for curve in curves.values())
+    return (3600.0, "hours") if longest > 3 * 3600 else (60.0, "minutes") if longest > 300 else (1.0, "seconds")
+
+
+__all__ = ["LINE", "accuracies", "accuracy_curves", "calibration", "loss_curves", "run_curves"]

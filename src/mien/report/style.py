@@ -1,0 +1,120 @@
+"""The colours of every page and figure, and matplotlib figures as inline SVG that follows the page's theme.
+
+A figure is drawn once. Its colours are place-holders, replaced by CSS variables in the SVG, so that the same
+figure is right on a light page, on a dark one and on paper.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+# The series are told apart under every common colour blindness, have a contrast of at least 3 on their
+# card, and belong to the same hues in both themes. Text has at least 4.5 everywhere (tests/report/test_style.py).
+LIGHT = {
+    "page": "#faf9f6",
+    "card": "#ffffff",
+    "ink": "#1d2126",
+    "quiet": "#565e6b",
+    "line": "#d9d6cf",
+    "link": "#0b5fa8",
+    "shade": "#062a55",
+    "on-shade": "#ffffff",
+    "off-shade": "#000000",
+    "notice": "#fdf1dc",
+    "series-1": "#0b5fa8",
+    "series-2": "#d2560c",
+    "series-3": "#2b9a73",
+    "series-4": "#7a2f8a",
+    "series-5": "#4a3500",
+    "series-6": "#8b8f97",
+}
+DARK = {
+    "page": "#14171b",
+    "card": "#1c2026",
+    "ink": "#e8e6e1",
+    "quiet": "#a6aebb",
+    "line": "#3a414b",
+    "link": "#7cc1f7",
+    "shade": "#6aaee8",
+    "on-shade": "#000000",
+    "off-shade": "#ffffff",
+    "notice": "#33290f",
+    "series-1": "#62b6f5",
+    "series-2": "#ff9147",
+    "series-3": "#3fc795",
+    "series-4": "#d873d0",
+    "series-5": "#f6e08a",
+    "series-6": "#7f8b9c",
+}
+STRONG = 0.64  # from this share of `shade` on, text on it is written in on-shade instead of off-shade
+SERIES = 6
+DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.5)))  # after six colours they repeat, dashed
+
+_TOKENS = {name: f"#01fe{index:02x}" for index, name in enumerate(LIGHT)}
+INK, QUIET, LINE, CARD = (_TOKENS[name] for name in ("ink", "quiet", "line", "card"))
+
+_RC: dict[str, Any] = {
+    "svg.fonttype": "none",  # text stays text: the page's font, selectable
+    "svg.hashsalt": "mien",  # the same figure gives the same file
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": QUIET,
+    "axes.edgecolor": LINE,
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": QUIET,
+    "ytick.labelcolor": QUIET,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "figure.constrained_layout.use": True,
+}
+
+
+def series(index: int) -> dict[str, Any]:
+    """Colour and dash of the index-th run or curve, as keyword arguments of `Axes.plot`."""
+    return {
+        "color": _TOKENS[f"series-{index % SERIES + 1}"],
+        "linestyle": DASHES[index // SERIES % len(DASHES)],
+    }
+
+
+def drawing() -> Any:
+    """A context in which figures are made and drawn in the house style."""
+    return rc_context(_RC)
+
+
+def inline_svg(figure: Figure, name: str, description: str) -> Markup:
+    """A figure as an SVG element that fills the width of its box.
+
+    name: unique on its page; every id in the SVG begins with it. description: read out by screen readers.
+    """
+    file = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(file, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r"<!--.*?-->\n?", "", text, flags=re.S)
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
+    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
+    for token, place_holder in _TOKENS.items():
+        text = text.replace(place_holder, f"var(--{token})")
+    opening = f'<svg role="img" aria-label="{Markup.escape(description)}"'
+    text = re.sub(r'<svg[^>]*?(viewBox="[^"]*")[^>]*>', rf"{opening} \g<1>>", text, count=1, flags=re.S)
+    return Markup(text.replace('xlink:href="', 'href="'))

@@ -1,0 +1,71 @@
+"""Numbers as a person writes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+MISSING = "–"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """0.6071 -> '60.7%'."""
+    return MISSING if share is None else f"{100 * share:.{digits}f}%"
+
+
+def interval(bounds: Sequence[float], digits: int = 1) -> str:
+    """(0.591, 0.623) -> '59.1–62.3%'."""
+    return f"{100 * bounds[0]:.{digits}f}–{100 * bounds[1]:.{digits}f}%"
+
+
+def points(difference: float) -> str:
+    """0.021 -> '2.1 points'; the sign is left to the sentence."""
+    shown = f"{abs(100 * difference):.1f}"
+    return f"{shown} point{'' if shown == '1.0' else 's'}"
+
+
+def signed_points(difference: float) -> str:
+    """-0.021 -> '−2.1'."""
+    return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def amount(number: float | None) -> str:
+    """2_713_000 -> '2.71 million'; numbers below a million keep every digit."""
+    if number is None:
+        return MISSING
+    for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if number >= size:
+            return f"{number / size:.3g} {word}" if number < 1000 * size else f"{number / size:,.0f} {word}"
+    return f"{number:,.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """75 -> '1 min 15 s'; 4000 -> '1 h 7 min'."""
+    if seconds is None:
+        return MISSING
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def p_value(p: float) -> str:
+    """0.0031 -> 'p = 0.003'; smaller than a thousandth -> 'p < 0.001'."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """(1, 'image') -> '1 image'; (1234, 'image') -> '1,234 images'."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def decimal(value: float | None, digits: int = 3) -> str:
+    """A number with a fixed count of digits; '–' where there is none."""
+    return MISSING if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def listed(items: Sequence[str]) -> str:
+    """['a', 'b', 'c'] -> 'a, b and c'."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
