@@ -158,9 +158,7 @@ def run(
 
 
 @app.command
-def evaluate(
-    run: Path_, *, split: Literal["validation", "test", "train"] = "validation", json_: Json = False
-) -> None:
+def evaluate(run: Path_, *, split: Literal["validation", "test", "train"] = "validation", json_: Json = False) -> None:
     """Score a run on a split of its data. Every reading of the test split is noted in the run.
 
     Parameters

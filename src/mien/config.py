@@ -114,7 +114,9 @@ class Train(Settings):
     schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = Field(
         default="cosine", description="Learning rate over the run; plateau watches the validation loss."
     )
-    warmup_epochs: float = Field(default=0.0, ge=0, description="Linear warm-up before constant or cosine.")
+    warmup_epochs: float = Field(
+        default=0.0, ge=0, description="Rise of the learning rate; 0 is none (one_cycle: 30 %)."
+    )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Share of the target given to all classes.")
     class_weights: bool = Field(default=False, description="Weigh the loss by inverse class counts.")
     sampler: Literal["shuffle", "balanced"] = Field(

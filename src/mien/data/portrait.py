@@ -235,8 +235,8 @@ class Portrait:
         return np.stack([turned, y + self.nod], axis=-1)
 
     def _pose(self) -> np.ndarray:
-        angle, scale = self._any(-0.28, 0.28), self._any(0.31, 0.43)
-        x, y = self.random.uniform(-0.09, 0.09, 2)
+        angle, scale = self._any(-0.15, 0.15), self._any(0.36, 0.43)
+        x, y = self.random.uniform(-0.05, 0.05, 2)
         turned = scale * np.array([_direction(angle), _direction(angle + np.pi / 2)]).T
         return np.concatenate([turned, [[0.5 + x], [0.52 + y]]], axis=1)
 

@@ -54,6 +54,10 @@ class RunFolder:
         except (TypeError, ValueError) as error:
             raise DataError(f"{path} is damaged: {error}. Repeat the run, or remove its last line.") from error
 
+    def has_predictions(self, split: str = "validation") -> bool:
+        """Whether the run was evaluated on the split."""
+        return predictions_file(self.path, split).is_file()
+
     def predictions(self, split: str = "validation") -> Predictions:
         """Raises MissingError when the run was not evaluated on the split."""
         return Predictions.load(predictions_file(self.path, split))
@@ -61,7 +65,7 @@ class RunFolder:
     def scores(self, split: str = "validation") -> Scores | None:
         """The scores of a split: those of evaluation.json, else computed from the predictions, else None."""
         saved = self._json("evaluation.json", {}).get(split)
-        if saved is None and predictions_file(self.path, split).is_file():
+        if saved is None and self.has_predictions(split):
             return score(self.predictions(split))
         return saved
 

@@ -92,5 +92,3 @@ class ResNet(nn.Module):
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    elif isinstance(module, BasicBlock):
-        nn.init.zeros_(module.bn2.weight)  # each block starts as the identity (arXiv 1706.02677)

@@ -13,7 +13,7 @@ recipe = Recipe(
     model=Model(name="vit", patch_size=8, embed_dim=192, depth=6, num_heads=6, global_pool="avg", drop_path_rate=0.05),
     augment=Augment(hflip=0.5, rotate=12, translate=0.08, scale=(0.9, 1.15), erase=0.1, contrast=0.2),
     train=Train(
-        epochs=36,
+        epochs=30,
         batch_size=96,
         optimizer="adamw",
         lr=1e-3,

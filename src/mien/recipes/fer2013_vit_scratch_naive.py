@@ -23,5 +23,5 @@ recipe = Recipe(
         init="torch",
         drop_rate=0.1,
     ),
-    train=Train(epochs=20, batch_size=128, optimizer="adam", lr=1e-3, schedule="constant"),
+    train=Train(epochs=8, batch_size=128, optimizer="adam", lr=1e-3, schedule="constant"),
 )

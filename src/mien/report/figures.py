@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -11,16 +12,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from mien.report.style import CARD, INK, LINE, QUIET, drawing, inline_svg, series
+from mien.report.style import CARD, INK, QUIET, drawing, inline_svg, series
 from mien.report.words import percent
 
 Curve = Mapping[str, Sequence[float]]
 
-WIDTH, HEIGHT = 4.6, 3.2  # inches; small, so that the text stays readable when a telephone shrinks the figure
+WIDTH, HEIGHT = 4.2, 3.0  # inches; small, so that the text stays readable when a telephone shrinks the figure
 VALIDATION, TRAIN = series(0), series(1)
 
 
-def loss_curves(history: Curve, ln_classes: float | None, prior_entropy: float | None, best_epoch: int | None) -> Markup:
+def loss_curves(
+    history: Curve, ln_classes: float | None, prior_entropy: float | None, best_epoch: int | None
+) -> Markup:
     """Training and validation loss (nats) by epoch, with the losses of two guesses that ignore the image."""
     with drawing():
         figure, axes = _axes("epoch", "loss")
@@ -49,13 +52,12 @@ def accuracy_curves(history: Curve, majority: float | None, best_epoch: int | No
 def calibration(reliability: Mapping[str, np.ndarray]) -> Markup:
     """Accuracy by confidence (both 0..1) against the diagonal, above a histogram of the confidences."""
     with drawing():
-        figure = Figure(figsize=(WIDTH, 4.2))
+        figure = Figure(figsize=(WIDTH, 3.9))
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         middles, width = (reliability["edges"][:-1] + reliability["edges"][1:]) / 2, 0.9 / len(reliability["count"])
         upper.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)), zorder=3)
         upper.bar(middles, np.nan_to_num(reliability["accuracy"]), width, color=series(0)["color"])
         _gaps(upper, reliability, middles, width)
-        upper.text(0.04, 0.1, "surer than right ↘", color=QUIET, va="bottom") if False else None
         lower.bar(middles, reliability["count"], width, color=series(5)["color"])
         upper.set(ylabel="right", xlim=(0, 1), ylim=(0, 1))
         lower.set(xlabel="confidence", ylabel="images")
@@ -88,12 +90,12 @@ def run_curves(curves: Mapping[str, Curve], axis: str, measure: str) -> Markup:
 def accuracies(labels: Sequence[str], values: Sequence[float], intervals: Sequence[Sequence[float]]) -> Markup:
     """Accuracy (0..1) of every run as a dot with its 95 % interval, the first run on top."""
     with drawing():
-        figure = Figure(figsize=(WIDTH * 1.6, 0.7 + 0.36 * len(labels)))
+        figure = Figure(figsize=(WIDTH, 0.6 + 0.32 * len(labels)))
         axes = figure.subplots()
         for index, (value, (low, high)) in enumerate(zip(values, intervals, strict=True)):
             colour = series(index)["color"]
             axes.plot([low, high], [index, index], color=colour, linewidth=2.5, solid_capstyle="round")
-            axes.plot([value], [index], "o", color=colour, markersize=8, markeredgecolor=CARD)
+            axes.plot([value], [index], "o", color=colour, markersize=7, markeredgecolor=CARD)
             axes.annotate(percent(value), (high, index), (6, 0), textcoords="offset points", va="center", color=INK)
         axes.set_yticks(range(len(labels)), labels)
         axes.tick_params(axis="y", length=0, labelcolor=INK)
@@ -122,7 +124,7 @@ def _train_and_validation(axes: Axes, history: Curve, measure: str) -> None:
     _legend(axes, columns=2)
 
 
-def _points(x: Sequence[float]) -> dict[str, object]:
+def _points(x: Sequence[float]) -> dict[str, Any]:
     """Dots as well as a line where there are few epochs; a single epoch has no line at all."""
     return {"marker": "o", "markersize": 3.5} if len(x) <= 15 else {}
 
@@ -133,11 +135,14 @@ def _legend(axes: Axes, columns: int) -> None:
 
 def _guess(axes: Axes, level: float, words: str, *, above: bool) -> None:
     axes.axhline(level, color=QUIET, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    place = {"xytext": (0, 3 if above else -3), "va": "bottom" if above else "top"}
+    place: dict[str, Any] = {"xytext": (0, 3 if above else -3), "va": "bottom" if above else "top"}
     axes.annotate(
         words, (1, level), xycoords=("axes fraction", "data"), textcoords="offset points",
-        ha="right", fontsize=8, color=QUIET, **place,
+        ha="right", fontsize=8.5, color=QUIET, **place,
     )  # fmt: skip
+    bottom, top = axes.get_ylim()
+    room = 0.09 * (top - bottom)  # for the words
+    axes.set_ylim(min(bottom, level - room), max(top, level + room))
 
 
 def _mark_best(axes: Axes, history: Curve, column: str, best_epoch: int | None) -> None:
@@ -145,7 +150,7 @@ def _mark_best(axes: Axes, history: Curve, column: str, best_epoch: int | None) 
         return
     value = history[column][list(history["epoch"]).index(best_epoch)]
     if math.isfinite(value):
-        ring = {"markersize": 9, "markerfacecolor": "none", "markeredgewidth": 1.6, "markeredgecolor": INK}
+        ring: dict[str, Any] = {"markersize": 9, "markerfacecolor": "none", "markeredgewidth": 1.6, "markeredgecolor": INK}
         axes.plot([best_epoch], [value], "o", label="chosen", color="none", zorder=5, **ring)
         _legend(axes, columns=3)
 
@@ -155,12 +160,10 @@ def _gaps(axes: Axes, reliability: Mapping[str, np.ndarray], middles: np.ndarray
     full = reliability["count"] > 0
     low, high = reliability["accuracy"][full], reliability["confidence"][full]
     colour = TRAIN["color"]
-    axes.bar(middles[full], high - low, width, bottom=low, color="none", edgecolor=colour, linewidth=1.3, label="gap")
+    axes.bar(middles[full], high - low, width, bottom=low, color=colour, alpha=0.3)
+    axes.bar(middles[full], high - low, width, bottom=low, color="none", edgecolor=colour, linewidth=1.3)
 
 
 def _time_unit(curves: Mapping[str, Curve]) -> tuple[float, str]:
     longest = max(curve["seconds"][-1] for curve in curves.values())
     return (3600.0, "hours") if longest > 3 * 3600 else (60.0, "minutes") if longest > 300 else (1.0, "seconds")
-
-
-__all__ = ["LINE", "accuracies", "accuracy_curves", "calibration", "loss_curves", "run_curves"]

@@ -62,12 +62,14 @@ INK, QUIET, LINE, CARD = (_TOKENS[name] for name in ("ink", "quiet", "line", "ca
 
 _RC: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text: the page's font, selectable
+    "text.parse_math": False,  # a recipe may be called what it likes
     "svg.hashsalt": "mien",  # the same figure gives the same file
     "font.family": "sans-serif",
     "font.size": 9,
     "text.color": INK,
     "axes.labelcolor": QUIET,
     "axes.edgecolor": LINE,
+    "figure.facecolor": "none",
     "axes.facecolor": "none",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -106,15 +108,20 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     """
     file = io.StringIO()
     FigureCanvasSVG(figure).print_svg(file, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    text = file.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    text = re.sub(r"<!--.*?-->\n?", "", text, flags=re.S)
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
-    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
+    text = _with_own_ids(_without_wrapping(file.getvalue()), name)
+    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)  # the page chooses the family
     for token, place_holder in _TOKENS.items():
         text = text.replace(place_holder, f"var(--{token})")
-    opening = f'<svg role="img" aria-label="{Markup.escape(description)}"'
-    text = re.sub(r'<svg[^>]*?(viewBox="[^"]*")[^>]*>', rf"{opening} \g<1>>", text, count=1, flags=re.S)
-    return Markup(text.replace('xlink:href="', 'href="'))
+    opening = Markup('<svg role="img" aria-label="{}"').format(description)
+    return Markup(re.sub(r'<svg[^>]*?( viewBox="[^"]*")[^>]*>', rf"{opening}\g<1>>", text, count=1))
+
+
+def _without_wrapping(svg: str) -> str:
+    """The SVG element alone, without XML declaration, metadata and comments."""
+    return re.sub(r"<metadata>.*?</metadata>|<!--.*?-->\n?", "", svg[svg.index("<svg") :], flags=re.S)
+
+
+def _with_own_ids(svg: str, name: str) -> str:
+    """Ids and the references to them, made unique on a page of several figures."""
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    return re.sub(r'(?:xlink:)?(href="#|url\(#)', rf"\g<1>{name}-", svg)

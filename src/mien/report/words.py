@@ -6,11 +6,25 @@ import math
 from collections.abc import Sequence
 
 MISSING = "–"
+FILTERS = (
+    "amount", "count", "decimal", "duration", "interval", "listed", "p_value", "percent", "points", "signed_points",
+    "times", "whole_percent",
+)  # fmt: skip
 
 
 def percent(share: float | None, digits: int = 1) -> str:
     """0.6071 -> '60.7%'."""
     return MISSING if share is None else f"{100 * share:.{digits}f}%"
+
+
+def whole_percent(part: int, whole: int) -> str:
+    """(710, 879) -> '80%', rounded down, so that 100% means all of them."""
+    return f"{100 * part // whole}%" if whole else MISSING
+
+
+def times(number: int) -> str:
+    """1 -> 'once', 2 -> 'twice', 3 -> '3 times'."""
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
 
 
 def interval(bounds: Sequence[float], digits: int = 1) -> str:
@@ -52,8 +66,9 @@ def duration(seconds: float | None) -> str:
 
 
 def p_value(p: float) -> str:
-    """0.0031 -> 'p = 0.003'; smaller than a thousandth -> 'p < 0.001'."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+    """0.0031 -> 'p = 0.003'; smaller than a thousandth -> 'p < 0.001'. The spaces do not break."""
+    shown = "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+    return shown.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

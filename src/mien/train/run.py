@@ -81,6 +81,7 @@ def build_model(recipe: Recipe, store: Store) -> nn.Module:
 def _train(recipe: Recipe, store: Store, folder: Path) -> Path:
     device = hardware.choose_device(recipe.device)
     precision = hardware.choose_precision(recipe.train.precision, device)
+    hardware.keep_freed_memory()
     task = Task(recipe, build_model(recipe, store), store.preprocessing, store.class_counts("train"))
     env = _environment(recipe, store, task, device, precision)
     _write_json(folder / "env.json", env)
@@ -112,9 +113,7 @@ def _trainer(
     callbacks: list[L.Callback] = [
         history,
         StuckWarning(env["ignorant_loss"], env["warnings"]),
-        ModelCheckpoint(
-            checkpoints, "best", monitor=watched, mode=mode, save_last=True, enable_version_counter=False
-        ),
+        ModelCheckpoint(checkpoints, "best", monitor=watched, mode=mode, save_last=True, enable_version_counter=False),
         Display(history),
     ]
     if settings.checkpoint_every:
@@ -224,7 +223,9 @@ def entropy(counts: np.ndarray) -> float:
 def _best_checkpoint(folder: Path) -> Path:
     best = folder / "checkpoints" / "best.ckpt"
     if not best.exists():
-        raise MienError(f"{folder} has no best.ckpt: the validation score was never a number. Try a smaller --train.lr.")
+        raise MienError(
+            f"{folder} has no best.ckpt: the validation score was never a number. Try a smaller --train.lr."
+        )
     return best
 
 
@@ -264,7 +265,9 @@ def _logger(folder: Path) -> Any:
     try:
         return TensorBoardLogger(folder, name="", version="tensorboard")
     except ModuleNotFoundError as error:
-        raise MissingError("--train.tensorboard needs the 'tensorboard' extra: pip install 'mien[tensorboard]'") from error
+        raise MissingError(
+            "--train.tensorboard needs the 'tensorboard' extra: pip install 'mien[tensorboard]'"
+        ) from error
 
 
 def _write_json(path: Path, values: Any) -> None:

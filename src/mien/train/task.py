@@ -87,7 +87,8 @@ class Task(L.LightningModule):
             plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=2)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
         if settings.schedule == "one_cycle":
-            schedule: Any = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=steps)
+            rising = settings.warmup_epochs / settings.epochs or 0.3
+            schedule: Any = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, steps, pct_start=rising)
         else:
             warmup = settings.warmup_epochs * steps / settings.epochs
             cosine = settings.schedule == "cosine"

@@ -1,0 +1,27 @@
+"""Reports a person enjoys reading: one HTML file for a run, one for a comparison, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mien.evaluate.compare import Comparison
+
+
+def write_report(run: Path) -> Path:
+    """Write RUN/report.html and return its path.
+
+    What the run lacks (scores of a run stopped early, pictures of data that was moved) is left out, with the
+    reason in its place. Raises MissingError when `run` is no run folder.
+    """
+    from mien.report import html, run_page
+
+    return html.write("run.html.j2", run / "report.html", run_page.context(run))
+
+
+def write_comparison(comparison: Comparison, out: Path) -> Path:
+    """Write the page of a comparison to `out` and return it."""
+    from mien.report import comparison_page, html
+
+    return html.write("comparison.html.j2", out, comparison_page.context(comparison))

@@ -1,0 +1,176 @@
+"""A run folder -> the values of templates/run.html.j2."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from pydantic import BaseModel
+
+from mien import config
+from mien.config import Recipe
+from mien.data import Store, open_store
+from mien.errors import MienError
+from mien.evaluate.metrics import Predictions, Scores, reliability
+from mien.evaluate.mistakes import Mistake, most_confident_errors, most_confused
+from mien.evaluate.run_folder import RunFolder
+from mien.models import describe
+from mien.report import figures
+from mien.report.html import data_uri
+from mien.report.style import STRONG
+
+MISTAKES = 12
+CONFUSIONS = 6
+MATRIX_CLASSES = 20  # a larger confusion matrix cannot be read
+ALWAYS_SHOWN = {"data.source", "model.name", "train.epochs", "train.batch_size", "train.optimizer", "train.lr"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One line of the settings table."""
+
+    key: str
+    value: str
+    meaning: str
+
+
+def context(path: Path) -> dict[str, Any]:
+    """Everything the report of a run shows. Raises MissingError when `path` is no run folder."""
+    run = RunFolder.open(path)
+    scores = run.scores()
+    predictions = run.predictions() if run.has_predictions() else None
+    store, no_store = _store(run)
+    return {
+        "run": run,
+        "name": run.path.resolve().name,
+        "env": run.env,
+        "scores": scores,
+        "majority": majority(scores),
+        "best": best_epoch(run),
+        "model": describe({"name": run.recipe.model.name, **run.recipe.model.sizes()}),
+        "images_per_second": _median(run.history.get("images_per_second", [])),
+        "curves": curves(run, scores),
+        "matrix": confusion(scores) if scores else None,
+        "calibration": calibration(predictions) if predictions else None,
+        "mistakes": mistakes(predictions, store) if predictions else [],
+        "confusions": most_confused(predictions)[:CONFUSIONS] if predictions else [],
+        "test": run.scores("test"),
+        "test_reads": [date[:10] for date in run.test_reads],
+        "audit": audit(store) if store is not None else None,
+        "no_store": no_store,
+        "changed": store is not None and _fingerprint(run) not in ("", store.fingerprint),
+        "settings": settings(run.recipe),
+        "yaml": config.dump(run.recipe),
+    }
+
+
+def majority(scores: Scores | None) -> tuple[str, float] | None:
+    """The commonest class of the split and its share: the accuracy of always naming it."""
+    if not scores:
+        return None
+    name, found = max(scores["per_class"].items(), key=lambda item: item[1]["images"])
+    return name, found["images"] / scores["images"]
+
+
+def best_epoch(run: RunFolder) -> dict[str, float] | None:
+    """The row of metrics.csv whose weights were kept; None where it is not known."""
+    epoch = run.env.get("best_epoch")
+    if epoch not in run.history.get("epoch", []):
+        return None
+    row = run.history["epoch"].index(epoch)
+    return {key: column[row] for key, column in run.history.items()}
+
+
+def curves(run: RunFolder, scores: Scores | None) -> list[Markup]:
+    """The figures of loss and accuracy; none before the first epoch."""
+    if not run.history:
+        return []
+    share, env = majority(scores), run.env
+    return [
+        figures.loss_curves(run.history, env.get("ln_classes"), env.get("prior_entropy"), env.get("best_epoch")),
+        figures.accuracy_curves(run.history, share[1] if share else None, env.get("best_epoch")),
+    ]
+
+
+def confusion(scores: Scores) -> dict[str, Any]:
+    """The confusion matrix as rows of cells; of more than 20 classes, those with the most errors."""
+    matrix, names = np.array(scores["confusion_matrix"]), list(scores["per_class"])
+    errors = matrix.sum(axis=1) + matrix.sum(axis=0) - 2 * np.diag(matrix)
+    shown = np.sort(np.argsort(-errors, kind="stable")[:MATRIX_CLASSES])
+    totals = matrix.sum(axis=1).tolist()
+    return {
+        "names": [names[j] for j in shown],
+        "left_out": len(names) - len(shown),
+        "rows": [(names[i], [_cell(int(matrix[i, j]), totals[i], i == j) for j in shown]) for i in shown],
+    }
+
+
+def calibration(predictions: Predictions) -> dict[str, Any]:
+    """The reliability diagram, and confidence beside accuracy over all images."""
+    return {
+        "figure": figures.calibration(reliability(predictions)),
+        "confidence": float(predictions.confidence.mean()),
+        "accuracy": float(predictions.correct.mean()),
+    }
+
+
+def mistakes(predictions: Predictions, store: Store | None) -> list[tuple[Mistake, str | None]]:
+    """The most confident errors, each with its picture where the store still has it."""
+    found = most_confident_errors(predictions, MISTAKES)
+    position = {name: i for i, name in enumerate(store.names)} if store is not None else {}
+    return [
+        (each, data_uri(store.images[position[each.name]]) if store is not None and each.name in position else None)
+        for each in found
+    ]
+
+
+def audit(store: Store) -> dict[str, Any]:
+    """The findings of the data audit, as mien.data.audit describes them."""
+    from mien.data.audit import audit as examine
+
+    return examine(store).to_dict()
+
+
+def settings(recipe: Recipe) -> list[Setting]:
+    """The settings that differ from their default, and the few that always matter."""
+    found = [Setting("seed", str(recipe.seed), Recipe.model_fields["seed"].description or "")]
+    for section in ("data", "model", "augment", "train"):
+        values: BaseModel = getattr(recipe, section)
+        for key, field in type(values).model_fields.items():
+            value, name = getattr(values, key), f"{section}.{key}"
+            if value != field.default or name in ALWAYS_SHOWN:
+                found.append(Setting(name, _shown(value), field.description or ""))
+    return found
+
+
+def _store(run: RunFolder) -> tuple[Store | None, str]:
+    try:
+        return open_store(run.recipe.data), ""
+    except (MienError, OSError) as error:
+        return None, str(error)
+
+
+def _fingerprint(run: RunFolder) -> str:
+    return run.env.get("store", {}).get("fingerprint", "")
+
+
+def _cell(images: int, total: int, diagonal: bool) -> dict[str, Any]:
+    share = images / max(total, 1)
+    return {"images": images, "total": total, "share": share, "strong": share >= STRONG, "diagonal": diagonal}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " to ".join(map(str, value)) if len(value) == 2 else ", ".join(map(str, value))
+    return str(value)
+
+
+def _median(values: Sequence[float]) -> float | None:
+    finite = [value for value in values if math.isfinite(value)]
+    return statistics.median(finite) if finite else None
