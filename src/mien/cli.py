@@ -65,7 +65,8 @@ def quickstart(*, out: Path = Path("runs"), json_: Json = False) -> None:
 
     stamp = time.strftime("%Y%m%d-%H%M%S")
     runs = []
-    for recipe in (recipes.recipe, recipes.vit):
+    for fixed in (recipes.recipe, recipes.vit):
+        recipe = config.build(fixed.model_dump(), config.from_environment())
         runs.append(train(recipe, out / f"{recipe.name}-{stamp}-{recipe.seed}"))
         write_report(runs[-1])
     comparison = compare_runs(runs)

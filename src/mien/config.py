@@ -182,9 +182,14 @@ def from_file(path: Path) -> Overrides:
 
 
 def build(*layers: Mapping[str, Any]) -> Recipe:
-    """One Recipe from layers of settings, later ones winning. Raises UsageError with the nearest key."""
+    """One Recipe from layers of settings, later ones winning. Raises UsageError with the nearest key.
+
+    A layer that names another model also leaves the sizes of the earlier one behind.
+    """
     values: dict[str, Any] = {}
     for layer in layers:
+        if _model_name(layer) not in (None, _model_name(values)):
+            values = {**values, "model": {}}
         values = merge(values, layer)
     try:
         return Recipe.model_validate(values)
@@ -205,6 +210,11 @@ def dump(recipe: Recipe) -> str:
     import yaml
 
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+
+
+def _model_name(layer: Mapping[str, Any]) -> Any:
+    section = layer.get("model")
+    return section.get("name") if isinstance(section, Mapping) else None
 
 
 def _parsed(value: str) -> Any:

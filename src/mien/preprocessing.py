@@ -7,12 +7,10 @@ checkpoint, so a model never sees pixels prepared in another way than those it l
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageOps
-
-Array = TypeVar("Array")
 
 
 @dataclass(frozen=True)
@@ -46,9 +44,9 @@ class Preprocessing:
             return array[None]  # (H, W) -> (1, H, W)
         return np.ascontiguousarray(array.transpose(2, 0, 1))  # (H, W, 3) -> (3, H, W)
 
-    def scale(self, pixels: Array) -> Array:
+    def scale(self, pixels: Any) -> Any:
         """Pixels 0..1 as floats (NumPy or torch, any shape) -> the model's input."""
-        return (pixels - self.mean) / self.std  # type: ignore[operator]
+        return (pixels - self.mean) / self.std
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -10,9 +10,9 @@ from mien import labels
 from mien.config import Data
 from mien.data import folder, splits
 from mien.data.listing import Listing, signature
-from mien.data.store import Store, build, load, read_meta
+from mien.data.store import Store, build, load, read_meta, unreadable
+from mien.errors import DataError, MissingError
 from mien.preprocessing import Preprocessing
-from mien.errors import MissingError
 from mien.progress import note
 
 __all__ = ["Store", "guess_source", "open_store", "prepare", "preprocessing_of"]
@@ -32,17 +32,22 @@ def open_store(data: Data, out: Path | None = None) -> Store:
 
 
 def prepare(data: Data, out: Path | None = None) -> Store:
-    """Decode a recipe's images into a store, or reuse the one in the cache when the source is unchanged."""
+    """Decode a recipe's images into a store, or reuse the one in the cache when the source is unchanged.
+
+    A stored set that lacks unreadable images serves again only where the recipe says skip_bad.
+    """
     listing = _read(data)
     preprocessing = preprocessing_of(data)
-    key = signature([listing.signature, repr(preprocessing), str(data.skip_bad), *listing.classes])
+    key = signature([listing.signature, repr(preprocessing), *listing.classes])
     folder = out or cache_folder() / f"{data.source}-{key[:16]}"
-    meta = read_meta(folder)
-    if meta.get("signature") == listing.signature and meta["preprocessing"] == preprocessing.to_dict():
-        return load(folder)
-    size = len(listing) * data.channels * data.size**2
-    note(f"Decoding {len(listing):,} images into {folder} ({size / 1e6:,.0f} MB)")
-    return build(listing, preprocessing, folder, skip_bad=data.skip_bad)
+    store = _reopened(folder, listing, preprocessing)
+    if store is None:
+        size = len(listing) * data.channels * data.size**2
+        note(f"Decoding {len(listing):,} images into {folder} ({size / 1e6:,.0f} MB)")
+        return build(listing, preprocessing, folder, skip_bad=data.skip_bad)
+    if store.unreadable and not data.skip_bad:
+        raise unreadable(next(iter(store.unreadable.values())))
+    return store
 
 
 def guess_source(path: Path) -> str:
@@ -65,6 +70,19 @@ def cache_folder() -> Path:
         return Path(chosen)
     local = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
     return Path(local or Path.home() / ".cache") / "mien"
+
+
+def _reopened(folder: Path, listing: Listing, preprocessing: Preprocessing) -> Store | None:
+    """The store in `folder` if it was made from this source in this way and is whole, else None."""
+    meta = read_meta(folder)
+    made_from = (meta.get("signature"), meta.get("preprocessing"), meta.get("classes"))
+    if made_from != (listing.signature, preprocessing.to_dict(), list(listing.classes)):
+        return None
+    try:
+        return load(folder)
+    except (DataError, MissingError) as error:
+        note(f"{error} It is prepared anew.")
+        return None
 
 
 def _read(data: Data) -> Listing:

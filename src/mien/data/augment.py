@@ -21,12 +21,9 @@ from mien.config import Augment
 Draws = dict[str, Tensor]
 
 # RandAugment (arXiv 1909.13719), the operations that make sense in grey and in colour.
-OPERATIONS = ("identity", "rotate", "shear_x", "shear_y", "translate_x", "translate_y") + (
-    "brightness",
-    "contrast",
-    "sharpness",
-    "posterize",
-    "solarize",
+OPERATIONS = (
+    *("identity", "rotate", "shear_x", "shear_y", "translate_x", "translate_y"),
+    *("brightness", "contrast", "sharpness", "posterize", "solarize"),
 )
 
 

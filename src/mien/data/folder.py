@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from mien.data.listing import (
+    IMAGE_SUFFIXES,
     SPLIT_ALIASES,
     Listing,
     existing,
@@ -60,8 +61,9 @@ def class_names(folders: dict[str, Path]) -> tuple[str, ...]:
 
 
 def list_classes(folders: dict[str, Path], classes: tuple[str, ...], root: Path) -> Listing:
-    """List every image of every class in every split folder."""
+    """List every image of every class in every split folder; a name is a path below `root`."""
     paths: list[str] = []
+    names: list[str] = []
     labels: list[int] = []
     splits: list[str] = []
     stamps: list[str] = []
@@ -69,14 +71,16 @@ def list_classes(folders: dict[str, Path], classes: tuple[str, ...], root: Path)
         for child in _folders(folder):
             entries = list(image_files(child))
             if not entries:
-                raise DataError(f"{child} holds no images. Add some, or remove the folder.")
+                raise DataError(f"{child} holds no images{_instead(child)}. Add some, or remove the folder.")
+            above = child.relative_to(root).as_posix()
             paths += [entry.path for entry in entries]
+            names += [above + entry.path[len(str(child)) :].replace(os.sep, "/") for entry in entries]
             stamps += [file_stamp(entry) for entry in entries]
             labels += [classes.index(child.name)] * len(entries)
             splits += [split] * len(entries)
     return Listing(
         classes=classes,
-        names=[os.path.relpath(path, root) for path in paths],
+        names=names,
         labels=labels,
         splits=splits,
         read=lambda i: open_image(Path(paths[i])),
@@ -86,3 +90,9 @@ def list_classes(folders: dict[str, Path], classes: tuple[str, ...], root: Path)
 
 def _folders(folder: Path) -> list[Path]:
     return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+
+
+def _instead(folder: Path) -> str:
+    """What a folder without images does hold."""
+    other = sorted(child.name for child in folder.iterdir())
+    return f" (but {other[0]}; images end in {', '.join(IMAGE_SUFFIXES)})" if other else ""

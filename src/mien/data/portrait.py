@@ -176,7 +176,13 @@ class Portrait:
         for part in (ball, shine):  # the lids cover what lies above and below them
             part[:, 1] = part[:, 1].clip(*(np.interp(part[:, 0], lid[:, 0], lid[:, 1]) for lid in (upper, lower)))
         white = Shape(np.concatenate(lids), 245)
-        return [white, Shape(ball, iris), Shape(shine, 250), Shape(lower, self.skin * 0.6, 0.02), Shape(upper, 15, 0.05)]
+        return [
+            white,
+            Shape(ball, iris),
+            Shape(shine, 250),
+            Shape(lower, self.skin * 0.6, 0.02),
+            Shape(upper, 15, 0.05),
+        ]
 
     def _brows(self) -> list[Shape]:
         return [Shape(line, self.dark, 0.085) for line in self.brow_lines()]
@@ -212,14 +218,20 @@ class Portrait:
         x, y = self.side * self._any(0.55, 0.95), self._any(-0.7, 0.8)
         angle, length, half = self._any(0, np.pi), self._any(0.4, 1.0), self._any(0.12, 0.28)
         along, across = length * _direction(angle), half * _direction(angle + np.pi / 2)
-        return [Shape(np.array([x, y]) + np.stack([along + across, along - across, -along - across, across - along]), grey)]
+        return [
+            Shape(np.array([x, y]) + np.stack([along + across, along - across, -along - across, across - along]), grey)
+        ]
 
     def _hand(self) -> list[Shape]:
         """Four fingers laid on a cheek or on the chin, coming from below."""
         tip, root = np.array([self.side * self._any(0.35, 0.7), self._any(0.35, 0.8)]), np.array([self.side * 0.9, 1.7])
         apart = 0.15 * _direction(np.arctan2(*(tip - root)[::-1]) + np.pi / 2)
         fingers = [np.stack([tip + i * apart, root + i * apart]) for i in (-1.5, -0.5, 0.5, 1.5)]
-        return [Shape(finger, shade, width) for finger in fingers for shade, width in ((self.skin * 0.6, 0.17), (self.skin * 0.95, 0.12))]
+        return [
+            Shape(finger, shade, width)
+            for finger in fingers
+            for shade, width in ((self.skin * 0.6, 0.17), (self.skin * 0.95, 0.12))
+        ]
 
     # Head, camera and light
 

@@ -4,7 +4,10 @@ On disk a store is a folder:
     images.npy   uint8 (N, channels, size, size)
     labels.npy   int64 (N,)
     splits.npy   uint8 (N,), index into mien.data.listing.SPLITS
-    store.json   classes, names, preprocessing, original sizes, unreadable files, fingerprint
+    sizes.npy    int32 (N, 2), width and height before preprocessing
+    digests.npy  16 bytes (N,), equal for images that are equal
+    blanks.npy   bool (N,), images that show nothing
+    store.json   classes, names, groups, preprocessing, unreadable images, signature, fingerprint
 It is written beside its final place and moved there whole, so a store is complete or not there.
 """
 
@@ -21,16 +24,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from mien.data.listing import SPLITS, Listing
-from mien.errors import DataError, MienError, MissingError
+from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.preprocessing import Preprocessing
 from mien.progress import track
 
-FORMAT = 1
+FORMAT = 2
+BLANK_RANGE = 8  # of 255: what saving as JPEG makes of one single colour stays below
+ARRAYS = ("labels", "splits", "sizes", "digests", "blanks")
+PART = 64  # images a thread decodes in one go
+WINDOW = 2**25  # bytes of decoded images that wait to be written
+
+Outcome = tuple[np.ndarray, tuple[int, int]] | DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +54,10 @@ class Store:
     preprocessing: Preprocessing
     sizes: np.ndarray  # (N, 2): width and height before preprocessing
     groups: tuple[str, ...] = ()
-    unreadable: tuple[str, ...] = ()
+    unreadable: dict[str, str] = field(default_factory=dict)  # name of an image that is not here -> why
     left_out: dict[str, int] = field(default_factory=dict)  # what training dropped, and how many
+    known_digests: np.ndarray | None = None  # what a store on disk has already worked out
+    known_blanks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -62,6 +73,8 @@ class Store:
     @cached_property
     def digests(self) -> np.ndarray:
         """A 16-byte hash of each image's pixels, (N,): equal means pixel-identical."""
+        if self.known_digests is not None:
+            return self.known_digests
         hashes = (hashlib.blake2b(image.data, digest_size=16).digest() for image in np.ascontiguousarray(self.images))
         return np.array(list(hashes), dtype="V16")
 
@@ -73,9 +86,11 @@ class Store:
         return bool((self.splits == SPLITS.index(split)).any())
 
     def blank(self) -> np.ndarray:
-        """True where an image is of one single colour, bool (N,)."""
+        """True where an image shows nothing: no channel's pixels are BLANK_RANGE apart, bool (N,)."""
+        if self.known_blanks is not None:
+            return self.known_blanks
         flat = self.images.reshape(len(self), self.images.shape[1], -1)  # (N, C, H, W) -> (N, C, H*W)
-        return np.asarray((flat.min(axis=2) == flat.max(axis=2)).all(axis=1))
+        return np.asarray((flat.max(axis=2) - flat.min(axis=2) < BLANK_RANGE).all(axis=1))
 
     def class_counts(self, split: str) -> np.ndarray:
         """Images of each class in a split, int64 (K,)."""
@@ -87,22 +102,17 @@ class Store:
 
 
 def build(listing: Listing, preprocessing: Preprocessing, out: Path, *, skip_bad: bool = False) -> Store:
-    """Decode every image of a listing into a store folder at `out`.
+    """Decode every image of a listing into a store folder at `out`, in place of a store that is there.
 
-    Raises DataError naming the images that cannot be read (unless skip_bad), MienError when the
-    disk is too small. Either way nothing half-written stays behind.
+    Raises DataError naming an image that cannot be read (unless skip_bad), MienError when the disk is
+    too small, UsageError when `out` holds something else. Whatever fails, nothing half-written stays.
     """
     shape = (len(listing), preprocessing.channels, preprocessing.size, preprocessing.size)
+    _refuse_other_content(out)
     _refuse_full_disk(out, int(np.prod(shape)), shape)
     with _written_whole(out) as folder:
-        images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-        sizes, bad = _decode(listing, preprocessing, images, skip_bad=skip_bad)
-        good = np.array([i for i in range(len(listing)) if i not in bad], dtype=np.int64)
-        if bad:
-            images = _rewrite(images, good, folder)
-        images.flush()
-        store = _describe(listing, preprocessing, images, sizes, good, [bad[i] for i in sorted(bad)])
-        _save(store, folder, listing.signature)
+        good, sizes, bad = _decode(listing, preprocessing, folder / "images.npy", skip_bad=skip_bad)
+        _save(_describe(listing, preprocessing, folder, good, sizes, bad), folder, listing.signature)
     return load(out)
 
 
@@ -115,24 +125,15 @@ def load(folder: Path, *, verify: bool = False) -> Store:
     try:
         meta = json.loads((folder / "store.json").read_text(encoding="utf-8"))
         images = np.load(folder / "images.npy", mmap_mode="r")
-        labels, splits, sizes = (np.load(folder / f"{name}.npy") for name in ("labels", "splits", "sizes"))
+        arrays = {name: np.load(folder / f"{name}.npy") for name in ARRAYS}
+        store = _from_disk(meta, images, arrays)
+        same = not verify or store.fingerprint == meta["fingerprint"]
     except FileNotFoundError as error:
         raise MissingError(f"{folder} is not a store: {Path(str(error.filename)).name} is missing.") from error
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, KeyError, TypeError) as error:
         raise DataError(f"The store {folder} is damaged ({error}). Delete that folder and prepare it again.") from error
-    store = Store(
-        images=images,
-        labels=labels,
-        splits=splits,
-        sizes=sizes,
-        names=meta["names"],
-        classes=tuple(meta["classes"]),
-        preprocessing=Preprocessing(**meta["preprocessing"]),
-        groups=tuple(meta["groups"]),
-        unreadable=tuple(meta["unreadable"]),
-    )
-    consistent = len(images) == len(labels) == len(splits) == len(store.names)
-    if not consistent or (verify and store.fingerprint != meta["fingerprint"]):
+    lengths = {len(array) for array in (images, store.names, *arrays.values())}
+    if len(lengths) > 1 or not same:
         raise DataError(f"The store {folder} does not match its fingerprint. Delete that folder and prepare it again.")
     return store
 
@@ -141,74 +142,117 @@ def read_meta(folder: Path) -> dict[str, Any]:
     """store.json of a store folder, or {} where there is none that can be read."""
     try:
         meta = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-        return meta if meta.get("format") == FORMAT else {}
-    except (OSError, ValueError):
+        return meta if meta["format"] == FORMAT else {}
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def _decode(
-    listing: Listing, preprocessing: Preprocessing, images: np.ndarray, *, skip_bad: bool
-) -> tuple[np.ndarray, dict[int, str]]:
-    sizes = np.zeros((len(listing), 2), dtype=np.int32)
-    bad: dict[int, str] = {}
+def _from_disk(meta: dict[str, Any], images: np.ndarray, arrays: dict[str, np.ndarray]) -> Store:
+    return Store(
+        images=images,
+        labels=arrays["labels"],
+        splits=arrays["splits"],
+        sizes=arrays["sizes"],
+        names=meta["names"],
+        classes=tuple(meta["classes"]),
+        preprocessing=Preprocessing(**meta["preprocessing"]),
+        groups=tuple(meta["groups"]),
+        unreadable=meta["unreadable"],
+        known_digests=arrays["digests"],
+        known_blanks=arrays["blanks"],
+    )
 
-    def one(i: int) -> None:
+
+def _decode(
+    listing: Listing, preprocessing: Preprocessing, path: Path, *, skip_bad: bool
+) -> tuple[list[int], list[tuple[int, int]], dict[str, str]]:
+    """Write the images to `path`; returns the positions and sizes of the good ones, and the bad ones.
+
+    The bytes are written, not mapped: a full disk is then an error with a name, not a crash.
+    """
+    shape = (preprocessing.channels, preprocessing.size, preprocessing.size)
+    good: list[int] = []
+    sizes: list[tuple[int, int]] = []
+    bad: dict[str, str] = {}
+    with path.open("wb") as file:
+        _write_header(file, (len(listing), *shape))
+        for i, outcome in track(_decoded(listing, preprocessing), "decoding", len(listing)):
+            if not isinstance(outcome, DataError):
+                pixels, size = outcome
+                file.write(pixels.data)
+                good.append(i)
+                sizes.append(size)
+            elif skip_bad:
+                bad[listing.names[i]] = str(outcome)
+            else:
+                raise unreadable(str(outcome)) from outcome
+        if not good:
+            raise DataError(f"Not one of {len(listing):,} images could be read. {next(iter(bad.values()), '')}")
+        _write_header(file, (len(good), *shape))
+    return good, sizes, bad
+
+
+def unreadable(reason: str) -> DataError:
+    """The error for an image that cannot be read, with the ways to go on."""
+    return DataError(f"{reason} Repair or remove it, or go on without unreadable images: --data.skip_bad")
+
+
+def _decoded(listing: Listing, preprocessing: Preprocessing) -> Iterator[tuple[int, Outcome]]:
+    """Every position with its pixels and size, or with the error, in order.
+
+    Pillow and OpenCV work outside the interpreter lock, so threads use every core.
+    """
+
+    def outcome(i: int) -> Outcome:
         try:
             image = listing.read(i)
-            images[i] = preprocessing.pixels(image)
-            sizes[i] = image.size
+            return preprocessing.pixels(image), image.size
         except DataError as error:
-            bad[i] = str(error)
+            return error
+        except (OSError, ValueError, SyntaxError, MemoryError) as error:
+            return DataError(f"{listing.names[i]} cannot be turned into pixels ({error}).")
 
-    # Pillow decodes outside the interpreter lock, so threads use every core.
+    count, image_bytes = len(listing), preprocessing.channels * preprocessing.size**2
+    window = PART * max(1, WINDOW // (image_bytes * PART))
     with ThreadPoolExecutor() as pool:
-        for _ in track(pool.map(one, range(len(listing)), chunksize=64), "decoding", len(listing)):
-            if bad and not skip_bad:
-                pool.shutdown(cancel_futures=True)
-                break
-    if bad and not skip_bad:
-        first = bad[min(bad)]
-        raise DataError(f"{first} Repair or remove it, or go on without unreadable images: --data.skip_bad")
-    return sizes, bad
+        for start in range(0, count, window):
+            starts = range(start, min(start + window, count), PART)
+            parts = [range(first, min(first + PART, count)) for first in starts]
+            for part, outcomes in zip(parts, pool.map(lambda part: [outcome(i) for i in part], parts), strict=True):
+                yield from zip(part, outcomes, strict=True)
 
 
-def _rewrite(images: np.ndarray, good: np.ndarray, folder: Path) -> np.ndarray:
-    if not len(good):
-        raise DataError("Not one image could be read.")
-    kept = np.lib.format.open_memmap(
-        folder / "kept.npy", mode="w+", dtype=np.uint8, shape=(len(good), *images.shape[1:])
-    )
-    for start in range(0, len(good), 1024):
-        kept[start : start + 1024] = images[good[start : start + 1024]]
-    os.replace(folder / "kept.npy", folder / "images.npy")
-    return kept
+def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
+    """The header of an .npy file at its start; NumPy keeps it as long for every number of images."""
+    file.seek(0)
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
 def _describe(
     listing: Listing,
     preprocessing: Preprocessing,
-    images: np.ndarray,
-    sizes: np.ndarray,
-    good: np.ndarray,
-    unreadable: list[str],
+    folder: Path,
+    good: list[int],
+    sizes: list[tuple[int, int]],
+    bad: dict[str, str],
 ) -> Store:
-    splits = np.array([SPLITS.index(listing.splits[i] or "train") for i in good], dtype=np.uint8)
     return Store(
-        images=images,
+        images=np.load(folder / "images.npy", mmap_mode="r"),
         labels=np.array(listing.labels, dtype=np.int64)[good],
-        splits=splits,
-        sizes=sizes[good],
+        splits=np.array([SPLITS.index(listing.splits[i] or "train") for i in good], dtype=np.uint8),
+        sizes=np.array(sizes, dtype=np.int32),
         names=[listing.names[i] for i in good],
         classes=listing.classes,
         preprocessing=preprocessing,
         groups=tuple(listing.groups[i] for i in good) if listing.groups else (),
-        unreadable=tuple(unreadable),
+        unreadable=bad,
     )
 
 
 def _save(store: Store, folder: Path, signature: str) -> None:
-    for name in ("labels", "splits", "sizes"):
-        np.save(folder / f"{name}.npy", getattr(store, name))
+    arrays = {"labels": store.labels, "splits": store.splits, "sizes": store.sizes}
+    for name, array in (arrays | {"digests": store.digests, "blanks": store.blank()}).items():
+        np.save(folder / f"{name}.npy", array)
     meta = {
         "format": FORMAT,
         "signature": signature,
@@ -238,6 +282,12 @@ def _written_whole(out: Path) -> Iterator[Path]:
         raise MienError(f"Writing {out} failed: {error.strerror}. Free some space, or choose --out.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _refuse_other_content(out: Path) -> None:
+    """A store replaces a store, never a folder of something else."""
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "store.json").is_file()):
+        raise UsageError(f"--out {out} exists and is not a store. Give the name of a folder that is not there yet.")
 
 
 def _refuse_full_disk(out: Path, needed: int, shape: tuple[int, ...]) -> None:

@@ -38,7 +38,8 @@ def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise MissingError(f"{path}: there is no such recipe file.")
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

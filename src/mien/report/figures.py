@@ -28,10 +28,9 @@ def loss_curves(
     with drawing():
         figure, axes = _axes("epoch", "loss")
         _train_and_validation(axes, history, "loss")
-        same = None not in (ln_classes, prior_entropy) and abs(ln_classes - prior_entropy) < 0.02  # type: ignore[operator]
         if ln_classes:
             _guess(axes, ln_classes, f"every class alike: {ln_classes:.2f}", above=True)
-        if prior_entropy and not same:
+        if prior_entropy and abs(prior_entropy - (ln_classes or 0)) > 0.02:  # else one line says both
             _guess(axes, prior_entropy, f"class frequencies: {prior_entropy:.2f}", above=False)
         _mark_best(axes, history, "val_loss", best_epoch)
         return inline_svg(figure, "loss", "Training and validation loss by epoch")
@@ -150,7 +149,12 @@ def _mark_best(axes: Axes, history: Curve, column: str, best_epoch: int | None) 
         return
     value = history[column][list(history["epoch"]).index(best_epoch)]
     if math.isfinite(value):
-        ring: dict[str, Any] = {"markersize": 9, "markerfacecolor": "none", "markeredgewidth": 1.6, "markeredgecolor": INK}
+        ring: dict[str, Any] = {
+            "markersize": 9,
+            "markerfacecolor": "none",
+            "markeredgewidth": 1.6,
+            "markeredgecolor": INK,
+        }
         axes.plot([best_epoch], [value], "o", label="chosen", color="none", zorder=5, **ring)
         _legend(axes, columns=3)
 

@@ -20,7 +20,6 @@ from mien.errors import MienError
 from mien.evaluate.metrics import Predictions, Scores, reliability
 from mien.evaluate.mistakes import Mistake, most_confident_errors, most_confused
 from mien.evaluate.run_folder import RunFolder
-from mien.models import describe
 from mien.report import figures
 from mien.report.html import data_uri
 from mien.report.style import STRONG
@@ -53,7 +52,7 @@ def context(path: Path) -> dict[str, Any]:
         "scores": scores,
         "majority": majority(scores),
         "best": best_epoch(run),
-        "model": describe({"name": run.recipe.model.name, **run.recipe.model.sizes()}),
+        "model": model(run.recipe),
         "images_per_second": _median(run.history.get("images_per_second", [])),
         "curves": curves(run, scores),
         "matrix": confusion(scores) if scores else None,
@@ -68,6 +67,12 @@ def context(path: Path) -> dict[str, Any]:
         "settings": settings(run.recipe),
         "yaml": config.dump(run.recipe),
     }
+
+
+def model(recipe: Recipe) -> str:
+    """'vit(embed_dim=192, depth=6)': the model and the sizes that the recipe sets."""
+    sizes = ", ".join(f"{key}={value}" for key, value in recipe.model.sizes().items())
+    return f"{recipe.model.name}({sizes})"
 
 
 def majority(scores: Scores | None) -> tuple[str, float] | None:

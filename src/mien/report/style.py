@@ -60,7 +60,7 @@ DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.5)))  # after six col
 _TOKENS = {name: f"#01fe{index:02x}" for index, name in enumerate(LIGHT)}
 INK, QUIET, LINE, CARD = (_TOKENS[name] for name in ("ink", "quiet", "line", "card"))
 
-_RC: dict[str, Any] = {
+_RC: Any = {
     "svg.fonttype": "none",  # text stays text: the page's font, selectable
     "text.parse_math": False,  # a recipe may be called what it likes
     "svg.hashsalt": "mien",  # the same figure gives the same file
@@ -109,7 +109,8 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     file = io.StringIO()
     FigureCanvasSVG(figure).print_svg(file, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = _with_own_ids(_without_wrapping(file.getvalue()), name)
-    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)  # the page chooses the family
+    text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)  # the page chooses the family
+    text = re.sub(r" ?font-family: [^;\"]*;?", "", text)
     for token, place_holder in _TOKENS.items():
         text = text.replace(place_holder, f"var(--{token})")
     opening = Markup('<svg role="img" aria-label="{}"').format(description)

@@ -57,7 +57,7 @@ def duration(seconds: float | None) -> str:
     """75 -> '1 min 15 s'; 4000 -> '1 h 7 min'."""
     if seconds is None:
         return MISSING
-    if seconds < 60:
+    if round(seconds) < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

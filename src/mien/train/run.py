@@ -10,8 +10,8 @@ import shutil
 import signal
 import time
 import warnings
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from mien.evaluate.split import evaluate
 from mien.models import count_flops, count_parameters, create_model
 from mien.progress import note
 from mien.train import hardware
-from mien.train.callbacks import Display, History, StuckWarning
+from mien.train.callbacks import Display, History, StuckWarning, read_history
 from mien.train.checkpoint import save_model
 from mien.train.task import Task
 
@@ -96,7 +96,8 @@ def _train(recipe: Recipe, store: Store, folder: Path) -> Path:
     best = _best_checkpoint(folder)
     state = torch.load(best, map_location="cpu", weights_only=True)
     task.load_state_dict(state["state_dict"])
-    env |= {"seconds": history.rows[-1]["seconds"], "best_epoch": state["epoch"] + 1, "epochs": len(history.rows)}
+    rows = read_history(history.path)
+    env |= {"seconds": rows[-1]["seconds"], "best_epoch": state["epoch"] + 1, "epochs": len(rows)}
     _write_json(folder / "env.json", env)
     save_model(folder / "model", task.trained, recipe, store)
     evaluate(folder, "validation", model=task.trained, store=store)
@@ -205,7 +206,8 @@ def _describe(store: Store) -> dict[str, Any]:
 def _opening(recipe: Recipe, env: dict[str, Any]) -> str:
     images = env["store"]["images"]
     lines = [
-        f"{recipe.name}: {recipe.model.name}, {env['parameters']:,} parameters, {env['flops'] / 1e6:,.1f} MFLOPs an image",
+        f"{recipe.name}: {recipe.model.name}, {env['parameters']:,} parameters, "
+        f"{env['flops'] / 1e6:,.1f} MFLOPs an image",
         f"{images['train']:,} train and {images['validation']:,} validation images, {len(env['classes'])} classes; "
         f"{env['device']}, {env['precision']}, {env['hardware']}",
         f"loss before training {env['initial_loss']:.3f}, ln({len(env['classes'])}) = {env['ln_classes']:.3f}, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import numpy as np
@@ -28,6 +28,8 @@ class Task(L.LightningModule):
 
     class_counts: training images of each class, (K,).
     """
+
+    class_weights: Tensor | None
 
     def __init__(
         self, recipe: Recipe, model: nn.Module, preprocessing: Preprocessing, class_counts: np.ndarray
@@ -120,7 +122,8 @@ class Task(L.LightningModule):
         return self.preprocessing.scale(pixels), targets
 
     def _count(self, split: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        mean, accuracy = self.get_submodule(f"{split}_loss"), self.get_submodule(f"{split}_accuracy")
+        mean = cast(MeanMetric, self.get_submodule(f"{split}_loss"))
+        accuracy = cast(MulticlassAccuracy, self.get_submodule(f"{split}_accuracy"))
         mean.update(loss, weight=len(labels))
         accuracy.update(logits, labels)
         self.log_dict({f"{split}_loss": mean, f"{split}_accuracy": accuracy}, on_step=False, on_epoch=True)

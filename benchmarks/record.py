@@ -1,0 +1,108 @@
+"""Append the scores of run folders to results/runs.csv, the source of every number that is quoted anywhere.
+
+python benchmarks/record.py RUN [RUN …]
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+from mien import config
+
+TABLE = Path(__file__).parent.parent / "results" / "runs.csv"
+COLUMNS = [
+    "recipe",
+    "settings",
+    "seed",
+    "split",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "images",
+    "epochs",
+    "best_epoch",
+    "seconds",
+    "parameters",
+    "hardware",
+    "precision",
+    "commit",
+    "started",
+]
+
+
+def rows(run: Path) -> list[dict[str, object]]:
+    """One row a metric and split."""
+    recipe = config.read_recipe(run)
+    env = json.loads((run / "env.json").read_text())
+    shared = {key: env[key] for key in COLUMNS if key in env} | {
+        "recipe": recipe.name,
+        "settings": changed(recipe),
+    }
+    found = []
+    for split, scores in json.loads((run / "evaluation.json").read_text()).items():
+        for metric, value, interval, images in metrics(scores):
+            low, high = interval or ("", "")
+            found.append(
+                shared | {"split": split, "metric": metric, "value": value, "low": low, "high": high, "images": images}
+            )
+    first = {"split": "train", "metric": "initial_loss", "value": round(env["initial_loss"], 4), "images": 512}
+    return [*found, shared | first]
+
+
+def metrics(scores: dict) -> list[tuple[str, float, list[float] | None, int]]:
+    """(name, value, interval, images) of the figures that are quoted."""
+    images = scores["images"]
+    found = [("accuracy", scores["accuracy"], scores["interval"], images)]
+    if scores.get("clean"):
+        clean = scores["clean"]
+        found.append(("clean_accuracy", clean["accuracy"], clean["interval"], clean["images"]))
+    for name in ("macro_f1", "weighted_f1", "calibration_error", "negative_log_likelihood"):
+        found.append((name, scores[name], None, images))
+    found += [(f"recall_{name}", row["recall"], None, row["images"]) for name, row in scores["per_class"].items()]
+    return [
+        (name, round(value, 4), interval and [round(edge, 4) for edge in interval], count)
+        for name, value, interval, count in found
+        if value is not None
+    ]
+
+
+def changed(recipe: config.Recipe) -> str:
+    """What the run changed of its recipe, 'train.lr=0.0001'; '' for the recipe as it is."""
+    from mien.recipes import load, names
+
+    if recipe.name not in names():
+        return ""
+    original = load(recipe.name)[0].model_dump(mode="json")
+    own = recipe.model_dump(mode="json")
+    differences = [
+        f"{section}.{key}={value}"
+        for section, values in own.items()
+        if isinstance(values, dict)
+        for key, value in values.items()
+        if value != original[section][key] and key != "path"
+    ]
+    return " ".join(differences)
+
+
+def main() -> None:
+    known: list[dict[str, object]] = []
+    if TABLE.exists():
+        with TABLE.open(newline="") as file:
+            known = list(csv.DictReader(file))
+    new = [row for run in sys.argv[1:] for row in rows(Path(run))]
+    started = {row["started"] for row in new}
+    known = [row for row in known if row["started"] not in started]
+    TABLE.parent.mkdir(exist_ok=True)
+    with TABLE.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(known + new)
+    print(f"{len(new)} rows from {len(sys.argv) - 1} run(s) -> {TABLE.name}")
+
+
+if __name__ == "__main__":
+    main()

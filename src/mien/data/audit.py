@@ -1,0 +1,153 @@
+"""What is wrong with a data set: copies, conflicting labels, blank, unreadable and odd-sized images.
+
+Two images are copies when all their pixels are equal, as the store holds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.data.listing import SPLITS
+from mien.data.store import Store
+from mien.errors import MienError, UsageError, nearest
+
+SHOWN = 3  # names that describe() gives of a finding
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The findings; `images`, `repeats` and `blank` are counts for each split.
+
+    copies: 'a/b' counts the images of split b that equal an image of split a.
+    repeats: images less distinct images, within a split.
+    conflicts: groups of equal images that carry different labels, over all splits together;
+    conflicts_within: the same within each split.
+    odd_sizes: name -> 'WxH' of images that are not of the size that more than half share.
+    conflicting, blank_names: the images behind the numbers.
+    """
+
+    images: dict[str, int]
+    copies: dict[str, int]
+    repeats: dict[str, int]
+    conflicts: int
+    blank: dict[str, int]  # see Store.blank
+    unreadable: list[str]
+    conflicts_within: dict[str, int]
+    odd_sizes: dict[str, str]
+    conflicting: list[list[str]]
+    blank_names: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The findings as plain values, for JSON."""
+        return asdict(self)
+
+    def counts(self) -> dict[str, int]:
+        """One number for each kind of finding."""
+        return {
+            "copies": sum(self.copies.values()),
+            "repeats": sum(self.repeats.values()),
+            "conflicts": self.conflicts,
+            "blank": sum(self.blank.values()),
+            "unreadable": len(self.unreadable),
+            "odd_sizes": len(self.odd_sizes),
+        }
+
+    def failed(self, kinds: Iterable[str]) -> list[str]:
+        """Those of the named kinds of which something was found. Raises UsageError for an unknown kind."""
+        counts = self.counts()
+        chosen = [kind.strip() for kind in kinds if kind.strip()]
+        for kind in chosen:
+            if kind not in counts:
+                raise UsageError(
+                    f"No finding is called '{kind}'.{nearest(kind, counts)} There are {', '.join(counts)}."
+                )
+        return [kind for kind in chosen if counts[kind]]
+
+    def describe(self) -> str:
+        """The findings as lines of text."""
+        lines = [
+            _line("images", self.images),
+            _line("copies across splits", self.copies),
+            _line("repeats within a split", self.repeats),
+            f"{'conflicting labels':<24}{self.conflicts:,} groups of equal images{_some(map(' = '.join, self.conflicting))}",
+            _line("blank", self.blank) + _some(self.blank_names),
+            f"{'unreadable':<24}{len(self.unreadable):,}{_some(self.unreadable)}",
+            f"{'of another size':<24}{len(self.odd_sizes):,}{_some(map(' '.join, self.odd_sizes.items()))}",
+        ]
+        return "\n".join(lines)
+
+
+def audit(store: Store) -> Audit:
+    """Find what is wrong with the images of a store as its source splits them."""
+    _, same = np.unique(store.digests, return_inverse=True)  # equal images have equal numbers, (N,)
+    members = {split: store.indices(split) for split in SPLITS}
+    everywhere = np.arange(len(store))
+    conflicting = _conflicting(store, same, everywhere)
+    blank = store.blank()
+    return Audit(
+        images={split: len(found) for split, found in members.items()},
+        copies={f"{a}/{b}": int(_among(same, members[b], members[a]).sum()) for a, b in combinations(SPLITS, 2)},
+        repeats={split: len(found) - len(np.unique(same[found])) for split, found in members.items()},
+        conflicts=len(conflicting),
+        blank={split: int(blank[found].sum()) for split, found in members.items()},
+        unreadable=list(store.unreadable),
+        conflicts_within={split: len(_conflicting(store, same, found)) for split, found in members.items()},
+        odd_sizes=_odd_sizes(store),
+        conflicting=[[store.names[i] for i in group] for group in conflicting],
+        blank_names=[store.names[i] for i in np.flatnonzero(blank)],
+    )
+
+
+def clean_names(store: Store, split: str) -> list[str]:
+    """Names of the images of a split that no training image equals."""
+    indices = store.indices(split)
+    _, same = np.unique(store.digests, return_inverse=True)
+    return [store.names[i] for i in indices[~_among(same, indices, store.indices("train"))]]
+
+
+def write_names(names: Sequence[str], path: Path) -> None:
+    """One name a line, UTF-8. Raises MienError when the file cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    except OSError as error:
+        raise MienError(f"Cannot write {path}: {error.strerror}. Choose another place with --out.") from error
+
+
+def _among(same: np.ndarray, images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """True for those of `images` that equal one of `others`; both are positions. bool (n,)."""
+    present = np.zeros(same.max(initial=0) + 1, dtype=bool)
+    present[same[others]] = True
+    return present[same[images]]
+
+
+def _conflicting(store: Store, same: np.ndarray, images: np.ndarray) -> list[np.ndarray]:
+    """Positions of each group of equal images that has more than one label."""
+    pairs = np.unique(np.stack([same[images], store.labels[images]], axis=1), axis=0)  # (n, 2) -> distinct rows
+    numbers, labels = np.unique(pairs[:, 0], return_counts=True)
+    return [images[same[images] == number] for number in numbers[labels > 1]]
+
+
+def _odd_sizes(store: Store) -> dict[str, str]:
+    kinds, kind, counts = np.unique(store.sizes, axis=0, return_inverse=True, return_counts=True)
+    usual = int(counts.argmax())
+    if counts[usual] * 2 <= len(store):
+        return {}
+    odd = np.flatnonzero(kind.reshape(-1) != usual)
+    return {store.names[i]: "x".join(map(str, store.sizes[i])) for i in odd}
+
+
+def _line(what: str, counts: dict[str, int]) -> str:
+    return f"{what:<24}" + ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+def _some(names: Iterable[str]) -> str:
+    found = list(names)
+    more = f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
+    return f" ({', '.join(found[:SHOWN])}{more})" if found else ""

@@ -1,0 +1,141 @@
+"""A CSV that lists pictures: columns path and label, and, where wanted, split and group.
+
+Paths are relative to the CSV. Images of one group (a person, a video) never end in different splits.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from mien.data.listing import SPLIT_ALIASES, SPLITS, Listing, existing, file_stamp, open_image, signature
+from mien.errors import DataError, MissingError, nearest
+
+COLUMNS = ("path", "label", "split", "group")
+
+
+class Row(NamedTuple):
+    """One picture of the table. place: what an error calls it, 'faces.csv row 7'."""
+
+    place: str
+    path: str
+    label: str
+    split: str
+    group: str
+
+
+def read(path: Path | None) -> Listing:
+    """List the pictures of a table. Classes are its labels, sorted; without a split column splits are ''.
+
+    Raises MissingError when the table is not there; DataError, naming the row, for an empty label, an
+    unknown split, a row that is too short or a group in two splits, and, when the picture is read, for
+    one that is missing.
+    """
+    table = existing(path, "the CSV file of path, label")
+    if table.is_dir():
+        raise MissingError(f"--data.path {table} is a folder; give the CSV file, or --data.source folder.")
+    rows = list(_rows(table))
+    if not rows:
+        raise DataError(f"{table} has a header and no rows.")
+    _refuse_split_groups(rows)
+    classes = _classes(rows, table)
+    index = {name: position for position, name in enumerate(classes)}
+    paths = [table.parent / row.path for row in rows]
+    return Listing(
+        classes=classes,
+        names=[row.path for row in rows],
+        labels=[index[row.label] for row in rows],
+        splits=[row.split for row in rows],
+        read=lambda i: _open(paths[i], rows[i].place),
+        signature=signature([file_stamp(table), *map(_stamp, paths)]),
+        groups=_groups(rows),
+    )
+
+
+def _rows(table: Path) -> Iterator[Row]:
+    with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        reader = csv.reader(file)
+        try:
+            where = _columns(next(reader, []), table)
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    yield _row(cells, where, f"{table.name} row {reader.line_num}")
+        except csv.Error as error:
+            raise DataError(f"{table.name} row {reader.line_num} is not CSV ({error}).") from error
+
+
+def _columns(header: Sequence[str], table: Path) -> dict[str, int]:
+    """Column name -> its place; names may be in any case, with blanks around them."""
+    names = [name.strip().lower() for name in header]
+    for needed in COLUMNS[:2]:
+        if needed not in names:
+            raise DataError(
+                f"{table} lacks the column '{needed}': its first line is '{','.join(header)[:200]}'."
+                f"{nearest(needed, names)} Needed are path and label; split and group may follow."
+            )
+    return {name: names.index(name) for name in COLUMNS if name in names}
+
+
+def _row(cells: Sequence[str], where: dict[str, int], place: str) -> Row:
+    if len(cells) <= max(where.values()):
+        raise DataError(f"{place} has {len(cells)} columns, {max(where.values()) + 1} are needed.")
+    values = {name: cells[position].strip() for name, position in where.items()}
+    for name in COLUMNS[:2]:
+        if not values[name]:
+            raise DataError(f"{place}: the {name} is empty.")
+    split = values.get("split", "")
+    if "split" in where and split.lower() not in SPLIT_ALIASES:
+        raise DataError(f"{place}: the split is '{split}', it must be {', '.join(SPLITS[:-1])} or {SPLITS[-1]}.")
+    return Row(place, values["path"], values["label"], SPLIT_ALIASES.get(split.lower(), ""), values.get("group", ""))
+
+
+def _classes(rows: Sequence[Row], table: Path) -> tuple[str, ...]:
+    """The labels of the training rows; validation and test may not have further ones."""
+    classes = sorted({row.label for row in rows if row.split in ("", "train")})
+    strange = next((row for row in rows if row.label not in classes), None)
+    if strange:
+        raise DataError(
+            f"{strange.place}: the label '{strange.label}' is in {strange.split} and not in train "
+            f"(there: {', '.join(classes) or 'nothing'}).{nearest(strange.label, classes)}"
+        )
+    if len(classes) < 2:
+        raise DataError(f"{table} has the one label '{classes[0]}'; a classifier needs at least two.")
+    return tuple(classes)
+
+
+def _groups(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The group of each row; a row without one is a group of its own. Empty where no row has one."""
+    if not any(row.group for row in rows):
+        return ()
+    return tuple(f"group {row.group}" if row.group else row.place for row in rows)
+
+
+def _refuse_split_groups(rows: Sequence[Row]) -> None:
+    first: dict[str, Row] = {}
+    for row in rows:
+        earlier = first.setdefault(row.group, row) if row.group else row
+        if earlier.split != row.split:
+            raise DataError(
+                f"Group '{row.group}' is in two splits: {earlier.place} says {earlier.split}, {row.place} says "
+                f"{row.split}. Put all its rows in one split, or leave the split column out."
+            )
+
+
+def _stamp(path: Path) -> str:
+    try:
+        return file_stamp(path)
+    except (OSError, ValueError):  # told when it is read; ValueError: a NUL in the path
+        return f"{path} is missing"
+
+
+def _open(path: Path, place: str) -> Image.Image:
+    if not path.is_file():
+        raise DataError(f"{place}: {path} is not there. Paths are relative to the table.")
+    try:
+        return open_image(path)
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from error

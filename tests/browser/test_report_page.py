@@ -1,0 +1,163 @@
+"""The reports as a person sees them: in Chromium, at desktop and phone width, light and dark, and on paper."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_runs import draw_pictures, picture_names, write_run
+
+from mien.evaluate.compare import compare
+from mien.report import write_comparison, write_report
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (looked for chromium, google-chrome)"),
+]
+
+WIDTHS = {"desktop": 1280, "phone": 390}
+
+# Every element with text of its own, whose colour has too little contrast with what lies behind it. Colours are
+# drawn on a canvas, which understands every way a browser may write them.
+UNREADABLE = """
+() => {
+  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const rgba = colour => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const linear = value => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const behind = element => {
+    for (; element; element = element.parentElement) {
+      const found = rgba(getComputedStyle(element).backgroundColor);
+      if (found[3] === 255) return found;
+    }
+    return [255, 255, 255, 255];
+  };
+  const found = [];
+  let seen = 0;
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !element.checkVisibility()) continue;
+    seen += 1;
+    const style = getComputedStyle(element);
+    const pair = [light(rgba(element.closest("svg") ? style.fill : style.color)), light(behind(element))];
+    const contrast = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+    if (contrast < 4.45) found.push(`${element.tagName} "${element.textContent.trim().slice(0, 30)}" ${contrast}`);
+  }
+  return [seen, found];
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """A report and a comparison of runs with long names, seven classes, warnings and pictures."""
+    root = tmp_path_factory.mktemp("pages")
+    classes = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    counts = (47, 5, 41, 89, 61, 43, 59)
+    names, labels = picture_names(classes, counts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIEN_CACHE", str(root / "cache"))
+        data = {"source": "folder", "path": str(draw_pictures(root / "pictures", classes, counts)), "size": 16}
+        runs = [
+            write_run(
+                root / f"{name}-20260304-050607-{seed}",
+                names=names, labels=labels, classes=classes, data=data, seed=seed, skill=2 - seed, epochs=5 + 9 * seed,
+                warnings=["The loss before training is 2.96, a uniform guess has ln(7) = 1.95."],
+            )
+            for seed, name in enumerate(("fer2013_shallow_vit_scaled_init", "fer2013_cnn_v2_balanced"))
+        ]  # fmt: skip
+        yield {
+            "report": write_report(runs[0]),
+            "comparison": write_comparison(compare(runs), root / "comparison.html"),
+        }
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(params=["report", "comparison"])
+def page(request: pytest.FixtureRequest, browser: Any, pages: dict[str, Path]) -> Iterator[Any]:
+    """One of the two pages, opened; its requests and errors are kept in page.requests and page.complaints."""
+    opened = browser.new_page()
+    opened.requests, opened.complaints = [], []
+    opened.on("request", lambda asked: opened.requests.append(asked.url))
+    opened.on("console", lambda message: opened.complaints.append(message.text))
+    opened.on("pageerror", lambda error: opened.complaints.append(str(error)))
+    opened.goto(pages[request.param].as_uri())
+    yield opened
+    opened.close()
+
+
+def test_nothing_is_loaded_from_elsewhere(page: Any) -> None:
+    own = [url for url in page.requests if not url.startswith("data:")]
+    assert own == [page.url]
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+def test_the_page_never_scrolls_sideways(page: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    outside = page.evaluate(
+        """width => [...document.querySelectorAll('body *')]
+        .filter(element => !element.closest('.scroll, pre, svg') && element.getBoundingClientRect().right > width + 1)
+        .map(element => element.outerHTML.slice(0, 80))""",
+        width,
+    )
+    assert outside == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_can_be_read(page: Any, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)
+    seen, unreadable = page.evaluate(UNREADABLE)
+    assert seen > 100
+    assert unreadable == []
+
+
+def test_dark_is_dark_and_paper_is_light(page: Any) -> None:
+    brightness = "parseInt(getComputedStyle(document.body).color.match(/\\d+/)[0])"
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(brightness) > 200  # light text
+    page.emulate_media(color_scheme="dark", media="print")
+    assert page.evaluate(brightness) < 60  # dark text
+
+
+def test_figures_are_as_wide_as_their_cards_and_their_text_large_enough(page: Any) -> None:
+    page.set_viewport_size({"width": WIDTHS["phone"], "height": 844})
+    sizes = page.evaluate(
+        """() => [...document.querySelectorAll('svg text')]
+        .map(text => [parseFloat(getComputedStyle(text).fontSize), text.getScreenCTM()])
+        .map(([size, on_screen]) => size * Math.hypot(on_screen.a, on_screen.b))"""
+    )
+    assert len(sizes) > 20
+    assert min(sizes) > 8
+
+
+def test_every_link_leads_somewhere(page: Any) -> None:
+    targets = page.evaluate("[...document.querySelectorAll('a')].map(link => link.getAttribute('href'))")
+    assert len(targets) >= 5
+    assert all(page.locator(target).count() == 1 for target in targets)
+
+
+def test_pictures_are_drawn(browser: Any, pages: dict[str, Path]) -> None:
+    opened = browser.new_page()
+    opened.goto(pages["report"].as_uri())
+    widths = opened.evaluate("[...document.images].map(image => image.complete && image.naturalWidth)")
+    assert widths == [16] * 12
+    opened.close()

@@ -1,0 +1,161 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mien.models.vit import (
+    Attention,
+    Block,
+    DropPath,
+    PatchEmbed,
+    VisionTransformer,
+    explicit_attention,
+    sincos_positions,
+)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def test_attention_is_torchs_scaled_dot_product():
+    attention = Attention(embed_dim=21, num_heads=3)
+    x = torch.randn(2, 5, 21)
+    q, k, v = attention.qkv(x).reshape(2, 5, 3, 3, 7).permute(2, 0, 3, 1, 4)
+    expected = attention.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(2, 5, 21))
+    torch.testing.assert_close(attention(x), expected)
+
+
+def test_attention_by_hand():
+    """Two tokens, one head of width 1, q = k = v = x: the weights are softmax(x x^T)."""
+    attention = Attention(embed_dim=1, num_heads=1, qkv_bias=False, project=False)
+    attention.qkv.weight.data.fill_(1.0)
+    out = attention(torch.tensor([[[0.0], [1.0]]]))
+    assert out[0, 0].item() == pytest.approx(0.5)  # logits 0, 0
+    assert out[0, 1].item() == pytest.approx(math.e / (1 + math.e))  # logits 0, 1
+
+
+def test_fused_and_explicit_attention_agree_and_explicit_shows_its_weights():
+    model = VisionTransformer(img_size=14, patch_size=7, in_chans=3, num_classes=5, embed_dim=22, depth=3, num_heads=2)
+    model.head.weight.data.normal_()
+    x = torch.randn(2, 3, 14, 14)
+    seen = []
+    model.blocks[1].attn.attend.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    fused = model(x)
+    assert seen == []
+    with explicit_attention(model):
+        torch.testing.assert_close(model(x), fused, rtol=1e-5, atol=1e-5)
+    assert seen[0].shape == (2, 2, 5, 5)
+    torch.testing.assert_close(seen[0].sum(-1), torch.ones(2, 2, 5))
+    assert not any(module.explicit for module in model.modules() if isinstance(module, Attention))
+
+
+@pytest.mark.parametrize("pre_norm", [True, False])
+def test_block_is_torchs_encoder_layer(pre_norm):
+    block = Block(embed_dim=22, num_heads=2, mlp_ratio=3.0, pre_norm=pre_norm).eval()
+    reference = nn.TransformerEncoderLayer(
+        22, 2, 66, dropout=0.0, activation="gelu", layer_norm_eps=1e-6, batch_first=True, norm_first=pre_norm
+    ).eval()
+    names = {
+        "self_attn.in_proj_weight": "attn.qkv.weight",
+        "self_attn.in_proj_bias": "attn.qkv.bias",
+        "self_attn.out_proj.weight": "attn.proj.weight",
+        "self_attn.out_proj.bias": "attn.proj.bias",
+        "linear1.weight": "mlp.fc1.weight",
+        "linear1.bias": "mlp.fc1.bias",
+        "linear2.weight": "mlp.fc2.weight",
+        "linear2.bias": "mlp.fc2.bias",
+    }
+    theirs = {names.get(key, key): value for key, value in reference.state_dict().items()}
+    block.load_state_dict(theirs)
+    x = torch.randn(2, 7, 22)
+    torch.testing.assert_close(block(x), reference(x), rtol=1e-5, atol=1e-5)
+
+
+def test_patches_run_row_by_row():
+    embed = PatchEmbed(img_size=6, patch_size=3, in_chans=1, embed_dim=1)
+    embed.proj.weight.data.fill_(1.0)
+    embed.proj.bias.data.zero_()
+    image = torch.arange(4.0).repeat_interleave(3).reshape(2, 6).repeat_interleave(3, dim=0)  # quadrants 0 1 / 2 3
+    assert embed(image[None, None])[0, :, 0].tolist() == [0.0, 9.0, 18.0, 27.0]
+
+
+def test_conv_stem_gives_as_many_tokens():
+    assert PatchEmbed(24, 8, 1, 40, "conv")(torch.randn(2, 1, 24, 24)).shape == (2, 9, 40)
+
+
+@pytest.mark.parametrize("pool", ["token", "avg"])
+@pytest.mark.parametrize("positions", ["learn", "sincos2d", "none"])
+@pytest.mark.parametrize("stem", ["patch", "conv"])
+def test_shapes(pool, positions, stem):
+    model = VisionTransformer(
+        img_size=12,
+        patch_size=4,
+        in_chans=3,
+        num_classes=5,
+        embed_dim=28,
+        depth=2,
+        num_heads=7,
+        global_pool=pool,
+        pos_embed=positions,
+        stem=stem,
+        representation_size=11,
+    )
+    assert model(torch.randn(2, 3, 12, 12)).shape == (2, 5)
+    assert model.forward_features(torch.randn(2, 3, 12, 12)).shape == (2, 9 + (pool == "token"), 28)
+
+
+def test_starts_at_a_uniform_guess():
+    logits = VisionTransformer(num_classes=5)(torch.randn(2, 1, 48, 48))
+    assert torch.equal(logits, torch.zeros(2, 5))
+
+
+def test_official_initialisation_sees_each_projection_on_its_own():
+    model = VisionTransformer(embed_dim=192)
+    bound = math.sqrt(6 / (192 + 192))
+    assert 0.95 * bound < model.blocks[0].attn.qkv.weight.abs().max() <= bound
+
+
+def test_sincos_positions_by_hand():
+    positions = sincos_positions(grid_size=2, embed_dim=8)  # omega = 1, 1e-4
+    x1_y0 = [math.sin(1), math.sin(1e-4), math.cos(1), math.cos(1e-4), 0, 0, 1, 1]
+    assert positions[1].tolist() == pytest.approx(x1_y0)
+    assert positions.shape == (4, 8)
+
+
+def test_positions_tell_where_a_patch_is():
+    """Swapping two patches changes the answer with positions, and does not without."""
+    x = torch.randn(1, 1, 8, 8)
+    swapped = x.roll(4, dims=2)
+    for kind, same in (("none", True), ("learn", False), ("sincos2d", False)):
+        model = VisionTransformer(img_size=8, patch_size=4, embed_dim=16, depth=1, num_heads=2, pos_embed=kind)
+        model.head.weight.data.normal_()
+        assert torch.allclose(model(x), model(swapped), atol=1e-5) == same, kind
+
+
+def test_drop_path_keeps_the_mean_and_drops_whole_images():
+    drop = DropPath(0.25).train()
+    out = drop(torch.ones(4000, 3))
+    assert out.unique().tolist() == pytest.approx([0.0, 4 / 3])
+    assert torch.equal(out[:, 0], out[:, 2])
+    assert out.mean().item() == pytest.approx(1.0, abs=0.05)
+    assert torch.equal(drop.eval()(torch.ones(5)), torch.ones(5))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "text"),
+    [
+        ({"embed_dim": 10, "num_heads": 3}, r"embed_dim \(=10\) must be divisible by num_heads \(=3\)"),
+        ({"img_size": 50, "patch_size": 8}, r"img_size \(=50\) must be divisible by patch_size \(=8\)"),
+        ({"stem": "conv", "patch_size": 6}, "power of two, not 6"),
+        ({"pos_embed": "sincos2d", "embed_dim": 6, "num_heads": 3}, "multiple of 4"),
+        ({"pos_embed": "polar"}, "'polar' is not known"),
+        ({"init": "random"}, "'random' is not known"),
+    ],
+)
+def test_refuses_sizes_that_do_not_fit(sizes, text):
+    with pytest.raises(ValueError, match=text):
+        VisionTransformer(**sizes)

@@ -1,0 +1,93 @@
+"""Every figure: what it says, and that odd runs do not stop it."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from mien.evaluate.metrics import Predictions, reliability
+from mien.report import figures
+
+HISTORY = {
+    "epoch": [1.0, 2.0, 3.0],
+    "seconds": [2.0, 4.0, 6.0],
+    "train_loss": [1.9, 1.2, 0.7],
+    "val_loss": [1.8, 1.4, 1.5],
+    "train_accuracy": [0.2, 0.5, 0.8],
+    "val_accuracy": [0.25, 0.5, 0.45],
+}
+
+
+def texts(svg: object) -> list[str]:
+    """Everything written in a figure."""
+    return re.findall(r"<text[^>]*>([^<]*)</text>", str(svg))
+
+
+def test_loss_curves_name_the_guesses_that_ignore_the_image() -> None:
+    found = texts(figures.loss_curves(HISTORY, math.log(7), 1.81, 2))
+    assert {"validation", "training", "chosen", "every class alike: 1.95", "class frequencies: 1.81"} <= set(found)
+
+
+def test_one_guess_is_enough_for_balanced_classes() -> None:
+    found = texts(figures.loss_curves(HISTORY, math.log(7), math.log(7) - 0.001, None))
+    assert [text for text in found if ":" in text] == ["every class alike: 1.95"]
+    assert "chosen" not in found
+
+
+def test_accuracy_curves_are_in_percent() -> None:
+    found = texts(figures.accuracy_curves(HISTORY, 0.249, 2))
+    assert "commonest class: 24.9%" in found
+    assert any(re.fullmatch(r"\d+%", text) for text in found)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e9])
+def test_a_run_that_diverged_can_be_drawn(value: float) -> None:
+    diverged = HISTORY | {"val_loss": [1.8, value, value], "train_loss": [value] * 3}
+    assert "every class alike: 1.95" in texts(figures.loss_curves(diverged, math.log(7), None, 2))
+
+
+def test_one_epoch_is_a_dot() -> None:
+    single = {key: column[:1] for key, column in HISTORY.items()}
+    assert "<use" in figures.accuracy_curves(single, None, None)
+
+
+def test_curves_of_nothing_but_validation() -> None:
+    found = texts(figures.loss_curves({"epoch": [1.0], "val_loss": [1.0]}, None, None, None))
+    assert "validation" in found
+    assert "training" not in found
+
+
+def test_calibration_draws_every_bin_of_the_histogram() -> None:
+    shares = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    predictions = Predictions(list("abc"), np.array([0, 1, 1]), shares, ("x", "y"))
+    svg = figures.calibration(reliability(predictions))
+    assert {"right", "confidence", "images"} <= set(texts(svg))
+    assert str(svg).count("fill: var(--series-6)") == 15
+
+
+@pytest.mark.parametrize(
+    ("seconds", "unit"), [((2.0, 4.0, 6.0), "seconds"), ((200.0, 400.0, 600.0), "minutes"), ((1e4, 2e4, 3e4), "hours")]
+)
+def test_run_curves_choose_their_unit(seconds: tuple[float, ...], unit: str) -> None:
+    curves = {"$one$": HISTORY, "two": HISTORY | {"seconds": seconds}}
+    found = texts(figures.run_curves(curves, "seconds", "accuracy"))
+    assert {"$one$", "two", unit, "accuracy"} <= set(found)
+
+
+def test_run_curves_mark_where_the_shortest_run_ends() -> None:
+    short = {key: column[:2] for key, column in HISTORY.items()}
+    line = re.compile(r"M ([\d.]+) [\d.]+ \nL \1 [\d.]+ \n\" clip-path=\"[^\"]+\" style=\"[^\"]*stroke-dasharray")
+    together = [
+        line.findall(str(figures.run_curves({"a": HISTORY, "b": b}, "epoch", "loss"))) for b in (HISTORY, short)
+    ]
+    assert len(together[0]) == len(together[1]) == 1
+    assert float(together[1][0]) < float(together[0][0])
+
+
+def test_accuracies_show_each_run_with_its_value() -> None:
+    found = texts(figures.accuracies(["a", "b"], [0.6071, 0.5], [(0.59, 0.62), (0.48, 0.52)]))
+    assert {"a", "b", "60.7%", "50.0%"} <= set(found)
+    assert len(found) == len(set(found))  # no tick is written twice

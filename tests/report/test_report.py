@@ -1,0 +1,322 @@
+"""The two pages as text: what they say of a run, whole or in pieces."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_runs import picture_names, write_run
+from PIL import Image
+
+from mien.errors import MienError, MissingError
+from mien.evaluate.compare import Comparison
+from mien.evaluate.metrics import Predictions, score
+from mien.report import comparison_page, run_page, write_comparison, write_report
+from mien.report.html import THUMBNAIL, data_uri
+
+
+class Page(HTMLParser):
+    """A page's text, addresses and tags; a tag that is not closed is an error."""
+
+    VOID = frozenset({"meta", "link", "img", "br"})
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.source = path.read_text(encoding="utf-8")
+        self.words: list[str] = []
+        self.addresses: list[str] = []
+        self.ids: list[str] = []
+        self.open: list[str] = []
+        self.feed(self.source)
+        assert self.open == []
+        self.text = re.sub(r"[ \n]+", " ", " ".join(self.words))
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = dict(attributes)
+        self.addresses += [found[key] or "" for key in ("src", "href") if key in found]
+        self.ids += [found["id"] or ""] if "id" in found else []
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attributes)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open[-1:]:
+            self.words.append(data)
+
+
+def check_alone(page: Page) -> None:
+    """Nothing is loaded from elsewhere, links lead to the page itself, and every id is there once."""
+    assert all(address.startswith(("#", "data:")) for address in page.addresses)
+    assert {address[1:] for address in page.addresses if address.startswith("#")} <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+    assert not re.search(r"https?:|@import|<script", page.source)
+
+
+# --- the report of a run
+
+
+def test_a_whole_report(run: Path) -> None:
+    path = write_report(run)
+    page = Page(path)
+    scores = json.loads((run / "evaluation.json").read_text())["validation"]
+    assert path == run / "report.html"
+    check_alone(page)
+    assert f"tiny gets {scores['accuracy']:.1%} of unseen images right." in page.text
+    assert f"That is {scores['correct']} of 25 validation images" in page.text
+    assert "Always answering happy , the commonest class, would be right 52.0% of the time." in page.text
+    assert f"{25 - scores['clean']['images']} of the images are exact copies of training images" in page.text
+    happy = scores["per_class"]["happy"]
+    assert f"Happy {100 * happy['correct'] // 13}% ({happy['correct']}/13)" in page.text
+    for expected in ("2.71 million", "310 million", "Example CPU, 2 cores", "0123abc", "train.lr", "every class alike"):
+        assert expected in page.text
+    assert "of training images; on the 20 others" in page.text
+    assert "Left out of training: 2 blank." in page.text
+    assert "test split: Read" not in page.text
+
+
+def test_the_same_run_gives_the_same_report(run: Path) -> None:
+    first = write_report(run).read_bytes()
+    assert write_report(run).read_bytes() == first
+    assert len(first) < 300_000
+
+
+def test_mistakes_are_shown_as_the_pictures_they_are(run: Path, pictures: Path) -> None:
+    mistakes = run_page.context(run)["mistakes"]
+    assert mistakes
+    for mistake, uri in mistakes:
+        shown = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+        assert (np.asarray(shown) == np.asarray(Image.open(pictures / mistake.name))).all()
+
+
+def test_the_report_survives_its_data(run: Path, pictures: Path) -> None:
+    shutil.rmtree(pictures)
+    page = Page(write_report(run))
+    assert "The pictures cannot be shown:" in page.text
+    assert "The audit is left out, because the images cannot be opened:" in page.text
+    assert "<img" not in page.source
+    assert re.search(r"validation/(angry|happy|sad)/\d{3}\.png", page.text)
+
+
+def test_data_that_changed_is_said(run: Path) -> None:
+    env = json.loads((run / "env.json").read_text())
+    env["store"]["fingerprint"] = "0" * 64
+    (run / "env.json").write_text(json.dumps(env))
+    assert "The images have changed since the run was trained." in Page(write_report(run)).text
+
+
+@pytest.mark.parametrize(
+    ("lost", "gone", "kept"),
+    [
+        ("env.json", "2.71 million", "Where it is wrong"),
+        ("metrics.csv", "How it learned", "Where it is wrong"),
+        ("predictions.csv", "Where it is wrong", "Class by class"),
+        ("evaluation.json", "exact copies of training images", "Where it is wrong"),
+    ],
+)
+def test_a_report_without_one_of_its_files(run: Path, lost: str, gone: str, kept: str) -> None:
+    whole = Page(write_report(run)).text
+    (run / lost).unlink()
+    page = Page(write_report(run))
+    check_alone(page)
+    assert gone in whole
+    assert gone not in page.text
+    assert kept in page.text
+
+
+def test_a_run_stopped_before_its_scores_says_how_to_go_on(run: Path) -> None:
+    for name in ("predictions.csv", "evaluation.json"):
+        (run / name).unlink()
+    page = Page(write_report(run))
+    check_alone(page)
+    assert "tiny has not been evaluated yet." in page.text
+    assert f"mien run {run} --resume" in page.text
+    assert "How it learned" in page.text
+
+
+def test_warnings_are_shown_and_escaped(run: Path) -> None:
+    env = json.loads((run / "env.json").read_text()) | {"warnings": ["The loss is <b>2.96</b> & far off."]}
+    (run / "env.json").write_text(json.dumps(env))
+    page = Page(write_report(run))
+    assert "1 warning during the run" in page.text
+    assert "The loss is &lt;b&gt;2.96&lt;/b&gt; &amp; far off." in page.source
+
+
+def test_readings_of_the_test_split_are_counted(run: Path) -> None:
+    scores = json.loads((run / "evaluation.json").read_text())
+    (run / "evaluation.json").write_text(json.dumps(scores | {"test": scores["validation"]}))
+    (run / "test_reads.json").write_text(json.dumps(["2026-03-05T01:02:03+00:00", "2026-03-06T01:02:03+00:00"]))
+    assert "Read twice (2026-03-05 and 2026-03-06)." in Page(write_report(run)).text
+
+
+def test_a_model_without_mistakes(run: Path) -> None:
+    found = Predictions.load(run / "predictions.csv")
+    perfect = Predictions(found.names, found.labels, np.eye(3)[found.labels], found.classes)
+    perfect.save(run / "predictions.csv")
+    (run / "evaluation.json").write_text(json.dumps({"validation": score(perfect)}))
+    page = Page(write_report(run))
+    assert "Nowhere: every answer is right." in page.text
+    assert "The commonest confusions" not in page.text
+
+
+@pytest.mark.parametrize(("confidence", "verdict"), [(0.99, "overconfident"), (0.4, "too modest")])
+def test_confidence_is_judged(run: Path, confidence: float, verdict: str) -> None:
+    found = Predictions.load(run / "predictions.csv")
+    answers = np.where(np.arange(25) < 15, found.labels, (found.labels + 1) % 3)
+    shares = np.full((25, 3), (1 - confidence) / 2)
+    shares[np.arange(25), answers] = confidence
+    Predictions(found.names, found.labels, shares, found.classes).save(run / "predictions.csv")
+    assert f"right 60.0% of the time: it is {verdict}" in Page(write_report(run)).text
+
+
+def test_names_of_classes_are_escaped(tmp_path: Path) -> None:
+    classes = ("<i>a</i>", "b & c", '"d"')
+    names, labels = picture_names(classes)
+    page = Page(write_report(write_run(tmp_path / "odd", names=names, labels=labels, classes=classes)))
+    check_alone(page)
+    assert "<i>a</i> taken for" in page.text
+
+
+def test_of_many_classes_the_most_confused_are_shown(tmp_path: Path) -> None:
+    classes = tuple(f"class{i}" for i in range(41))
+    names, labels = picture_names(classes, [5] * 41)
+    run = write_run(tmp_path / "wide", names=names, labels=labels, classes=classes)
+    matrix = run_page.context(run)["matrix"]
+    assert (len(matrix["names"]), len(matrix["rows"]), matrix["left_out"]) == (20, 20, 21)
+    assert "Shown are the 20 classes with the most errors; 21 others are left out." in Page(write_report(run)).text
+
+
+def test_the_matrix_keeps_the_classes_with_most_errors_in_their_order() -> None:
+    size = 23
+    matrix = np.diag(np.full(size, 7))
+    matrix[22, 3] = 5  # the only confusion
+    names = [f"c{i}" for i in range(size)]
+    scores = {"confusion_matrix": matrix.tolist(), "per_class": dict.fromkeys(names)}
+    found = run_page.confusion(scores)
+    assert found["names"] == [*names[:19], "c22"]
+    assert found["rows"][-1][1][3] == {"images": 5, "total": 12, "share": 5 / 12, "strong": False, "diagonal": False}
+    assert found["rows"][0][1][0] == {"images": 7, "total": 7, "share": 1.0, "strong": True, "diagonal": True}
+
+
+def test_settings_are_those_that_differ_from_their_default(run: Path) -> None:
+    found = {each.key: each.value for each in run_page.context(run)["settings"]}
+    assert found["train.lr"] == "0.003"
+    assert found["train.epochs"] == "7"
+    assert found["data.size"] == "16"
+    assert "train.momentum" not in found
+    assert found["train.optimizer"] == "adamw"  # a default that always matters
+
+
+def test_no_run_folder(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="is not a run folder"):
+        write_report(tmp_path)
+
+
+def test_a_full_disk_leaves_no_half_report(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mien.report.html.os.replace", full)
+    with pytest.raises(MienError, match=r"report\.html failed: No space left on device"):
+        write_report(run)
+    assert not list(run.glob("*report*"))
+
+
+def test_pictures_are_small() -> None:
+    large = np.random.default_rng(0).integers(0, 256, (3, 211, 211), dtype=np.uint8)
+    shown = Image.open(io.BytesIO(base64.b64decode(data_uri(large).partition(",")[2])))
+    assert (shown.mode, shown.size) == ("RGB", (THUMBNAIL, THUMBNAIL))
+
+
+# --- the page of a comparison
+
+
+def test_a_comparison(comparison: Comparison, tmp_path: Path) -> None:
+    path = write_comparison(comparison, tmp_path / "out" / "page.html")
+    page = Page(path)
+    check_alone(page)
+    accuracy = {row.label: row.scores["accuracy"] for row in comparison.rows}
+    assert f"good beats fair by {100 * (accuracy['good'] - accuracy['fair']):.1f} points." in page.text
+    assert "3 runs on the same 255 validation images" in page.text
+    assert f"weak is right {accuracy['weak']:.1%} of the time" in page.text
+    assert "After 2 epochs, which all runs have had" in page.text
+    assert "After 18 s of training it was weak still in its first epoch, good still in its first epoch" in page.text
+    assert page.source.count("<svg") == 5
+    assert "adjusted for 3 pairs (Holm)" in page.text
+
+
+def test_the_test_in_plain_words(comparison: Comparison, tmp_path: Path) -> None:
+    pair = comparison_page.better_first(comparison.pairs[0])
+    assert (pair.first, pair.second) == ("good", "weak")
+    text = Page(write_comparison(comparison, tmp_path / "page.html")).text
+    assert f"good is {100 * pair.difference:.1f} points ahead of weak" in text
+    assert "which is more than chance : McNemar p\xa0<\xa00.001" in text
+    assert f"good is right where weak is wrong on {pair.only_first} images, the reverse on {pair.only_second}." in text
+
+
+def only(comparison: Comparison, **changes: object) -> Comparison:
+    """The first two runs of a comparison, their pair changed."""
+    pair = replace(comparison.pairs[0], **changes)  # type: ignore[arg-type]
+    return replace(comparison, rows=comparison.rows[:2], pairs=[pair])
+
+
+def test_a_lead_within_chance(comparison: Comparison, tmp_path: Path) -> None:
+    unsure = only(comparison, p_value=0.4, adjusted_p_value=0.4, more_than_chance=False)
+    text = Page(write_comparison(unsure, tmp_path / "page.html")).text
+    assert "good and weak cannot be told apart." in text
+    assert "not more than chance would give: McNemar p\xa0=\xa00.40." in text
+    assert "Holm" not in text
+
+
+def test_a_draw(comparison: Comparison, tmp_path: Path) -> None:
+    draw = only(comparison, only_first=7, only_second=7, difference=0.0, p_value=1.0, more_than_chance=False)
+    text = Page(write_comparison(draw, tmp_path / "page.html")).text
+    assert "weak and good are level at" in text
+    assert "are right equally often" in text
+
+
+def test_runs_without_curves(comparison: Comparison, tmp_path: Path) -> None:
+    rows = [replace(row, curve={}) for row in comparison.rows]
+    bare = replace(comparison, rows=rows, equal_epochs=None, equal_seconds=None)
+    page = Page(write_comparison(bare, tmp_path / "page.html"))
+    check_alone(page)
+    assert "How fast they learn" not in page.text
+
+
+def test_different_machines_are_said(comparison: Comparison, tmp_path: Path) -> None:
+    rows = [replace(row, hardware=f"machine {i}") for i, row in enumerate(comparison.rows)]
+    assert "different hardware" in Page(write_comparison(replace(comparison, rows=rows), tmp_path / "a.html")).text
+    assert "different hardware" not in Page(write_comparison(comparison, tmp_path / "b.html")).text
+
+
+def test_the_best_recall_of_a_class_is_marked_unless_all_are_alike(comparison: Comparison) -> None:
+    table = comparison_page.recalls(comparison)
+    for i, (name, found) in enumerate(table):
+        correct = [row.scores["per_class"][name]["correct"] for row in comparison.rows]
+        assert name == comparison.classes[i]
+        assert [best for _, best in found] == [value == max(correct) for value in correct]
+    alike = replace(comparison, rows=[comparison.rows[0]] * 2)
+    assert not any(best for _, found in comparison_page.recalls(alike) for _, best in found)
+
+
+def test_turning_a_pair_round(comparison: Comparison) -> None:
+    pair = replace(comparison.pairs[0], difference=-0.2, interval=(-0.3, -0.1), only_first=3, only_second=11)
+    found = comparison_page.better_first(pair)
+    assert (found.first, found.second) == (pair.second, pair.first)
+    assert (found.difference, found.interval) == (0.2, (0.1, 0.3))
+    assert (found.only_first, found.only_second) == (11, 3)
+    assert comparison_page.better_first(found) is found

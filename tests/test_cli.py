@@ -1,0 +1,188 @@
+"""The command line: every verb, JSON, exit codes and error texts."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mien.cli import main
+from mien.data.drawn_faces import read
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Seven classes with ten drawn faces each."""
+    root = tmp_path_factory.mktemp("pictures")
+    faces = read(70, 16, seed=0)
+    for i in range(70):
+        path = root / faces.classes[faces.labels[i]] / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        faces.read(i).save(path)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+
+
+SMALL = ["--data.size", "16", "--train.epochs", "1", "--train.warmup_epochs", "0", "--train.batch_size", "16"]
+
+
+def train(pictures, out, *flags):
+    model = ["--model.stem", "patch", "--model.patch_size", "8", "--model.embed_dim", "16", "--model.depth", "1"]
+    assert main(["run", "folder_vit", "--data.path", str(pictures), "--out", out, *SMALL, *model, *flags]) == 0
+
+
+def test_a_run_from_pictures_to_comparison(pictures, tmp_path, capsys):
+    train(pictures, "a", "--json")
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["run"] == "a"
+    assert 0 <= printed["validation"]["accuracy"] <= 1
+    train(pictures, "b", "--seed", "1")
+    out, err = capsys.readouterr()
+    assert out.startswith("b  accuracy ")
+    assert "images/s" in err
+    assert "Next: mien compare b" in err
+    assert main(["evaluate", "a", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == printed["validation"]["accuracy"]
+    assert main(["evaluate", "a", "--split", "train"]) == 0
+    assert "train: accuracy" in capsys.readouterr().out
+    assert main(["compare", "a", "b", "--json", "--out", "page.html"]) == 0
+    assert json.loads(capsys.readouterr().out)["page"] == "page.html"
+    assert main(["report", "a"]) == 0
+    assert capsys.readouterr().out.strip() == "a/report.html"
+
+
+def test_flags_win_over_environment_over_file(pictures, tmp_path, capsys, monkeypatch):
+    (tmp_path / "c.yaml").write_text("seed: 3\ntrain: {epochs: 9, lr: 0.25}\n")
+    monkeypatch.setenv("MIEN_TRAIN__LR", "0.125")
+    train(pictures, "run", "--config", "c.yaml")
+    text = (tmp_path / "run" / "recipe.yaml").read_text()
+    assert "seed: 3" in text
+    assert "epochs: 1\n" in text
+    assert "lr: 0.125" in text
+
+
+def test_a_run_is_repeated_from_its_recipe(pictures, tmp_path):
+    train(pictures, "one", "--seed", "5")
+    assert main(["run", "--config", "one/recipe.yaml", "--out", "two"]) == 0
+    assert (tmp_path / "one" / "predictions.csv").read_text() == (tmp_path / "two" / "predictions.csv").read_text()
+
+
+def test_recipes(capsys):
+    assert main(["recipes"]) == 0
+    assert "fer2013_resnet" in capsys.readouterr().out
+    assert main(["recipes", "fer2013_lenet"]) == 0
+    assert "61,451 parameters" in capsys.readouterr().out
+    assert main(["recipes", "fer2013_lenet", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["recipe"]["model"]["name"] == "lenet"
+    assert main(["recipes", "--json"]) == 0
+    assert "quickstart" in json.loads(capsys.readouterr().out)
+
+
+def test_data_commands(pictures, tmp_path, capsys):
+    assert main(["data", "prepare", str(pictures), "--data.size", "16", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == {"train": 70, "validation": 0, "test": 0}
+    assert main(["data", "prepare", str(pictures), "--data.size", "16", "--out", "store"]) == 0
+    assert "70 train images of 7" in capsys.readouterr().out
+    assert (tmp_path / "store" / "images.npy").exists()
+    assert main(["data", "show", str(pictures), "--out", "picture.png"]) == 0
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_audit_reports_and_fails_on_request(pictures, tmp_path, capsys):
+    (tmp_path / "bad" / "a").mkdir(parents=True)
+    (tmp_path / "bad" / "b").mkdir()
+    original = next((pictures / "happy").iterdir())
+    for name in ("a/1.png", "a/2.png", "b/3.png"):
+        (tmp_path / "bad" / name).write_bytes(original.read_bytes())
+    (tmp_path / "bad" / "b" / "4.jpg").write_text("not a picture")
+    assert main(["data", "audit", "bad", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["repeats"]["train"] == 2
+    assert found["conflicts"] == 1
+    assert len(found["unreadable"]) == 1
+    assert main(["data", "audit", "bad"]) == 0
+    assert "4.jpg" in capsys.readouterr().out
+    assert main(["data", "audit", "bad", "--fail-on", "unreadable,copies"]) == 1
+    assert main(["data", "audit", "bad", "--fail-on", "copys"]) == 2
+    assert "Did you mean 'copies'" in capsys.readouterr().err
+
+
+def fails(arguments, code, text, capsys):
+    assert main(arguments) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert text in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["run"], 2, "Which recipe?"),
+        (["run", "fer2013_lenett"], 2, "Did you mean 'fer2013_lenet'?"),
+        (["run", "folder_vit", "--train.epochz", "3"], 2, "Did you mean --train.epochs?"),
+        (["run", "folder_vit", "--train.epochs", "three"], 2, "given 'three'"),
+        (["run", "folder_vit", "--model.name", "vitt", "--data.path", "PICTURES"], 2, "Did you mean 'vit'?"),
+        (["run", "folder_vit", "--model.widths", "3", "--data.path", "PICTURES"], 2, "has no size 'widths'"),
+        (["run", "folder_vit"], 3, "Give --data.path"),
+        (["run", "folder_vit", "--data.path", "nowhere"], 3, "nowhere: there is no such file or folder"),
+        (["run", "folder_vit", "--data.path", "PICTURES", "--device", "cuda"], 3, "no such device here"),
+        (["run", "nothing", "--resume"], 2, "Unknown recipe 'nothing'"),
+        (["run", "folder_vit", "--resume"], 3, "no unfinished run of folder_vit"),
+        (["run", "--config", "none.yaml"], 3, "there is no such file"),
+        (["evaluate", "nowhere"], 3, "nowhere"),
+        (["compare"], 2, "two"),
+        (["compare", "nowhere", "elsewhere"], 3, "nowhere"),
+        (["report", "nowhere"], 3, "nowhere"),
+        (["data", "audit", "nowhere"], 3, "there is no such file or folder"),
+        (["recipess"], 2, 'Did you mean "recipes"'),
+        (["recipes", "lenet"], 2, "Did you mean 'fer2013_lenet'?"),
+    ],
+)
+def test_bad_requests(arguments, code, text, capsys, pictures):
+    if "cuda" in arguments:
+        import torch
+
+        if torch.cuda.is_available():
+            pytest.skip("this machine has the device")
+    fails([str(pictures) if word == "PICTURES" else word for word in arguments], code, text, capsys)
+
+
+def test_an_unknown_key_in_a_file_or_the_environment(tmp_path, capsys, monkeypatch):
+    (tmp_path / "c.yaml").write_text("train: {epoch: 3}")
+    fails(["run", "folder_vit", "--config", "c.yaml"], 2, "Did you mean 'epochs'?", capsys)
+    monkeypatch.setenv("MIEN_TRIAN__EPOCHS", "3")
+    fails(["run", "folder_vit"], 2, "Did you mean 'train'?", capsys)
+
+
+def test_a_missing_extra_names_the_pip_line(tmp_path):
+    """As on a machine where only `pip install mien` was run."""
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'lightning', 'matplotlib'): sys.modules[name] = None\n"
+        "from mien.cli import main\n"
+        "sys.exit(main(['quickstart']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    assert "this needs the 'train' extra: pip install 'mien[train]'" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_version_and_help(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == "0.1.0"
+    assert main(["run", "--help"]) == 0
+    assert "--train.label-smoothing" in capsys.readouterr().out
+
+
+def test_a_closed_pipe_is_no_error():
+    command = f"{sys.executable} -m mien recipes | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr

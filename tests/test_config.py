@@ -1,0 +1,95 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mien import config
+from mien.config import Recipe, build, dump, from_environment, from_file, merge
+from mien.errors import MissingError, UsageError
+
+
+def test_a_recipe_written_out_comes_back(tmp_path):
+    recipe = build({"seed": 7, "model": {"name": "resnet", "widths": [3, 5]}, "augment": {"scale": [0.5, 2]}})
+    path = tmp_path / "recipe.yaml"
+    path.write_text(dump(recipe))
+    assert build(from_file(path)) == recipe
+
+
+def test_later_layers_win_key_by_key():
+    recipe = build({"train": {"epochs": 3, "lr": 0.5}}, {"train": {"epochs": 5}}, {})
+    assert (recipe.train.epochs, recipe.train.lr) == (5, 0.5)
+
+
+def test_environment():
+    found = from_environment({"MIEN_TRAIN__EPOCHS": "5", "MIEN_DATA__PATH": "/x", "MIEN_CACHE": "/y", "HOME": "/z"})
+    assert found == {"train": {"epochs": 5}, "data": {"path": "/x"}}
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        (
+            {"train": {"epoch": 3}},
+            r"Unknown key 'train\.epoch'\. Did you mean 'epochs'\? Known here: epochs, batch_size",
+        ),
+        ({"trian": {}}, r"Unknown key 'trian'\. Did you mean 'train'\?"),
+        ({"train": {"epochs": "five"}}, r"train\.epochs: .*given 'five'"),
+        ({"train": {"lr": -1}}, r"train\.lr: Input should be greater than 0, given -1"),
+        ({"train": {"optimizer": "adamm"}}, r"train\.optimizer: .*'sgd', 'adam' or 'adamw'"),
+        ({"train": {"lr": float("nan")}}, r"train\.lr"),
+    ],
+)
+def test_a_bad_setting_is_named(values, text):
+    with pytest.raises(UsageError, match=text):
+        build(values)
+
+
+def test_bad_files(tmp_path):
+    with pytest.raises(MissingError, match="there is no such file"):
+        from_file(tmp_path / "none.yaml")
+    path = tmp_path / "bad.yaml"
+    path.write_text("a: [")
+    with pytest.raises(UsageError, match="is not YAML"):
+        from_file(path)
+    path.write_text("- a")
+    with pytest.raises(UsageError, match="found list"):
+        from_file(path)
+
+
+def test_read_recipe_wants_a_run(tmp_path):
+    with pytest.raises(MissingError, match="is not a run folder"):
+        config.read_recipe(tmp_path)
+
+
+def test_recipes_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        Recipe().seed = 3
+
+
+def test_model_sizes_are_those_that_were_set():
+    recipe = build({"model": {"name": "vit", "depth": 2, "qkv_bias": False}})
+    assert recipe.model.sizes() == {"depth": 2, "qkv_bias": False}
+
+
+def test_another_model_leaves_the_sizes_of_the_first_behind():
+    first = {"model": {"name": "vit", "depth": 2}}
+    assert build(first, {"model": {"name": "lenet"}}).model.sizes() == {}
+    assert build(first, {"model": {"name": "vit", "num_heads": 2}}).model.sizes() == {"depth": 2, "num_heads": 2}
+    assert build(first, {"train": {"epochs": 3}}).model.depth == 2
+
+
+sections = st.dictionaries(
+    st.sampled_from("abc"), st.integers() | st.dictionaries(st.sampled_from("xy"), st.integers())
+)
+
+
+@given(sections, sections)
+def test_merge_keeps_what_is_not_overridden(base, over):
+    merged = merge(base, over)
+    assert set(merged) == set(base) | set(over)
+    assert merge(base, {}) == base
+    assert merge({}, over) == over
+    for key, value in over.items():
+        if isinstance(value, dict):
+            assert merged[key] | value == merged[key]
+        else:
+            assert merged[key] == value

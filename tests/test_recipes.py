@@ -1,0 +1,76 @@
+"""Every recipe parses, states its promise, and trains two steps."""
+
+import pytest
+
+from mien import config
+from mien.errors import MissingError, UsageError
+from mien.models import count_parameters, create_model
+from mien.recipes import load, names
+from mien.train import run
+
+EXPECTED = {
+    "quickstart",
+    "fer2013_lenet",
+    "fer2013_lenet_flips",
+    "fer2013_shallow_vit",
+    "fer2013_shallow_vit_scaled_init",
+    "fer2013_cnn_v1",
+    "fer2013_cnn_v2",
+    "fer2013_cnn_v2_balanced",
+    "fer2013_vit_scratch_naive",
+    "fer2013_vit_scratch",
+    "fer2013_resnet",
+    "folder_vit",
+    "folder_cnn",
+}
+
+
+def test_all_recipes_are_there():
+    assert set(names()) >= EXPECTED
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_recipe_is_a_promise(name):
+    recipe, promise = load(name)
+    assert recipe.name.startswith(name)
+    for word in ("Source", "Command", "Result"):
+        assert f"\n{word} " in promise, f"{name}'s docstring does not state its {word}"
+    assert f"mien run {name}" in promise
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_recipe_trains_two_steps(name, tmp_path, monkeypatch):
+    """On drawn faces of the recipe's own size and colour: 4 images are two steps of batch 2."""
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    recipe, _ = load(name)
+    small = {
+        "data": {"source": "drawn_faces", "images": 70, "channels": 1, "path": None},
+        "train": {"epochs": 1, "batch_size": 35},
+    }
+    model = create_model(recipe.model.name, img_size=recipe.data.size, **recipe.model.sizes())
+    if count_parameters(model) > 20e6:
+        small["model"] = {"depth": 2}
+    folder = run.run(config.build(recipe.model_dump(), small), tmp_path / "run")
+    assert (folder / "model" / "model.safetensors").stat().st_size > 1000
+
+
+def test_fer2013_resnet_keeps_its_size():
+    recipe, _ = load("fer2013_resnet")
+    assert count_parameters(create_model("resnet", **recipe.model.sizes())) <= 5.2e6
+
+
+def test_unknown_recipe():
+    with pytest.raises(UsageError, match=r"Unknown recipe 'fer2013_lenett'\. Did you mean 'fer2013_lenet'\?"):
+        load("fer2013_lenett")
+
+
+def test_a_recipe_of_your_own(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text('"""Mine."""\nfrom mien.config import Recipe\nrecipe = Recipe(name="mine")\n')
+    recipe, promise = load(str(path))
+    assert (recipe.name, promise) == ("mine", "Mine.")
+    path.write_text("recipe = 3")
+    with pytest.raises(UsageError, match="defines no 'recipe = Recipe"):
+        load(str(path))
+    with pytest.raises(MissingError, match="no such recipe file"):
+        load(str(tmp_path / "none.py"))

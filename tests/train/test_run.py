@@ -1,0 +1,246 @@
+"""Recipe -> run folder, interrupted and resumed, alone and shared by two processes."""
+
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+
+import lightning as L
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mien import config
+from mien.config import Augment, Data, Model, Recipe, Train
+from mien.errors import DataError, MienError, MissingError, UsageError
+from mien.train import callbacks, run
+from mien.train.checkpoint import load_model
+
+RECIPE = Recipe(
+    name="tiny",
+    data=Data(source="drawn_faces", images=70, size=16),
+    model=Model(name="vit", patch_size=4, embed_dim=16, depth=2, num_heads=2, drop_rate=0.1, drop_path_rate=0.1),
+    augment=Augment(hflip=0.5, rotate=10, erase=0.5, mixup=0.4, randaugment=1),
+    train=Train(epochs=3, batch_size=14, ema=0.9, warmup_epochs=1, gradient_clip=1.0, precision="fp32"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+
+
+def change(recipe=RECIPE, **sections):
+    return config.build(recipe.model_dump(), sections)
+
+
+def weights(folder):
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def test_a_run_folder_has_what_it_promises(tmp_path):
+    folder = run.run(RECIPE, tmp_path / "run")
+    env = json.loads((folder / "env.json").read_text())
+    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    assert config.read_recipe(folder) == RECIPE
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert tuple(rows[0]) == callbacks.COLUMNS
+    assert all(math.isfinite(float(value)) for row in rows for value in row.values())
+    assert float(rows[0]["seconds"]) < float(rows[2]["seconds"]) == env["seconds"]
+    assert env["ln_classes"] == pytest.approx(math.log(7))
+    assert env["initial_loss"] == pytest.approx(math.log(7), abs=0.01)
+    assert env["store"]["images"]["train"] == 70
+    assert (folder / "predictions.csv").read_text().count("\n") == 1 + env["store"]["images"]["validation"]
+    scores = json.loads((folder / "evaluation.json").read_text())["validation"]
+    best = max(float(row["val_accuracy"]) for row in rows)
+    assert scores["accuracy"] == pytest.approx(best, abs=1e-6)
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    model, labels, preprocessing = load_model(folder)
+    assert model(torch.zeros(2, 1, 16, 16)).shape == (2, len(labels))
+    assert (preprocessing.size, preprocessing.mean) == (16, 0.5)
+    assert not list(folder.glob("*.part"))
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
+    one, two = (weights(run.run(RECIPE, tmp_path / name)) for name in ("one", "two"))
+    other = weights(run.run(change(seed=1), tmp_path / "other"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not torch.equal(one["head.weight"], other["head.weight"])
+
+
+@pytest.mark.parametrize("model", [RECIPE.model, Model(name="cnn_v2", widths=(3, 5))])
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "plateau"])
+def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, monkeypatch, model, schedule):
+    recipe = change(model=model.model_dump(), train={"schedule": schedule})
+    whole = weights(run.run(recipe, tmp_path / "whole"))
+
+    def stop(self, trainer, task, batch, index):
+        if (trainer.current_epoch, index) == (1, 2):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.Display, "on_train_batch_start", stop, raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            run.run(recipe, tmp_path / "part")
+    assert len(callbacks.read_history(tmp_path / "part" / "metrics.csv")) == 1
+    resumed = weights(run.resume(tmp_path / "part"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert len(callbacks.read_history(tmp_path / "part" / "metrics.csv")) == 3
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
+    before = weights(run.run(RECIPE, tmp_path / "run"))
+    after = weights(run.resume(tmp_path / "run"))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_resume_refuses_other_images(tmp_path):
+    folder = run.run(change(train={"epochs": 1}), tmp_path / "run")
+    text = (folder / "recipe.yaml").read_text().replace("images: 70", "images: 77")
+    (folder / "recipe.yaml").write_text(text)
+    with pytest.raises(UsageError, match="trained on other images"):
+        run.resume(folder)
+
+
+def test_latest_is_the_newest_unfinished_run(tmp_path):
+    for name, finished in (("tiny-1-0", True), ("tiny-2-0", False), ("tiny-3-1", False)):
+        (tmp_path / name).mkdir()
+        if finished:
+            (tmp_path / name / "evaluation.json").write_text("{}")
+    assert run.latest("tiny", 0, tmp_path).name == "tiny-2-0"
+    with pytest.raises(MissingError, match="no unfinished run of tiny with seed 2"):
+        run.latest("tiny", 2, tmp_path)
+
+
+def test_a_run_is_never_overwritten_unless_asked(tmp_path):
+    recipe = change(train={"epochs": 1})
+    folder = run.run(recipe, tmp_path / "run")
+    with pytest.raises(UsageError, match=r"run exists\. Choose another --out"):
+        run.run(recipe, folder)
+    run.run(change(recipe, seed=5), folder, overwrite=True)
+    assert config.read_recipe(folder).seed == 5
+
+
+def test_a_full_disk_while_saving_says_what_to_do(tmp_path, monkeypatch):
+    def full(*arguments, **keywords):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(L.Trainer, "save_checkpoint", full)
+    with pytest.raises(MienError, match=r"No space left on device\). Free some space, then: mien run .*--resume"):
+        run.run(RECIPE, tmp_path / "run")
+
+
+def test_without_a_usable_score_there_is_no_best_model(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(MienError, match="never a number"):
+        run._best_checkpoint(tmp_path)
+
+
+def test_options_of_training(tmp_path):
+    recipe = change(
+        model={"name": "cnn_v2", "widths": (3, 5)},
+        train={
+            "optimizer": "sgd",
+            "lr": 0.05,
+            "sampler": "balanced",
+            "class_weights": True,
+            "early_stopping": 1,
+            "monitor": "loss",
+            "checkpoint_every": 1,
+            "epochs": 2,
+        },
+    )
+    folder = run.run(recipe, tmp_path / "run")
+    assert {"epoch=000.ckpt", "epoch=001.ckpt"} <= {path.name for path in (folder / "checkpoints").iterdir()}
+
+
+def test_early_stopping_stops(tmp_path):
+    recipe = change(train={"epochs": 30, "early_stopping": 1, "lr": 1e-12, "ema": 0.0})
+    folder = run.run(recipe, tmp_path / "run")
+    assert json.loads((folder / "env.json").read_text())["epochs"] == 2
+
+
+def test_tensorboard_files_are_written(tmp_path):
+    folder = run.run(change(train={"tensorboard": True, "epochs": 1}), tmp_path / "run")
+    assert list((folder / "tensorboard").glob("events*"))
+
+
+def test_a_stuck_run_warns(tmp_path):
+    recipe = change(train={"epochs": 3, "lr": 1e-12, "ema": 0.0, "warmup_epochs": 0})
+    folder = run.run(recipe, tmp_path / "run")
+    assert "ignores the input" in json.loads((folder / "env.json").read_text())["warnings"][0]
+
+
+def test_a_bad_initialisation_warns(tmp_path):
+    recipe = change(model=Model(name="shallow_vit", patch_size=8).model_dump(), train={"epochs": 1, "batch_size": 35})
+    folder = run.run(recipe, tmp_path / "run")
+    assert "initialisation is badly scaled" in json.loads((folder / "env.json").read_text())["warnings"][0]
+
+
+def test_a_crop_that_the_model_cannot_take(tmp_path):
+    with pytest.raises(UsageError, match="vit takes images of 16 pixels only"):
+        run.run(change(augment={"crop": 12}), tmp_path / "run")
+
+
+def test_no_run_folder(tmp_path):
+    with pytest.raises(MissingError, match="is not a run folder"):
+        run.resume(tmp_path)
+    with pytest.raises(MissingError, match="has no finished model"):
+        load_model(tmp_path)
+
+
+def test_a_damaged_model_is_refused(tmp_path):
+    folder = run.run(change(train={"epochs": 1}), tmp_path / "run")
+    path = folder / "model" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match="is damaged"):
+        load_model(folder)
+
+
+def command(folder, **train):
+    flags = [f"--train.{key}={value}" for key, value in train.items()]
+    return [sys.executable, "-m", "mien", "run", "--config", str(folder / "tiny.yaml"), *flags]
+
+
+def write(folder, recipe):
+    (folder / "tiny.yaml").write_text(config.dump(recipe))
+
+
+def test_two_processes_train_as_one_does(tmp_path):
+    """Same global batch, with augmentation; dropout aside, whose masks differ between processes."""
+    still = {"drop_rate": 0.0, "drop_path_rate": 0.0}
+    write(tmp_path, change(model=still, train={"epochs": 2}))
+    for processes in (1, 2):
+        out = tmp_path / f"by{processes}"
+        subprocess.run([*command(tmp_path, processes=processes), "--out", str(out), "--device", "cpu"], check=True)
+    one, two = weights(tmp_path / "by1"), weights(tmp_path / "by2")
+    assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-5
+    histories = [callbacks.read_history(tmp_path / name / "metrics.csv") for name in ("by1", "by2")]
+    for a, b in zip(*histories, strict=True):
+        assert a["val_loss"] == pytest.approx(b["val_loss"], abs=1e-5)
+        assert a["train_loss"] == pytest.approx(b["train_loss"], abs=1e-5)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
+def test_ctrl_c_exits_130_and_resume_goes_on(tmp_path):
+    write(tmp_path, change(train={"epochs": 500}))
+    out = tmp_path / "run"
+    process = subprocess.Popen([*command(tmp_path), "--out", str(out)], stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.startswith("epoch   2/"):
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.stderr.read()
+    assert process.wait() == 130, rest
+    assert f"mien run {out} --resume" in rest
+    assert (out / "checkpoints" / "last.ckpt").exists()
+    finished = len(callbacks.read_history(out / "metrics.csv"))
+    text = (out / "recipe.yaml").read_text().replace("epochs: 500", f"epochs: {finished + 1}")
+    (out / "recipe.yaml").write_text(text)
+    subprocess.run([sys.executable, "-m", "mien", "run", str(out), "--resume"], check=True)
+    assert len(callbacks.read_history(out / "metrics.csv")) == finished + 1
+    assert (out / "report.html").exists()
