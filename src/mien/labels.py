@@ -34,7 +34,7 @@ def canonical(name: str) -> str:
 def match(given: Sequence[str], wanted: Sequence[str]) -> list[int]:
     """For each name in `given`, its index in `wanted`; matched by canonical name, never by position.
 
-    Raises DataError when a name in `given` has no counterpart.
+    Raises DataError when a name in `given` has no counterpart, or two names have the same.
     """
     index = {canonical(name): position for position, name in enumerate(wanted)}
     unknown = [name for name in given if canonical(name) not in index]
@@ -43,4 +43,10 @@ def match(given: Sequence[str], wanted: Sequence[str]) -> list[int]:
             f"Class '{unknown[0]}' is not among the known classes ({', '.join(wanted)})."
             f"{nearest(canonical(unknown[0]), index)} Rename it, or train on data that has it."
         )
-    return [index[canonical(name)] for name in given]
+    found: dict[int, str] = {}
+    for name in given:
+        position = index[canonical(name)]
+        if position in found:
+            raise DataError(f"Classes '{found[position]}' and '{name}' mean the same. Make them one.")
+        found[position] = name
+    return list(found)

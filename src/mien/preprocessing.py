@@ -10,7 +10,18 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
+
+# EXIF orientation -> what turns the picture upright (EXIF 2.32, 4.6.4)
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,7 @@ class Preprocessing:
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """A picture of any size and mode -> uint8 array (channels, size, size)."""
-        image = ImageOps.exif_transpose(image)
+        image = upright(image)
         if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
         if image.mode.startswith("I"):  # 16-bit grey: PIL's own convert would clip at 255
@@ -57,3 +68,9 @@ class Preprocessing:
             return image.resize(side, Image.Resampling.BILINEAR)
         fitted = ImageOps.fit if self.fit == "crop" else ImageOps.pad
         return fitted(image, side, method=Image.Resampling.BILINEAR)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF orientation says; other EXIF entries, damaged ones too, do not matter."""
+    turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if turn is None else image.transpose(turn)

@@ -75,7 +75,7 @@ class Audit:
             _line("images", self.images),
             _line("copies across splits", self.copies),
             _line("repeats within a split", self.repeats),
-            f"{'conflicting labels':<24}{self.conflicts:,} groups of equal images{_some(map(' = '.join, self.conflicting))}",
+            f"{'conflicting labels':<24}{self.conflicts:,} groups{_some(map(' = '.join, self.conflicting))}",
             _line("blank", self.blank) + _some(self.blank_names),
             f"{'unreadable':<24}{len(self.unreadable):,}{_some(self.unreadable)}",
             f"{'of another size':<24}{len(self.odd_sizes):,}{_some(map(' '.join, self.odd_sizes.items()))}",
@@ -135,7 +135,7 @@ def _conflicting(store: Store, same: np.ndarray, images: np.ndarray) -> list[np.
 
 
 def _odd_sizes(store: Store) -> dict[str, str]:
-    kinds, kind, counts = np.unique(store.sizes, axis=0, return_inverse=True, return_counts=True)
+    _, kind, counts = np.unique(store.sizes, axis=0, return_inverse=True, return_counts=True)
     usual = int(counts.argmax())
     if counts[usual] * 2 <= len(store):
         return {}

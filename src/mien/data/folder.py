@@ -15,7 +15,7 @@ from mien.data.listing import (
     open_image,
     signature,
 )
-from mien.errors import DataError, MissingError
+from mien.errors import DataError, MissingError, nearest
 
 
 def read(path: Path | None) -> Listing:
@@ -33,7 +33,7 @@ def read(path: Path | None) -> Listing:
 
 def split_folders(root: Path) -> dict[str, Path]:
     """{'train': ROOT/train, …} where ROOT has split folders, else {'': ROOT}."""
-    found = {}
+    found: dict[str, Path] = {}
     for child in _folders(root):
         split = SPLIT_ALIASES.get(child.name.lower())
         if split in found:
@@ -55,7 +55,7 @@ def class_names(folders: dict[str, Path]) -> tuple[str, ...]:
         if strange:
             raise DataError(
                 f"{folder / strange[0]} is a class that {train} lacks (it has {', '.join(names)}). "
-                f"Add training images of '{strange[0]}', or remove that folder."
+                f"Add training images of '{strange[0]}', or remove that folder.{nearest(strange[0], names)}"
             )
     return names
 

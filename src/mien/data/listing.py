@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -38,6 +38,8 @@ class Listing:
     groups: images of one group never end in different splits; empty where there are no groups.
     read(i) opens image i and raises DataError when it cannot.
     signature: changes whenever the source does; cheap to compute (names, sizes, times).
+    problems: position -> what is wrong with an image, where listing alone shows it (a label that is
+    not known, say); its label and split mean nothing.
     """
 
     classes: tuple[str, ...]
@@ -47,6 +49,7 @@ class Listing:
     read: Callable[[int], Image.Image]
     signature: str
     groups: Sequence[str] = ()
+    problems: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)

@@ -7,8 +7,9 @@ in any order; icml_face_data.csv has blanks before the column names.
 from __future__ import annotations
 
 import csv
-import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -20,40 +21,61 @@ SIDE = 48
 COLUMNS = ("emotion", "pixels", "usage")
 
 
+class Row(NamedTuple):
+    """One image of the file. problem: what is wrong with it, or ''."""
+
+    name: str
+    label: int = 0
+    split: str = ""
+    pixels: str = ""
+    problem: str = ""
+
+
 def read(path: Path, classes: tuple[str, ...]) -> Listing:
     """List the rows of the file; the pixels are parsed when an image is read.
 
-    Raises DataError naming the row for a label or Usage that is not known, and, when the image is
-    read, for a row that has not 2,304 pixels.
+    Raises DataError when the file is not such a table. What is wrong with a row, a label or Usage that
+    is not known, say, is in `Listing.problems`; pixels that are not 2,304 numbers show when it is read.
     """
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    names: list[str] = []
-    numbers: list[int] = []
-    splits: list[str] = []
-    pixels: list[str] = []
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        rows = csv.reader(file)
-        where = _columns(next(rows, []), path)
-        for row in rows:
-            if not row:
-                continue
-            name = f"{path.name} row {rows.line_num}"
-            if len(row) <= max(where.values()):
-                raise DataError(f"{name} has {len(row)} columns, {max(where.values()) + 1} are needed.")
-            names.append(name)
-            numbers.append(_label(row[where["emotion"]], classes, name))
-            splits.append(_split(row[where["usage"]], name))
-            pixels.append(row[where["pixels"]])
-    if not names:
+    rows = list(_rows(path, classes))
+    if not rows:
         raise DataError(f"{path} has a header and no rows.")
     return Listing(
         classes=classes,
-        names=names,
-        labels=numbers,
-        splits=splits,
-        read=lambda i: _image(pixels[i], names[i]),
+        names=[row.name for row in rows],
+        labels=[row.label for row in rows],
+        splits=[row.split for row in rows],
+        read=lambda i: _image(rows[i].pixels, rows[i].name),
         signature=signature([file_stamp(path)]),
+        problems={i: row.problem for i, row in enumerate(rows) if row.problem},
     )
+
+
+def _rows(path: Path, classes: tuple[str, ...]) -> Iterator[Row]:
+    csv.field_size_limit(2**31 - 1)
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        reader = csv.reader(file)
+        try:
+            where = _columns(next(reader, []), path)
+            for cells in reader:
+                if cells:
+                    yield _row(cells, where, classes, f"{path.name} row {reader.line_num}")
+        except csv.Error as error:
+            raise DataError(f"{path.name} row {reader.line_num} is not CSV ({error}).") from error
+
+
+def _row(cells: list[str], where: dict[str, int], classes: tuple[str, ...], name: str) -> Row:
+    if len(cells) <= max(where.values()):
+        return Row(name, problem=f"{name} has {len(cells)} columns, {max(where.values()) + 1} are needed.")
+    emotion, pixels, usage = (cells[where[column]].strip() for column in COLUMNS)
+    if not (emotion.isdecimal() and int(emotion) < len(classes)):
+        wanted = f"a number from 0 to {len(classes) - 1}"
+        return Row(name, problem=f"{name}: emotion is '{emotion[:20]}', it must be {wanted}.")
+    split = SPLIT_ALIASES.get(usage.lower())
+    if split is None:
+        wanted = "Training, PublicTest or PrivateTest"
+        return Row(name, problem=f"{name}: Usage is '{usage[:20]}', it must be {wanted}.")
+    return Row(name, int(emotion), split, pixels)
 
 
 def _columns(header: list[str], path: Path) -> dict[str, int]:
@@ -67,26 +89,12 @@ def _columns(header: list[str], path: Path) -> dict[str, int]:
     return {column: names.index(column) for column in COLUMNS}
 
 
-def _label(text: str, classes: tuple[str, ...], name: str) -> int:
-    if not text.strip().isdigit() or int(text) >= len(classes):
-        raise DataError(f"{name}: emotion is '{text[:20]}', it must be a number from 0 to {len(classes) - 1}.")
-    return int(text)
-
-
-def _split(text: str, name: str) -> str:
-    split = SPLIT_ALIASES.get(text.strip().lower())
-    if split is None:
-        raise DataError(f"{name}: Usage is '{text[:20]}', it must be Training, PublicTest or PrivateTest.")
-    return split
-
-
 def _image(text: str, name: str) -> Image.Image:
-    try:
-        values = np.array(text.split(), dtype=np.int64)
-    except ValueError as error:
-        raise DataError(f"{name}: a pixel is not a whole number.") from error
+    if not text.replace(" ", "").isdecimal():
+        raise DataError(f"{name}: a pixel is not a whole number from 0 to 255.")
+    values = np.fromstring(text, dtype=np.int64, sep=" ")  # four times as fast as int() on each
     if values.size != SIDE * SIDE:
-        raise DataError(f"{name} has {values.size} pixels, {SIDE * SIDE} are needed.")
-    if values.min() < 0 or values.max() > 255:
-        raise DataError(f"{name}: pixels must lie in 0..255, found {values.min()}..{values.max()}.")
+        raise DataError(f"{name} has {values.size:,} pixels, {SIDE * SIDE:,} are needed.")
+    if values.max() > 255:
+        raise DataError(f"{name}: pixels must lie in 0..255, found {values.max()}.")
     return Image.fromarray(values.astype(np.uint8).reshape(SIDE, SIDE))

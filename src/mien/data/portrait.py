@@ -7,6 +7,7 @@ lids, lips) is an outline of its own, so the same outlines give the picture and 
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -50,14 +51,18 @@ class Shape(NamedTuple):
 def render(shapes: list[Shape], pixels: np.ndarray, pose: np.ndarray) -> np.ndarray:
     """Draw shapes onto uint8 (side, side). pose: (2, 3), from head units to a picture of side 1."""
     pose = pose * len(pixels)
-    unit = float(np.hypot(pose[0, 0], pose[0, 1]))
+    unit = math.hypot(*pose[0, :2])
+    points = np.concatenate([shape.points for shape in shapes] or [np.empty((0, 2))])  # all at once: much faster
+    placed = points @ pose[:, :2].T + (pose[:, 2] - 0.5)  # OpenCV counts from the middle of a pixel
+    placed = np.rint(placed * 2**BITS).astype(np.int32)
+    start = 0
     for points, grey, width, closed in shapes:
-        placed = points @ pose[:, :2].T + (pose[:, 2] - 0.5)  # OpenCV counts from the middle of a pixel
-        placed = [np.rint(placed * 2**BITS).astype(np.int32)]
+        outline = [placed[start : start + len(points)]]
+        start += len(points)
         if width:
-            cv2.polylines(pixels, placed, closed, grey, max(1, round(width * unit)), cv2.LINE_8, BITS)
+            cv2.polylines(pixels, outline, closed, grey, max(1, round(width * unit)), cv2.LINE_8, BITS)
         else:
-            cv2.fillPoly(pixels, placed, grey, cv2.LINE_8, BITS)
+            cv2.fillPoly(pixels, outline, grey, cv2.LINE_8, BITS)
     return pixels
 
 
@@ -73,6 +78,7 @@ class Portrait:
         self.hair = _apart(uniform(15, 240), self.skin, 40)
         self.dark = min(self.skin * 0.45, self.hair)  # brows and the lines of the face
         self.width, self.square, self.jaw = uniform((0.72, 2.0, 0.55), (0.86, 2.7, 0.85))
+        self.outline = self._head_outline()
         self.eye = uniform((0.35, -0.12, 0.19, 0.13), (0.41, 0.0, 0.24, 0.165))  # middle x, y; half width, height
         self.brow_y = self.eye[1] - uniform(0.27, 0.33)
         self.nose = uniform((0.06, 0.24), (0.12, 0.34))  # half width, y of the tip
@@ -103,14 +109,14 @@ class Portrait:
 
     def brow_lines(self) -> list[Points]:
         """Both brows, each from its inner to its outer end, (9, 2)."""
-        e, t = self.expression, np.linspace(0, 1, 9)
+        e, t = self.expression, _ALONG_BROW
         x = self.eye[0] - 0.19 - e.gathered + t * 0.42
         y = self.brow_y - e.inner_brow * (1 - t) ** 1.3 - e.outer_brow * t - 0.05 * np.sin(np.pi * t)
         return [self._on_head(side * x, y) for side in (-1, 1)]
 
     def lids(self) -> list[tuple[Points, Points]]:
         """For each eye the upper lid from left to right and the lower lid from right to left, (13, 2) each."""
-        e, t = self.expression, np.linspace(-1, 1, 13)
+        e, t = self.expression, _ACROSS_EYE
         middle, y, half_width, half_height = self.eye
         arch = half_height * (1 - t**2) ** 0.75
         upper, lower = y - arch * e.lids, y + 0.8 * arch * (1 - 1.5 * e.lower_lids)
@@ -119,7 +125,7 @@ class Portrait:
 
     def lips(self) -> tuple[Points, Points]:
         """The edge of the upper lip from left to right and of the lower lip from right to left, (17, 2) each."""
-        e, t = self.expression, np.linspace(-1, 1, 17)
+        e, t = self.expression, _ACROSS_MOUTH
         x, line = self.lip_width * e.width * t, self.lip_y - e.corners * (1.5 * t**2 - 0.5)
         opened = e.opened * (1 - np.abs(t) ** 2.4) ** 0.5
         sneer = e.sneer * np.exp(-(((t - 0.45 * self.side) / 0.45) ** 2))
@@ -138,7 +144,7 @@ class Portrait:
 
     def _head(self) -> list[Shape]:
         ears = [Shape(_disc(side * self.width, 0.05, 0.13, 0.2), self.skin * 0.85) for side in (-1, 1)]
-        return [*ears, Shape(self._outline(1.03), self.skin * 0.75), Shape(self._outline(1.0), self.skin)]
+        return [*ears, Shape(self.outline * 1.03, self.skin * 0.75), Shape(self.outline, self.skin)]
 
     def _hair_behind(self) -> list[Shape]:
         if self.hair_style == 1:  # long
@@ -146,17 +152,16 @@ class Portrait:
         if self.hair_style == 2:  # a bun
             return [Shape(_disc(0.2 * self.side, -1.1, 0.32), self.hair)]
         if self.hair_style == 3:  # curls
-            around = self._outline(1.05)[46:96:5]
-            return [Shape(_disc(x, y, 0.24), self.hair) for x, y in around]
+            return [Shape(_disc(x, y, 0.24), self.hair) for x, y in 1.05 * self.outline[46:96:5]]
         return []
 
     def _hair_in_front(self) -> list[Shape]:
         if self.hair_style == 0:  # bald
             return []
-        top = self._outline(1.07)[51:94]  # from the left temple over the top to the right one
-        t = np.linspace(1, -1, 15)
+        top = 1.07 * self.outline[51:94]  # from the left temple over the top to the right one
+        t = -_ACROSS_EYE
         line = -0.72 + 0.35 * t**4 + 0.1 * self.side * t - 0.06 * np.cos(9 * t)
-        return [Shape(np.concatenate([top, np.stack([top[-1, 0] * t, line], axis=1)]), self.hair)]
+        return [Shape(np.concatenate([top, _points(top[-1, 0] * t, line)]), self.hair)]
 
     def _nose(self) -> list[Shape]:
         half_width, tip = self.nose
@@ -171,13 +176,12 @@ class Portrait:
     def _eye(self, side: int, lids: tuple[Points, Points], iris: float) -> list[Shape]:
         middle, y, _, half_height = self.eye
         upper, lower = lids[0], lids[1][::-1]
-        centre = self._on_head(np.array([side * middle]), np.array([y - 0.15 * half_height]))[0] + self.gaze
-        ball, shine = _disc(*centre, 0.75 * half_height), _disc(*(centre - 0.04), 0.04)
+        x, y = self._on_head(np.array([side * middle]), np.array([y - 0.15 * half_height]))[0] + self.gaze
+        ball, shine = _disc(x, y, 0.75 * half_height), _disc(x - 0.04, y - 0.04, 0.04)
         for part in (ball, shine):  # the lids cover what lies above and below them
             part[:, 1] = part[:, 1].clip(*(np.interp(part[:, 0], lid[:, 0], lid[:, 1]) for lid in (upper, lower)))
-        white = Shape(np.concatenate(lids), 245)
         return [
-            white,
+            Shape(np.concatenate(lids), 245),
             Shape(ball, iris),
             Shape(shine, 250),
             Shape(lower, self.skin * 0.6, 0.02),
@@ -197,7 +201,7 @@ class Portrait:
         if gap.max() < 0.06:
             return lips
         inside = [Shape(np.concatenate([upper, lower]), 35), Shape(np.concatenate([upper, teeth[::-1]]), 240)]
-        return inside + [Shape(np.concatenate([tongue, lower]), 110), *lips]
+        return [*inside, Shape(np.concatenate([tongue, lower]), 110), *lips]
 
     def _hidden_by(self) -> list[Shape]:
         kind, grey = self.random.random(), self._any(10, 245)
@@ -235,16 +239,14 @@ class Portrait:
 
     # Head, camera and light
 
-    def _outline(self, grow: float) -> Points:
-        angle = np.linspace(0, 2 * np.pi, 97)[:-1]
-        x, y = (np.sign(f) * np.abs(f) ** (2 / self.square) for f in (np.cos(angle), np.sin(angle)))
-        x = x * np.where(y > 0, 1 - (1 - self.jaw) * y**2, 1)
-        return grow * np.stack([self.width * x, y], axis=1)
+    def _head_outline(self) -> Points:
+        """The head as a rounded square with a jaw, clockwise from the right ear, (96, 2)."""
+        x, y = (np.sign(_AROUND) * np.abs(_AROUND) ** (2 / self.square)).T
+        return _points(self.width * x * (1 - (1 - self.jaw) * y.clip(min=0) ** 2), y)
 
     def _on_head(self, x: np.ndarray, y: np.ndarray) -> Points:
         """Places on the front of a head that looks ahead -> where they are on the head as it is turned."""
-        turned = np.sin(np.arcsin(x.clip(-1, 1)) + self.turn)
-        return np.stack([turned, y + self.nod], axis=-1)
+        return _points(np.sin(np.arcsin(x.clip(-1, 1)) + self.turn), y + self.nod)
 
     def _pose(self) -> np.ndarray:
         angle, scale = self._any(-0.15, 0.15), self._any(0.36, 0.43)
@@ -290,7 +292,19 @@ def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
     return place[None], place[:, None]
 
 
-_CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 33)[:-1]) for f in (np.cos, np.sin)], axis=1)
+def _circle(count: int) -> Points:
+    angle = np.arange(count) * (2 * np.pi / count)
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+def _points(x: np.ndarray, y: np.ndarray) -> Points:
+    points = np.empty((len(x), 2))
+    points[:, 0], points[:, 1] = x, y
+    return points
+
+
+_CIRCLE, _AROUND = _circle(32), _circle(96)
+_ALONG_BROW, _ACROSS_EYE, _ACROSS_MOUTH = np.linspace(0, 1, 9), np.linspace(-1, 1, 13), np.linspace(-1, 1, 17)
 
 
 def _disc(x: float, y: float, half_width: float, half_height: float | None = None) -> Points:

@@ -107,6 +107,8 @@ def build(listing: Listing, preprocessing: Preprocessing, out: Path, *, skip_bad
     Raises DataError naming an image that cannot be read (unless skip_bad), MienError when the disk is
     too small, UsageError when `out` holds something else. Whatever fails, nothing half-written stays.
     """
+    if listing.problems and not skip_bad:
+        raise unreadable(listing.problems[min(listing.problems)])
     shape = (len(listing), preprocessing.channels, preprocessing.size, preprocessing.size)
     _refuse_other_content(out)
     _refuse_full_disk(out, int(np.prod(shape)), shape)
@@ -204,6 +206,8 @@ def _decoded(listing: Listing, preprocessing: Preprocessing) -> Iterator[tuple[i
     """
 
     def outcome(i: int) -> Outcome:
+        if i in listing.problems:
+            return DataError(listing.problems[i])
         try:
             image = listing.read(i)
             return preprocessing.pixels(image), image.size

@@ -19,21 +19,22 @@ COLUMNS = ("path", "label", "split", "group")
 
 
 class Row(NamedTuple):
-    """One picture of the table. place: what an error calls it, 'faces.csv row 7'."""
+    """One picture of the table. place: what an error calls it, 'faces.csv row 7'. problem: what is wrong, or ''."""
 
     place: str
-    path: str
-    label: str
-    split: str
-    group: str
+    path: str = ""
+    label: str = ""
+    split: str = ""
+    group: str = ""
+    problem: str = ""
 
 
 def read(path: Path | None) -> Listing:
     """List the pictures of a table. Classes are its labels, sorted; without a split column splits are ''.
 
-    Raises MissingError when the table is not there; DataError, naming the row, for an empty label, an
-    unknown split, a row that is too short or a group in two splits, and, when the picture is read, for
-    one that is missing.
+    Raises MissingError when the table is not there, DataError when it is not such a table or a group is
+    in two splits. What is wrong with a row (a picture that is not there, an empty label, an unknown
+    split, too few columns) is in `Listing.problems`.
     """
     table = existing(path, "the CSV file of path, label")
     if table.is_dir():
@@ -41,18 +42,18 @@ def read(path: Path | None) -> Listing:
     rows = list(_rows(table))
     if not rows:
         raise DataError(f"{table} has a header and no rows.")
-    _refuse_split_groups(rows)
-    classes = _classes(rows, table)
-    index = {name: position for position, name in enumerate(classes)}
-    paths = [table.parent / row.path for row in rows]
+    good = [row for row in rows if not row.problem]
+    _refuse_split_groups(good)
+    index = {name: position for position, name in enumerate(_classes(good, rows, table))}
     return Listing(
-        classes=classes,
-        names=[row.path for row in rows],
-        labels=[index[row.label] for row in rows],
+        classes=tuple(index),
+        names=[row.path or row.place for row in rows],
+        labels=[index.get(row.label, 0) for row in rows],
         splits=[row.split for row in rows],
-        read=lambda i: _open(paths[i], rows[i].place),
-        signature=signature([file_stamp(table), *map(_stamp, paths)]),
+        read=lambda i: _open(table.parent / rows[i].path, rows[i].place),
+        signature=signature([file_stamp(table), *(_stamp(table.parent / row.path) for row in rows)]),
         groups=_groups(rows),
+        problems={i: row.problem for i, row in enumerate(rows) if row.problem},
     )
 
 
@@ -63,7 +64,7 @@ def _rows(table: Path) -> Iterator[Row]:
             where = _columns(next(reader, []), table)
             for cells in reader:
                 if any(cell.strip() for cell in cells):
-                    yield _row(cells, where, f"{table.name} row {reader.line_num}")
+                    yield _row(cells, where, f"{table.name} row {reader.line_num}", table.parent)
         except csv.Error as error:
             raise DataError(f"{table.name} row {reader.line_num} is not CSV ({error}).") from error
 
@@ -80,30 +81,34 @@ def _columns(header: Sequence[str], table: Path) -> dict[str, int]:
     return {name: names.index(name) for name in COLUMNS if name in names}
 
 
-def _row(cells: Sequence[str], where: dict[str, int], place: str) -> Row:
+def _row(cells: Sequence[str], where: dict[str, int], place: str, folder: Path) -> Row:
     if len(cells) <= max(where.values()):
-        raise DataError(f"{place} has {len(cells)} columns, {max(where.values()) + 1} are needed.")
+        return Row(place, problem=f"{place} has {len(cells)} columns, {max(where.values()) + 1} are needed.")
     values = {name: cells[position].strip() for name, position in where.items()}
-    for name in COLUMNS[:2]:
-        if not values[name]:
-            raise DataError(f"{place}: the {name} is empty.")
-    split = values.get("split", "")
-    if "split" in where and split.lower() not in SPLIT_ALIASES:
-        raise DataError(f"{place}: the split is '{split}', it must be {', '.join(SPLITS[:-1])} or {SPLITS[-1]}.")
-    return Row(place, values["path"], values["label"], SPLIT_ALIASES.get(split.lower(), ""), values.get("group", ""))
+    split = SPLIT_ALIASES.get(values.get("split", "").lower())
+    empty = next((name for name in COLUMNS[:2] if not values[name]), None)
+    problem = ""
+    if empty:
+        problem = f"{place}: the {empty} is empty."
+    elif "split" in where and split is None:
+        problem = f"{place}: the split is '{values['split']}', it must be {', '.join(SPLITS[:-1])} or {SPLITS[-1]}."
+    elif not _is_file(folder / values["path"]):
+        problem = f"{place}: {folder / values['path']} is not there. Paths are relative to the table."
+    return Row(place, values["path"], values["label"], split or "", values.get("group", ""), problem)
 
 
-def _classes(rows: Sequence[Row], table: Path) -> tuple[str, ...]:
+def _classes(good: Sequence[Row], rows: Sequence[Row], table: Path) -> tuple[str, ...]:
     """The labels of the training rows; validation and test may not have further ones."""
-    classes = sorted({row.label for row in rows if row.split in ("", "train")})
-    strange = next((row for row in rows if row.label not in classes), None)
+    classes = sorted({row.label for row in good if row.split in ("", "train")})
+    strange = next((row for row in good if row.label not in classes), None)
     if strange:
         raise DataError(
             f"{strange.place}: the label '{strange.label}' is in {strange.split} and not in train "
             f"(there: {', '.join(classes) or 'nothing'}).{nearest(strange.label, classes)}"
         )
     if len(classes) < 2:
-        raise DataError(f"{table} has the one label '{classes[0]}'; a classifier needs at least two.")
+        wrong = next((row.problem for row in rows if row.problem), "A classifier needs at least two.")
+        raise DataError(f"{table} has {len(classes)} label(s) in its usable training rows. {wrong}")
     return tuple(classes)
 
 
@@ -126,15 +131,17 @@ def _refuse_split_groups(rows: Sequence[Row]) -> None:
 
 
 def _stamp(path: Path) -> str:
+    return file_stamp(path) if _is_file(path) else f"{path} is missing"
+
+
+def _is_file(path: Path) -> bool:
     try:
-        return file_stamp(path)
-    except (OSError, ValueError):  # told when it is read; ValueError: a NUL in the path
-        return f"{path} is missing"
+        return path.is_file()
+    except ValueError:  # a NUL in the path
+        return False
 
 
 def _open(path: Path, place: str) -> Image.Image:
-    if not path.is_file():
-        raise DataError(f"{place}: {path} is not there. Paths are relative to the table.")
     try:
         return open_image(path)
     except DataError as error:
