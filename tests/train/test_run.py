@@ -164,6 +164,11 @@ def test_early_stopping_stops(tmp_path):
     assert json.loads((folder / "env.json").read_text())["epochs"] == 2
 
 
+def test_mixed_precision_with_clipped_gradients(tmp_path):
+    folder = run.run(change(train={"precision": "bf16", "epochs": 1}), tmp_path / "run")
+    assert weights(folder)["head.weight"].dtype == torch.float32
+
+
 def test_tensorboard_files_are_written(tmp_path):
     folder = run.run(change(train={"tensorboard": True, "epochs": 1}), tmp_path / "run")
     assert list((folder / "tensorboard").glob("events*"))

@@ -139,7 +139,8 @@ def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, settings.lr, settings.momentum, nesterov=settings.momentum > 0)
     kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
-    return kind(groups, settings.lr, fused=True)
+    # lightning does not clip the gradients of a fused optimizer under mixed precision.
+    return kind(groups, settings.lr, fused=not settings.gradient_clip)
 
 
 def rate(step: int, steps: int, warmup: float, cosine: bool) -> float:
