@@ -68,6 +68,7 @@ class Model(Settings):
     global_pool: Literal["token", "avg"] | None = Field(default=None, description="Class token or mean.")
     representation_size: int | None = Field(default=None, description="Width of a tanh layer before the head.")
     stem: Literal["patch", "conv"] | None = Field(default=None, description="Plain patches or a conv stem.")
+    patch_norm: bool | None = Field(default=None, description="Normalise patches before and after embedding.")
     pre_norm: bool | None = Field(default=None, description="LayerNorm before (True) or after the branches.")
     init: str | None = Field(default=None, description="Initialisation; the model's docstring names them.")
     widths: tuple[int, ...] | None = Field(default=None, description="Channels of each stage of a CNN.")

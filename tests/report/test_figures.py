@@ -91,3 +91,13 @@ def test_accuracies_show_each_run_with_its_value() -> None:
     found = texts(figures.accuracies(["a", "b"], [0.6071, 0.5], [(0.59, 0.62), (0.48, 0.52)]))
     assert {"a", "b", "60.7%", "50.0%"} <= set(found)
     assert len(found) == len(set(found))  # no tick is written twice
+
+
+def test_many_runs_get_a_higher_figure_rather_than_a_lower_plot() -> None:
+    def height(runs: int) -> float:
+        curves = {f"a recipe with a long name {i}": HISTORY for i in range(runs)}
+        found = re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', str(figures.run_curves(curves, "epoch", "accuracy")))
+        assert found is not None
+        return float(found[1])
+
+    assert height(9) - height(2) == pytest.approx(7 * 0.18 * 72)

@@ -32,14 +32,20 @@ def read(path: Path | None) -> Listing:
 
 
 def split_folders(root: Path) -> dict[str, Path]:
-    """{'train': ROOT/train, …} where ROOT has split folders, else {'': ROOT}."""
+    """{'train': ROOT/train, …} where ROOT has split folders, else {'': ROOT}.
+
+    Raises DataError when a split is there twice, or when there are splits and no train.
+    """
     found: dict[str, Path] = {}
-    for child in _folders(root):
+    children = _folders(root)
+    for child in children:
         split = SPLIT_ALIASES.get(child.name.lower())
         if split in found:
             raise DataError(f"{root} has both {found[split].name}/ and {child.name}/: keep one of them as {split}.")
         if split:
             found[split] = child
+    if found and "train" not in found and len(found) == len(children):
+        raise DataError(f"{root} has {', '.join(child.name for child in children)} and no train folder. Add train/.")
     return found if "train" in found else {"": root}
 
 

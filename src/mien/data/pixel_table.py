@@ -52,7 +52,6 @@ def read(path: Path, classes: tuple[str, ...]) -> Listing:
 
 
 def _rows(path: Path, classes: tuple[str, ...]) -> Iterator[Row]:
-    csv.field_size_limit(2**31 - 1)
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.reader(file)
         try:
@@ -90,7 +89,7 @@ def _columns(header: list[str], path: Path) -> dict[str, int]:
 
 
 def _image(text: str, name: str) -> Image.Image:
-    if not text.replace(" ", "").isdecimal():
+    if not (text.isascii() and text.replace(" ", "").isdecimal()):
         raise DataError(f"{name}: a pixel is not a whole number from 0 to 255.")
     values = np.fromstring(text, dtype=np.int64, sep=" ")  # four times as fast as int() on each
     if values.size != SIDE * SIDE:

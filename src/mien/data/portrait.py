@@ -76,7 +76,8 @@ class Portrait:
         self.side = random.choice((-1.0, 1.0))  # which half sneers, parts the hair, is hidden
         self.skin = uniform(80, 235)
         self.hair = _apart(uniform(15, 240), self.skin, 40)
-        self.dark = min(self.skin * 0.45, self.hair)  # brows and the lines of the face
+        self.brow = self.hair if abs(self.hair - self.skin) > 70 else self.skin * 0.4
+        self.lip = _apart(uniform(10, 250), self.skin, 60)
         self.width, self.square, self.jaw = uniform((0.72, 2.0, 0.55), (0.86, 2.7, 0.85))
         self.outline = self._head_outline()
         self.eye = uniform((0.35, -0.12, 0.19, 0.13), (0.41, 0.0, 0.24, 0.165))  # middle x, y; half width, height
@@ -102,7 +103,8 @@ class Portrait:
         brows = [Shape(line, 255, 0.12) for line in self.brow_lines()]
         eyes = [Shape(np.concatenate(lids), 255, width, True) for lids in self.lids() for width in (0, 0.05)]
         mouth = [Shape(np.concatenate(self.lips()), 255, width, True) for width in (0, 0.08)]
-        hidden = render([shape._replace(grey=255) for shape in self.hidden_by], _blank(size), self.pose) > 0
+        over = [shape._replace(grey=255) for shape in self._hair_in_front() + self.hidden_by]
+        hidden = render(over, _blank(size), self.pose) > 0
         return np.stack([(render(part, _blank(size), self.pose) > 0) & ~hidden for part in (brows, eyes, mouth)])
 
     # Outlines that the expression moves
@@ -189,7 +191,7 @@ class Portrait:
         ]
 
     def _brows(self) -> list[Shape]:
-        return [Shape(line, self.dark, 0.085) for line in self.brow_lines()]
+        return [Shape(line, self.brow, 0.085) for line in self.brow_lines()]
 
     def _mouth(self) -> list[Shape]:
         upper, lower = self.lips()
@@ -197,7 +199,7 @@ class Portrait:
         teeth, tongue = upper.copy(), upper.copy()
         teeth[:, 1] += np.minimum(0.09, 0.6 * gap)
         tongue[:, 1] += np.maximum(gap - 0.12, 0.65 * gap)
-        lips = [Shape(np.concatenate([upper, lower]), self.skin * 0.45, 0.055, True)]
+        lips = [Shape(np.concatenate([upper, lower]), self.lip, 0.055, True)]
         if gap.max() < 0.06:
             return lips
         inside = [Shape(np.concatenate([upper, lower]), 35), Shape(np.concatenate([upper, teeth[::-1]]), 240)]
@@ -205,11 +207,11 @@ class Portrait:
 
     def _hidden_by(self) -> list[Shape]:
         kind, grey = self.random.random(), self._any(10, 245)
-        if kind < 0.2:
+        if kind < 0.15:
             return self._glasses(grey)
-        if kind < 0.35:
+        if kind < 0.27:
             return self._bar(grey)
-        return self._hand() if kind < 0.5 else []
+        return self._hand() if kind < 0.4 else []
 
     def _glasses(self, grey: float) -> list[Shape]:
         middle, y = self.eye[:2]
@@ -249,8 +251,8 @@ class Portrait:
         return _points(np.sin(np.arcsin(x.clip(-1, 1)) + self.turn), y + self.nod)
 
     def _pose(self) -> np.ndarray:
-        angle, scale = self._any(-0.15, 0.15), self._any(0.36, 0.43)
-        x, y = self.random.uniform(-0.05, 0.05, 2)
+        angle, scale = self._any(-0.10, 0.10), self._any(0.39, 0.44)
+        x, y = self.random.uniform(-0.03, 0.03, 2)
         turned = scale * np.array([_direction(angle), _direction(angle + np.pi / 2)]).T
         return np.concatenate([turned, [[0.5 + x], [0.52 + y]]], axis=1)
 

@@ -276,21 +276,26 @@ def _written_whole(out: Path) -> Iterator[Path]:
         out.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
-        raise MienError(f"Cannot write to {out.parent}: {error.strerror}. Choose another place with --out.") from error
+        raise MienError(
+            f"Cannot write to {out.parent}: {error.strerror or error}. Choose another place with --out."
+        ) from error
     try:
         yield folder
         if out.exists():
             shutil.rmtree(out)
         os.replace(folder, out)
     except OSError as error:
-        raise MienError(f"Writing {out} failed: {error.strerror}. Free some space, or choose --out.") from error
+        raise MienError(
+            f"Writing {out} failed: {error.strerror or error}. Free some space, or choose --out."
+        ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _refuse_other_content(out: Path) -> None:
-    """A store replaces a store, never a folder of something else."""
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "store.json").is_file()):
+    """A store replaces a store, a damaged one too, never a folder of something else."""
+    ours = any((out / name).is_file() for name in ("store.json", "images.npy"))
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not ours):
         raise UsageError(f"--out {out} exists and is not a store. Give the name of a folder that is not there yet.")
 
 

@@ -25,11 +25,10 @@ class RunFolder:
     @classmethod
     def open(cls, path: Path) -> RunFolder:
         """Raises MissingError, with the nearest run beside it, when `path` is no run folder."""
-        settings = path / "recipe.yaml"
-        if not settings.is_file():
+        if not (path / "recipe.yaml").is_file():
             what = "it has no recipe.yaml" if path.is_dir() else "there is no such folder"
             raise MissingError(f"{path} is not a run folder: {what}.{nearest(str(path), _runs_beside(path))}")
-        return cls(path, config.build(config.from_file(settings)))
+        return cls(path, config.read_recipe(path))
 
     @cached_property
     def env(self) -> dict[str, Any]:

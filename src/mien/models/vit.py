@@ -134,9 +134,19 @@ class PatchEmbed(nn.Module):
 
     stem='conv' puts a convolution, batch norm and ReLU of stride 2 in front for each halving
     (Xiao et al., "Early Convolutions Help Transformers See Better", arXiv 2106.14881).
+    norm=True normalises each patch's pixels before and each token after the convolution (Kumar et al.,
+    "Dual PatchNorm", arXiv 2302.01327): light and contrast of the photo no longer drown its content.
     """
 
-    def __init__(self, img_size: int, patch_size: int, in_chans: int, embed_dim: int, stem: str = "patch") -> None:
+    def __init__(
+        self,
+        img_size: int,
+        patch_size: int,
+        in_chans: int,
+        embed_dim: int,
+        stem: str = "patch",
+        norm: bool = False,
+    ) -> None:
         super().__init__()
         if img_size % patch_size:
             raise ValueError(f"img_size (={img_size}) must be divisible by patch_size (={patch_size}).")
@@ -151,18 +161,32 @@ class PatchEmbed(nn.Module):
             in_chans = width
         self.stem = nn.Sequential(*layers)
         stride = patch_size // 2**halvings
+        self.patch_size = patch_size if norm else None
         self.proj = nn.Conv2d(in_chans, embed_dim, kernel_size=stride, stride=stride)
+        self.norm = nn.LayerNorm(embed_dim, eps=1e-6) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, N, D), row by row."""
-        return self.proj(self.stem(x)).flatten(2).transpose(1, 2)  # (B, D, g, g) -> (B, D, N) -> (B, N, D)
+        if self.patch_size is not None:
+            x = normalise_patches(x, self.patch_size)
+        x = self.proj(self.stem(x))  # (B, D, g, g)
+        return self.norm(x.flatten(2).transpose(1, 2))  # (B, D, g, g) -> (B, D, N) -> (B, N, D)
+
+
+def normalise_patches(x: Tensor, patch_size: int, eps: float = 1e-3) -> Tensor:
+    """Each p x p patch of (B, C, H, W) with mean 0 and variance 1; eps keeps the noise of flat patches small."""
+    B, C, H, W = x.shape
+    p = patch_size
+    patches = x.reshape(B, C, H // p, p, W // p, p)  # (B, C, H, W) -> (B, C, h, p, w, p)
+    variance, mean = torch.var_mean(patches, dim=(1, 3, 5), keepdim=True, correction=0)
+    return ((patches - mean) * torch.rsqrt(variance + eps)).reshape(B, C, H, W)
 
 
 class VisionTransformer(nn.Module):
     """Patches -> tokens (+ class token) + positions -> blocks -> norm -> pooling -> head.
 
     global_pool: 'token' classifies the class token, 'avg' the mean of the patch tokens.
-    pos_embed: 'learn', 'sincos2d' (fixed) or 'none'. stem: 'patch' or 'conv' (see PatchEmbed).
+    pos_embed: 'learn', 'sincos2d' (fixed) or 'none'. stem: 'patch' or 'conv'; patch_norm: see PatchEmbed.
     representation_size: width of a tanh layer before the head; None leaves it out.
     init: 'official' (google-research/vision_transformer) or 'torch' (each layer's own default).
     """
@@ -182,6 +206,7 @@ class VisionTransformer(nn.Module):
         global_pool: Literal["token", "avg"] = "token",
         representation_size: int | None = None,
         stem: Literal["patch", "conv"] = "patch",
+        patch_norm: bool = False,
         pre_norm: bool = True,
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
@@ -189,7 +214,7 @@ class VisionTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.global_pool = global_pool
-        self.patch_embed = PatchEmbed(img_size, patch_size, in_chans, embed_dim, stem)
+        self.patch_embed = PatchEmbed(img_size, patch_size, in_chans, embed_dim, stem, patch_norm)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if global_pool == "token" else None
         self.pos_embed = _positions(pos_embed, self.patch_embed.grid_size, embed_dim, self.cls_token is not None)
         self.pos_drop = nn.Dropout(drop_rate)

@@ -73,7 +73,8 @@ def run_curves(curves: Mapping[str, Curve], axis: str, measure: str) -> Markup:
     """
     with drawing():
         factor, unit = _time_unit(curves) if axis == "seconds" else (1.0, "epoch")
-        figure, axes = _axes(unit, measure, whole=axis == "epoch")
+        columns = 1 if max(map(len, curves)) > 20 else 2
+        figure, axes = _axes(unit, measure, whole=axis == "epoch", legend_rows=math.ceil(len(curves) / columns))
         for index, (label, curve) in enumerate(curves.items()):
             x = [value / factor for value in curve[axis]]
             axes.plot(x, curve[f"val_{measure}"], label=label, **_points(x), **series(index))
@@ -82,7 +83,7 @@ def run_curves(curves: Mapping[str, Curve], axis: str, measure: str) -> Markup:
         axes.set_xlim(left=0)
         if measure == "accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        _legend(axes, columns=2)
+        _legend(axes, columns)
         return inline_svg(figure, f"{measure}-{axis}", f"Validation {measure} of every run by {unit}")
 
 
@@ -94,7 +95,7 @@ def accuracies(labels: Sequence[str], values: Sequence[float], intervals: Sequen
         for index, (value, (low, high)) in enumerate(zip(values, intervals, strict=True)):
             colour = series(index)["color"]
             axes.plot([low, high], [index, index], color=colour, linewidth=2.5, solid_capstyle="round")
-            axes.plot([value], [index], "o", color=colour, markersize=7, markeredgecolor=CARD)
+            axes.plot([value], [index], "o", color=colour, markersize=5.5, markeredgecolor=CARD)
             axes.annotate(percent(value), (high, index), (6, 0), textcoords="offset points", va="center", color=INK)
         axes.set_yticks(range(len(labels)), labels)
         axes.tick_params(axis="y", length=0, labelcolor=INK)
@@ -108,8 +109,8 @@ def accuracies(labels: Sequence[str], values: Sequence[float], intervals: Sequen
         return inline_svg(figure, "accuracies", "Accuracy of every run with its 95 % interval")
 
 
-def _axes(x: str, y: str, *, whole: bool = True) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH, HEIGHT))
+def _axes(x: str, y: str, *, whole: bool = True, legend_rows: int = 1) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, HEIGHT + 0.18 * (legend_rows - 1)))
     axes = figure.subplots()
     axes.set(xlabel=x, ylabel=y)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))

@@ -12,6 +12,7 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from mien.errors import MienError
@@ -52,8 +53,14 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters |= {name: getattr(words, name) for name in words.FILTERS}
+    made.filters["breakable"] = breakable
     made.globals |= {"light": style.LIGHT, "dark": style.DARK, "strong": style.STRONG, "format_recall": format_recall}
     return made
+
+
+def breakable(name: str) -> Markup:
+    """A name such as fer2013_vit_scratch, which may go on in the next line after each '_'."""
+    return Markup("_<wbr>").join(name.split("_"))
 
 
 def data_uri(pixels: np.ndarray) -> str:

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pydantic import BaseModel
 from mien import config
 from mien.config import Recipe
 from mien.data import Store, open_store
-from mien.data.audit import audit as audit_store
+from mien.data.audit import audit
 from mien.data.listing import SPLITS
 from mien.errors import MienError
 from mien.evaluate.metrics import Predictions, Scores, reliability
@@ -63,7 +64,7 @@ def context(path: Path) -> dict[str, Any]:
         "confusions": most_confused(predictions)[:CONFUSIONS] if predictions else [],
         "test": run.scores("test"),
         "test_reads": [date[:10] for date in run.test_reads],
-        "audit": audit(store) if store is not None else None,
+        "findings": findings(store) if store is not None else None,
         "no_store": no_store,
         "changed": store is not None and _fingerprint(run) not in ("", store.fingerprint),
         "settings": settings(run.recipe),
@@ -137,11 +138,20 @@ def mistakes(predictions: Predictions, store: Store | None) -> list[tuple[Mistak
     ]
 
 
-def audit(store: Store) -> dict[str, Any]:
-    """The findings of the data audit; what the recipe left out of train counts as train, where it came from."""
+def findings(store: Store) -> list[tuple[str, int]]:
+    """What the data audit counted, in words; what the recipe left out of train counts as train here."""
     held_out = np.isin(store.splits, [SPLITS.index("validation"), SPLITS.index("test")])
     whole = store.with_splits(np.where(held_out, store.splits, SPLITS.index("train")), {})
-    return audit_store(whole).to_dict()
+    found = audit(whole)
+    present = [split for split, images in found.images.items() if images]
+    return [
+        *((f"Copies of {a} images in {b}", found.copies[f"{a}/{b}"]) for a, b in combinations(present, 2)),
+        *((f"Repeats within {split}", found.repeats[split]) for split in present),
+        ("Pictures under several labels", found.conflicts),
+        ("Blank images", sum(found.blank.values())),
+        ("Images of an odd size", len(found.odd_sizes)),
+        ("Unreadable files", len(found.unreadable)),
+    ]
 
 
 def settings(recipe: Recipe) -> list[Setting]:

@@ -1,0 +1,149 @@
+"""mien.data.prepare and open_store: what is decoded, what is reused, what is refused."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from mien.config import Data
+from mien.data import cache_folder, open_store, prepare, preprocessing_of
+from mien.data import store as stores
+from mien.errors import DataError
+
+
+@pytest.fixture
+def pictures(write_folder, cache):
+    return write_folder({"cat": 20, "dog": 20})
+
+
+@pytest.fixture
+def builds(monkeypatch):
+    """Counts how often something is decoded."""
+    calls = []
+    build = stores.build
+    monkeypatch.setattr("mien.data.build", lambda *given, **more: calls.append(given) or build(*given, **more))
+    return calls
+
+
+def test_an_unchanged_source_is_decoded_once(pictures, builds):
+    data = Data(path=pictures, size=13)
+    first, second = prepare(data), prepare(data)
+    assert len(builds) == 1
+    assert first.fingerprint == second.fingerprint
+
+
+def test_settings_that_change_no_pixel_share_a_store(pictures, builds):
+    for more in ({}, {"val_split": 0.3}, {"folds": 5}, {"skip_bad": True}, {"drop_leaks": True}, {"split_seed": 7}):
+        open_store(Data(path=pictures, size=13, **more))
+    assert len(builds) == 1
+
+
+@pytest.mark.parametrize("more", [{"size": 17}, {"channels": 3}, {"fit": "pad"}, {"mean": 0.25}, {"std": 0.25}])
+def test_other_preprocessing_is_another_store(pictures, builds, more):
+    prepare(Data(path=pictures, size=13))
+    store = prepare(Data(**{"path": pictures, "size": 13} | more))
+    assert len(builds) == 2
+    assert store.preprocessing == preprocessing_of(Data(**{"size": 13} | more))
+
+
+def test_a_changed_picture_is_seen(pictures, builds, write_picture):
+    data = Data(path=pictures, size=13)
+    before = prepare(data).fingerprint
+    write_picture(pictures / "cat" / "3.png", seed=999)
+    os.utime(pictures / "cat" / "3.png", ns=(1, 1))
+    assert prepare(data).fingerprint != before
+    assert len(builds) == 2
+
+
+def test_a_new_picture_is_seen(pictures, write_picture):
+    data = Data(path=pictures, size=13)
+    prepare(data)
+    write_picture(pictures / "cat" / "new.png", seed=999)
+    assert len(prepare(data)) == 41
+
+
+def test_out_holds_the_store_and_is_reused(pictures, builds, tmp_path, cache):
+    data = Data(path=pictures, size=13)
+    for _ in range(2):
+        prepare(data, tmp_path / "here")
+    assert (tmp_path / "here" / "images.npy").is_file()
+    assert len(builds) == 1
+    assert not cache.exists()
+
+
+def test_out_is_made_anew_when_it_holds_another_set(pictures, builds, tmp_path):
+    prepare(Data(path=pictures, size=13), tmp_path / "here")
+    assert prepare(Data(path=pictures, size=17), tmp_path / "here").images.shape == (40, 1, 17, 17)
+    assert len(builds) == 2
+
+
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "digests.npy", "store.json"])
+@pytest.mark.parametrize("harm", ["truncated", "gone"])
+def test_a_damaged_store_is_made_anew(pictures, builds, capsys, name, harm):
+    data = Data(path=pictures, size=13)
+    before = prepare(data).fingerprint
+    path = next(cache_folder().glob("folder-*")) / name
+    if harm == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-9])
+    assert prepare(data).fingerprint == before
+    assert len(builds) == 2
+    if name != "store.json":
+        assert "It is prepared anew." in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_the_size_is_said_before_decoding(pictures, capsys):
+    prepare(Data(path=pictures, size=64, channels=3))
+    assert "Decoding 40 images into" in capsys.readouterr().err
+
+
+def test_unreadable_pictures_are_named_counted_and_not_forgotten(pictures, builds):
+    (pictures / "dog" / "4.png").write_text("no picture")
+    data = Data(path=pictures, size=13)
+    with pytest.raises(DataError, match=r"dog.4\.png cannot be read as an image .*--data\.skip_bad"):
+        prepare(data)
+    skipping = data.model_copy(update={"skip_bad": True})
+    assert list(prepare(skipping).unreadable) == ["dog/4.png"]
+    with pytest.raises(DataError, match=r"dog.4\.png cannot be read as an image .*--data\.skip_bad"):
+        prepare(data)
+    assert len(prepare(skipping)) == 39
+    assert len(builds) == 2, "once in vain, once with skip_bad; the store then says what it lacks"
+
+
+def test_a_failure_leaves_the_cache_empty(pictures, cache):
+    (pictures / "dog" / "4.png").write_text("no picture")
+    with pytest.raises(DataError):
+        prepare(Data(path=pictures, size=13))
+    assert list(cache.iterdir()) == []
+
+
+def test_the_cache_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "mine"))
+    assert cache_folder() == tmp_path / "mine"
+    monkeypatch.delenv("MIEN_CACHE")
+    name = "LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME"
+    monkeypatch.setenv(name, str(tmp_path / "users"))
+    assert cache_folder() == tmp_path / "users" / "mien"
+
+
+def test_drawn_faces_need_no_path(cache):
+    store = open_store(Data(source="drawn_faces", images=70, size=24))
+    assert [len(store.indices(split)) for split in ("train", "validation", "test")] == [70, 70, 70]
+
+
+def test_a_held_out_share_of_a_folder(pictures):
+    store = open_store(Data(path=pictures, size=13, val_split=0.25))
+    assert store.class_counts("train").tolist() == [15, 15]
+    assert store.class_counts("validation").tolist() == [5, 5]
+
+
+def test_leaks_within_a_held_out_share(pictures):
+    for number in range(20):  # every cat is there twice
+        shutil.copy(pictures / "cat" / f"{number}.png", pictures / "cat" / f"copy{number}.png")
+    store = open_store(Data(path=pictures, size=13, val_split=0.25, drop_leaks=True))
+    train, validation = store.indices("train"), store.indices("validation")
+    assert store.left_out["leaks"] > 0
+    assert not np.isin(store.digests[train], store.digests[validation]).any()
+    assert len(train) + len(validation) + store.left_out["leaks"] == 60
