@@ -147,8 +147,8 @@ def run(
         folder = training.resume(_run_to_resume(recipe, out, settings))
     else:
         folder = training.run(chosen, out, overwrite=overwrite)
-    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
-        return  # one of several processes: the first one reports
+    if not training.is_first_process():
+        return
     report = write_report(folder)
     scores = _scores(folder)["validation"]
     if json_:

@@ -43,7 +43,9 @@ class Data(Settings):
     fold: int = Field(default=0, ge=0, description="Which fold is the validation split, from 0.")
     split_seed: int = Field(default=0, description="Seed of the held-out share or the folds.")
     train_fraction: float = Field(default=1.0, gt=0, le=1, description="Stratified share of train to use.")
-    drop_blank: bool = Field(default=True, description="Leave images of one single colour out of train.")
+    drop_blank: bool = Field(
+        default=True, description="Leave images that show nothing (one single colour) out of train."
+    )
     drop_leaks: bool = Field(
         default=False, description="Leave train images out that are exact copies of validation or test images."
     )

@@ -40,6 +40,11 @@ class Preprocessing:
     std: float = 0.5
     interpolation: Literal["bilinear"] = "bilinear"  # PIL's: antialiased when it makes smaller
 
+    @property
+    def decoding(self) -> tuple[Any, ...]:
+        """What decides the stored pixels: all but mean and std, which are applied later."""
+        return (self.size, self.channels, self.fit, self.interpolation)
+
     def pixels(self, image: Image.Image) -> np.ndarray:
         """A picture of any size and mode -> uint8 array (channels, size, size)."""
         image = upright(image)

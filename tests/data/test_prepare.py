@@ -39,7 +39,7 @@ def test_settings_that_change_no_pixel_share_a_store(pictures, builds):
     assert len(builds) == 1
 
 
-@pytest.mark.parametrize("more", [{"size": 17}, {"channels": 3}, {"fit": "pad"}, {"mean": 0.25}, {"std": 0.25}])
+@pytest.mark.parametrize("more", [{"size": 17}, {"channels": 3}, {"fit": "pad"}])
 def test_other_preprocessing_is_another_store(pictures, builds, more):
     prepare(Data(path=pictures, size=13))
     store = prepare(Data(**{"path": pictures, "size": 13} | more))
@@ -147,3 +147,12 @@ def test_leaks_within_a_held_out_share(pictures):
     assert store.left_out["leaks"] > 0
     assert not np.isin(store.digests[train], store.digests[validation]).any()
     assert len(train) + len(validation) + store.left_out["leaks"] == 60
+
+
+def test_another_mean_and_std_need_no_other_store(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
+    for mean in (0.5, 0.25):
+        data = Data(source="drawn_faces", images=70, size=8, mean=mean)
+        assert prepare(data).preprocessing.mean == mean
+    assert len(list(tmp_path.iterdir())) == 1
+    assert capsys.readouterr().err.count("Decoding") == 1

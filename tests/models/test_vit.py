@@ -12,6 +12,7 @@ from mien.models.vit import (
     PatchEmbed,
     VisionTransformer,
     explicit_attention,
+    normalise_patches,
     sincos_positions,
 )
 
@@ -159,3 +160,17 @@ def test_drop_path_keeps_the_mean_and_drops_whole_images():
 def test_refuses_sizes_that_do_not_fit(sizes, text):
     with pytest.raises(ValueError, match=text):
         VisionTransformer(**sizes)
+
+
+def test_patch_norm_sees_neither_light_nor_contrast():
+    """Each patch of its own brightness and contrast gives the same tokens."""
+    embed = PatchEmbed(img_size=6, patch_size=3, in_chans=2, embed_dim=5, norm=True)
+    x = torch.randn(2, 2, 6, 6) * 10
+    gain = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).repeat_interleave(3, 0).repeat_interleave(3, 1)
+    torch.testing.assert_close(embed(x), embed(x * gain + 7 * gain), rtol=1e-3, atol=1e-3)
+
+
+def test_normalised_patches_by_hand():
+    x = torch.tensor([[[[1.0, 3.0, 5.0, 5.0]]]]).expand(1, 1, 2, 4)  # two 2x2 patches; the second is flat
+    expected = torch.tensor([-1.0, 1.0, 0.0, 0.0])
+    torch.testing.assert_close(normalise_patches(x, 2)[0, 0, 0], expected, rtol=0, atol=1e-3)

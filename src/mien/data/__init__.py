@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from mien import labels
@@ -38,13 +39,13 @@ def prepare(data: Data, out: Path | None = None) -> Store:
     """
     listing = _read(data)
     preprocessing = preprocessing_of(data)
-    key = signature([listing.signature, repr(preprocessing), *listing.classes])
-    folder = out or cache_folder() / f"{data.source}-{key[:16]}"
-    store = _reopened(folder, listing, preprocessing)
+    key = signature([listing.signature, repr(preprocessing.decoding), *listing.classes])
+    place = out or cache_folder() / f"{data.source}-{key[:16]}"
+    store = _reopened(place, listing, preprocessing)
     if store is None:
         size = len(listing) * data.channels * data.size**2
-        note(f"Decoding {len(listing):,} images into {folder} ({size / 1e6:,.0f} MB)")
-        return build(listing, preprocessing, folder, skip_bad=data.skip_bad)
+        note(f"Decoding {len(listing):,} images into {place} ({size / 1e6:,.0f} MB)")
+        return build(listing, preprocessing, place, skip_bad=data.skip_bad)
     if store.unreadable and not data.skip_bad:
         raise unreadable(next(iter(store.unreadable.values())))
     return store
@@ -72,14 +73,15 @@ def cache_folder() -> Path:
     return Path(local or Path.home() / ".cache") / "mien"
 
 
-def _reopened(folder: Path, listing: Listing, preprocessing: Preprocessing) -> Store | None:
-    """The store in `folder` if it was made from this source in this way and is whole, else None."""
-    meta = read_meta(folder)
-    made_from = (meta.get("signature"), meta.get("preprocessing"), meta.get("classes"))
-    if made_from != (listing.signature, preprocessing.to_dict(), list(listing.classes)):
+def _reopened(place: Path, listing: Listing, preprocessing: Preprocessing) -> Store | None:
+    """The store in `place` if it was made from this source in this way and is whole, else None."""
+    meta = read_meta(place)
+    if (meta.get("signature"), meta.get("classes")) != (listing.signature, list(listing.classes)):
+        return None
+    if Preprocessing(**meta["preprocessing"]).decoding != preprocessing.decoding:
         return None
     try:
-        return load(folder)
+        return replace(load(place), preprocessing=preprocessing)
     except (DataError, MissingError) as error:
         note(f"{error} It is prepared anew.")
         return None

@@ -15,7 +15,8 @@ import numpy as np
 
 from mien.data.listing import SPLITS
 from mien.data.store import Store
-from mien.errors import MienError, UsageError, nearest
+from mien.errors import UsageError, nearest
+from mien.files import written_whole
 
 SHOWN = 3  # names that describe() gives of a finding
 
@@ -113,11 +114,8 @@ def clean_names(store: Store, split: str) -> list[str]:
 
 def write_names(names: Sequence[str], path: Path) -> None:
     """One name a line, UTF-8. Raises MienError when the file cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    except OSError as error:
-        raise MienError(f"Cannot write {path}: {error.strerror}. Choose another place with --out.") from error
+    with written_whole(path) as file:
+        file.writelines(f"{name}\n" for name in names)
 
 
 def _among(same: np.ndarray, images: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -70,14 +70,14 @@ class TrainBatches:
 
 
 class Batches:
-    """Every image of the given positions once, in order; process `rank` takes every `processes`-th batch."""
+    """Every image of the given positions once, in order; process `rank` takes every `processes`-th image."""
 
     def __init__(
         self, store: Store, indices: np.ndarray, batch_size: int = 256, *, rank: int = 0, processes: int = 1
     ) -> None:
         self.store = store
-        self.parts = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
-        self.parts = self.parts[rank::processes]
+        own = indices[rank::processes]
+        self.parts = [own[start : start + batch_size] for start in range(0, len(own), batch_size)]
 
     def __len__(self) -> int:
         return len(self.parts)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from mien.errors import DataError, MienError, MissingError
+from mien.errors import DataError, MissingError
+from mien.files import written_whole
 
 Scores = dict[str, Any]
 
@@ -70,21 +69,10 @@ class Predictions:
 
         Probabilities keep nine digits, which give every float32 back exactly.
         """
-        try:
-            handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        except OSError as error:
-            raise MienError(f"Cannot write to {path.parent}: {error.strerror}.") from error
-        try:
-            with open(handle, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-                writer = csv.writer(file)
-                writer.writerow([*COLUMNS, *self.classes])
-                writer.writerows(self._rows(_split_of(path)))
-            os.chmod(temporary, 0o644)  # mkstemp's files are for their owner alone
-            os.replace(temporary, path)
-        except OSError as error:
-            raise MienError(f"Writing {path} failed: {error.strerror}. Free some space and try again.") from error
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with written_whole(path) as file:
+            writer = csv.writer(file)
+            writer.writerow([*COLUMNS, *self.classes])
+            writer.writerows(self._rows(_split_of(path)))
 
     @classmethod
     def load(cls, path: Path) -> Predictions:

@@ -17,6 +17,7 @@ from mien.data.batches import Batches
 from mien.data.listing import SPLITS
 from mien.errors import UsageError
 from mien.evaluate.metrics import Predictions, score
+from mien.files import write_json
 from mien.preprocessing import Preprocessing
 from mien.progress import track
 from mien.train.checkpoint import load_model
@@ -43,7 +44,7 @@ def evaluate(
     scores = score(predictions, clean=is_clean(store, split))
     path = run / "evaluation.json"
     known = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps(known | {split: scores}, indent=1), encoding="utf-8")
+    write_json(path, known | {split: scores})
     return scores
 
 
@@ -90,4 +91,4 @@ def _note_reading(run: Path) -> None:
     path = run / "test_reads.json"
     dates = json.loads(path.read_text()) if path.exists() else []
     dates.append(datetime.now().astimezone().isoformat(timespec="seconds"))
-    path.write_text(json.dumps(dates), encoding="utf-8")
+    write_json(path, dates)

@@ -11,13 +11,13 @@ recipe = Recipe(
     data=Data(source="drawn_faces", images=3000),
     model=Model(name="cnn_v2", widths=(16, 32, 64, 64), drop_rate=0.1),
     augment=Augment(hflip=0.5),
-    train=Train(epochs=10, batch_size=64, lr=3e-3, weight_decay=0.01, warmup_epochs=1, ema=0.98),
+    train=Train(epochs=6, batch_size=64, lr=3e-3, weight_decay=0.01, warmup_epochs=1, ema=0.98),
 )
 
 vit = recipe.model_copy(
     update={
         "name": "quickstart-vit",
         "model": Model(name="vit", stem="conv", patch_size=8, embed_dim=96, depth=3, num_heads=3, global_pool="avg"),
-        "train": recipe.train.model_copy(update={"epochs": 12, "lr": 2e-3, "gradient_clip": 1.0}),
+        "train": recipe.train.model_copy(update={"epochs": 12, "batch_size": 32, "lr": 1.5e-3, "gradient_clip": 1.0}),
     }
 )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,8 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from mien.errors import MienError
 from mien.evaluate.metrics import format_recall
+from mien.files import written_whole
 from mien.report import style, words
 
 THUMBNAIL = 96  # largest side of a picture in a page, pixels; keeps a report of large images small
@@ -25,20 +23,8 @@ THUMBNAIL = 96  # largest side of a picture in a page, pixels; keeps a report of
 def write(template: str, path: Path, values: dict[str, Any]) -> Path:
     """Render a template into `path`, whole or not at all."""
     text = environment().get_template(template).render(values)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    except OSError as error:
-        raise MienError(f"Cannot write to {path.parent}: {error.strerror}. Choose another place.") from error
-    try:
-        with open(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)  # mkstemp's files are for their owner alone
-        os.replace(temporary, path)
-    except OSError as error:
-        raise MienError(f"Writing {path} failed: {error.strerror}. Free some space and try again.") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with written_whole(path) as file:
+        file.write(text)
     return path
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import lightning as L
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mien.files import written_whole
 from mien.progress import console, note
 
 COLUMNS = (
@@ -61,12 +62,10 @@ class History(L.Callback):
         self._write()
 
     def _write(self) -> None:
-        draft = self.path.with_suffix(".part")
-        with draft.open("w", newline="") as file:
+        with written_whole(self.path) as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(self.rows)
-        draft.replace(self.path)
 
 
 def read_history(path: Path) -> list[Row]:
@@ -101,9 +100,11 @@ class Display(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, task: L.LightningModule, outputs: Any, batch: Any, index: int
     ) -> None:
-        speed = self.history.images / max(self.history.training, 1e-9)
-        state = f"loss {outputs['loss'].item():.3f} {speed:,.0f} images/s"
-        self.bar.update(self.line, advance=1, state=state, description=f"epoch {trainer.current_epoch + 1}")
+        self.bar.advance(self.line)
+        if index % 10 == 0 and not self.bar.disable:  # reading the loss makes a GPU wait for itself
+            speed = self.history.images / max(self.history.training, 1e-9)
+            state = f"loss {outputs['loss'].item():.3f} {speed:,.0f} images/s"
+            self.bar.update(self.line, state=state, description=f"epoch {trainer.current_epoch + 1}")
 
     def on_train_epoch_end(self, trainer: L.Trainer, task: L.LightningModule) -> None:
         if trainer.is_global_zero:

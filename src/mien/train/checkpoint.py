@@ -14,6 +14,7 @@ import mien
 from mien.config import Recipe
 from mien.data import Store
 from mien.errors import DataError, MissingError
+from mien.files import write_json
 from mien.models import create_model
 from mien.preprocessing import Preprocessing
 
@@ -37,7 +38,7 @@ def save_model(folder: Path, model: nn.Module, recipe: Recipe, store: Store) -> 
         "preprocessing": store.preprocessing.to_dict(),
         "recipe": recipe.name,
     }
-    (folder / "config.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
+    write_json(folder / "config.json", values)
 
 
 def load_model(run: Path) -> tuple[nn.Module, tuple[str, ...], Preprocessing]:

@@ -28,6 +28,7 @@ from mien.data import Store, open_store
 from mien.data.batches import Batches, TrainBatches, gather
 from mien.errors import MienError, MissingError, UsageError
 from mien.evaluate.split import evaluate
+from mien.files import write_json
 from mien.models import count_flops, count_parameters, create_model
 from mien.progress import note
 from mien.train import hardware
@@ -68,6 +69,11 @@ def latest(recipe_name: str, seed: int, runs: Path = Path("runs")) -> Path:
     return unfinished[-1]
 
 
+def is_first_process() -> bool:
+    """Of the processes that share a run, the first one makes the folder, evaluates and reports."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
+
+
 def build_model(recipe: Recipe, store: Store) -> nn.Module:
     """The recipe's model with weights drawn from its seed."""
     torch.manual_seed(recipe.seed)
@@ -84,8 +90,9 @@ def _train(recipe: Recipe, store: Store, folder: Path) -> Path:
     hardware.keep_freed_memory()
     task = Task(recipe, build_model(recipe, store), store.preprocessing, store.class_counts("train"))
     env = _environment(recipe, store, task, device, precision)
-    _write_json(folder / "env.json", env)
-    note(_opening(recipe, env))
+    if is_first_process():
+        write_json(folder / "env.json", env)
+        note(_opening(recipe, env))
     if recipe.train.compile:
         task.model.compile()
     history = History(folder / "metrics.csv")
@@ -98,7 +105,7 @@ def _train(recipe: Recipe, store: Store, folder: Path) -> Path:
     task.load_state_dict(state["state_dict"])
     rows = read_history(history.path)
     env |= {"seconds": rows[-1]["seconds"], "best_epoch": state["epoch"] + 1, "epochs": len(rows)}
-    _write_json(folder / "env.json", env)
+    write_json(folder / "env.json", env)
     save_model(folder / "model", task.trained, recipe, store)
     evaluate(folder, "validation", model=task.trained, store=store)
     return folder
@@ -232,7 +239,7 @@ def _best_checkpoint(folder: Path) -> Path:
 
 
 def _new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
-    if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # another process of this run made it
+    if not is_first_process():
         return Path(os.environ.get(FOLDER_VARIABLE) or out or ".")
     stamp = time.strftime("%Y%m%d-%H%M%S")
     folder = out or Path("runs") / f"{recipe.name}-{stamp}-{recipe.seed}"
@@ -272,22 +279,18 @@ def _logger(folder: Path) -> Any:
         ) from error
 
 
-def _write_json(path: Path, values: Any) -> None:
-    draft = path.with_suffix(".part")
-    draft.write_text(json.dumps(values, indent=1), encoding="utf-8")
-    draft.replace(path)
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """lightning's advice on loaders and workers does not apply: batches are slices of one array."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\..*")
             warnings.filterwarnings("ignore", message=r".*lr_scheduler.step.*|.*does not have many workers.*")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
