@@ -1,7 +1,8 @@
 """The shallow ViT of source reports 1 and 2, initialised as they did it.
 
 Source    two versions of a course report; 32x32, four 16x16 patches, one shared block applied twice,
-          10 epochs. Optimizer and rate are not given: Adam at 1e-3, batch 32, as for fer2013_lenet.
+          10 epochs, batch 32. Optimizer and rate are not given: Adam, at a rate whose last loss comes
+          near the reported one (at 1e-3 even the bad start is overcome in 10 epochs, see LOG.md).
 Reported  26 % on the private test (968/3589), loss 2.496: above ln 7 = 1.946 even after 10 epochs.
 Command   mien run fer2013_shallow_vit --data.path FER2013
 """
@@ -12,5 +13,5 @@ recipe = Recipe(
     name="fer2013_shallow_vit",
     data=Data(source="fer2013", size=32),
     model=Model(name="shallow_vit", init="report"),
-    train=Train(epochs=10, batch_size=32, optimizer="adam", lr=1e-3, schedule="constant"),
+    train=Train(epochs=10, batch_size=32, optimizer="adam", lr=3e-4, schedule="constant"),
 )
