@@ -13,7 +13,7 @@ HEAVY = {"torch", "lightning", "matplotlib", "kornia", "torchmetrics", "cv2", "s
 # folder -> what of ours it may import
 ALLOWED = {
     "models": {"mien.errors", "mien.models"},
-    "data": {"mien", "mien.config", "mien.data", "mien.errors", "mien.labels", "mien.preprocessing", "mien.progress"},
+    "data": {f"mien.{name}" for name in "config data errors files labels preprocessing progress".split()} | {"mien"},
 }
 
 

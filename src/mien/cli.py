@@ -381,7 +381,7 @@ def _print_scores(scores: dict[str, Any], split: str) -> None:
 
     print(f"{split}: {_headline(scores)} on {scores['images']:,} images")
     clean = scores.get("clean")
-    if clean:
+    if clean and clean["images"]:
         low, high = clean["interval"]
         print(f"clean images: {clean['accuracy']:.1%} ({low:.1%} to {high:.1%}) on {clean['images']:,}")
     print(f"calibration error {scores['calibration_error']:.3f}, loss {scores['negative_log_likelihood']:.3f}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, cast
 
 import lightning as L
@@ -85,16 +86,17 @@ class Task(L.LightningModule):
         optimizer = make_optimizer(self.model, self.recipe.train)
         settings = self.recipe.train
         steps = int(self.trainer.estimated_stepping_batches)
+        rising = min(settings.warmup_epochs / settings.epochs, 0.5)  # a run cut short warms up for half of it
         if settings.schedule == "plateau":
             plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=2)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
         if settings.schedule == "one_cycle":
-            rising = settings.warmup_epochs / settings.epochs or 0.3
-            schedule: Any = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, steps, pct_start=rising)
+            steps = max(steps, 10)  # torch's schedule divides by zero in a run of two steps
+            schedule: Any = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, steps, pct_start=rising or 0.3)
         else:
-            warmup = settings.warmup_epochs * steps / settings.epochs
             cosine = settings.schedule == "cosine"
-            schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps, warmup, cosine))
+            share = partial(rate, steps=steps, warmup=rising * steps, cosine=cosine)
+            schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def initial_loss(self, batch: Batch) -> float:

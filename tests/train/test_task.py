@@ -1,0 +1,76 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from mien.config import Train
+from mien.models import create_model
+from mien.train.callbacks import epoch_line
+from mien.train.hardware import choose_device, choose_precision
+from mien.train.run import entropy
+from mien.train.task import _moving_average, make_optimizer, rate
+
+
+def test_rate_by_hand():
+    shares = [rate(step, steps=11, warmup=1, cosine=True) for step in (0, 1, 6, 11)]
+    assert shares == pytest.approx([0.5, 1.0, 0.5, 0.0])
+    assert rate(7, steps=11, warmup=1, cosine=False) == 1.0
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam)])
+def test_optimizers(kind, expected):
+    optimizer = make_optimizer(nn.Linear(2, 3), Train(optimizer=kind, lr=0.25))
+    assert type(optimizer) is expected
+    assert optimizer.param_groups[0]["lr"] == 0.25
+
+
+def test_weight_decay_spares_biases_norms_tokens_and_positions():
+    model = create_model("vit", img_size=8, patch_size=4, embed_dim=8, depth=1, num_heads=2)
+    optimizer = make_optimizer(model, Train(weight_decay=0.5))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    decayed, spared = ({names[id(p)] for p in group["params"]} for group in optimizer.param_groups)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.5, 0.0]
+    assert {"cls_token", "pos_embed", "norm.weight", "head.bias"} <= spared
+    assert {"head.weight", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight"} <= decayed
+
+
+def test_frozen_parameters_are_left_to_themselves():
+    model = create_model("vit", pos_embed="sincos2d")
+    optimizer = make_optimizer(model, Train())
+    assert all(p is not model.pos_embed for group in optimizer.param_groups for p in group["params"])
+
+
+def test_moving_average_by_hand():
+    """Decays min(0.9, (1 + n) / (10 + n)): the first update copies, the second keeps 2/11."""
+    model = nn.Linear(1, 1, bias=False)
+    averaged = _moving_average(model, 0.9)
+    for value in (1.0, 2.0):
+        model.weight.data.fill_(value)
+        averaged.update_parameters(model)
+    assert averaged.module.weight.item() == pytest.approx(2 / 11 * 1.0 + 9 / 11 * 2.0)
+    assert not averaged.module.weight.requires_grad
+    assert _moving_average(model, 0.0) is None
+
+
+def test_entropy():
+    import numpy as np
+
+    assert entropy(np.array([5, 5])) == pytest.approx(math.log(2))
+    assert entropy(np.array([7, 0])) == 0
+    assert entropy(np.array([3995, 436, 4097, 7215, 4830, 3171, 4965])) == pytest.approx(1.8096, abs=1e-4)
+
+
+def test_precision_follows_the_hardware():
+    assert choose_device("cpu") == "cpu"
+    assert choose_precision("auto", "cpu") in ("fp32", "bf16")
+    assert choose_precision("fp32", "cpu") == "fp32"
+    with pytest.raises(Exception, match="fp16 needs a GPU"):
+        choose_precision("fp16", "cpu")
+
+
+def test_epoch_line():
+    row = {"epoch": 2, "seconds": 60, "train_loss": 1.5, "train_accuracy": 0.25, "val_loss": 1.25, "val_accuracy": 0.5}
+    line = epoch_line(row | {"images_per_second": 1234.4}, epochs=4)
+    assert line.startswith("epoch   2/4  train loss 1.500 acc 25.0%  validation loss 1.250 acc 50.0%")
+    assert line.endswith("1,234 images/s  1.0 min left")
