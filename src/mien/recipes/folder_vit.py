@@ -10,7 +10,17 @@ from mien.config import Augment, Data, Model, Recipe, Train
 recipe = Recipe(
     name="folder_vit",
     data=Data(source="folder", size=64, channels=3, std=0.25),
-    model=Model(name="vit", stem="conv", patch_size=8, embed_dim=128, depth=4, num_heads=4, global_pool="avg"),
+    model=Model(
+        name="vit",
+        stem="conv",
+        patch_norm=True,
+        init="torch",
+        patch_size=8,
+        embed_dim=128,
+        depth=4,
+        num_heads=4,
+        global_pool="avg",
+    ),
     augment=Augment(hflip=0.5, rotate=10, translate=0.08, scale=(0.85, 1.15), brightness=0.15, contrast=0.2, erase=0.1),
     train=Train(
         epochs=30,

@@ -17,7 +17,17 @@ recipe = Recipe(
 vit = recipe.model_copy(
     update={
         "name": "quickstart-vit",
-        "model": Model(name="vit", stem="conv", patch_size=8, embed_dim=96, depth=3, num_heads=3, global_pool="avg"),
-        "train": recipe.train.model_copy(update={"epochs": 12, "batch_size": 32, "lr": 1.5e-3, "gradient_clip": 1.0}),
+        "model": Model(
+            name="vit",
+            stem="conv",
+            patch_norm=True,
+            init="torch",
+            patch_size=8,
+            embed_dim=96,
+            depth=3,
+            num_heads=3,
+            global_pool="avg",
+        ),
+        "train": recipe.train.model_copy(update={"epochs": 10, "batch_size": 32, "lr": 1.5e-3, "gradient_clip": 1.0}),
     }
 )
