@@ -4,6 +4,8 @@ Source    two versions of a course report; LeNet-like, 1x32x32, 10 epochs, batch
           are not given: Adam at 1e-3 is the field's usual choice.
 Reported  39 % on the private test (1401/3589), loss 1.557.
 Command   mien run fer2013_lenet --data.path FER2013
+Result    validation 50.5 % (48.9 to 52.1), clean images 48.7 %, macro-F1 .459; one seed, 60 s on
+          two cores of an AMD EPYC, bf16.
 """
 
 from mien.config import Data, Model, Recipe, Train

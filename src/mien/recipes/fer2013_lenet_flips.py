@@ -3,6 +3,7 @@
 Source    two versions of a course report, which found the variant without flips the better one.
 Reported  both versions print the same 39 %; which variant gave it is unknown.
 Command   mien run fer2013_lenet_flips --data.path FER2013
+Result    never run to its end yet: no figure.
 """
 
 from mien.config import Augment

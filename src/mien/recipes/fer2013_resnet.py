@@ -1,9 +1,11 @@
-"""Our CNN for FER2013: a residual network of 1.9 M parameters, trained on two cores in under an hour.
+"""Our CNN for FER2013: a residual network of 1.8 M parameters, trained on two cores in under an hour.
 
 Source    ours. He et al. (arXiv 1512.03385) with a 3x3 stem; trained on random 40-pixel crops of the
           48-pixel faces, which costs 0.7 times as much, and evaluated on whole faces (FixRes, arXiv
           1906.06423); one-cycle SGD, label smoothing, erasing, moving average of the weights.
 Command   mien run fer2013_resnet --data.path FER2013
+Result    validation 65.2 % (63.6 to 66.7), clean images 64.3 %, macro-F1 .585; one seed, 37 minutes on
+          two cores of an AMD EPYC, bf16, shared with other work.
 """
 
 from mien.config import Augment, Data, Model, Recipe, Train

@@ -5,6 +5,7 @@ Source    ours; the answer to source report 4's "ViT doesn't fit small datasets"
           leaves the plateau of the class frequencies far sooner than the official one (LOG.md),
           warm-up, AdamW, geometric augmentation.
 Command   mien run fer2013_vit_scratch --data.path FER2013
+Result    never run to its end yet: no figure.
 """
 
 from mien.config import Augment, Data, Model, Recipe, Train

@@ -2,6 +2,7 @@
 
 Source    ours: the network of fer2013_resnet, narrower, on 64-pixel colour images.
 Command   mien run folder_cnn --data.path FOLDER
+Result    depends on the folder; never run on a public one yet.
 """
 
 from mien.config import Augment, Data, Model, Recipe, Train

@@ -3,6 +3,7 @@
 Source    ours: a ViT with a convolutional stem (arXiv 2106.14881), which learns from few images better
           than plain patches do, on 64-pixel colour images.
 Command   mien run folder_vit --data.path FOLDER
+Result    depends on the folder; never run on a public one yet.
 """
 
 from mien.config import Augment, Data, Model, Recipe, Train

@@ -2,6 +2,8 @@
 
 Source    ours. The faces are drawn on the spot (mien.data.drawn_faces), nothing is downloaded.
 Command   mien quickstart, or one alone: mien run quickstart
+Result    validation 99.5 % (98.5 to 99.8) for the CNN, 93.2 % (90.9 to 94.9) for the ViT; one seed, see
+          results/runs.csv for the seconds.
 """
 
 from mien.config import Augment, Data, Model, Recipe, Train
