@@ -13,7 +13,8 @@ HEAVY = {"torch", "lightning", "matplotlib", "kornia", "torchmetrics", "cv2", "s
 # folder -> what of ours it may import
 ALLOWED = {
     "models": {"mien.errors", "mien.models"},
-    "data": {f"mien.{name}" for name in "config data errors files labels preprocessing progress".split()} | {"mien"},
+    "data": {f"mien.{name}" for name in ["config", "data", "errors", "files", "labels", "preprocessing", "progress"]}
+    | {"mien"},
 }
 
 
