@@ -238,7 +238,13 @@ def test_two_processes_train_as_one_does(tmp_path):
 def test_ctrl_c_exits_130_and_resume_goes_on(tmp_path):
     write(tmp_path, change(train={"epochs": 500}))
     out = tmp_path / "run"
-    process = subprocess.Popen([*command(tmp_path), "--out", str(out)], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command(tmp_path), "--out", str(out)],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A background job of a shell ignores SIGINT, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     for line in process.stderr:
         if line.startswith("epoch   2/"):
             process.send_signal(signal.SIGINT)
