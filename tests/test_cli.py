@@ -134,6 +134,7 @@ def fails(arguments, code, text, capsys):
         (["run", "folder_vit", "--data.path", "PICTURES", "--device", "cuda"], 3, "no such device here"),
         (["run", "nothing", "--resume"], 2, "Unknown recipe 'nothing'"),
         (["run", "folder_vit", "--resume"], 3, "no unfinished run of folder_vit"),
+        (["run", "PICTURES", "--resume", "--train.epochs", "3"], 2, "takes no others"),
         (["run", "--config", "none.yaml"], 3, "there is no such file"),
         (["evaluate", "nowhere"], 3, "nowhere"),
         (["compare"], 2, "two"),

@@ -36,11 +36,18 @@ def test_environment():
         ({"train": {"lr": -1}}, r"train\.lr: Input should be greater than 0, given -1"),
         ({"train": {"optimizer": "adamm"}}, r"train\.optimizer: .*'sgd', 'adam' or 'adamw'"),
         ({"train": {"lr": float("nan")}}, r"train\.lr"),
+        ({"model": {"patch_size": 0}}, r"model\.patch_size: Input should be greater than or equal to 1"),
+        ({"model": {"drop_path_rate": 1}}, r"model\.drop_path_rate: Input should be less than 1"),
     ],
 )
 def test_a_bad_setting_is_named(values, text):
     with pytest.raises(UsageError, match=text):
         build(values)
+
+
+def test_a_variable_that_is_no_value():
+    with pytest.raises(UsageError, match=r"MIEN_DATA__PATH=\[x in the environment is no YAML value"):
+        from_environment({"MIEN_DATA__PATH": "[x"})
 
 
 def test_bad_files(tmp_path):

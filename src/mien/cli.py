@@ -199,8 +199,8 @@ def compare(*runs: Path, out: Path = Path("comparison.html"), json_: Json = Fals
     if json_:
         _print_json(comparison.to_dict() | {"page": str(page)})
         return
-    for folder in runs:
-        print(f"{folder}  {_headline(_scores(folder)['validation'])}")
+    for row in comparison.rows:
+        print(f"{row.folder}  {_headline(row.scores)}")
     print(page)
 
 
@@ -340,10 +340,13 @@ def _run_to_resume(name: str | None, out: Path | None, settings: Recipe | None) 
     from mien.train.run import latest
 
     if out or (name and Path(name).is_dir()):
+        if settings is not None:
+            raise UsageError("--resume goes on with the settings of the run; it takes no others.")
         return out or Path(str(name))
     if name is None:
         raise UsageError("--resume what? Give a run folder or a recipe: mien run RUN --resume")
-    return latest(_recipe(name, None, settings).name, settings.seed if settings else 0)
+    chosen = _recipe(name, None, settings)
+    return latest(chosen.name, chosen.seed)
 
 
 def _data(path: Path, settings: DataSettings | None) -> config.Data:

@@ -60,15 +60,15 @@ class Model(Settings):
     """
 
     name: str = Field(default="vit", description="Module in mien.models: 'mien recipes' names them.")
-    patch_size: int | None = Field(default=None, description="Side of a patch, in pixels.")
-    embed_dim: int | None = Field(default=None, description="Width of a token.")
-    depth: int | None = Field(default=None, description="Number of transformer blocks.")
-    num_heads: int | None = Field(default=None, description="Attention heads; they divide embed_dim.")
-    mlp_ratio: float | None = Field(default=None, description="Hidden width of a block's MLP over embed_dim.")
+    patch_size: int | None = Field(default=None, ge=1, description="Side of a patch, in pixels.")
+    embed_dim: int | None = Field(default=None, ge=1, description="Width of a token.")
+    depth: int | None = Field(default=None, ge=1, description="Number of transformer blocks.")
+    num_heads: int | None = Field(default=None, ge=1, description="Attention heads; they divide embed_dim.")
+    mlp_ratio: float | None = Field(default=None, gt=0, description="Hidden width of a block's MLP over embed_dim.")
     qkv_bias: bool | None = Field(default=None, description="Bias in the query, key and value projections.")
     pos_embed: Literal["learn", "sincos2d", "none"] | None = Field(default=None, description="Positions.")
     global_pool: Literal["token", "avg"] | None = Field(default=None, description="Class token or mean.")
-    representation_size: int | None = Field(default=None, description="Width of a tanh layer before the head.")
+    representation_size: int | None = Field(default=None, ge=1, description="Width of a tanh layer before the head.")
     stem: Literal["patch", "conv"] | None = Field(default=None, description="Plain patches or a conv stem.")
     patch_norm: bool | None = Field(default=None, description="Normalise patches before and after embedding.")
     pre_norm: bool | None = Field(default=None, description="LayerNorm before (True) or after the branches.")
@@ -76,8 +76,8 @@ class Model(Settings):
     widths: tuple[int, ...] | None = Field(default=None, description="Channels of each stage of a CNN.")
     layers: tuple[int, ...] | None = Field(default=None, description="Blocks in each stage of a ResNet.")
     squeeze_excitation: bool | None = Field(default=None, description="Squeeze-excitation in ResNet blocks.")
-    drop_rate: float | None = Field(default=None, description="Dropout probability.")
-    drop_path_rate: float | None = Field(default=None, description="Stochastic depth of the last block.")
+    drop_rate: float | None = Field(default=None, ge=0, lt=1, description="Dropout probability.")
+    drop_path_rate: float | None = Field(default=None, ge=0, lt=1, description="Stochastic depth of the last block.")
 
     def sizes(self) -> dict[str, Any]:
         """The sizes that were set, as keyword arguments for the model."""
@@ -113,7 +113,9 @@ class Train(Settings):
     optimizer: Literal["sgd", "adam", "adamw"] = Field(default="adamw", description="sgd is Nesterov's.")
     lr: float = Field(default=1e-3, gt=0, description="Peak learning rate.")
     weight_decay: float = Field(default=0.0, ge=0, description="Not applied to biases, norms, positions.")
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of sgd.")
+    momentum: float = Field(
+        default=0.9, ge=0, lt=1, description="Momentum of sgd; one_cycle moves it from 0.95 to 0.85 and back."
+    )
     schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = Field(
         default="cosine", description="Learning rate over the run; plateau watches the validation loss."
     )
@@ -165,7 +167,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Overrides:
     for name, value in environment.items():
         if name.startswith("MIEN_") and "__" in name:
             section, _, key = name[len("MIEN_") :].lower().partition("__")
-            found.setdefault(section, {})[key] = _parsed(value)
+            found.setdefault(section, {})[key] = _parsed(name, value)
     return found
 
 
@@ -220,10 +222,13 @@ def _model_name(layer: Mapping[str, Any]) -> Any:
     return section.get("name") if isinstance(section, Mapping) else None
 
 
-def _parsed(value: str) -> Any:
+def _parsed(name: str, value: str) -> Any:
     import yaml
 
-    return yaml.safe_load(value)
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{name}={value} in the environment is no YAML value.") from error
 
 
 def _explain(problem: Any) -> str:

@@ -36,6 +36,8 @@ def match(given: Sequence[str], wanted: Sequence[str]) -> list[int]:
 
     Raises DataError when a name in `given` has no counterpart, or two names have the same.
     """
+    if set(given) <= set(wanted) and len(set(given)) == len(given):  # the same names: no alias needed
+        return [list(wanted).index(name) for name in given]
     index = {canonical(name): position for position, name in enumerate(wanted)}
     unknown = [name for name in given if canonical(name) not in index]
     if unknown:

@@ -1,3 +1,6 @@
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -172,3 +175,19 @@ def test_streams_depend_on_the_whole_key():
 
     assert first(1, 2, 3) == first(1, 2, 3)
     assert len({first(1, 2, 3), first(1, 3, 2), first(1, 2), first(0, 2, 3)}) == 4
+
+
+def test_a_training_step_augments_in_full_precision():
+    """Under autocast to bf16 a flip would be off by 0.008."""
+    from mien.config import Recipe
+    from mien.preprocessing import Preprocessing
+    from mien.train.task import Task
+
+    recipe = Recipe(augment=Augment(hflip=1.0))
+    task = Task(recipe, torch.nn.Flatten(), Preprocessing(size=13, mean=0.0, std=1.0), np.array([1, 1]))
+    task._trainer = SimpleNamespace(world_size=1, global_rank=0)
+    task.random = stream(0)
+    images = (faces() * 255).byte()
+    with torch.autocast("cpu", torch.bfloat16):
+        pixels, _ = task._augmented(images, torch.zeros(6, dtype=torch.long))
+    torch.testing.assert_close(pixels, images.flip(3).float() / 255, rtol=0, atol=1e-5)

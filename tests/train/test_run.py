@@ -259,3 +259,51 @@ def test_ctrl_c_exits_130_and_resume_goes_on(tmp_path):
     subprocess.run([sys.executable, "-m", "mien", "run", str(out), "--resume"], check=True)
     assert len(callbacks.read_history(out / "metrics.csv")) == finished + 1
     assert (out / "report.html").exists()
+
+
+def test_a_recipe_that_cannot_be_built_leaves_no_folder_and_overwrites_none(tmp_path):
+    folder = run.run(change(train={"epochs": 1}), tmp_path / "run")
+    with pytest.raises(UsageError, match="must be divisible by patch_size"):
+        run.run(change(model={"patch_size": 7}), folder, overwrite=True)
+    assert (folder / "model" / "model.safetensors").exists()
+    with pytest.raises(UsageError, match="must be divisible by patch_size"):
+        run.run(change(model={"patch_size": 7}), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_overwrite_deletes_runs_only(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "mine.jpg").write_text("precious")
+    with pytest.raises(UsageError, match="is no run folder, so --overwrite leaves it alone"):
+        run.run(RECIPE, tmp_path / "pictures", overwrite=True)
+    assert (tmp_path / "pictures" / "mine.jpg").exists()
+
+
+def test_a_diverged_run_is_an_error(tmp_path):
+    recipe = change(train={"optimizer": "sgd", "lr": 1e30, "gradient_clip": 0.0, "warmup_epochs": 0, "ema": 0.0})
+    with pytest.raises(MienError, match=r"diverged.*Try a smaller --train.lr"):
+        run.run(recipe, tmp_path / "run")
+    assert not (tmp_path / "run" / "evaluation.json").exists()
+
+
+def test_evaluate_refuses_other_images(tmp_path):
+    from mien.evaluate.split import evaluate
+
+    folder = run.run(change(train={"epochs": 1}), tmp_path / "run")
+    assert evaluate(folder)["images"] == 70
+    text = (folder / "recipe.yaml").read_text().replace("images: 70", "images: 77")
+    (folder / "recipe.yaml").write_text(text)
+    with pytest.raises(UsageError, match="trained on other images"):
+        evaluate(folder)
+
+
+def test_a_full_disk_while_saving_the_model_leaves_no_half_file(tmp_path, monkeypatch):
+    from mien.train import checkpoint
+
+    def full(*arguments, **keywords):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(MienError, match=r"Saving the model to .* failed"):
+        run.run(change(train={"epochs": 1}), tmp_path / "run")
+    assert not list((tmp_path / "run" / "model").iterdir())

@@ -96,7 +96,7 @@ def file_stamp(entry: os.DirEntry[str] | Path) -> str:
 
 def signature(parts: Sequence[str]) -> str:
     """sha256 over the parts, hexadecimal."""
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _reason(error: Exception) -> str:

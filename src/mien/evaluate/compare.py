@@ -292,7 +292,12 @@ def _groups(rows: Sequence[Row]) -> list[Group]:
     by_recipe: dict[str, list[Row]] = {}
     for row in rows:
         by_recipe.setdefault(row.recipe, []).append(row)
-    return [_group(recipe, members) for recipe, members in by_recipe.items() if len(members) > 1]
+    # Runs of one recipe that share a seed differ in settings: their spread says nothing about seeds.
+    return [
+        _group(recipe, members)
+        for recipe, members in by_recipe.items()
+        if len({row.seed for row in members}) == len(members) > 1
+    ]
 
 
 def _group(recipe: str, members: Sequence[Row]) -> Group:

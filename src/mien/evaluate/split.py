@@ -34,7 +34,9 @@ def evaluate(
     classes: tuple[str, ...] | None = None
     if model is None:
         model, classes, _ = load_model(run)
-    store = store or open_store(config.read_recipe(run).data)
+    if store is None:
+        store = open_store(config.read_recipe(run).data)
+        refuse_other_images(run, store)
     if not store.has(split):
         raise UsageError(f"The data of {run} has no {split} split.")
     if split == "test":
@@ -46,6 +48,17 @@ def evaluate(
     known = json.loads(path.read_text()) if path.exists() else {}
     write_json(path, known | {split: scores})
     return scores
+
+
+def refuse_other_images(run: Path, store: Store) -> None:
+    """Raise UsageError when the store is not the one the run was trained on.
+
+    Pictures added or removed since would change the held-out share, and mix training images into it.
+    """
+    path = run / "env.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if known.get("store", {}).get("fingerprint", store.fingerprint) != store.fingerprint:
+        raise UsageError(f"{run} was trained on other images than its data now holds. Start a new run.")
 
 
 def predict(model: nn.Module, store: Store, split: str, classes: tuple[str, ...]) -> Predictions:

@@ -110,6 +110,9 @@ class Display(L.Callback):
         if trainer.is_global_zero:
             note(epoch_line(self.history.rows[-1], trainer.max_epochs or 1))
 
+    def on_exception(self, trainer: L.Trainer, task: L.LightningModule, exception: BaseException) -> None:
+        self.bar.stop()
+
     def teardown(self, trainer: L.Trainer, task: L.LightningModule, stage: str) -> None:
         self.bar.stop()
 

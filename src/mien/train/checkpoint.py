@@ -13,7 +13,7 @@ from torch import nn
 import mien
 from mien.config import Recipe
 from mien.data import Store
-from mien.errors import DataError, MissingError
+from mien.errors import DataError, MienError, MissingError
 from mien.files import write_json
 from mien.models import create_model
 from mien.preprocessing import Preprocessing
@@ -23,7 +23,15 @@ def save_model(folder: Path, model: nn.Module, recipe: Recipe, store: Store) -> 
     """Write config.json (model, sizes, labels, preprocessing) and model.safetensors."""
     folder.mkdir(exist_ok=True)
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    draft = folder / ".model.safetensors"
+    try:
+        save_file(weights, draft, metadata={"format": "pt"})
+        draft.replace(folder / "model.safetensors")
+    except (OSError, SafetensorError) as error:
+        draft.unlink(missing_ok=True)
+        raise MienError(
+            f"Saving the model to {folder} failed ({error}). Free some space and resume the run."
+        ) from error
     sizes = {
         "img_size": store.preprocessing.size,
         "in_chans": store.preprocessing.channels,

@@ -27,7 +27,7 @@ from mien.config import Recipe
 from mien.data import Store, open_store
 from mien.data.batches import Batches, TrainBatches, gather
 from mien.errors import MienError, MissingError, UsageError
-from mien.evaluate.split import evaluate
+from mien.evaluate.split import evaluate, refuse_other_images
 from mien.files import write_json
 from mien.models import count_flops, count_parameters, create_model
 from mien.progress import note
@@ -45,19 +45,18 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
     Raises UsageError when `out` exists and overwrite is False.
     """
     store = open_store(recipe.data)
-    folder = _new_folder(recipe, out, overwrite)
-    return _train(recipe, store, folder)
+    device, precision = _hardware(recipe)
+    task = _task(recipe, store)  # a recipe that cannot be built leaves no folder behind, and none overwritten
+    return _train(task, store, _new_folder(recipe, out, overwrite), device, precision)
 
 
 def resume(folder: Path) -> Path:
     """Go on with a run after its last finished epoch. Raises MissingError when `folder` is no run."""
     recipe = config.read_recipe(folder)
     store = open_store(recipe.data)
-    known = json.loads((folder / "env.json").read_text()) if (folder / "env.json").exists() else {}
-    fingerprint = known.get("store", {}).get("fingerprint", store.fingerprint)
-    if fingerprint != store.fingerprint:
-        raise UsageError(f"{folder} was trained on other images than {recipe.data.path} now holds. Start a new run.")
-    return _train(recipe, store, folder)
+    refuse_other_images(folder, store)
+    device, precision = _hardware(recipe)
+    return _train(_task(recipe, store), store, folder, device, precision)
 
 
 def latest(recipe_name: str, seed: int, runs: Path = Path("runs")) -> Path:
@@ -84,12 +83,19 @@ def build_model(recipe: Recipe, store: Store) -> nn.Module:
     return model
 
 
-def _train(recipe: Recipe, store: Store, folder: Path) -> Path:
+def _hardware(recipe: Recipe) -> tuple[str, str]:
     device = hardware.choose_device(recipe.device)
-    precision = hardware.choose_precision(recipe.train.precision, device)
+    return device, hardware.choose_precision(recipe.train.precision, device)
+
+
+def _task(recipe: Recipe, store: Store) -> Task:
+    return Task(recipe, build_model(recipe, store), store.preprocessing, store.class_counts("train"))
+
+
+def _train(task: Task, store: Store, folder: Path, device: str, precision: str) -> Path:
+    recipe = task.recipe
     hardware.keep_freed_memory()
-    task = Task(recipe, build_model(recipe, store), store.preprocessing, store.class_counts("train"))
-    env = _environment(recipe, store, task, device, precision)
+    env = _environment(recipe, store, task, device, precision) | _earlier(folder)
     if is_first_process():
         write_json(folder / "env.json", env)
         note(_opening(recipe, env))
@@ -103,6 +109,7 @@ def _train(recipe: Recipe, store: Store, folder: Path) -> Path:
     best = _best_checkpoint(folder)
     state = torch.load(best, map_location="cpu", weights_only=True)
     task.load_state_dict(state["state_dict"])
+    _refuse_not_a_number(task, folder)
     rows = read_history(history.path)
     env |= {"seconds": rows[-1]["seconds"], "best_epoch": state["epoch"] + 1, "epochs": len(rows)}
     write_json(folder / "env.json", env)
@@ -198,6 +205,13 @@ def _environment(recipe: Recipe, store: Store, task: Task, device: str, precisio
     return env
 
 
+def _earlier(folder: Path) -> dict[str, Any]:
+    """What a resumed run keeps of its first start."""
+    path = folder / "env.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return {key: known[key] for key in ("started", "warnings") if key in known}
+
+
 def _describe(store: Store) -> dict[str, Any]:
     counts = {split: store.class_counts(split).tolist() for split in ("train", "validation", "test")}
     return {
@@ -229,6 +243,14 @@ def entropy(counts: np.ndarray) -> float:
     return float(-(shares * np.log(shares)).sum())
 
 
+def _refuse_not_a_number(task: Task, folder: Path) -> None:
+    if not all(bool(torch.isfinite(weight).all()) for weight in task.trained.state_dict().values()):
+        raise MienError(
+            f"The training in {folder} diverged: its weights are no numbers any more. Try a smaller --train.lr, "
+            "--train.warmup_epochs 1 or --train.gradient_clip 1."
+        )
+
+
 def _best_checkpoint(folder: Path) -> Path:
     best = folder / "checkpoints" / "best.ckpt"
     if not best.exists():
@@ -243,7 +265,9 @@ def _new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
         return Path(os.environ.get(FOLDER_VARIABLE) or out or ".")
     stamp = time.strftime("%Y%m%d-%H%M%S")
     folder = out or Path("runs") / f"{recipe.name}-{stamp}-{recipe.seed}"
-    if folder.exists() and any(folder.iterdir()):
+    if folder.is_file() or (folder.exists() and any(folder.iterdir())):
+        if overwrite and not (folder / "recipe.yaml").is_file():
+            raise UsageError(f"{folder} is no run folder, so --overwrite leaves it alone. Choose another --out.")
         if not overwrite:
             raise UsageError(f"{folder} exists. Choose another --out, continue it with --resume, or --overwrite it.")
         shutil.rmtree(folder)

@@ -92,7 +92,8 @@ class Task(L.LightningModule):
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
         if settings.schedule == "one_cycle":
             steps = max(steps, 10)  # torch's schedule divides by zero in a run of two steps
-            schedule: Any = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, steps, pct_start=rising or 0.3)
+            rising = max(rising or 0.3, 2 / steps)
+            schedule: Any = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, steps, pct_start=rising)
         else:
             cosine = settings.schedule == "cosine"
             share = partial(rate, steps=steps, warmup=rising * steps, cosine=cosine)
@@ -119,9 +120,10 @@ class Task(L.LightningModule):
         draws = self.augmentation.draw(share * self.trainer.world_size, self.random)
         start = self.global_rank * share
         own = {name: values[start : start + share] for name, values in draws.items()}
-        pixels = self.augmentation.apply(images.float() / 255, own)
-        pixels, targets = self.augmentation.mix(pixels, labels, own)
-        return self.preprocessing.scale(pixels), targets
+        with torch.autocast(images.device.type, enabled=False):  # in bf16 a warp would miss its pixels
+            pixels = self.augmentation.apply(images.float() / 255, own)
+            pixels, targets = self.augmentation.mix(pixels, labels, own)
+            return self.preprocessing.scale(pixels), targets
 
     def _count(self, split: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         mean = cast(MeanMetric, self.get_submodule(f"{split}_loss"))
