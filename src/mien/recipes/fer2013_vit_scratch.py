@@ -2,7 +2,7 @@
 
 Source    ours; the answer to source report 4's "ViT doesn't fit small datasets". Pre-norm blocks, patches
           normalised before and after embedding (arXiv 2302.01327), torch's own initialisation, which
-          leaves the plateau of the class frequencies far sooner than the official one (LOG.md),
+          leaves the plateau of the class frequencies sooner on drawn faces (LOG.md),
           warm-up, AdamW, geometric augmentation.
 Command   mien run fer2013_vit_scratch --data.path FER2013
 Result    never run to its end yet: no figure.
