@@ -1,6 +1,7 @@
 """The command line: every verb, JSON, exit codes and error texts."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -152,6 +153,22 @@ def test_bad_requests(arguments, code, text, capsys, pictures):
         if torch.cuda.is_available():
             pytest.skip("this machine has the device")
     fails([str(pictures) if word == "PICTURES" else word for word in arguments], code, text, capsys)
+
+
+@pytest.mark.parametrize("damage", ["a text file", "a truncated picture", "an empty class"])
+def test_bad_data_exits_4_and_names_the_file(damage, pictures, tmp_path, capsys):
+    shutil.copytree(pictures, tmp_path / "bad")
+    place = tmp_path / "bad" / "sad" / "bad.jpg"
+    if damage == "a text file":
+        place.write_text("not a picture")
+    elif damage == "a truncated picture":
+        original = next((pictures / "sad").iterdir()).read_bytes()
+        place.with_suffix(".png").write_bytes(original[: len(original) // 2])
+    else:
+        shutil.rmtree(place.parent)
+        place.parent.mkdir()
+    fails(["data", "prepare", "bad"], 4, "sad" if damage == "an empty class" else "bad.", capsys)
+    assert not list((tmp_path / "cache").glob("*"))
 
 
 def test_an_unknown_key_in_a_file_or_the_environment(tmp_path, capsys, monkeypatch):

@@ -59,6 +59,7 @@ def quickstart(*, out: Path = Path("runs"), json_: Json = False) -> None:
     import time
 
     from mien.evaluate.compare import compare as compare_runs
+    from mien.evaluate.metrics import headline
     from mien.recipes import quickstart as recipes
     from mien.report import write_comparison, write_report
     from mien.train.run import run as train
@@ -75,7 +76,7 @@ def quickstart(*, out: Path = Path("runs"), json_: Json = False) -> None:
         _print_json({"runs": [str(run) for run in runs], "page": str(page)} | comparison.to_dict())
         return
     for run in runs:
-        print(f"{run}  {_headline(_scores(run)['validation'])}")
+        print(f"{run}  {headline(_scores(run)['validation'])}")
     print(page)
     note(f"Open {page} in a browser. Next, on your own pictures: mien run folder_vit --data.path FOLDER")
 
@@ -140,6 +141,7 @@ def run(
     """
     chosen = None if resume else _recipe(recipe, config_, settings)
 
+    from mien.evaluate.metrics import headline
     from mien.report import write_report
     from mien.train import run as training
 
@@ -154,7 +156,7 @@ def run(
     if json_:
         _print_json({"run": str(folder), "report": str(report), "validation": scores})
         return
-    print(f"{folder}  {_headline(scores)}")
+    print(f"{folder}  {headline(scores)}")
     note(f"Open {report} in a browser. Next: mien compare {folder} ANOTHER_RUN")
 
 
@@ -169,6 +171,7 @@ def evaluate(run: Path_, *, split: Literal["validation", "test", "train"] = "val
     split
         Choose on validation; read test once, at the end.
     """
+    from mien.evaluate.metrics import describe
     from mien.evaluate.split import evaluate as score
     from mien.report import write_report
 
@@ -177,7 +180,7 @@ def evaluate(run: Path_, *, split: Literal["validation", "test", "train"] = "val
     if json_:
         _print_json(scores)
         return
-    _print_scores(scores, split)
+    print(describe(scores, split))
 
 
 @app.command
@@ -192,6 +195,7 @@ def compare(*runs: Path, out: Path = Path("comparison.html"), json_: Json = Fals
         The page to write.
     """
     from mien.evaluate.compare import compare as compare_runs
+    from mien.evaluate.metrics import headline
     from mien.report import write_comparison
 
     comparison = compare_runs(list(runs))
@@ -200,7 +204,7 @@ def compare(*runs: Path, out: Path = Path("comparison.html"), json_: Json = Fals
         _print_json(comparison.to_dict() | {"page": str(page)})
         return
     for row in comparison.rows:
-        print(f"{row.folder}  {_headline(row.scores)}")
+        print(f"{row.folder}  {headline(row.scores)}")
     print(page)
 
 
@@ -372,24 +376,6 @@ def _size(recipe: Recipe) -> dict[str, int]:
 
 def _scores(run: Path) -> dict[str, Any]:
     return json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
-
-
-def _headline(scores: dict[str, Any]) -> str:
-    low, high = scores["interval"]
-    return f"accuracy {scores['accuracy']:.1%} ({low:.1%} to {high:.1%}), macro-F1 {scores['macro_f1']:.3f}"
-
-
-def _print_scores(scores: dict[str, Any], split: str) -> None:
-    from mien.evaluate.metrics import format_recall
-
-    print(f"{split}: {_headline(scores)} on {scores['images']:,} images")
-    clean = scores.get("clean")
-    if clean and clean["images"]:
-        low, high = clean["interval"]
-        print(f"clean images: {clean['accuracy']:.1%} ({low:.1%} to {high:.1%}) on {clean['images']:,}")
-    print(f"calibration error {scores['calibration_error']:.3f}, loss {scores['negative_log_likelihood']:.3f}")
-    for name, row in scores["per_class"].items():
-        print(f"  {format_recall(name, row['correct'], row['images'])}")
 
 
 def _print_json(values: Any) -> None:

@@ -24,12 +24,12 @@ def preprocessing_of(data: Data) -> Preprocessing:
     return Preprocessing(size=data.size, channels=data.channels, fit=data.fit, mean=data.mean, std=data.std)
 
 
-def open_store(data: Data, out: Path | None = None) -> Store:
+def open_store(data: Data) -> Store:
     """The store of a recipe: prepared if need be, split, and cleaned as the recipe asks.
 
     Images that are left out (blank, leaked, not in train_fraction) belong to no split.
     """
-    return splits.apply(prepare(data, out), data)
+    return splits.apply(prepare(data), data)
 
 
 def prepare(data: Data, out: Path | None = None) -> Store:

@@ -215,6 +215,24 @@ def format_recall(name: str, correct: int, images: int) -> str:
     return f"{name[:1].upper()}{name[1:]} {share} ({correct}/{images})"
 
 
+def headline(scores: Scores) -> str:
+    """Accuracy with its interval and macro-F1, in one line."""
+    low, high = scores["interval"]
+    return f"accuracy {scores['accuracy']:.1%} ({low:.1%} to {high:.1%}), macro-F1 {scores['macro_f1']:.3f}"
+
+
+def describe(scores: Scores, split: str) -> str:
+    """The scores of a split in words, a line for each class at the end."""
+    lines = [f"{split}: {headline(scores)} on {scores['images']:,} images"]
+    clean = scores.get("clean")
+    if clean and clean["images"]:
+        low, high = clean["interval"]
+        lines.append(f"clean images: {clean['accuracy']:.1%} ({low:.1%} to {high:.1%}) on {clean['images']:,}")
+    lines.append(f"calibration error {scores['calibration_error']:.3f}, loss {scores['negative_log_likelihood']:.3f}")
+    rows = scores["per_class"].items()
+    return "\n".join(lines + [f"  {format_recall(name, row['correct'], row['images'])}" for name, row in rows])
+
+
 def _f1_scores(predictions: Predictions) -> dict[str, Any]:
     import torch
     from torchmetrics.functional.classification import multiclass_f1_score
