@@ -118,3 +118,16 @@ def test_any_mode_and_size_becomes_pixels(mode, width, height, fit, channels):
     made = Preprocessing(size=11, channels=channels, fit=fit).pixels(Image.new(mode, (width, height)))
     assert (made.dtype, made.shape) == (np.uint8, (channels, 11, 11))
     assert made.flags.c_contiguous
+
+
+def test_a_mean_for_each_channel():
+    preprocessing = Preprocessing(size=2, channels=3, mean=[0.5, 0.25, 0.0], std=[0.5, 0.25, 2.0])  # lists, as JSON has
+    pixels = np.ones((2, 3, 2, 2), dtype=np.float32)
+    scaled = preprocessing.scale(pixels)
+    np.testing.assert_allclose(scaled[1, :, 0, 0], [1.0, 3.0, 0.5])
+    torch.testing.assert_close(preprocessing.scale(torch.from_numpy(pixels)), torch.from_numpy(scaled))
+    assert Preprocessing(**json.loads(json.dumps(preprocessing.to_dict()))) == preprocessing
+    with pytest.raises(UsageError, match=r"mean \[0.5, 0.25\] needs one number, or one for each of 3 channel"):
+        Preprocessing(channels=3, mean=(0.5, 0.25))
+    with pytest.raises(UsageError, match=r"std 0 must be above 0"):
+        Preprocessing(std=0)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mien.errors import MissingError, UsageError, nearest
 
@@ -34,8 +34,14 @@ class Data(Settings):
     fit: Literal["crop", "pad", "stretch"] = Field(
         default="crop", description="How a picture that is not square becomes square."
     )
-    mean: float = Field(default=0.5, description="Subtracted from pixels scaled to 0..1.")
-    std: float = Field(default=0.5, gt=0, description="Pixels are divided by it, after the mean.")
+    mean: float | tuple[float, float, float] | None = Field(
+        default=None,
+        description="Subtracted from pixels scaled to 0..1: one number, or one a channel. None: what the checkpoint "
+        "of --model.init was trained with, 0.5 without one.",
+    )
+    std: float | tuple[float, float, float] | None = Field(
+        default=None, description="Pixels are divided by it, after the mean; None as for mean."
+    )
     val_split: float = Field(
         default=0.15, gt=0, lt=1, description="Share of train held out where there is no validation split."
     )
@@ -67,11 +73,14 @@ class Model(Settings):
     mlp_ratio: float | None = Field(default=None, gt=0, description="Hidden width of a block's MLP over embed_dim.")
     qkv_bias: bool | None = Field(default=None, description="Bias in the query, key and value projections.")
     pos_embed: Literal["learn", "sincos2d", "none"] | None = Field(default=None, description="Positions.")
-    global_pool: Literal["token", "avg"] | None = Field(default=None, description="Class token or mean.")
+    global_pool: Literal["token", "avg", "flatten"] | None = Field(
+        default=None, description="What the head reads: the class token, the patch tokens' mean, or all of them."
+    )
     representation_size: int | None = Field(default=None, ge=1, description="Width of a tanh layer before the head.")
     stem: Literal["patch", "conv"] | None = Field(default=None, description="Plain patches or a conv stem.")
     patch_norm: bool | None = Field(default=None, description="Normalise patches before and after embedding.")
     pre_norm: bool | None = Field(default=None, description="LayerNorm before (True) or after the branches.")
+    distilled: bool | None = Field(default=None, description="A distillation token with its own head (DeiT).")
     init: str | None = Field(default=None, description="Initialisation; the model's docstring names them.")
     widths: tuple[int, ...] | None = Field(default=None, description="Channels of each stage of a CNN.")
     layers: tuple[int, ...] | None = Field(default=None, description="Blocks in each stage of a ResNet.")
@@ -103,6 +112,14 @@ class Augment(Settings):
     mixup: float = Field(default=0.0, ge=0, description="Alpha of mixup's Beta distribution; 0 is off.")
     cutmix: float = Field(default=0.0, ge=0, description="Alpha of cutmix's Beta distribution; 0 is off.")
     mix_prob: float = Field(default=1.0, ge=0, le=1, description="Share of batches that are mixed.")
+
+    @field_validator("scale", "erase_area")
+    @classmethod
+    def _rising(cls, value: tuple[float, float]) -> tuple[float, float]:
+        low, high = value
+        if not 0 < low <= high:
+            raise ValueError("a range goes from a smaller number above 0 to a larger one")
+        return value
 
 
 class Train(Settings):
@@ -197,9 +214,11 @@ def build(*layers: Mapping[str, Any]) -> Recipe:
             values = {**values, "model": {}}
         values = merge(values, layer)
     try:
-        return Recipe.model_validate(values)
+        recipe = Recipe.model_validate(values)
     except ValidationError as error:
         raise UsageError("\n".join(_explain(problem) for problem in error.errors())) from None
+    _refuse_misfits(recipe)
+    return recipe
 
 
 def read_recipe(run: Path) -> Recipe:
@@ -215,6 +234,17 @@ def dump(recipe: Recipe) -> str:
     import yaml
 
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+
+
+def _refuse_misfits(recipe: Recipe) -> None:
+    """Settings that are each right but not together (flags alone cannot be checked: the rest is in the recipe)."""
+    train = recipe.train
+    if recipe.augment.crop > recipe.data.size:
+        raise UsageError(f"augment.crop {recipe.augment.crop} is larger than data.size {recipe.data.size}.")
+    if train.batch_size % train.processes:
+        raise UsageError(
+            f"train.batch_size {train.batch_size} cannot be shared equally by train.processes {train.processes}."
+        )
 
 
 def _model_name(layer: Mapping[str, Any]) -> Any:
@@ -235,7 +265,7 @@ def _explain(problem: Any) -> str:
     path = [str(part) for part in problem["loc"]]
     key = ".".join(path)
     if problem["type"] != "extra_forbidden":
-        return f"{key}: {problem['msg']}, given {problem['input']!r}."
+        return f"{key}: {problem['msg'].removeprefix('Value error, ')}, given {problem['input']!r}."
     section: type[BaseModel] = Recipe
     for part in path[:-1]:
         section = section.model_fields[part].annotation  # type: ignore[assignment]

@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from mien.errors import UsageError
+
 # EXIF orientation -> what turns the picture upright (EXIF 2.32, 4.6.4)
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -30,15 +32,25 @@ class Preprocessing:
 
     size: side of the square image, pixels. channels: 1 (grey, ITU-R 601 luma) or 3 (RGB).
     fit: 'crop' cuts the longer side, 'pad' adds black bars, 'stretch' ignores the aspect ratio.
-    mean, std: applied to pixels scaled to 0..1.
+    mean, std: applied to pixels scaled to 0..1; one number for all channels, or one each.
     """
 
     size: int = 48
     channels: Literal[1, 3] = 1
     fit: Literal["crop", "pad", "stretch"] = "crop"
-    mean: float = 0.5
-    std: float = 0.5
+    mean: float | tuple[float, ...] = 0.5
+    std: float | tuple[float, ...] = 0.5
     interpolation: Literal["bilinear"] = "bilinear"  # PIL's: antialiased when it makes smaller
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            if isinstance(value, list):  # as JSON and YAML give it
+                object.__setattr__(self, name, tuple(value))
+            if not isinstance(value, float | int) and len(value) != self.channels:
+                raise UsageError(f"{name} {list(value)} needs one number, or one for each of {self.channels} channel(s).")
+        if np.min(self.std) <= 0:
+            raise UsageError(f"std {self.std} must be above 0.")
 
     @property
     def decoding(self) -> tuple[Any, ...]:
@@ -61,7 +73,12 @@ class Preprocessing:
         return np.ascontiguousarray(array.transpose(2, 0, 1))  # (H, W, 3) -> (3, H, W)
 
     def scale(self, pixels: Any) -> Any:
-        """Pixels 0..1 as floats (NumPy or torch, any shape) -> the model's input."""
+        """Pixels 0..1 as floats (NumPy or torch, (..., channels, H, W)) -> the model's input."""
+        if isinstance(self.mean, tuple) or isinstance(self.std, tuple):
+            mean, std = (np.asarray(value, dtype=np.float32).reshape(-1, 1, 1) for value in (self.mean, self.std))
+            if not isinstance(pixels, np.ndarray):
+                mean, std = pixels.new_tensor(mean), pixels.new_tensor(std)
+            return (pixels - mean) / std
         return (pixels - self.mean) / self.std
 
     def to_dict(self) -> dict[str, Any]:

@@ -174,3 +174,23 @@ def test_normalised_patches_by_hand():
     x = torch.tensor([[[[1.0, 3.0, 5.0, 5.0]]]]).expand(1, 1, 2, 4)  # two 2x2 patches; the second is flat
     expected = torch.tensor([-1.0, 1.0, 0.0, 0.0])
     torch.testing.assert_close(normalise_patches(x, 2)[0, 0, 0], expected, rtol=0, atol=1e-3)
+
+
+def test_a_head_on_all_tokens_knows_their_places():
+    model = VisionTransformer(img_size=15, patch_size=5, embed_dim=12, depth=1, num_heads=3, global_pool="flatten")
+    tokens = torch.randn(2, 9, 12)
+    torch.nn.init.normal_(model.head.weight)
+    assert model.head.in_features == 9 * 12
+    assert model.forward_head(tokens).shape == (2, 7)
+    assert not torch.allclose(model.forward_head(tokens), model.forward_head(tokens.flip(1)))
+
+
+def test_a_distilled_model_averages_two_heads():
+    model = VisionTransformer(img_size=15, patch_size=5, embed_dim=12, depth=1, num_heads=3, distilled=True)
+    torch.nn.init.normal_(model.head.weight)
+    tokens = torch.randn(2, 11, 12)
+    expected = (model.head(tokens[:, 0]) + model.head_dist(tokens[:, 1])) / 2
+    torch.testing.assert_close(model.forward_head(tokens), expected)
+    assert model(torch.randn(2, 1, 15, 15)).shape == (2, 7)
+    with pytest.raises(ValueError, match="distilled needs global_pool 'token'"):
+        VisionTransformer(global_pool="avg", distilled=True)

@@ -185,9 +185,12 @@ def normalise_patches(x: Tensor, patch_size: int, eps: float = 1e-3) -> Tensor:
 class VisionTransformer(nn.Module):
     """Patches -> tokens (+ class token) + positions -> blocks -> norm -> pooling -> head.
 
-    global_pool: 'token' classifies the class token, 'avg' the mean of the patch tokens.
+    global_pool: 'token' classifies the class token, 'avg' the mean of the patch tokens, 'flatten' all patch tokens
+    side by side, so that the head knows each one's place.
     pos_embed: 'learn', 'sincos2d' (fixed) or 'none'. stem: 'patch' or 'conv'; patch_norm: see PatchEmbed.
     representation_size: width of a tanh layer before the head; None leaves it out.
+    distilled: a second token with a head of its own after the class token, the mean of both heads' logits
+    (DeiT, arXiv 2012.12877).
     init: 'official' (google-research/vision_transformer) or 'torch' (each layer's own default).
     """
 
@@ -203,11 +206,12 @@ class VisionTransformer(nn.Module):
         mlp_ratio: float = 4.0,
         qkv_bias: bool = True,
         pos_embed: Literal["learn", "sincos2d", "none"] = "learn",
-        global_pool: Literal["token", "avg"] = "token",
+        global_pool: Literal["token", "avg", "flatten"] = "token",
         representation_size: int | None = None,
         stem: Literal["patch", "conv"] = "patch",
         patch_norm: bool = False,
         pre_norm: bool = True,
+        distilled: bool = False,
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
         init: Literal["official", "torch"] = "official",
@@ -216,7 +220,9 @@ class VisionTransformer(nn.Module):
         self.global_pool = global_pool
         self.patch_embed = PatchEmbed(img_size, patch_size, in_chans, embed_dim, stem, patch_norm)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if global_pool == "token" else None
-        self.pos_embed = _positions(pos_embed, self.patch_embed.grid_size, embed_dim, self.cls_token is not None)
+        self.dist_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if distilled else None
+        self.num_prefix_tokens = int(self.cls_token is not None) + int(distilled)
+        self.pos_embed = _positions(pos_embed, self.patch_embed.grid_size, embed_dim, self.num_prefix_tokens)
         self.pos_drop = nn.Dropout(drop_rate)
         self.blocks = nn.Sequential(
             *[
@@ -226,8 +232,12 @@ class VisionTransformer(nn.Module):
         )
         # A post-norm block ends with a norm of its own.
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6) if pre_norm else nn.Identity()
-        self.pre_logits = _pre_logits(embed_dim, representation_size)
-        self.head = nn.Linear(representation_size or embed_dim, num_classes)
+        pooled = embed_dim * self.patch_embed.grid_size**2 if global_pool == "flatten" else embed_dim
+        self.pre_logits = _pre_logits(pooled, representation_size)
+        self.head = nn.Linear(representation_size or pooled, num_classes)
+        self.head_dist = nn.Linear(embed_dim, num_classes) if distilled else None
+        if distilled and global_pool != "token":
+            raise ValueError(f"distilled needs global_pool 'token', not '{global_pool}'.")
         if init == "official":
             self.apply(_init_official)
             for part in (self.head.weight, self.head.bias):
@@ -238,16 +248,20 @@ class VisionTransformer(nn.Module):
     def forward_features(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) -> tokens (B, N, D), the class token first where there is one."""
         x = self.patch_embed(x)  # (B, N, D)
-        if self.cls_token is not None:
-            x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)  # (B, N, D) -> (B, 1 + N, D)
+        prefix = [token.expand(x.shape[0], -1, -1) for token in (self.cls_token, self.dist_token) if token is not None]
+        x = torch.cat([*prefix, x], dim=1)  # (B, N, D) -> (B, prefix + N, D)
         if self.pos_embed is not None:
             x = x + self.pos_embed
         return self.norm(self.blocks(self.pos_drop(x)))
 
     def forward_head(self, x: Tensor) -> Tensor:
         """Tokens (B, N, D) -> logits (B, K)."""
-        pooled = x[:, 0] if self.cls_token is not None else x.mean(dim=1)  # (B, N, D) -> (B, D)
-        return self.head(self.pre_logits(pooled))
+        if self.global_pool == "flatten":
+            pooled = x.flatten(1)  # (B, N, D) -> (B, N * D)
+        else:
+            pooled = x[:, 0] if self.cls_token is not None else x.mean(dim=1)  # (B, N, D) -> (B, D)
+        logits = self.head(self.pre_logits(pooled))
+        return logits if self.head_dist is None else (logits + self.head_dist(x[:, 1])) / 2
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) -> logits (B, K)."""
@@ -267,24 +281,24 @@ def sincos_positions(grid_size: int, embed_dim: int) -> Tensor:
     return torch.cat([x.sin(), x.cos(), y.sin(), y.cos()], dim=1)  # (N, D)
 
 
-def _positions(kind: str, grid_size: int, embed_dim: int, class_token: bool) -> nn.Parameter | None:
+def _positions(kind: str, grid_size: int, embed_dim: int, prefix: int) -> nn.Parameter | None:
     if kind == "none":
         return None
     if kind == "learn":
-        tokens = grid_size**2 + class_token
+        tokens = grid_size**2 + prefix
         return nn.Parameter(torch.randn(1, tokens, embed_dim) * 0.02)
     if kind != "sincos2d":
         raise ValueError(f"pos_embed '{kind}' is not known; there are 'learn', 'sincos2d' and 'none'.")
     fixed = sincos_positions(grid_size, embed_dim)[None]  # (1, N, D)
-    fixed = F.pad(fixed, (0, 0, int(class_token), 0))  # the class token has no place: zeros
+    fixed = F.pad(fixed, (0, 0, prefix, 0))  # class and distillation tokens have no place: zeros
     return nn.Parameter(fixed, requires_grad=False)
 
 
-def _pre_logits(embed_dim: int, representation_size: int | None) -> nn.Module:
+def _pre_logits(pooled: int, representation_size: int | None) -> nn.Module:
     if representation_size is None:
         return nn.Identity()
     layers = nn.Sequential()
-    layers.add_module("fc", nn.Linear(embed_dim, representation_size))
+    layers.add_module("fc", nn.Linear(pooled, representation_size))
     layers.add_module("act", nn.Tanh())
     return layers
 

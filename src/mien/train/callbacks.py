@@ -1,8 +1,9 @@
-"""What happens around an epoch: metrics.csv, the live display, the warning of a stuck run."""
+"""What happens around an epoch: metrics.csv, the live display, what becomes of a run that is stuck or diverged."""
 
 from __future__ import annotations
 
 import csv
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import lightning as L
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mien.errors import MienError
 from mien.files import written_whole
 from mien.progress import console, note
 
@@ -125,6 +127,18 @@ def epoch_line(row: Row, epochs: int) -> str:
         f"  validation loss {row['val_loss']:.3f} acc {row['val_accuracy']:.1%}"
         f"  {row['images_per_second']:,.0f} images/s  {left / 60:.1f} min left"
     )
+
+
+class Diverged(L.Callback):
+    """Stops a run whose loss is not a number any more; no further epoch would bring it back."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, task: L.LightningModule) -> None:
+        losses = [float(trainer.callback_metrics[name]) for name in ("train_loss", "val_loss")]
+        if not all(map(math.isfinite, losses)):
+            raise MienError(
+                f"The training in {trainer.default_root_dir} diverged in epoch {trainer.current_epoch + 1}: its loss is "
+                "not a number any more. Try a smaller --train.lr, --train.warmup_epochs 1 or --train.gradient_clip 1."
+            )
 
 
 class StuckWarning(L.Callback):

@@ -32,7 +32,7 @@ from mien.files import write_json
 from mien.models import count_flops, count_parameters, create_model
 from mien.progress import note
 from mien.train import hardware
-from mien.train.callbacks import Display, History, StuckWarning, read_history
+from mien.train.callbacks import Display, Diverged, History, StuckWarning, read_history
 from mien.train.checkpoint import save_model
 from mien.train.task import Task
 
@@ -106,10 +106,8 @@ def _train(task: Task, store: Store, folder: Path, device: str, precision: str) 
     _fit(trainer, task, store, folder)
     if not trainer.is_global_zero:
         return folder
-    best = _best_checkpoint(folder)
-    state = torch.load(best, map_location="cpu", weights_only=True)
+    state = torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
     task.load_state_dict(state["state_dict"])
-    _refuse_not_a_number(task, folder)
     rows = read_history(history.path)
     env |= {"seconds": rows[-1]["seconds"], "best_epoch": state["epoch"] + 1, "epochs": len(rows)}
     write_json(folder / "env.json", env)
@@ -127,6 +125,7 @@ def _trainer(
     checkpoints = folder / "checkpoints"
     callbacks: list[L.Callback] = [
         history,
+        Diverged(),
         StuckWarning(env["ignorant_loss"], env["warnings"]),
         ModelCheckpoint(checkpoints, "best", monitor=watched, mode=mode, save_last=True, enable_version_counter=False),
         Display(history),
@@ -241,23 +240,6 @@ def entropy(counts: np.ndarray) -> float:
     """Of a class distribution, in nats: the loss of an output that knows only the class frequencies."""
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
-
-
-def _refuse_not_a_number(task: Task, folder: Path) -> None:
-    if not all(bool(torch.isfinite(weight).all()) for weight in task.trained.state_dict().values()):
-        raise MienError(
-            f"The training in {folder} diverged: its weights are no numbers any more. Try a smaller --train.lr, "
-            "--train.warmup_epochs 1 or --train.gradient_clip 1."
-        )
-
-
-def _best_checkpoint(folder: Path) -> Path:
-    best = folder / "checkpoints" / "best.ckpt"
-    if not best.exists():
-        raise MienError(
-            f"{folder} has no best.ckpt: the validation score was never a number. Try a smaller --train.lr."
-        )
-    return best
 
 
 def _new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:

@@ -130,7 +130,8 @@ class Task(L.LightningModule):
         accuracy = cast(MulticlassAccuracy, self.get_submodule(f"{split}_accuracy"))
         mean.update(loss, weight=len(labels))
         accuracy.update(logits, labels)
-        self.log_dict({f"{split}_loss": mean, f"{split}_accuracy": accuracy}, on_step=False, on_epoch=True)
+        if self.trainer.is_last_batch or split == "val":  # lightning's bookkeeping is slow, once an epoch is enough
+            self.log_dict({f"{split}_loss": mean, f"{split}_accuracy": accuracy}, on_step=False, on_epoch=True)
 
 
 def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
