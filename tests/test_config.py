@@ -37,7 +37,10 @@ def test_environment():
         ({"train": {"optimizer": "adamm"}}, r"train\.optimizer: .*'sgd', 'adam' or 'adamw'"),
         ({"train": {"lr": float("nan")}}, r"train\.lr"),
         ({"model": {"patch_size": 0}}, r"model\.patch_size: Input should be greater than or equal to 1"),
-        ({"augment": {"scale": [1.1, 0.9]}}, r"augment\.scale: a range goes from a smaller number .*given \[1\.1, 0\.9\]"),
+        (
+            {"augment": {"scale": [1.1, 0.9]}},
+            r"augment\.scale: a range goes from a smaller number .*given \[1\.1, 0\.9\]",
+        ),
         ({"augment": {"crop": 50}}, r"^augment\.crop 50 is larger than data\.size 48\.$"),
         ({"train": {"batch_size": 7, "processes": 2}}, r"^train\.batch_size 7 cannot be shared equally by"),
         ({"model": {"drop_path_rate": 1}}, r"model\.drop_path_rate: Input should be less than 1"),

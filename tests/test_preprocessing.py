@@ -1,10 +1,14 @@
+import json
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
 from mien.data.listing import open_image
+from mien.errors import UsageError
 from mien.preprocessing import UPRIGHT, Preprocessing, upright
 
 

@@ -48,7 +48,9 @@ class Preprocessing:
             if isinstance(value, list):  # as JSON and YAML give it
                 object.__setattr__(self, name, tuple(value))
             if not isinstance(value, float | int) and len(value) != self.channels:
-                raise UsageError(f"{name} {list(value)} needs one number, or one for each of {self.channels} channel(s).")
+                raise UsageError(
+                    f"{name} {list(value)} needs one number, or one for each of {self.channels} channel(s)."
+                )
         if np.min(self.std) <= 0:
             raise UsageError(f"std {self.std} must be above 0.")
 

@@ -50,7 +50,9 @@ def test_mirroring_alone_equals_the_warp():
     draws = Augmentation(Augment(hflip=0.5, vflip=0.5), 3).draw(len(x), stream(3))
     assert draws["flip"].any()
     warped = Augmentation(Augment(hflip=0.5, vflip=0.5, rotate=1e-7), 3).apply(x, draws)
-    torch.testing.assert_close(Augmentation(Augment(hflip=0.5, vflip=0.5), 3).apply(x, draws), warped, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        Augmentation(Augment(hflip=0.5, vflip=0.5), 3).apply(x, draws), warped, rtol=0, atol=1e-5
+    )
 
 
 def test_half_of_the_images_are_flipped():
