@@ -136,8 +136,8 @@ class Diverged(L.Callback):
         losses = [float(trainer.callback_metrics[name]) for name in ("train_loss", "val_loss")]
         if not all(map(math.isfinite, losses)):
             raise MienError(
-                f"The training in {trainer.default_root_dir} diverged in epoch {trainer.current_epoch + 1}: its loss is "
-                "not a number any more. Try a smaller --train.lr, --train.warmup_epochs 1 or --train.gradient_clip 1."
+                f"The training in {trainer.default_root_dir} diverged in epoch {trainer.current_epoch + 1}: its loss "
+                "is not a number any more. Try a smaller --train.lr, or --train.gradient_clip 1."
             )
 
 

@@ -1,50 +1,18 @@
-"""The command line: one function a verb. Heavy imports wait inside the functions.
-
-Results go to stdout, progress and errors to stderr. Exit codes: see mien.errors; 130 after Ctrl-C.
-"""
+"""Recipes -> runs -> scores and pages: quickstart, recipes, run, evaluate, compare, report."""
 
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
-from pydantic import Field, ValidationError
+from cyclopts import Parameter
 
-import mien
 from mien import config
-from mien.config import Recipe, Settings
-from mien.errors import MienError, MissingError, UsageError
-from mien.progress import console, note
-
-EXTRAS = {
-    "tensorboard": "tensorboard",
-    **dict.fromkeys(("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2"), "train"),
-}
-
-app = App(
-    name="mien",
-    version=mien.__version__,
-    help="Train, compare, look inside and use classifiers of small images.\n\nStart with: mien quickstart",
-)
-data_app = App(name="data", help="Look at a data set before training on it.")
-app.command(data_app)
-
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
-Settable = Annotated[Recipe | None, Parameter(name="*", show_default=False)]
-Path_ = Annotated[Path, Parameter(show_default=False)]
-
-
-class DataSettings(Settings):
-    """The data section of a recipe, for the `mien data` commands."""
-
-    data: config.Data = Field(default_factory=config.Data)
-
-
-DataSettable = Annotated[DataSettings | None, Parameter(name="*", show_default=False)]
+from mien.cli.app import Json, Path_, Settable, app, print_json
+from mien.config import Recipe
+from mien.errors import UsageError
+from mien.progress import note
 
 
 @app.command
@@ -73,7 +41,7 @@ def quickstart(*, out: Path = Path("runs"), json_: Json = False) -> None:
     comparison = compare_runs(runs)
     page = write_comparison(comparison, out / f"quickstart-{stamp}.html")
     if json_:
-        _print_json({"runs": [str(run) for run in runs], "page": str(page)} | comparison.to_dict())
+        print_json({"runs": [str(run) for run in runs], "page": str(page)} | comparison.to_dict())
         return
     for run in runs:
         print(f"{run}  {headline(_scores(run)['validation'])}")
@@ -95,7 +63,7 @@ def show_recipes(name: str | None = None, *, json_: Json = False) -> None:
     if name is None:
         first_lines = {known: load(known)[1].splitlines()[0] for known in names()}
         if json_:
-            _print_json(first_lines)
+            print_json(first_lines)
             return
         width = max(map(len, first_lines))
         for known, line in first_lines.items():
@@ -105,7 +73,7 @@ def show_recipes(name: str | None = None, *, json_: Json = False) -> None:
     recipe, promise = load(name)
     size = _size(recipe)
     if json_:
-        _print_json({"promise": promise, "recipe": recipe.model_dump(mode="json"), **size})
+        print_json({"promise": promise, "recipe": recipe.model_dump(mode="json"), **size})
         return
     counts = "  ".join(f"{value:,} {key}" for key, value in size.items())
     print(f"{promise}\n\n{counts}\n\n{config.dump(recipe)}", end="")
@@ -154,7 +122,7 @@ def run(
     report = write_report(folder)
     scores = _scores(folder)["validation"]
     if json_:
-        _print_json({"run": str(folder), "report": str(report), "validation": scores})
+        print_json({"run": str(folder), "report": str(report), "validation": scores})
         return
     print(f"{folder}  {headline(scores)}")
     note(f"Open {report} in a browser. Next: mien compare {folder} ANOTHER_RUN")
@@ -178,7 +146,7 @@ def evaluate(run: Path_, *, split: Literal["validation", "test", "train"] = "val
     scores = score(run, split)
     write_report(run)
     if json_:
-        _print_json(scores)
+        print_json(scores)
         return
     print(describe(scores, split))
 
@@ -201,7 +169,7 @@ def compare(*runs: Path, out: Path = Path("comparison.html"), json_: Json = Fals
     comparison = compare_runs(list(runs))
     page = write_comparison(comparison, out)
     if json_:
-        _print_json(comparison.to_dict() | {"page": str(page)})
+        print_json(comparison.to_dict() | {"page": str(page)})
         return
     for row in comparison.rows:
         print(f"{row.folder}  {headline(row.scores)}")
@@ -220,109 +188,6 @@ def report(run: Path_) -> None:
     from mien.report import write_report
 
     print(write_report(run))
-
-
-@data_app.command
-def prepare(path: Path_, *, out: Path | None = None, json_: Json = False, settings: DataSettable = None) -> None:
-    """Decode a data set once into a store, which every later run opens at once.
-
-    Parameters
-    ----------
-    path
-        A folder of images or a CSV file.
-    out
-        Where the store goes; the user's cache if not given.
-    """
-    from mien.data import prepare as prepare_store
-
-    store = prepare_store(_data(path, settings), out)
-    counts = {split: int(store.class_counts(split).sum()) for split in ("train", "validation", "test")}
-    if json_:
-        _print_json({"images": counts, "classes": store.classes, "fingerprint": store.fingerprint})
-        return
-    print(", ".join(f"{count:,} {split}" for split, count in counts.items() if count), "images of", len(store.classes))
-    print("classes:", ", ".join(store.classes))
-    print("fingerprint:", store.fingerprint)
-    note(f"Next: mien data audit {path}")
-
-
-@data_app.command
-def show(path: Path_, *, out: Path = Path("data.png"), settings: DataSettable = None) -> None:
-    """Draw how many images each class has, and samples of each.
-
-    Parameters
-    ----------
-    path
-        A folder of images or a CSV file.
-    out
-        The picture to write.
-    """
-    from mien.data import open_store
-    from mien.data.show import show as draw
-
-    draw(open_store(_data(path, settings)), out)
-    print(out)
-
-
-@data_app.command
-def audit(
-    path: Path_,
-    *,
-    out: Path | None = None,
-    fail_on: str = "",
-    json_: Json = False,
-    settings: DataSettable = None,
-) -> None:
-    """Find copies within and across splits, conflicting labels, blank, unreadable and odd-sized images.
-
-    Parameters
-    ----------
-    path
-        A folder of images or a CSV file.
-    out
-        Also write the names of the clean test (or validation) images, one a line.
-    fail_on
-        Findings that make the exit code 1, such as copies,unreadable.
-    """
-    from mien.data import prepare as prepare_store
-    from mien.data.audit import audit as audit_store
-    from mien.data.audit import clean_names, write_names
-
-    chosen = _data(path, settings).model_copy(update={"skip_bad": True})
-    store = prepare_store(chosen)
-    findings = audit_store(store)
-    if out:
-        split = "test" if store.has("test") else "validation"
-        write_names(clean_names(store, split), out)
-        note(f"{out}: the {split} images that no training image equals")
-    if json_:
-        _print_json(findings.to_dict())
-    else:
-        print(findings.describe())
-    failed = findings.failed(fail_on.split(",") if fail_on else [])
-    if failed:
-        raise MienError(f"The audit found {', '.join(failed)}.")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
-    try:
-        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-        return 0
-    except MienError as error:
-        return _fail(str(error), error.exit_code)
-    except CycloptsError as error:
-        return _fail(_usage(error), UsageError.exit_code)
-    except ModuleNotFoundError as error:
-        extra = EXTRAS.get((error.name or "").partition(".")[0])
-        if extra is None:
-            raise
-        return _fail(f"this needs the '{extra}' extra: pip install 'mien[{extra}]'", MissingError.exit_code)
-    except KeyboardInterrupt:
-        return _fail("stopped", 130)
-    except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _recipe(name: str | None, file: Path | None, settings: Recipe | None) -> Recipe:
@@ -353,15 +218,6 @@ def _run_to_resume(name: str | None, out: Path | None, settings: Recipe | None) 
     return latest(chosen.name, chosen.seed)
 
 
-def _data(path: Path, settings: DataSettings | None) -> config.Data:
-    from mien.data import guess_source
-
-    given = settings.data.model_dump(exclude_unset=True) if settings else {}
-    given = config.merge(config.from_environment().get("data", {}), given)
-    source = given.get("source") or guess_source(path)
-    return config.build({"data": {**given, "path": path, "source": source}}).data
-
-
 def _size(recipe: Recipe) -> dict[str, int]:
     """Parameters and FLOPs of the recipe's model, for seven classes where the data decides; {} without torch."""
     try:
@@ -376,25 +232,3 @@ def _size(recipe: Recipe) -> dict[str, int]:
 
 def _scores(run: Path) -> dict[str, Any]:
     return json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
-
-
-def _print_json(values: Any) -> None:
-    print(json.dumps(values, indent=1))
-
-
-def _usage(error: CycloptsError) -> str:
-    """cyclopts' own sentence; for a value of the wrong kind, the key and what was given."""
-    cause = error.__cause__
-    if isinstance(cause, ValidationError):
-        rows = (f"--{'.'.join(map(str, row['loc']))}: {row['msg']}, given {row['input']!r}." for row in cause.errors())
-        return "\n".join(rows)
-    return str(error)
-
-
-def _fail(text: str, code: int) -> int:
-    console().print(f"mien: {text}", markup=False, style="red" if code != 130 else None)
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,57 @@
+"""The command line: one function a verb, one file a kind of work. Heavy imports wait inside the functions.
+
+Results go to stdout, progress and errors to stderr. Exit codes: see mien.errors; 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from cyclopts import CycloptsError
+from pydantic import ValidationError
+
+from mien.cli import data, train  # noqa: F401  (importing them adds their commands)
+from mien.cli.app import app
+from mien.errors import MienError, MissingError, UsageError
+from mien.progress import console
+
+EXTRAS = {
+    "tensorboard": "tensorboard",
+    **dict.fromkeys(("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2"), "train"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        return 0
+    except MienError as error:
+        return _fail(str(error), error.exit_code)
+    except CycloptsError as error:
+        return _fail(_usage(error), UsageError.exit_code)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        return _fail(f"this needs the '{extra}' extra: pip install 'mien[{extra}]'", MissingError.exit_code)
+    except KeyboardInterrupt:
+        return _fail("stopped", 130)
+    except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _usage(error: CycloptsError) -> str:
+    """cyclopts' own sentence; for a value of the wrong kind, the key and what was given."""
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        rows = (f"--{'.'.join(map(str, row['loc']))}: {row['msg']}, given {row['input']!r}." for row in cause.errors())
+        return "\n".join(rows)
+    return str(error)
+
+
+def _fail(text: str, code: int) -> int:
+    console().print(f"mien: {text}", markup=False, style="red" if code != 130 else None)
+    return code

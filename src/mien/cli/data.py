@@ -1,0 +1,118 @@
+"""`mien data`: look at a data set before training on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from pydantic import Field
+
+from mien import config
+from mien.cli.app import Json, Path_, app, print_json
+from mien.config import Settings
+from mien.errors import MienError
+from mien.progress import note
+
+data_app = App(name="data", help="Look at a data set before training on it.")
+app.command(data_app)
+
+
+class DataSettings(Settings):
+    """The data section of a recipe, for the `mien data` commands."""
+
+    data: config.Data = Field(default_factory=config.Data)
+
+
+DataSettable = Annotated[DataSettings | None, Parameter(name="*", show_default=False)]
+
+
+@data_app.command
+def prepare(path: Path_, *, out: Path | None = None, json_: Json = False, settings: DataSettable = None) -> None:
+    """Decode a data set once into a store, which every later run opens at once.
+
+    Parameters
+    ----------
+    path
+        A folder of images or a CSV file.
+    out
+        Where the store goes; the user's cache if not given.
+    """
+    from mien.data import prepare as prepare_store
+
+    store = prepare_store(_data(path, settings), out)
+    counts = {split: int(store.class_counts(split).sum()) for split in ("train", "validation", "test")}
+    if json_:
+        print_json({"images": counts, "classes": store.classes, "fingerprint": store.fingerprint})
+        return
+    print(", ".join(f"{count:,} {split}" for split, count in counts.items() if count), "images of", len(store.classes))
+    print("classes:", ", ".join(store.classes))
+    print("fingerprint:", store.fingerprint)
+    note(f"Next: mien data audit {path}")
+
+
+@data_app.command
+def show(path: Path_, *, out: Path = Path("data.png"), settings: DataSettable = None) -> None:
+    """Draw how many images each class has, and samples of each.
+
+    Parameters
+    ----------
+    path
+        A folder of images or a CSV file.
+    out
+        The picture to write.
+    """
+    from mien.data import open_store
+    from mien.data.show import show as draw
+
+    draw(open_store(_data(path, settings)), out)
+    print(out)
+
+
+@data_app.command
+def audit(
+    path: Path_,
+    *,
+    out: Path | None = None,
+    fail_on: str = "",
+    json_: Json = False,
+    settings: DataSettable = None,
+) -> None:
+    """Find copies within and across splits, conflicting labels, blank, unreadable and odd-sized images.
+
+    Parameters
+    ----------
+    path
+        A folder of images or a CSV file.
+    out
+        Also write the names of the clean test (or validation) images, one a line.
+    fail_on
+        Findings that make the exit code 1, such as copies,unreadable.
+    """
+    from mien.data import prepare as prepare_store
+    from mien.data.audit import audit as audit_store
+    from mien.data.audit import clean_names, write_names
+
+    chosen = _data(path, settings).model_copy(update={"skip_bad": True})
+    store = prepare_store(chosen)
+    findings = audit_store(store)
+    if out:
+        split = "test" if store.has("test") else "validation"
+        write_names(clean_names(store, split), out)
+        note(f"{out}: the {split} images that no training image equals")
+    if json_:
+        print_json(findings.to_dict())
+    else:
+        print(findings.describe())
+    failed = findings.failed(fail_on.split(",") if fail_on else [])
+    if failed:
+        raise MienError(f"The audit found {', '.join(failed)}.")
+
+
+def _data(path: Path, settings: DataSettings | None) -> config.Data:
+    from mien.data import guess_source
+
+    given = settings.data.model_dump(exclude_unset=True) if settings else {}
+    given = config.merge(config.from_environment().get("data", {}), given)
+    source = given.get("source") or guess_source(path)
+    return config.build({"data": {**given, "path": path, "source": source}}).data
