@@ -21,8 +21,9 @@ __all__ = ["Store", "guess_source", "open_store", "prepare", "preprocessing_of"]
 
 def preprocessing_of(data: Data) -> Preprocessing:
     """The Preprocessing that a recipe's data section describes."""
-    scale = {"mean": 0.5 if data.mean is None else data.mean, "std": 0.5 if data.std is None else data.std}
-    return Preprocessing(size=data.size, channels=data.channels, fit=data.fit, **scale)
+    mean = 0.5 if data.mean is None else data.mean
+    std = 0.5 if data.std is None else data.std
+    return Preprocessing(size=data.size, channels=data.channels, fit=data.fit, mean=mean, std=std)
 
 
 def open_store(data: Data) -> Store:
