@@ -77,7 +77,9 @@ class Model(Settings):
         default=None, description="What the head reads: the class token, the patch tokens' mean, or all of them."
     )
     representation_size: int | None = Field(default=None, ge=1, description="Width of a tanh layer before the head.")
-    stem: Literal["patch", "conv"] | None = Field(default=None, description="Plain patches or a conv stem.")
+    stem: Literal["patch", "conv", "conv3x3", "conv7x7"] | None = Field(
+        default=None, description="ViT: plain patches or a conv stem. ResNet: conv3x3 for small images, conv7x7."
+    )
     patch_norm: bool | None = Field(default=None, description="Normalise patches before and after embedding.")
     pre_norm: bool | None = Field(default=None, description="LayerNorm before (True) or after the branches.")
     distilled: bool | None = Field(default=None, description="A distillation token with its own head (DeiT).")

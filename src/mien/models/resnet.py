@@ -1,9 +1,12 @@
-"""A residual network for small images (He et al., arXiv 1512.03385): 3x3 stem, no max-pool.
+"""Residual networks (He et al., arXiv 1512.03385): for small images with a 3x3 stem and no max-pool, or as published.
 
-Attribute names are timm's and torchvision's. Optional squeeze-excitation (arXiv 1709.01507).
+Attribute names are timm's and torchvision's, so that weights of resnet18 and resnet34 load by name.
+Optional squeeze-excitation (arXiv 1709.01507).
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +48,11 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Stem, one stage of blocks per width (each after the first halves the side), mean pooling, linear."""
+    """Stem, one stage of blocks per width (each after the first halves the side), mean pooling, linear.
+
+    stem: 'conv3x3' keeps the side of small images, 'conv7x7' quarters it (stride 2 and a max-pool, as published).
+    resnet18 is widths (64, 128, 256, 512), layers (2, 2, 2, 2) and stem 'conv7x7'; resnet34 has layers (3, 4, 6, 3).
+    """
 
     def __init__(
         self,
@@ -54,16 +61,21 @@ class ResNet(nn.Module):
         num_classes: int = 7,
         widths: tuple[int, ...] = (48, 96, 192, 384),
         layers: tuple[int, ...] = (1, 1, 1, 1),
+        stem: Literal["conv3x3", "conv7x7"] = "conv3x3",
         squeeze_excitation: bool = False,
         drop_rate: float = 0.0,
     ) -> None:
         super().__init__()
+        if stem not in ("conv3x3", "conv7x7"):
+            raise ValueError(f"stem '{stem}' is not known; there are 'conv3x3' and 'conv7x7'.")
         if len(widths) != len(layers):
             raise ValueError(f"widths (={widths}) and layers (={layers}) must be equally long.")
-        if img_size < 2 ** (len(widths) - 1):
+        if img_size < 2 ** (len(widths) - 1) * (4 if stem == "conv7x7" else 1):
             raise ValueError(f"img_size (={img_size}) is too small for {len(widths)} stages.")
-        self.conv1 = nn.Conv2d(in_chans, widths[0], 3, padding=1, bias=False)
+        kernel, stride = (7, 2) if stem == "conv7x7" else (3, 1)
+        self.conv1 = nn.Conv2d(in_chans, widths[0], kernel, stride, padding=kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem == "conv7x7" else nn.Identity()
         self.stages = len(widths)
         width_in = widths[0]
         for stage, (width, count) in enumerate(zip(widths, layers, strict=True), 1):
@@ -79,7 +91,7 @@ class ResNet(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, widths[-1], h, w)."""
-        x = torch.relu(self.bn1(self.conv1(x)))
+        x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))
         for stage in range(1, self.stages + 1):
             x = self.get_submodule(f"layer{stage}")(x)
         return x

@@ -1,0 +1,214 @@
+"""A checkpoint in our names: what every reader of foreign files returns, and how it becomes a model."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mien.errors import DataError, UsageError
+from mien.models import create_model
+
+Weights = dict[str, Tensor]
+Scale = float | tuple[float, ...]
+Resize = Literal["bicubic_antialias", "bicubic", "bicubic_corners", "bilinear_corners"]
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+HEADS = ("head.", "head_dist.", "fc.")
+
+# Heads cannot be read off the weights' shapes; these are the published configurations (Ti, S, B, L, H).
+HEADS_OF_WIDTH = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network by its weights, under the names of mien's own models.
+
+    model, sizes: what `create_model` needs to build it, num_classes of its own head included.
+    mean, std: of the pixels (0..1) it was trained with. labels: names of its classes, () where not known.
+    resize: how its source interpolates position embeddings. source: where it came from, for messages.
+    """
+
+    model: str
+    sizes: dict[str, Any]
+    weights: Weights
+    source: str
+    mean: Scale = 0.5
+    std: Scale = 0.5
+    labels: tuple[str, ...] = ()
+    resize: Resize = "bicubic_antialias"
+    preprocessing: dict[str, Any] = field(default_factory=dict)  # size, fit and so on, of a model trained by mien
+
+    def build(self, **sizes: Any) -> nn.Module:
+        """The network with these weights. `sizes` (img_size, in_chans, num_classes, dropout …) change it.
+
+        Positions are interpolated to another img_size and kernels adapted to another number of channels;
+        a head for another number of classes starts anew. Raises UsageError for a size that the weights
+        do not allow, DataError when a tensor is missing, surplus or of another shape.
+        """
+        wanted = {key: value for key, value in sizes.items() if value is not None}
+        self._refuse_other_sizes(wanted)
+        model = create_model(self.model, **{**self.sizes, **wanted})
+        self.load_into(model)
+        return model
+
+    def load_into(self, model: nn.Module) -> None:
+        """Copy the weights into a model of this architecture. Strict: only a head may differ."""
+        weights = dict(self.weights)
+        known = model.state_dict()
+        _resize_positions(weights, known, self, model)
+        self._adapt_channels(weights, known)
+        replaced = [name for name in known if name.startswith(HEADS) and _differs(weights.get(name), known[name])]
+        if replaced:  # a head for other classes, or with other layers, keeps its fresh weights
+            weights = {name: value for name, value in weights.items() if not name.startswith(HEADS)}
+            weights |= {name: value for name, value in known.items() if name.startswith(HEADS)}
+        for name, value in known.items():
+            if name.endswith("num_batches_tracked"):  # older files lack it; only momentum=None would read it
+                weights.setdefault(name, value)
+        refuse_mismatch(weights, known, self.source)
+        model.load_state_dict(weights)
+
+    def _refuse_other_sizes(self, wanted: Mapping[str, Any]) -> None:
+        free = ("img_size", "in_chans", "num_classes", "drop_rate", "drop_path_rate")
+        for name, value in wanted.items():
+            own = self.sizes.get(name, value)
+            if name not in free and not name.startswith("head_") and _plain(own) != _plain(value):
+                raise UsageError(
+                    f"{self.source} was trained with {name} {_plain(own)}, not {_plain(value)}. Leave --model.{name} out."
+                )
+
+    def _adapt_channels(self, weights: Weights, known: Mapping[str, Tensor]) -> None:
+        """Kernels for RGB applied to grey pictures and the other way round, without changing the answer.
+
+        A grey picture in RGB is three equal channels g, scaled by each channel's mean and std; one kernel
+        of their weighted sum gives the same, once the offsets of the means are put into the bias.
+        """
+        name = "patch_embed.proj" if "patch_embed.proj.weight" in weights else None
+        name = name or next((key[:-7] for key in ("conv1.weight", "patch_embed.stem.0.weight") if key in weights), None)
+        if name is None or f"{name}.weight" not in known:
+            return
+        kernel = weights[f"{name}.weight"]
+        channels, wanted = kernel.shape[1], known[f"{name}.weight"].shape[1]
+        if channels == wanted:
+            return
+        if wanted > 1:  # one kernel for each channel, a third of it each
+            weights[f"{name}.weight"] = kernel.repeat(1, wanted, 1, 1) / wanted
+            return
+        mean, std = (torch.tensor(value).expand(channels) for value in (self.mean, self.std))
+        scaled = kernel / std[:, None, None]  # (D, C, P, P)
+        offset = (scaled * (mean.mean() - mean)[:, None, None]).sum((1, 2, 3))  # (D,)
+        if offset.abs().max() > 1e-6 and f"{name}.bias" not in weights:
+            raise UsageError(
+                f"{self.source} has no bias that could take up the means of three colours. Train in colour: "
+                "--data.channels 3 (grey pictures become three equal channels)."
+            )
+        weights[f"{name}.weight"] = scaled.sum(1, keepdim=True) * std.mean()
+        if f"{name}.bias" in weights:
+            weights[f"{name}.bias"] = weights[f"{name}.bias"] + offset
+
+
+def grey(value: Scale) -> float:
+    """The one mean (or deviation) that a network adapted to grey by `Checkpoint` expects."""
+    return sum(value) / len(value) if isinstance(value, tuple) else value
+
+
+def rename(weights: Mapping[str, Tensor], table: Sequence[tuple[str, str]]) -> Weights:
+    """Weights under new names: every pattern of the table (regular expression, replacement) in turn."""
+    renamed = {}
+    for name, value in weights.items():
+        for pattern, replacement in table:
+            name = re.sub(pattern, replacement, name)
+        renamed[name] = value
+    return renamed
+
+
+def vit_sizes(weights: Mapping[str, Tensor], num_heads: int | None, source: str) -> dict[str, Any]:
+    """Sizes of a VisionTransformer read off its weights under our names. Raises DataError where parts are missing."""
+    try:
+        embed_dim, in_chans, patch_size, _ = weights["patch_embed.proj.weight"].shape
+        hidden = weights["blocks.0.mlp.fc1.weight"].shape[0]
+        tokens = weights["pos_embed"].shape[1]
+        class_token, distilled = "cls_token" in weights, "dist_token" in weights
+        heads = num_heads or HEADS_OF_WIDTH.get(embed_dim)
+        if heads is None:
+            raise UsageError(f"{source}: the heads of a ViT of width {embed_dim} are not known. Give --model.num_heads.")
+        rows = weights["blocks.0.attn.qkv.weight"].shape[0]
+    except KeyError as error:
+        raise DataError(f"{source} is no Vision Transformer that mien knows: it has no {error.args[0]}.") from error
+    if rows != 3 * embed_dim:
+        raise DataError(f"{source}: blocks.0.attn.qkv.weight has {rows} rows, not 3 x {embed_dim}.")
+    grid = math.isqrt(tokens - class_token - distilled)
+    sizes = {
+        "img_size": grid * patch_size,
+        "patch_size": patch_size,
+        "in_chans": in_chans,
+        "num_classes": len(weights["head.bias"]) if "head.bias" in weights else 0,
+        "embed_dim": embed_dim,
+        "depth": 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks.")),
+        "num_heads": heads,
+        "mlp_ratio": hidden / embed_dim,
+        "qkv_bias": "blocks.0.attn.qkv.bias" in weights,
+        "global_pool": "token" if class_token else "avg",
+        "distilled": distilled,
+    }
+    if "pre_logits.fc.weight" in weights:
+        sizes["representation_size"] = weights["pre_logits.fc.weight"].shape[0]
+    return sizes
+
+
+def refuse_mismatch(weights: Mapping[str, Tensor], known: Mapping[str, Tensor], source: str) -> None:
+    """Raise DataError when tensors are missing, surplus or of another shape; the first of each are named."""
+    problems = []
+    for what, names in (("lacks", known.keys() - weights.keys()), ("has unknown", weights.keys() - known.keys())):
+        if names:
+            problems.append(f"it {what} {_some(sorted(names))}")
+    shapes = [name for name in sorted(known.keys() & weights.keys()) if known[name].shape != weights[name].shape]
+    if shapes:
+        first = shapes[0]
+        problems.append(f"{first} is {tuple(weights[first].shape)}, not {tuple(known[first].shape)}")
+    if problems:
+        raise DataError(f"{source} does not fit the model: {'; '.join(problems)}.")
+
+
+def resize_positions(positions: Tensor, grid: int, prefix: int, resize: Resize) -> Tensor:
+    """Position embeddings (1, prefix + n * n, D) for another grid, (1, prefix + grid * grid, D).
+
+    'bicubic_antialias' is timm's way, 'bicubic' that of transformers, 'bicubic_corners' torchvision's,
+    'bilinear_corners' that of the JAX code (scipy's zoom of order 1).
+    """
+    before, places = positions[:, :prefix], positions[:, prefix:]
+    side = math.isqrt(places.shape[1])
+    kind, _, how = resize.partition("_")
+    image = places.reshape(1, side, side, -1).permute(0, 3, 1, 2)  # (1, n * n, D) -> (1, D, n, n)
+    image = F.interpolate(
+        image.float(), (grid, grid), mode=kind, align_corners=how == "corners", antialias=how == "antialias"
+    )
+    return torch.cat([before, image.flatten(2).transpose(1, 2).to(before.dtype)], dim=1)  # (1, D, g, g) -> (1, g * g, D)
+
+
+def _resize_positions(weights: Weights, known: Mapping[str, Tensor], checkpoint: Checkpoint, model: nn.Module) -> None:
+    found, wanted = weights.get("pos_embed"), known.get("pos_embed")
+    if found is None or wanted is None or found.shape == wanted.shape:
+        return
+    prefix = int(model.num_prefix_tokens)  # type: ignore[arg-type]
+    grid = math.isqrt(wanted.shape[1] - prefix)
+    weights["pos_embed"] = resize_positions(found, grid, prefix, checkpoint.resize)
+
+
+def _differs(found: Tensor | None, known: Tensor) -> bool:
+    return found is None or found.shape != known.shape
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -1,0 +1,123 @@
+"""Files, folders and hub ids -> tensors. Nothing is ever unpickled but plain tensors."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mien.errors import DataError, MissingError, nearest
+from mien.progress import note
+
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.npz")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".npz")
+HUB = "hf-hub:"
+
+
+def locate(where: str | Path) -> Path:
+    """The local file or folder that `where` names; a hub id is downloaded into the hub's own cache first.
+
+    Raises MissingError when there is no such file, or the hub has no such model or cannot be reached.
+    """
+    text = str(where)
+    path = Path(text).expanduser()
+    if text.startswith(HUB):
+        return _download(text.removeprefix(HUB))
+    if path.exists():
+        return path / "model" if (path / "model" / "config.json").is_file() else path  # a run folder
+    beside = [str(found) for found in path.parent.glob("*")] if path.parent.is_dir() else []
+    hint = f" A model on the Hugging Face hub is {HUB}{text}." if text.count("/") == 1 and not path.suffix else ""
+    raise MissingError(f"{text}: there is no such file or folder.{nearest(text, beside)}{hint}")
+
+
+def read_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Weights and config.json of a folder; preprocessor_config.json under 'preprocessor' where there is one."""
+    found = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+    if found is None:
+        raise MissingError(f"{folder} holds none of {', '.join(WEIGHT_FILES)}.")
+    config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    if (folder / "preprocessor_config.json").is_file():
+        config["preprocessor"] = read_json(folder / "preprocessor_config.json")
+    return read_weights(found), config
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors of a .safetensors, .npz or torch file, in fp32.
+
+    Raises DataError when the file is damaged, of another format, or a pickle that holds code.
+    """
+    if path.suffix not in SUFFIXES:
+        raise DataError(f"{path} is no file of weights that mien reads ({', '.join(SUFFIXES)}).")
+    try:
+        if path.suffix == ".safetensors":
+            weights = load_file(path)
+        elif path.suffix == ".npz":
+            weights = _read_npz(path)
+        else:
+            weights = _unwrapped(torch.load(path, map_location="cpu", weights_only=True))
+    except pickle.UnpicklingError as error:
+        raise DataError(
+            f"{path} holds more than tensors: {_first_line(error)} It could run code, so it is not opened. Ask for a "
+            ".safetensors file, or save its state_dict() alone."
+        ) from error
+    except (SafetensorError, RuntimeError, ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is damaged or no {path.suffix} file: {_first_line(error)}") from error
+    return {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path} is no JSON object: {_first_line(error)}") from error
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
+
+
+def _unwrapped(content: Any) -> dict[str, Tensor]:
+    """A state dict, also from within the {'model': …} or {'state_dict': …} that training scripts save."""
+    for key in ("model", "state_dict", "model_ema"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError("it holds no dictionary of tensors")
+    return {name.removeprefix("module."): value for name, value in content.items()}
+
+
+def _download(repository: str) -> Path:
+    """The folder of a hub model, downloaded with a progress bar and resumed where it stopped."""
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+    except ModuleNotFoundError as error:
+        raise MissingError(f"{HUB}{repository} needs the 'hub' extra: pip install 'mien[hub]'") from error
+    wanted = ["config.json", "preprocessor_config.json", *WEIGHT_FILES]
+    note(f"Looking for {repository} on the Hugging Face hub")
+    try:
+        return Path(snapshot_download(repository, allow_patterns=wanted))
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise MissingError(
+            f"{HUB}{repository}: the hub has no such model that you may read. An id is OWNER/NAME, such as "
+            f"{HUB}google/vit-base-patch16-224."
+        ) from error
+    except (HfHubHTTPError, OSError, RuntimeError) as error:  # no network, or told to stay offline
+        raise MissingError(
+            f"{HUB}{repository} is not in the hub's cache and the hub cannot be reached ({_first_line(error)}) Put its "
+            "config.json and model.safetensors into a folder and give the folder instead."
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    text = (str(error) or type(error).__name__).strip().splitlines()[0]
+    return text if text.endswith(".") else f"{text}."

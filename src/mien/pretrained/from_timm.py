@@ -1,0 +1,56 @@
+"""timm's Vision Transformers (jx_vit_base_p16_224-80ecf9dd.pth among them), DeiT's files, and ResNet-18/34.
+
+Our names are timm's, so nothing is renamed. ResNets by torchvision carry the same names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mien.errors import DataError
+from mien.pretrained.checkpoint import IMAGENET_MEAN, IMAGENET_STD, Checkpoint, Weights, vit_sizes
+
+
+def fits(weights: Weights) -> bool:
+    """Whether the names are timm's: a ViT with one fused projection, or a ResNet."""
+    return "blocks.0.attn.qkv.weight" in weights or "layer1.0.conv1.weight" in weights
+
+
+def convert(weights: Weights, config: dict[str, Any], source: str, num_heads: int | None = None) -> Checkpoint:
+    """config: a timm repository's config.json; {} where there is only a file.
+
+    Without it, ViTs are taken to be scaled by .5 and DeiTs and ResNets by ImageNet's mean and deviation.
+    """
+    given = config.get("pretrained_cfg", {})
+    if "layer1.0.conv1.weight" in weights:
+        model, sizes, by_imagenet = "resnet", resnet_sizes(weights, source), True
+    else:
+        model, sizes = "vit", vit_sizes(weights, num_heads, source)
+        by_imagenet = sizes["distilled"] or "deit" in source.lower()
+    mean = given.get("mean") or (IMAGENET_MEAN if by_imagenet else 0.5)
+    std = given.get("std") or (IMAGENET_STD if by_imagenet else 0.5)
+    return Checkpoint(model, sizes, weights, source, _one_or_each(mean), _one_or_each(std))
+
+
+def resnet_sizes(weights: Weights, source: str) -> dict[str, Any]:
+    """Sizes of a ResNet of basic blocks with the 7x7 stem. Raises DataError for bottleneck blocks."""
+    if "layer1.0.conv3.weight" in weights:
+        raise DataError(f"{source} is a ResNet of bottleneck blocks (50 layers or more); mien builds 18 and 34.")
+    stages = range(1, 1 + sum(f"layer{stage}.0.conv1.weight" in weights for stage in range(1, 9)))
+    return {
+        "img_size": 224,
+        "in_chans": weights["conv1.weight"].shape[1],
+        "num_classes": len(weights["fc.bias"]) if "fc.bias" in weights else 0,
+        "widths": tuple(weights[f"layer{stage}.0.conv1.weight"].shape[0] for stage in stages),
+        "layers": tuple(
+            len({name.split(".")[1] for name in weights if name.startswith(f"layer{stage}.")}) for stage in stages
+        ),
+        "stem": "conv7x7" if weights["conv1.weight"].shape[-1] == 7 else "conv3x3",
+        "squeeze_excitation": "layer1.0.se.fc1.weight" in weights,
+    }
+
+
+def _one_or_each(values: Any) -> float | tuple[float, ...]:
+    if isinstance(values, float | int):
+        return float(values)
+    return float(values[0]) if len(set(values)) == 1 else tuple(map(float, values))

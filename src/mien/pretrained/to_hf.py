@@ -1,0 +1,110 @@
+"""The way back: a ViT of mien's in Hugging Face's format, for `ViTForImageClassification.from_pretrained`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mien.errors import UsageError
+from mien.files import write_json
+from mien.models.vit import VisionTransformer
+from mien.preprocessing import Preprocessing
+
+NAMES = (
+    (r"^(cls_token)$", r"vit.embeddings.\1"),
+    (r"^pos_embed$", "vit.embeddings.position_embeddings"),
+    (r"^patch_embed\.proj\.", "vit.embeddings.patch_embeddings.projection."),
+    (r"^blocks\.(\d+)\.", r"vit.encoder.layer.\1."),
+    (r"\.norm1\.", ".layernorm_before."),
+    (r"\.norm2\.", ".layernorm_after."),
+    (r"\.attn\.(query|key|value)\.", r".attention.attention.\1."),
+    (r"\.attn\.proj\.", ".attention.output.dense."),
+    (r"\.mlp\.fc1\.", ".intermediate.dense."),
+    (r"\.mlp\.fc2\.", ".output.dense."),
+    (r"^norm\.", "vit.layernorm."),
+    (r"^head\.", "classifier."),
+)
+
+
+def save(model: VisionTransformer, folder: Path, labels: tuple[str, ...], preprocessing: Preprocessing) -> None:
+    """Write config.json, preprocessor_config.json and model.safetensors under the names transformers keeps on disk.
+
+    Raises UsageError for a ViT that transformers cannot express (another pooling or stem, post-norm, patch norm).
+    """
+    _refuse_inexpressible(model)
+    weights: dict[str, Tensor] = {}
+    for name, value in model.state_dict().items():
+        for own, part in _separate(name, value):
+            for pattern, replacement in NAMES:
+                own = re.sub(pattern, replacement, own)
+            weights[own] = part.contiguous()
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    write_json(folder / "config.json", _config(model, labels))
+    write_json(folder / "preprocessor_config.json", _preprocessor(preprocessing))
+
+
+def _separate(name: str, value: Tensor) -> list[tuple[str, Tensor]]:
+    if ".attn.qkv." not in name:
+        return [(name, value)]
+    return [(name.replace("qkv", part), rows) for part, rows in zip(("query", "key", "value"), value.chunk(3))]
+
+
+def _config(model: VisionTransformer, labels: tuple[str, ...]) -> dict[str, Any]:
+    block: Any = model.blocks[0]
+    projection = model.patch_embed.proj
+    return {
+        "architectures": ["ViTForImageClassification"],
+        "model_type": "vit",
+        "hidden_size": projection.out_channels,
+        "num_hidden_layers": len(model.blocks),
+        "num_attention_heads": block.attn.num_heads,
+        "intermediate_size": block.mlp.fc1.out_features,
+        "hidden_act": "gelu",
+        "layer_norm_eps": block.norm1.eps,
+        "image_size": model.patch_embed.grid_size * projection.kernel_size[0],
+        "patch_size": projection.kernel_size[0],
+        "num_channels": projection.in_channels,
+        "qkv_bias": block.attn.qkv.bias is not None,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "id2label": {str(i): label for i, label in enumerate(labels)},
+        "label2id": {label: i for i, label in enumerate(labels)},
+    }
+
+
+def _preprocessor(preprocessing: Preprocessing) -> dict[str, Any]:
+    def each(value: float | tuple[float, ...]) -> list[float]:
+        return list(value) if isinstance(value, tuple) else [value] * preprocessing.channels
+
+    return {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": {"height": preprocessing.size, "width": preprocessing.size},
+        "resample": 2,  # PIL's bilinear
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": each(preprocessing.mean),
+        "image_std": each(preprocessing.std),
+    }
+
+
+def _refuse_inexpressible(model: VisionTransformer) -> None:
+    block: Any = model.blocks[0]
+    reasons = {
+        "no class token": model.cls_token is None or model.global_pool != "token",
+        "a distillation token": model.dist_token is not None,
+        "a convolutional stem": len(model.patch_embed.stem) > 0,
+        "patch norm": model.patch_embed.patch_size is not None,
+        "no positions": model.pos_embed is None,
+        "norms after the branches": not block.pre_norm,
+        "a layer before the head": "pre_logits.fc.weight" in model.state_dict(),
+    }
+    found = [reason for reason, there in reasons.items() if there]
+    if found:
+        raise UsageError(f"transformers' ViT cannot express this model: it has {', '.join(found)}.")
