@@ -1,3 +1,23 @@
 """mien: train, compare, look inside and use classifiers of small images."""
 
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
 __version__ = "0.1.0"
+
+# The public verbs and where they live; imported when first used, so that `import mien` costs nothing.
+VERBS = {"from_pretrained": "mien.pretrained"}
+
+__all__ = ["__version__", *VERBS]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in VERBS:
+        raise AttributeError(f"module 'mien' has no attribute '{name}'")
+    return getattr(importlib.import_module(VERBS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

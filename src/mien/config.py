@@ -7,6 +7,7 @@ the environment (MIEN_TRAIN__EPOCHS=5) and flags (--train.epochs 5). An unknown 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -83,16 +84,31 @@ class Model(Settings):
     patch_norm: bool | None = Field(default=None, description="Normalise patches before and after embedding.")
     pre_norm: bool | None = Field(default=None, description="LayerNorm before (True) or after the branches.")
     distilled: bool | None = Field(default=None, description="A distillation token with its own head (DeiT).")
-    init: str | None = Field(default=None, description="Initialisation; the model's docstring names them.")
+    init: str | None = Field(
+        default=None,
+        description="Initialisation (the model's docstring names them), or a checkpoint to start from: a run, a "
+        "file, a folder, hf-hub:OWNER/NAME.",
+    )
     widths: tuple[int, ...] | None = Field(default=None, description="Channels of each stage of a CNN.")
     layers: tuple[int, ...] | None = Field(default=None, description="Blocks in each stage of a ResNet.")
     squeeze_excitation: bool | None = Field(default=None, description="Squeeze-excitation in ResNet blocks.")
     drop_rate: float | None = Field(default=None, ge=0, lt=1, description="Dropout probability.")
     drop_path_rate: float | None = Field(default=None, ge=0, lt=1, description="Stochastic depth of the last block.")
 
+    @property
+    def checkpoint(self) -> str | None:
+        """The checkpoint to start from, None where `init` is the name of an initialisation."""
+        named = self.init is None or re.fullmatch(r"\w+", self.init)
+        return None if named else self.init
+
     def sizes(self) -> dict[str, Any]:
         """The sizes that were set, as keyword arguments for the model."""
-        return {key: value for key, value in self if key != "name" and value is not None}
+        own = {key: value for key, value in self if key != "name" and value is not None}
+        return {key: value for key, value in own.items() if key != "init" or self.checkpoint is None}
+
+
+# Sizes that a checkpoint leaves open; all others are its own.
+FREE = ("head_hidden", "head_batch_norm", "head_drop_rate", "drop_rate", "drop_path_rate")
 
 
 class Augment(Settings):
@@ -208,12 +224,15 @@ def from_file(path: Path) -> Overrides:
 def build(*layers: Mapping[str, Any]) -> Recipe:
     """One Recipe from layers of settings, later ones winning. Raises UsageError with the nearest key.
 
-    A layer that names another model also leaves the sizes of the earlier one behind.
+    A layer that names another model also leaves the sizes of the earlier one behind; one that names a
+    checkpoint leaves those of the network behind, which the checkpoint knows, and keeps the head's.
     """
     values: dict[str, Any] = {}
     for layer in layers:
-        if _model_name(layer) not in (None, _model_name(values)):
+        if _named(layer, "name") not in (None, _named(values, "name")):
             values = {**values, "model": {}}
+        if _names_checkpoint(layer):
+            values = {**values, "model": {key: value for key, value in values.get("model", {}).items() if key in FREE}}
         values = merge(values, layer)
     try:
         recipe = Recipe.model_validate(values)
@@ -249,9 +268,14 @@ def _refuse_misfits(recipe: Recipe) -> None:
         )
 
 
-def _model_name(layer: Mapping[str, Any]) -> Any:
+def _named(layer: Mapping[str, Any], key: str) -> Any:
     section = layer.get("model")
-    return section.get("name") if isinstance(section, Mapping) else None
+    return section.get(key) if isinstance(section, Mapping) else None
+
+
+def _names_checkpoint(layer: Mapping[str, Any]) -> bool:
+    init = _named(layer, "init")
+    return isinstance(init, str) and Model(init=init).checkpoint is not None
 
 
 def _parsed(name: str, value: str) -> Any:

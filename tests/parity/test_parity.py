@@ -10,11 +10,17 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 from torch.testing import assert_close
-from transformers import DeiTConfig, DeiTForImageClassificationWithTeacher, ViTConfig, ViTForImageClassification, ViTModel
+from transformers import (
+    DeiTConfig,
+    DeiTForImageClassificationWithTeacher,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTModel,
+)
 
 from mien import pretrained
-from mien.pretrained import to_hf
 from mien.preprocessing import Preprocessing
+from mien.pretrained import to_hf
 
 SMALL = {"width": 24, "depth": 2, "heads": 3, "patch": 5, "side": 15}
 BASE = {"width": 768, "depth": 12, "heads": 12, "patch": 16, "side": 224}

@@ -1,7 +1,7 @@
 """Other people's Vision Transformers and ResNets (and mien's own), loaded exactly: one file a source.
 
-    checkpoint = mien.pretrained.read("hf-hub:google/vit-base-patch16-224")
-    model = checkpoint.build(num_classes=7)  # every tensor used; a new head of seven classes
+checkpoint = mien.pretrained.read("hf-hub:google/vit-base-patch16-224")
+model = checkpoint.build(num_classes=7)  # every tensor used; a new head of seven classes
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 from torch import Tensor
 
 from mien.errors import DataError
-from mien.pretrained import files, from_hf, from_npz, from_timm, from_torchvision
+from mien.pretrained import files, from_hf, from_npz, from_timm, from_torchvision, own
 from mien.pretrained.checkpoint import Checkpoint
-from mien.preprocessing import Preprocessing
+from mien.pretrained.own import Classifier
 
-__all__ = ["Checkpoint", "read"]
+__all__ = ["Checkpoint", "Classifier", "from_pretrained", "read"]
 
 SOURCES = (from_timm, from_hf, from_torchvision, from_npz)
 
@@ -30,33 +30,23 @@ def read(where: str | Path, num_heads: int | None = None) -> Checkpoint:
     path = files.locate(where)
     weights, config = files.read_folder(path) if path.is_dir() else (files.read_weights(path), {})
     if "mien" in config:
-        return _own(weights, config, str(where))
+        return own.convert(weights, config, str(where))
     for source in SOURCES:
         if source.fits(weights):
             return source.convert(weights, config, str(where), num_heads)
     raise DataError(
-        f"{where} is no Vision Transformer or ResNet that mien knows: its tensors are named {_first(weights)}. mien reads "
-        "those of timm, Hugging Face (ViT, DeiT), torchvision, and the official JAX .npz files."
+        f"{where} is no Vision Transformer or ResNet that mien knows: its tensors are named {_first(weights)}. "
+        "mien reads those of timm, Hugging Face (ViT, DeiT), torchvision, and the official JAX .npz files."
     )
 
 
-def _own(weights: dict[str, Tensor], config: dict[str, Any], source: str) -> Checkpoint:
-    try:
-        preprocessing = Preprocessing(**config["preprocessing"])
-        sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in config["sizes"].items()}
-        labels = tuple(config["labels"])
-        return Checkpoint(
-            config["model"],
-            sizes,
-            weights,
-            source,
-            preprocessing.mean,
-            preprocessing.std,
-            labels,
-            preprocessing=config["preprocessing"],
-        )
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{source}/config.json is damaged: {error}.") from error
+def from_pretrained(where: str | Path, labels: tuple[str, ...] | None = None, **sizes: Any) -> Classifier:
+    """A network ready to use: calling it maps images (B, C, H, W) to logits (B, K).
+
+    where: as in `read`. labels: the classes of a new head; None keeps the checkpoint's own.
+    sizes: what may differ from the checkpoint (img_size, in_chans, drop_rate …), num_heads where it does not tell.
+    """
+    return own.from_checkpoint(read(where, sizes.get("num_heads")), labels, **sizes)
 
 
 def _first(weights: dict[str, Tensor]) -> str:

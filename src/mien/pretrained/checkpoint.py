@@ -45,27 +45,37 @@ class Checkpoint:
     resize: Resize = "bicubic_antialias"
     preprocessing: dict[str, Any] = field(default_factory=dict)  # size, fit and so on, of a model trained by mien
 
-    def build(self, **sizes: Any) -> nn.Module:
+    def build(self, labels: tuple[str, ...] | None = None, **sizes: Any) -> nn.Module:
         """The network with these weights. `sizes` (img_size, in_chans, num_classes, dropout …) change it.
 
+        labels: the classes it is to tell apart; unless they are the checkpoint's own, the head starts anew.
         Positions are interpolated to another img_size and kernels adapted to another number of channels;
         a head for another number of classes starts anew. Raises UsageError for a size that the weights
         do not allow, DataError when a tensor is missing, surplus or of another shape.
         """
         wanted = {key: value for key, value in sizes.items() if value is not None}
+        if not wanted.get("num_classes", self.sizes["num_classes"]):
+            raise UsageError(f"{self.source} has no head of its own. Say how many classes there are: num_classes=7.")
         self._refuse_other_sizes(wanted)
         model = create_model(self.model, **{**self.sizes, **wanted})
-        self.load_into(model)
+        self.load_into(model, new_head=labels is not None and labels != self.labels)
         return model
 
-    def load_into(self, model: nn.Module) -> None:
+    def scale_of(self, channels: int) -> tuple[Scale, Scale]:
+        """Mean and deviation of the pixels for a network built with this many channels."""
+        each = isinstance(self.mean, tuple) or isinstance(self.std, tuple)
+        if each and channels == 1:
+            return _middle(self.mean), _middle(self.std)
+        return self.mean, self.std
+
+    def load_into(self, model: nn.Module, new_head: bool = False) -> None:
         """Copy the weights into a model of this architecture. Strict: only a head may differ."""
         weights = dict(self.weights)
         known = model.state_dict()
         _resize_positions(weights, known, self, model)
         self._adapt_channels(weights, known)
         replaced = [name for name in known if name.startswith(HEADS) and _differs(weights.get(name), known[name])]
-        if replaced:  # a head for other classes, or with other layers, keeps its fresh weights
+        if replaced or new_head:  # a head for other classes, or with other layers, keeps its fresh weights
             weights = {name: value for name, value in weights.items() if not name.startswith(HEADS)}
             weights |= {name: value for name, value in known.items() if name.startswith(HEADS)}
         for name, value in known.items():
@@ -80,7 +90,8 @@ class Checkpoint:
             own = self.sizes.get(name, value)
             if name not in free and not name.startswith("head_") and _plain(own) != _plain(value):
                 raise UsageError(
-                    f"{self.source} was trained with {name} {_plain(own)}, not {_plain(value)}. Leave --model.{name} out."
+                    f"{self.source} was trained with {name} {_plain(own)}, not {_plain(value)}. "
+                    f"Leave --model.{name} out."
                 )
 
     def _adapt_channels(self, weights: Weights, known: Mapping[str, Tensor]) -> None:
@@ -113,11 +124,6 @@ class Checkpoint:
             weights[f"{name}.bias"] = weights[f"{name}.bias"] + offset
 
 
-def grey(value: Scale) -> float:
-    """The one mean (or deviation) that a network adapted to grey by `Checkpoint` expects."""
-    return sum(value) / len(value) if isinstance(value, tuple) else value
-
-
 def rename(weights: Mapping[str, Tensor], table: Sequence[tuple[str, str]]) -> Weights:
     """Weights under new names: every pattern of the table (regular expression, replacement) in turn."""
     renamed = {}
@@ -137,7 +143,9 @@ def vit_sizes(weights: Mapping[str, Tensor], num_heads: int | None, source: str)
         class_token, distilled = "cls_token" in weights, "dist_token" in weights
         heads = num_heads or HEADS_OF_WIDTH.get(embed_dim)
         if heads is None:
-            raise UsageError(f"{source}: the heads of a ViT of width {embed_dim} are not known. Give --model.num_heads.")
+            raise UsageError(
+                f"{source}: the heads of a ViT of width {embed_dim} are not known. Give --model.num_heads."
+            )
         rows = weights["blocks.0.attn.qkv.weight"].shape[0]
     except KeyError as error:
         raise DataError(f"{source} is no Vision Transformer that mien knows: it has no {error.args[0]}.") from error
@@ -189,7 +197,9 @@ def resize_positions(positions: Tensor, grid: int, prefix: int, resize: Resize) 
     image = F.interpolate(
         image.float(), (grid, grid), mode=kind, align_corners=how == "corners", antialias=how == "antialias"
     )
-    return torch.cat([before, image.flatten(2).transpose(1, 2).to(before.dtype)], dim=1)  # (1, D, g, g) -> (1, g * g, D)
+    return torch.cat(
+        [before, image.flatten(2).transpose(1, 2).to(before.dtype)], dim=1
+    )  # (1, D, g, g) -> (1, g * g, D)
 
 
 def _resize_positions(weights: Weights, known: Mapping[str, Tensor], checkpoint: Checkpoint, model: nn.Module) -> None:
@@ -199,6 +209,10 @@ def _resize_positions(weights: Weights, known: Mapping[str, Tensor], checkpoint:
     prefix = int(model.num_prefix_tokens)  # type: ignore[arg-type]
     grid = math.isqrt(wanted.shape[1] - prefix)
     weights["pos_embed"] = resize_positions(found, grid, prefix, checkpoint.resize)
+
+
+def _middle(value: Scale) -> float:
+    return sum(value) / len(value) if isinstance(value, tuple) else value
 
 
 def _differs(found: Tensor | None, known: Tensor) -> bool:

@@ -20,6 +20,7 @@ from mien.progress import note
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.npz")
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".npz")
 HUB = "hf-hub:"
+OWN = "mien:"
 
 
 def locate(where: str | Path) -> Path:
@@ -31,6 +32,8 @@ def locate(where: str | Path) -> Path:
     path = Path(text).expanduser()
     if text.startswith(HUB):
         return _download(text.removeprefix(HUB))
+    if text.startswith(OWN):
+        return _shipped(text.removeprefix(OWN))
     if path.exists():
         return path / "model" if (path / "model" / "config.json").is_file() else path  # a run folder
     beside = [str(found) for found in path.parent.glob("*")] if path.parent.is_dir() else []
@@ -93,6 +96,16 @@ def _unwrapped(content: Any) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError("it holds no dictionary of tensors")
     return {name.removeprefix("module."): value for name, value in content.items()}
+
+
+def _shipped(name: str) -> Path:
+    """The folder of a network that comes with the package."""
+    assets = Path(__file__).parents[1] / "assets"
+    there = sorted(found.parent.name for found in assets.glob("*/config.json"))
+    if name not in there:
+        which = ", ".join(OWN + one for one in there) or "none yet"
+        raise MissingError(f"{OWN}{name} does not come with mien.{nearest(name, there)} These do: {which}.")
+    return assets / name
 
 
 def _download(repository: str) -> Path:

@@ -39,7 +39,7 @@ def fits(weights: Weights) -> bool:
 
 
 def convert(weights: Weights, config: dict[str, Any], source: str, num_heads: int | None = None) -> Checkpoint:
-    """config: the repository's config.json, with its preprocessor_config.json under 'preprocessor' where there is one."""
+    """config: the repository's config.json, its preprocessor_config.json under 'preprocessor' where there is one."""
     weights = fuse_attention(rename(weights, NAMES), source)
     sizes = vit_sizes(weights, config.get("num_attention_heads") or num_heads, source)
     if config.get("hidden_act", "gelu") != "gelu":

@@ -51,7 +51,9 @@ def save(model: VisionTransformer, folder: Path, labels: tuple[str, ...], prepro
 def _separate(name: str, value: Tensor) -> list[tuple[str, Tensor]]:
     if ".attn.qkv." not in name:
         return [(name, value)]
-    return [(name.replace("qkv", part), rows) for part, rows in zip(("query", "key", "value"), value.chunk(3))]
+    return [
+        (name.replace("qkv", part), rows) for part, rows in zip(("query", "key", "value"), value.chunk(3), strict=True)
+    ]
 
 
 def _config(model: VisionTransformer, labels: tuple[str, ...]) -> dict[str, Any]:

@@ -7,46 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
-import mien
 from mien.config import Recipe
 from mien.data import Store
-from mien.errors import DataError, MienError, MissingError
-from mien.files import write_json
+from mien.errors import DataError, MissingError
 from mien.models import create_model
 from mien.preprocessing import Preprocessing
+from mien.pretrained.own import save_folder
 
 
 def save_model(folder: Path, model: nn.Module, recipe: Recipe, store: Store) -> None:
     """Write config.json (model, sizes, labels, preprocessing) and model.safetensors."""
     folder.mkdir(exist_ok=True)
-    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    draft = folder / ".model.safetensors"
-    try:
-        save_file(weights, draft, metadata={"format": "pt"})
-        draft.replace(folder / "model.safetensors")
-    except (OSError, SafetensorError) as error:
-        draft.unlink(missing_ok=True)
-        raise MienError(
-            f"Saving the model to {folder} failed ({error}). Free some space and resume the run."
-        ) from error
     sizes = {
         "img_size": store.preprocessing.size,
         "in_chans": store.preprocessing.channels,
         "num_classes": len(store.classes),
         **recipe.model.sizes(),
     }
-    values = {
-        "mien": mien.__version__,
-        "model": recipe.model.name,
-        "sizes": sizes,
-        "labels": store.classes,
-        "preprocessing": store.preprocessing.to_dict(),
-        "recipe": recipe.name,
-    }
-    write_json(folder / "config.json", values)
+    save_folder(folder, model, recipe.model.name, sizes, tuple(store.classes), store.preprocessing, recipe=recipe.name)
 
 
 def load_model(run: Path) -> tuple[nn.Module, tuple[str, ...], Preprocessing]:

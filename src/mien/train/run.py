@@ -22,7 +22,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import nn
 
-from mien import config
+from mien import config, pretrained
 from mien.config import Recipe
 from mien.data import Store, open_store
 from mien.data.batches import Batches, TrainBatches, gather
@@ -30,6 +30,7 @@ from mien.errors import MienError, MissingError, UsageError
 from mien.evaluate.split import evaluate, refuse_other_images
 from mien.files import write_json
 from mien.models import count_flops, count_parameters, create_model
+from mien.pretrained.checkpoint import Checkpoint
 from mien.progress import note
 from mien.train import hardware
 from mien.train.callbacks import Display, Diverged, History, StuckWarning, read_history
@@ -44,9 +45,13 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
 
     Raises UsageError when `out` exists and overwrite is False.
     """
+    checkpoint = read_checkpoint(recipe)
+    recipe = with_sizes_of(checkpoint, recipe)
     store = open_store(recipe.data)
     device, precision = _hardware(recipe)
-    task = _task(recipe, store)  # a recipe that cannot be built leaves no folder behind, and none overwritten
+    task = _task(
+        recipe, store, checkpoint
+    )  # a recipe that cannot be built leaves no folder behind, and none overwritten
     return _train(task, store, _new_folder(recipe, out, overwrite), device, precision)
 
 
@@ -56,7 +61,9 @@ def resume(folder: Path) -> Path:
     store = open_store(recipe.data)
     refuse_other_images(folder, store)
     device, precision = _hardware(recipe)
-    return _train(_task(recipe, store), store, folder, device, precision)
+    begun = (folder / "checkpoints" / "last.ckpt").exists()  # then the weights come from there
+    task = _task(recipe, store, None if begun else read_checkpoint(recipe))
+    return _train(task, store, folder, device, precision)
 
 
 def latest(recipe_name: str, seed: int, runs: Path = Path("runs")) -> Path:
@@ -73,11 +80,31 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
 
 
-def build_model(recipe: Recipe, store: Store) -> nn.Module:
-    """The recipe's model with weights drawn from its seed."""
+def read_checkpoint(recipe: Recipe) -> Checkpoint | None:
+    """The checkpoint that the recipe starts from, None where it starts from random weights."""
+    where = recipe.model.checkpoint
+    return None if where is None else pretrained.read(where, recipe.model.num_heads)
+
+
+def with_sizes_of(checkpoint: Checkpoint | None, recipe: Recipe) -> Recipe:
+    """The recipe with the checkpoint's model, sizes and pixel scale, as the run folder is to remember it."""
+    if checkpoint is None:
+        return recipe
+    model = {key: value for key, value in checkpoint.sizes.items() if key in config.Model.model_fields}
+    own = {"name": checkpoint.model, **model, **recipe.model.sizes(), "init": recipe.model.init}
+    mean, std = checkpoint.scale_of(recipe.data.channels)
+    scale = {key: value for key, value in (("mean", mean), ("std", std)) if getattr(recipe.data, key) is None}
+    return config.build(config.merge(recipe.model_dump(), {"data": scale}) | {"model": own})
+
+
+def build_model(recipe: Recipe, store: Store, checkpoint: Checkpoint | None = None) -> nn.Module:
+    """The recipe's model with weights drawn from its seed, those of the checkpoint put in their place."""
     torch.manual_seed(recipe.seed)
     fixed = {"img_size": recipe.data.size, "in_chans": recipe.data.channels, "num_classes": len(store.classes)}
-    model = create_model(recipe.model.name, **fixed, **recipe.model.sizes())
+    if checkpoint is None:
+        model = create_model(recipe.model.name, **fixed, **recipe.model.sizes())
+    else:
+        model = checkpoint.build(tuple(store.classes), **fixed, **recipe.model.sizes())
     if recipe.augment.crop:
         _check_crop(model, recipe)
     return model
@@ -88,8 +115,8 @@ def _hardware(recipe: Recipe) -> tuple[str, str]:
     return device, hardware.choose_precision(recipe.train.precision, device)
 
 
-def _task(recipe: Recipe, store: Store) -> Task:
-    return Task(recipe, build_model(recipe, store), store.preprocessing, store.class_counts("train"))
+def _task(recipe: Recipe, store: Store, checkpoint: Checkpoint | None) -> Task:
+    return Task(recipe, build_model(recipe, store, checkpoint), store.preprocessing, store.class_counts("train"))
 
 
 def _train(task: Task, store: Store, folder: Path, device: str, precision: str) -> Path:

@@ -1,0 +1,113 @@
+"""mien's own format: a folder with config.json (model, sizes, labels, preprocessing) and model.safetensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+import mien
+from mien.errors import DataError, MienError, MissingError
+from mien.files import write_json
+from mien.preprocessing import Preprocessing
+from mien.pretrained.checkpoint import Checkpoint
+
+Labels = tuple[str, ...]
+
+
+class Classifier(nn.Module):
+    """A trained network with the names of its classes and the preprocessing it was trained with.
+
+    Calling it maps images (B, C, H, W), scaled by `preprocessing.scale`, to logits (B, K) in the order of `labels`.
+    """
+
+    def __init__(
+        self, model: nn.Module, name: str, sizes: dict[str, Any], labels: Labels, preprocessing: Preprocessing
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.name = name
+        self.sizes = sizes
+        self.labels = labels
+        self.preprocessing = preprocessing
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scaled images (B, C, H, W) -> logits (B, K)."""
+        return self.model(images)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write the folder that `mien.from_pretrained` and --model.init read. Raises MienError when it cannot."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_folder(folder, self.model, self.name, self.sizes, self.labels, self.preprocessing)
+        return folder
+
+    def push_to_hub(self, repository: str, **options: Any) -> str:
+        """Upload to the Hugging Face hub as 'OWNER/NAME'; returns its address. Needs a token (`hf auth login`).
+
+        options: those of huggingface_hub.upload_folder, such as commit_message.
+        """
+        from tempfile import TemporaryDirectory
+
+        try:
+            from huggingface_hub import create_repo, upload_folder
+        except ModuleNotFoundError as error:
+            raise MissingError("push_to_hub needs the 'hub' extra: pip install 'mien[hub]'") from error
+        with TemporaryDirectory() as folder:
+            address = create_repo(repository, exist_ok=True)
+            upload_folder(repo_id=repository, folder_path=self.save_pretrained(folder), **options)
+        return str(address)
+
+
+def from_checkpoint(checkpoint: Checkpoint, labels: Labels | None = None, **sizes: Any) -> Classifier:
+    """A Classifier in eval mode. labels: the classes it is to tell apart, where they are not the checkpoint's own."""
+    if labels is not None:
+        sizes["num_classes"] = len(labels)
+    model = checkpoint.build(labels, **sizes).eval()
+    sizes = {**checkpoint.sizes, **{key: value for key, value in sizes.items() if value is not None}}
+    known = labels or checkpoint.labels
+    names = known if len(known) == sizes["num_classes"] else tuple(map(str, range(sizes["num_classes"])))
+    channels = sizes["in_chans"]
+    scale = {"mean": checkpoint.scale_of(channels)[0], "std": checkpoint.scale_of(channels)[1]}
+    shape = {"size": sizes["img_size"], "channels": channels}
+    preprocessing = Preprocessing(**{**checkpoint.preprocessing, **shape, **scale})
+    return Classifier(model, checkpoint.model, sizes, names, preprocessing)
+
+
+def save_folder(
+    folder: Path,
+    model: nn.Module,
+    name: str,
+    sizes: dict[str, Any],
+    labels: Labels,
+    preprocessing: Preprocessing,
+    **more: Any,
+) -> None:
+    """Write config.json and model.safetensors; `more` goes into config.json. Raises MienError when it cannot."""
+    weights = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
+    draft = folder / ".model.safetensors"
+    try:
+        save_file(weights, draft, metadata={"format": "pt"})
+        draft.replace(folder / "model.safetensors")
+    except (OSError, SafetensorError) as error:
+        draft.unlink(missing_ok=True)
+        raise MienError(f"Saving the model to {folder} failed ({error}). Free some space and try again.") from error
+    own = {"mien": mien.__version__, "model": name, "sizes": sizes, "labels": list(labels)}
+    write_json(folder / "config.json", own | {"preprocessing": preprocessing.to_dict()} | more)
+
+
+def convert(weights: dict[str, Tensor], config: dict[str, Any], source: str) -> Checkpoint:
+    """A folder of this format as a Checkpoint. Raises DataError when its config.json lacks something."""
+    try:
+        preprocessing = Preprocessing(**config["preprocessing"])
+        sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in config["sizes"].items()}
+        scale = (preprocessing.mean, preprocessing.std)
+        labels = tuple(config["labels"])
+        return Checkpoint(
+            config["model"], sizes, weights, source, *scale, labels, preprocessing=preprocessing.to_dict()
+        )
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{source}/config.json is damaged: {error}.") from error

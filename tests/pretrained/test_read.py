@@ -1,0 +1,227 @@
+"""Reading checkpoints: what is adapted, and what is refused. Equality with the reference libraries: tests/parity."""
+
+import json
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import mien
+from mien import pretrained
+from mien.errors import DataError, MissingError, UsageError
+from mien.models import create_model
+from mien.models.vit import VisionTransformer
+from mien.preprocessing import Preprocessing
+
+SIZES = {"img_size": 15, "patch_size": 5, "embed_dim": 24, "depth": 2, "num_heads": 3, "num_classes": 5}
+
+
+@pytest.fixture
+def vit():
+    torch.manual_seed(0)
+    model = VisionTransformer(in_chans=3, init="torch", **SIZES)
+    for value in model.state_dict().values():
+        value.copy_(torch.randn_like(value) * 0.1)
+    return model.eval()
+
+
+@pytest.fixture
+def file(vit, tmp_path):
+    save_file(vit.state_dict(), tmp_path / "vit.safetensors")
+    return tmp_path / "vit.safetensors"
+
+
+def changed(file, change):
+    """The file again with its tensors changed by a function."""
+    weights = pretrained.files.read_weights(file)
+    change(weights)
+    save_file(weights, file.with_name("changed.safetensors"))
+    return file.with_name("changed.safetensors")
+
+
+def test_grey_pictures_get_the_same_answer_from_adapted_kernels(vit, file):
+    checkpoint = pretrained.read(file, num_heads=3)
+    object.__setattr__(checkpoint, "mean", (0.485, 0.456, 0.406))
+    object.__setattr__(checkpoint, "std", (0.229, 0.224, 0.225))
+    grey = torch.rand(2, 1, 15, 15)
+    colour = Preprocessing(size=15, channels=3, mean=checkpoint.mean, std=checkpoint.std)
+    mean, std = checkpoint.scale_of(1)
+    adapted = checkpoint.build(in_chans=1).eval()
+    expected = vit(colour.scale(grey.expand(-1, 3, -1, -1)))
+    torch.testing.assert_close(adapted((grey - mean) / std), expected, rtol=0, atol=1e-5)
+
+
+def test_colour_from_a_network_trained_on_grey():
+    torch.manual_seed(0)
+    model = VisionTransformer(in_chans=1, init="torch", **SIZES).eval()
+    weights = model.state_dict()
+    checkpoint = pretrained.Checkpoint("vit", {**SIZES, "in_chans": 1}, weights, "ours")
+    grey = torch.rand(2, 1, 15, 15)
+    torch.testing.assert_close(checkpoint.build(in_chans=3).eval()(grey.expand(-1, 3, -1, -1)), model(grey))
+
+
+def test_another_size_resizes_the_positions(file):
+    model = pretrained.read(file, num_heads=3).build(img_size=25)
+    assert model.pos_embed.shape == (1, 1 + 25, 24)
+    assert model(torch.zeros(1, 3, 25, 25)).shape == (1, 5)
+
+
+def test_a_new_head_for_other_classes(vit, file):
+    checkpoint = pretrained.read(file, num_heads=3)
+    model = checkpoint.build(num_classes=2)
+    assert model.head.weight.shape == (2, 24)
+    torch.testing.assert_close(model.blocks[1].attn.qkv.weight, vit.blocks[1].attn.qkv.weight)
+    same_count = checkpoint.build(labels=tuple("abcde"))
+    assert not same_count.head.weight.any()  # five other classes: a fresh head, not the old one
+
+
+def test_sizes_of_the_weights_cannot_be_changed(file):
+    with pytest.raises(UsageError, match=r"was trained with depth 2, not 3\. Leave --model\.depth out"):
+        pretrained.read(file, num_heads=3).build(depth=3)
+    with pytest.raises(UsageError, match=r"was trained with patch_size 5, not 4"):
+        pretrained.read(file, num_heads=3).build(patch_size=4)
+    with pytest.raises(UsageError, match=r"img_size \(=16\) must be divisible by patch_size \(=5\)"):
+        pretrained.read(file, num_heads=3).build(img_size=16)
+
+
+def test_unknown_width_needs_its_heads(file):
+    with pytest.raises(UsageError, match=r"the heads of a ViT of width 24 are not known\. Give --model\.num_heads"):
+        pretrained.read(file)
+
+
+def test_missing_and_surplus_tensors_are_named(file):
+    lacking = changed(file, lambda weights: weights.pop("blocks.1.norm2.bias"))
+    with pytest.raises(DataError, match=r"it lacks blocks\.1\.norm2\.bias\."):
+        pretrained.read(lacking, 3).build()
+    surplus = changed(file, lambda weights: weights.update({"blocks.1.gamma": torch.zeros(3)}))
+    with pytest.raises(DataError, match=r"it has unknown blocks\.1\.gamma\."):
+        pretrained.read(surplus, 3).build()
+    reshaped = changed(file, lambda weights: weights.update({"norm.bias": torch.zeros(7)}))
+    with pytest.raises(DataError, match=r"norm\.bias is \(7,\), not \(24,\)"):
+        pretrained.read(reshaped, 3).build()
+
+
+def test_a_truncated_file(file):
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"vit\.safetensors is damaged or no \.safetensors file"):
+        pretrained.read(file, 3)
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.npz", "a.safetensors"])
+def test_a_file_of_another_format(tmp_path, name):
+    (tmp_path / name).write_text("not weights at all")
+    with pytest.raises(DataError, match=f"{name} (is damaged or no|holds more than tensors)"):
+        pretrained.read(tmp_path / name)
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(DataError, match=r"no file of weights that mien reads \(\.safetensors, \.pth"):
+        pretrained.read(tmp_path / "a.txt")
+
+
+class Code:
+    """Pickled, it creates a file when it is loaded."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.trace),))
+
+
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path):
+    for name, save in (("a.pth", torch.save), ("b.bin", lambda value, path: path.write_bytes(pickle.dumps(value)))):
+        save({"weight": Code(tmp_path / "trace")}, tmp_path / name)
+        with pytest.raises(
+            DataError, match=f"{name} holds more than tensors: .*It could run code, so it is not opened"
+        ):
+            pretrained.read(tmp_path / name)
+    np.savez(tmp_path / "c.npz", weight=np.array([Code(tmp_path / "trace")], dtype=object))
+    with pytest.raises(DataError, match=r"c\.npz is damaged or no \.npz file: .*allow_pickle"):
+        pretrained.read(tmp_path / "c.npz")
+    assert not (tmp_path / "trace").exists()
+
+
+def test_foreign_tensors(tmp_path):
+    save_file({"encoder.weight": torch.zeros(3)}, tmp_path / "x.safetensors")
+    with pytest.raises(
+        DataError, match=r"no Vision Transformer or ResNet that mien knows: its tensors are named encoder"
+    ):
+        pretrained.read(tmp_path / "x.safetensors")
+    save_file(
+        {"layer1.0.conv1.weight": torch.zeros(1), "layer1.0.conv3.weight": torch.zeros(1)}, tmp_path / "r.safetensors"
+    )
+    with pytest.raises(DataError, match="bottleneck blocks"):
+        pretrained.read(tmp_path / "r.safetensors")
+
+
+def test_what_is_not_there(tmp_path, file):
+    with pytest.raises(
+        MissingError, match=r"vit\.safetensor: there is no such file or folder\. Did you mean '.*vit\.safet"
+    ):
+        pretrained.read(file.with_suffix(".safetensor"))
+    with pytest.raises(MissingError, match=r"A model on the Hugging Face hub is hf-hub:google/vit"):
+        pretrained.read("google/vit-base-patch16-224")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MissingError, match=r"empty holds none of model\.safetensors"):
+        pretrained.read(tmp_path / "empty")
+    with pytest.raises(MissingError, match=r"mien:vit-huge does not come with mien"):
+        pretrained.read("mien:vit-huge")
+
+
+def test_no_network_says_which_files_to_put_where(monkeypatch, tmp_path):
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(
+        MissingError, match=r"hub cannot be reached .*Put its config\.json and model\.safetensors into a folder"
+    ):
+        pretrained.read("hf-hub:google/vit-base-patch16-224")
+
+
+def test_an_unknown_hub_id(monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+    import huggingface_hub.errors as errors
+
+    def unknown(*arguments, **keywords):
+        raise errors.HFValidationError("bad id")
+
+    monkeypatch.setattr(hub, "snapshot_download", unknown)
+    with pytest.raises(MissingError, match=r"the hub has no such model that you may read\. An id is OWNER/NAME"):
+        pretrained.read("hf-hub:nobody//nothing")
+
+
+def test_a_classifier_saved_and_loaded_again(vit, file, tmp_path):
+    model = mien.from_pretrained(file, num_heads=3, labels=("a", "b"))
+    torch.nn.init.normal_(model.model.head.weight)
+    model.save_pretrained(tmp_path / "mine")
+    again = mien.from_pretrained(tmp_path / "mine")
+    images = torch.rand(2, 3, 15, 15)
+    torch.testing.assert_close(again(images), model(images))
+    assert again.labels == ("a", "b")
+    assert again.preprocessing == model.preprocessing == Preprocessing(size=15, channels=3)
+
+
+def test_a_damaged_config(file, tmp_path):
+    mien.from_pretrained(file, num_heads=3).save_pretrained(tmp_path / "mine")
+    config = tmp_path / "mine" / "config.json"
+    values = json.loads(config.read_text())
+    config.write_text(json.dumps({key: value for key, value in values.items() if key != "labels"}))
+    with pytest.raises(DataError, match=r"config\.json is damaged: 'labels'"):
+        pretrained.read(tmp_path / "mine")
+    config.write_text("{")
+    with pytest.raises(DataError, match=r"config\.json is no JSON object"):
+        pretrained.read(tmp_path / "mine")
+
+
+def test_a_resnet_trained_in_colour_wants_colour():
+    model = create_model("resnet", in_chans=3, widths=(4, 8), layers=(1, 1), stem="conv7x7", num_classes=3)
+    sizes = {"in_chans": 3, "widths": (4, 8), "layers": (1, 1), "stem": "conv7x7", "num_classes": 3}
+    scale = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    checkpoint = pretrained.Checkpoint("resnet", sizes, model.state_dict(), "theirs", **scale)
+    with pytest.raises(UsageError, match=r"no bias that could take up the means .*--data\.channels 3"):
+        checkpoint.build(in_chans=1)
+    same = pretrained.Checkpoint("resnet", sizes, model.state_dict(), "theirs").build(in_chans=1).eval()
+    grey = torch.rand(2, 1, 33, 33)
+    torch.testing.assert_close(same(grey), model.eval()(grey.expand(-1, 3, -1, -1)))
