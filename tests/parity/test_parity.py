@@ -5,22 +5,18 @@ Small sizes always, ViT-B/16 and ResNet-34 under the marker 'full_size', which .
 
 import numpy as np
 import pytest
-import timm
 import torch
-import torchvision
 from safetensors.torch import save_file
 from torch.testing import assert_close
-from transformers import (
-    DeiTConfig,
-    DeiTForImageClassificationWithTeacher,
-    ViTConfig,
-    ViTForImageClassification,
-    ViTModel,
-)
 
 from mien import pretrained
 from mien.preprocessing import Preprocessing
 from mien.pretrained import to_hf
+
+HOW = "the reference libraries are not installed: .ci/run does it, apart from mien's own (CONTRIBUTING.md)"
+torchvision = pytest.importorskip("torchvision", reason=HOW)
+timm = pytest.importorskip("timm", reason=HOW)
+transformers = pytest.importorskip("transformers", reason=HOW)
 
 SMALL = {"width": 24, "depth": 2, "heads": 3, "patch": 5, "side": 15}
 BASE = {"width": 768, "depth": 12, "heads": 12, "patch": 16, "side": 224}
@@ -90,7 +86,7 @@ def test_deit_with_its_second_token(tmp_path, sizes):
     assert checkpoint.mean == (0.485, 0.456, 0.406)
 
 
-def hf_config(sizes, kind=ViTConfig):
+def hf_config(sizes, kind=transformers.ViTConfig):
     return kind(
         hidden_size=sizes["width"],
         num_hidden_layers=sizes["depth"],
@@ -105,7 +101,7 @@ def hf_config(sizes, kind=ViTConfig):
 
 @pytest.mark.parametrize("sizes", SIZES)
 def test_hugging_face_folder(tmp_path, sizes):
-    theirs = randomised(ViTForImageClassification(hf_config(sizes)))
+    theirs = randomised(transformers.ViTForImageClassification(hf_config(sizes)))
     theirs.save_pretrained(tmp_path)
     checkpoint = pretrained.read(tmp_path)
     agree(lambda x: theirs(x).logits, checkpoint.build(), pixels(sizes))
@@ -113,19 +109,19 @@ def test_hugging_face_folder(tmp_path, sizes):
 
 
 def test_hugging_face_names_in_memory(tmp_path):
-    theirs = randomised(ViTForImageClassification(hf_config(SMALL)))
+    theirs = randomised(transformers.ViTForImageClassification(hf_config(SMALL)))
     save_file(theirs.state_dict(), tmp_path / "memory.safetensors")
     agree(lambda x: theirs(x).logits, pretrained.read(tmp_path / "memory.safetensors", 3).build(), pixels(SMALL))
 
 
 def test_hugging_face_deit(tmp_path):
-    theirs = randomised(DeiTForImageClassificationWithTeacher(hf_config(SMALL, DeiTConfig)))
+    theirs = randomised(transformers.DeiTForImageClassificationWithTeacher(hf_config(SMALL, transformers.DeiTConfig)))
     theirs.save_pretrained(tmp_path)
     agree(lambda x: theirs(x).logits, pretrained.read(tmp_path).build(), pixels(SMALL))
 
 
 def test_hugging_face_backbone_with_its_pooler(tmp_path):
-    theirs = randomised(ViTModel(hf_config(SMALL)))
+    theirs = randomised(transformers.ViTModel(hf_config(SMALL)))
     theirs.save_pretrained(tmp_path)
     ours = pretrained.read(tmp_path).build(num_classes=3).eval()
     images = pixels(SMALL)
@@ -138,7 +134,7 @@ def test_back_to_hugging_face(tmp_path, sizes):
     ours = randomised(pretrained.read(_saved(timm_vit(sizes), tmp_path / "x.safetensors"), sizes["heads"]).build())
     labels = tuple(f"class {i}" for i in range(11))
     to_hf.save(ours, tmp_path / "hf", labels, Preprocessing(size=sizes["side"], channels=3))
-    theirs = ViTForImageClassification.from_pretrained(tmp_path / "hf").eval()
+    theirs = transformers.ViTForImageClassification.from_pretrained(tmp_path / "hf").eval()
     agree(lambda x: theirs(x).logits, ours, pixels(sizes))
     assert theirs.config.id2label[3] == "class 3"
 
@@ -273,7 +269,7 @@ def test_positions_for_another_size(grid):
 
 
 def test_positions_of_hugging_face():
-    theirs = randomised(ViTModel(hf_config(SMALL)))
+    theirs = randomised(transformers.ViTModel(hf_config(SMALL)))
     with torch.no_grad():
         patches = torch.randn(1, 1 + 7 * 7, 24)
         expected = theirs.embeddings.interpolate_pos_encoding(patches, 35, 35)

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mien import config
-from mien.config import Augment, Data, Model, Recipe, Train
+from mien.config import Data, Model, Recipe, Train
 from mien.errors import UsageError
 from mien.models.vit import VisionTransformer
 from mien.train import run
@@ -39,7 +39,7 @@ def test_a_run_starts_from_another_run(tmp_path):
     torch.testing.assert_close(after["head.weight"], before["head.weight"])  # the same seven classes: the same head
     assert after["pos_embed"].shape == (1, 1 + 36, 16)
     shutil.rmtree(start)
-    model, labels, preprocessing = load_model(folder)
+    _, labels, preprocessing = load_model(folder)
     assert (len(labels), preprocessing.size) == (7, 24)
     assert run.resume(folder) == folder  # goes on from its own checkpoint, not from the one that is gone
 
