@@ -188,11 +188,11 @@ class Recipe(Settings):
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over` laid on top, section by section."""
+    """`base` with the values of `over` laid on top, section by section; a value, a schedule say, is replaced whole."""
     result = dict(base)
     for key, value in over.items():
         both_sections = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merge(result[key], value) if both_sections else value
+        result[key] = {**result[key], **value} if both_sections else value
     return result
 
 
