@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from mien.cli import main
@@ -72,6 +73,12 @@ def test_a_run_is_repeated_from_its_recipe(pictures, tmp_path):
     train(pictures, "one", "--seed", "5")
     assert main(["run", "--config", "one/recipe.yaml", "--out", "two"]) == 0
     assert (tmp_path / "one" / "predictions.csv").read_text() == (tmp_path / "two" / "predictions.csv").read_text()
+
+
+def test_colour_is_a_flag(pictures, tmp_path):
+    assert main(["data", "prepare", str(pictures), "--data.channels", "3", "--out", "store"]) == 0
+    assert np.load(tmp_path / "store" / "images.npy").shape == (70, 3, 48, 48)
+    assert main(["data", "prepare", str(pictures), "--data.channels", "2"]) == 2
 
 
 def test_recipes(capsys):

@@ -59,6 +59,11 @@ class Data(Settings):
     skip_bad: bool = Field(default=False, description="Go on without images that cannot be read, and count them.")
     images: int = Field(default=3000, ge=70, description="How many faces drawn_faces draws for train.")
 
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        return int(value) if value in ("1", "3") else value  # a Literal does not read '3', as a flag gives it
+
 
 class Model(Settings):
     """A model by its module's name in mien.models, and its sizes in timm's words.
