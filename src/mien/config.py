@@ -10,13 +10,14 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mien.errors import MissingError, UsageError, nearest
 
 Overrides = dict[str, Any]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Settings(BaseModel):
@@ -155,6 +156,10 @@ class Train(Settings):
     weight_decay: float = Field(default=0.0, ge=0, description="Not applied to biases, norms, positions.")
     momentum: float = Field(
         default=0.9, ge=0, lt=1, description="Momentum of sgd; one_cycle moves it from 0.95 to 0.85 and back."
+    )
+    betas: tuple[Decay, Decay] = Field(
+        default=(0.9, 0.999),
+        description="Decays of adam's and adamw's two averages; one_cycle moves the first from 0.95 to 0.85 and back.",
     )
     schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = Field(
         default="cosine", description="Learning rate over the run; plateau watches the validation loss."

@@ -25,6 +25,13 @@ def test_optimizers(kind, expected):
     assert optimizer.param_groups[0]["lr"] == 0.25
 
 
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+def test_betas_are_adams(kind):
+    assert make_optimizer(nn.Linear(2, 3), Train(optimizer=kind)).param_groups[0]["betas"] == (0.9, 0.999)
+    optimizer = make_optimizer(nn.Linear(2, 3), Train(optimizer=kind, betas=(0.75, 0.99)))
+    assert optimizer.param_groups[0]["betas"] == (0.75, 0.99)
+
+
 def test_weight_decay_spares_biases_norms_tokens_and_positions():
     model = create_model("vit", img_size=8, patch_size=4, embed_dim=8, depth=1, num_heads=2)
     optimizer = make_optimizer(model, Train(weight_decay=0.5))

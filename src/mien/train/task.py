@@ -145,7 +145,7 @@ def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
         return torch.optim.SGD(groups, settings.lr, settings.momentum, nesterov=settings.momentum > 0)
     kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
     # lightning does not clip the gradients of a fused optimizer under mixed precision.
-    return kind(groups, settings.lr, fused=not settings.gradient_clip)
+    return kind(groups, settings.lr, settings.betas, fused=not settings.gradient_clip)
 
 
 def rate(step: int, steps: int, warmup: float, cosine: bool) -> float:
