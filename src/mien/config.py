@@ -27,7 +27,7 @@ class Settings(BaseModel):
 class Data(Settings):
     """Which images, how they are split, and how each becomes `channels` x `size` x `size` pixels."""
 
-    source: Literal["fer2013", "folder", "table", "drawn_faces"] = Field(
+    source: Literal["fer2013", "folder", "table", "tiny_imagenet", "dogs_vs_cats", "drawn_faces"] = Field(
         default="folder", description="Reader of the images: the module of this name in mien.data."
     )
     path: Path | None = Field(default=None, description="Folder or file the images are read from.")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mien import labels
 from mien.config import Data
-from mien.data import folder, splits
+from mien.data import dogs_vs_cats, folder, splits, tiny_imagenet
 from mien.data.listing import Listing, signature
 from mien.data.store import Store, build, load, read_meta, unreadable
 from mien.errors import DataError, MissingError
@@ -54,12 +54,15 @@ def prepare(data: Data, out: Path | None = None) -> Store:
 
 
 def guess_source(path: Path) -> str:
-    """Which reader a path needs: a CSV of pixels or FER2013's seven folders, a table of paths, any folder."""
+    """Which reader a path needs: a known data set's layout, a CSV of pixels, a table of paths, any folder."""
     if path.is_file():
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             header = [name.strip().lower() for name in file.readline(1000).split(",")]
         return "fer2013" if "pixels" in header else "table"
     if path.is_dir():
+        for source in (tiny_imagenet, dogs_vs_cats):
+            if source.recognises(path):
+                return source.__name__.rpartition(".")[2]
         folders = folder.split_folders(path)
         names = {child.name.lower() for child in next(iter(folders.values())).iterdir() if child.is_dir()}
         return "fer2013" if names == set(labels.FER2013) else "folder"
