@@ -22,6 +22,8 @@ EXPECTED = {
     "fer2013_resnet",
     "folder_vit",
     "folder_cnn",
+    "tiny_imagenet_vit",
+    "tiny_imagenet_vit_small",
 }
 
 
