@@ -11,7 +11,7 @@ import sys
 from cyclopts import CycloptsError
 from pydantic import ValidationError
 
-from mien.cli import data, train  # noqa: F401  (importing them adds their commands)
+from mien.cli import data, train, use  # noqa: F401  (importing them adds their commands)
 from mien.cli.app import app
 from mien.errors import MienError, MissingError, UsageError
 from mien.progress import console

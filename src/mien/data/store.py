@@ -178,7 +178,7 @@ def _decode(
     bad: dict[str, str] = {}
     with path.open("wb") as file:
         _write_header(file, (len(listing), *shape))
-        for i, outcome in track(_decoded(listing, preprocessing), "decoding", len(listing)):
+        for i, outcome in track(decoded(listing, preprocessing), "decoding", len(listing)):
             if not isinstance(outcome, DataError):
                 pixels, size = outcome
                 file.write(pixels.data)
@@ -199,7 +199,7 @@ def unreadable(reason: str) -> DataError:
     return DataError(f"{reason} Repair or remove it, or go on without unreadable images: --data.skip_bad")
 
 
-def _decoded(listing: Listing, preprocessing: Preprocessing) -> Iterator[tuple[int, Outcome]]:
+def decoded(listing: Listing, preprocessing: Preprocessing) -> Iterator[tuple[int, Outcome]]:
     """Every position with its pixels and size, or with the error, in order.
 
     Pillow and OpenCV work outside the interpreter lock, so threads use every core.

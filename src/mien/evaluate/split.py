@@ -65,7 +65,7 @@ def predict(model: nn.Module, store: Store, split: str, classes: tuple[str, ...]
     """Probabilities (N, K) of every image of a split, in fp32, in the order of the model's classes."""
     indices = store.indices(split)
     order = np.array(labels.match(store.classes, classes))
-    probabilities = [_probabilities(model, images, store.preprocessing) for images, _ in _shown(store, indices)]
+    probabilities = [probabilities_of(model, images, store.preprocessing) for images, _ in _shown(store, indices)]
     return Predictions(
         names=[store.names[i] for i in indices],
         labels=order[store.labels[indices]],
@@ -92,7 +92,8 @@ def _shown(store: Store, indices: np.ndarray) -> Any:
     return track(batches, "evaluating", len(batches))
 
 
-def _probabilities(model: nn.Module, images: torch.Tensor, preprocessing: Preprocessing) -> np.ndarray:
+def probabilities_of(model: nn.Module, images: torch.Tensor, preprocessing: Preprocessing) -> np.ndarray:
+    """uint8 images (B, C, H, W) -> probabilities (B, K), float32; the model is left in eval mode."""
     device = next(model.parameters()).device
     model.eval()
     with torch.inference_mode():
