@@ -8,7 +8,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 # The public verbs and where they live; imported when first used, so that `import mien` costs nothing.
-VERBS = {"from_pretrained": "mien.pretrained"}
+VERBS = {"from_pretrained": "mien.pretrained", "load": "mien.runtime"}
 
 __all__ = ["__version__", *VERBS]
 

@@ -11,15 +11,13 @@ import sys
 from cyclopts import CycloptsError
 from pydantic import ValidationError
 
-from mien.cli import data, train, use  # noqa: F401  (importing them adds their commands)
+from mien.cli import data, predict, train, use  # noqa: F401  (importing them adds their commands)
 from mien.cli.app import app
 from mien.errors import MienError, MissingError, UsageError
 from mien.progress import console
 
-EXTRAS = {
-    "tensorboard": "tensorboard",
-    **dict.fromkeys(("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2"), "train"),
-}
+TRAINING = ("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2", "onnx", "onnxscript")
+EXTRAS = {"tensorboard": "tensorboard", **dict.fromkeys(TRAINING, "train")}
 
 
 def main(arguments: list[str] | None = None) -> int:

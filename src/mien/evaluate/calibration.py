@@ -1,0 +1,111 @@
+"""Honest probabilities: a temperature, and a confidence below which the answer is "unsure".
+
+Both are fitted on validation and judged by two-fold cross-fitting: fitted on one half, measured on the other,
+so that no image judges what it helped to fit. Guo et al., "On Calibration of Modern Neural Networks"
+(arXiv 1706.04599).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from mien.evaluate.metrics import Predictions, calibration_error, negative_log_likelihood
+
+TEMPERATURES = (0.05, 20.0)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What travels with an exported model.
+
+    temperature: logits are divided by it. threshold: a confidence below it is "unsure".
+    error_rate: share of wrong answers among those that are not unsure, as it was asked for.
+    calibration_error, answered, wrong: of the validation images by cross-fitting; the expected calibration error
+    (15 bins), the share that gets an answer, and the share of wrong ones among these.
+    """
+
+    temperature: float
+    threshold: float
+    error_rate: float
+    calibration_error: float
+    answered: float
+    wrong: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def calibrate(predictions: Predictions, error_rate: float = 0.2, seed: int = 0) -> Calibration:
+    """Fit temperature and threshold on all predictions of a split, and judge both by two-fold cross-fitting."""
+    temperature = fit_temperature(predictions)
+    scaled = with_temperature(predictions, temperature)
+    judged, answered = _cross_fitted(predictions, error_rate, seed)
+    right = judged.correct[answered]
+    return Calibration(
+        temperature=temperature,
+        threshold=fit_threshold(scaled, error_rate),
+        error_rate=error_rate,
+        calibration_error=calibration_error(judged),
+        answered=float(answered.mean()),
+        wrong=float(1 - right.mean()) if len(right) else 0.0,
+    )
+
+
+def fit_temperature(predictions: Predictions) -> float:
+    """The temperature with the least negative log-likelihood, which has one minimum in log T (golden section)."""
+    low, high = np.log(TEMPERATURES)
+    golden = (np.sqrt(5) - 1) / 2
+    for _ in range(60):
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        if _loss(predictions, np.exp(left)) < _loss(predictions, np.exp(right)):
+            high = right
+        else:
+            low = left
+    return float(np.exp((low + high) / 2))
+
+
+def fit_threshold(predictions: Predictions, error_rate: float) -> float:
+    """The least confidence above which at most `error_rate` of the answers are wrong; 1 where there is none."""
+    order = np.argsort(-predictions.confidence, kind="stable")
+    wrong = np.cumsum(~predictions.correct[order]) / np.arange(1, len(order) + 1)
+    allowed = np.flatnonzero(wrong <= error_rate)
+    return float(predictions.confidence[order[allowed[-1]]]) if len(allowed) else 1.0
+
+
+def with_temperature(predictions: Predictions, temperature: float) -> Predictions:
+    """The predictions with their logits divided by the temperature: probabilities ** (1 / T), normalised."""
+    logs = _logs(predictions) / temperature  # (N, K)
+    shares = np.exp(logs - logs.max(axis=1, keepdims=True))
+    scaled = shares / shares.sum(axis=1, keepdims=True)
+    return Predictions(predictions.names, predictions.labels, scaled, predictions.classes)
+
+
+def _cross_fitted(predictions: Predictions, error_rate: float, seed: int) -> tuple[Predictions, np.ndarray]:
+    """Every prediction at the temperature of the other half, and whether that half's threshold lets it answer."""
+    half = np.random.default_rng(seed).permutation(len(predictions)) % 2
+    probabilities = np.empty_like(predictions.probabilities)
+    answered = np.empty(len(predictions), dtype=bool)
+    for side in (0, 1):
+        other, judged = _part(predictions, half != side), _part(predictions, half == side)
+        temperature = fit_temperature(other)
+        threshold = fit_threshold(with_temperature(other, temperature), error_rate)
+        scaled = with_temperature(judged, temperature)
+        probabilities[half == side] = scaled.probabilities
+        answered[half == side] = scaled.confidence >= threshold
+    return Predictions(predictions.names, predictions.labels, probabilities, predictions.classes), answered
+
+
+def _part(predictions: Predictions, chosen: np.ndarray) -> Predictions:
+    names = [name for name, there in zip(predictions.names, chosen, strict=True) if there]
+    return Predictions(names, predictions.labels[chosen], predictions.probabilities[chosen], predictions.classes)
+
+
+def _logs(predictions: Predictions) -> np.ndarray:
+    return np.log(np.maximum(predictions.probabilities.astype(np.float64), 1e-12))
+
+
+def _loss(predictions: Predictions, temperature: float) -> float:
+    return negative_log_likelihood(with_temperature(predictions, temperature))

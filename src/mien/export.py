@@ -1,0 +1,189 @@
+"""A run -> one .onnx file that carries labels, preprocessing, temperature, card and fingerprint.
+
+The file maps scaled pixels to logits; everything that `mien.runtime` needs beside is in its metadata. It is written
+only if its probabilities equal the run's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import warnings
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+import mien
+from mien import config
+from mien.data import Store, open_store
+from mien.errors import MienError, UsageError
+from mien.evaluate.calibration import Calibration, calibrate
+from mien.evaluate.metrics import Predictions, predictions_file
+from mien.evaluate.split import predict
+from mien.preprocessing import Preprocessing
+from mien.progress import note
+from mien.runtime.model import METADATA, Network, softmax
+from mien.train.checkpoint import load_model
+
+WeightType = Literal["fp32", "fp16", "int8"]
+
+# How far a probability may be from the run's own; int8 is judged by its accuracy instead.
+TOLERANCE = {"fp32": 1e-4, "fp16": 5e-3}
+INT8_LOSS = 0.003  # of validation accuracy
+
+
+@dataclass(frozen=True)
+class Export:
+    """A written file: its place, size in bytes, the largest difference of a probability and the accuracy lost."""
+
+    path: Path
+    size: int
+    difference: float
+    accuracy_lost: float
+    calibration: Calibration
+
+
+def export(run: Path, out: Path | None = None, *, weights: WeightType = "fp16", error_rate: float = 0.2) -> Export:
+    """Write a finished run as one .onnx file, by default <run>/model.onnx.
+
+    weights: how they are stored; fp16 and fp32 compute in fp32, int8 is dynamic per-channel quantisation.
+    error_rate: the share of wrong answers that the threshold for "unsure" is to allow.
+    Raises MissingError when the run is not finished, MienError when the file's answers are not the run's.
+    """
+    model, labels, preprocessing = load_model(run)
+    out = out or run / "model.onnx"
+    if out.suffix != ".onnx":
+        raise UsageError(f"--out {out}: an export ends in .onnx.")
+    store = open_store(config.read_recipe(run).data)
+    reference = _reference(run, model, store, labels)
+    draft = out.with_name(f".{out.stem}.draft.onnx")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _trace(model, preprocessing, draft)
+        _store_weights(draft, weights)
+        found = _predicted(draft, store, reference)
+        difference, lost = _compare(found, reference, weights, run)
+        calibration = calibrate(found, error_rate)
+        _write_metadata(draft, run, labels, preprocessing, calibration, found)
+        draft.replace(out)
+    except OSError as error:
+        raise MienError(f"Writing {out} failed: {error.strerror}. Free some space, or choose another --out.") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return Export(out, out.stat().st_size, difference, lost, calibration)
+
+
+def _reference(run: Path, model: nn.Module, store: Store, labels: tuple[str, ...]) -> Predictions:
+    path = predictions_file(run, "validation")
+    return Predictions.load(path) if path.is_file() else predict(model, store, "validation", labels)
+
+
+def _trace(model: nn.Module, preprocessing: Preprocessing, path: Path) -> None:
+    """Any batch size: the batch is a symbol, and the traced size is neither 1 nor the size of anything else."""
+    image = torch.zeros(2, preprocessing.channels, preprocessing.size, preprocessing.size)
+    batch = torch.export.Dim("batch", min=1, max=65536)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's advice on libraries that are not there
+        torch.onnx.export(
+            model.eval().cpu(),
+            (image,),
+            str(path),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes={"x": {0: batch}},
+        )
+
+
+def _store_weights(path: Path, weights: WeightType) -> None:
+    if weights == "fp16":
+        _to_half(path)
+    elif weights == "int8":
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        quantize_dynamic(path, path, per_channel=True, weight_type=QuantType.QInt8)
+
+
+def _to_half(path: Path, least: int = 64) -> None:
+    """Weights of at least 64 numbers are kept in fp16 and cast to fp32 once, when the file is loaded."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(path)
+    graph, casts = model.graph, []
+    for tensor in list(graph.initializer):
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < least:
+            continue
+        half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{tensor.name}.fp16")
+        graph.initializer.remove(tensor)
+        graph.initializer.append(half)
+        casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.save(model, path)
+
+
+def _predicted(path: Path, store: Store, like: Predictions) -> Predictions:
+    """What the file says about the validation images, through the same preprocessing as in `mien.runtime`."""
+    network = Network.bare(path)
+    indices = store.indices("validation")
+    parts = [store.images[part] for part in np.array_split(indices, max(1, len(indices) // 128))]
+    logits = [network.run(store.preprocessing.scale(part.astype(np.float32) / 255)) for part in parts]
+    return Predictions(like.names, like.labels, softmax(np.concatenate(logits)), like.classes)
+
+
+def _compare(found: Predictions, reference: Predictions, weights: WeightType, run: Path) -> tuple[float, float]:
+    difference = float(np.abs(found.probabilities - reference.probabilities).max())
+    lost = float(reference.correct.mean() - found.correct.mean())
+    if weights == "int8" and lost > INT8_LOSS:
+        raise MienError(
+            f"int8 costs {lost:.1%} of validation accuracy, more than {INT8_LOSS:.1%}. Take --weights fp16."
+        )
+    if weights != "int8" and difference > TOLERANCE[weights]:
+        raise MienError(
+            f"The export's probabilities differ from those of {run} by up to {difference:.2g}, more than "
+            f"{TOLERANCE[weights]:.0e}; nothing was written. Were its data or its predictions.csv changed?"
+        )
+    return difference, lost
+
+
+def _write_metadata(
+    path: Path,
+    run: Path,
+    labels: tuple[str, ...],
+    preprocessing: Preprocessing,
+    calibration: Calibration,
+    found: Predictions,
+) -> None:
+    import onnx
+
+    model = onnx.load(path)
+    recipe = config.read_recipe(run)
+    values: dict[str, Any] = {
+        "mien": mien.__version__,
+        "labels": list(labels),
+        "preprocessing": preprocessing.to_dict(),
+        "calibration": calibration.to_dict(),
+        "fingerprint": hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest(),
+        "card": {
+            "recipe": recipe.name,
+            "seed": recipe.seed,
+            "data": recipe.data.source,
+            "date": date.today().isoformat(),
+            "validation_accuracy": float(found.correct.mean()),
+            "validation_images": len(found),
+        },
+    }
+    model.metadata_props.append(onnx.StringStringEntryProto(key=METADATA, value=json.dumps(values)))
+    onnx.save(model, path)
+    note(f"calibration error {calibration.calibration_error:.3f} at temperature {calibration.temperature:.2f}")

@@ -1,0 +1,19 @@
+"""Trained models put to use, without torch: an exported file and pictures -> faces, labels, probabilities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mien.runtime.faces import Detector, HaarDetector, YuNetDetector
+from mien.runtime.model import Network
+from mien.runtime.reader import Face, Reader
+
+__all__ = ["Detector", "Face", "HaarDetector", "Network", "Reader", "YuNetDetector", "load"]
+
+
+def load(where: str | Path, detector: Detector | None = None, margin: float = 0.0, threads: int = 0) -> Reader:
+    """A Reader for an exported model: a path, a run folder with model.onnx, or one that comes with mien ('mien:tiny').
+
+    detector: finds the faces; OpenCV's Haar cascade if not given. threads: 0 is one for each core.
+    """
+    return Reader(Network.open(where, threads), detector, margin)

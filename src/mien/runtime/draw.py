@@ -1,0 +1,67 @@
+"""Pictures with what was read from them: boxes, labels and a bar for each probability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from mien.runtime.reader import Face, opened
+
+INK, PAPER, ACCENT, QUIET = (24, 28, 36), (255, 255, 255), (42, 111, 219), (214, 220, 230)
+
+
+def save_drawing(path: Path, faces: Sequence[Face], folder: Path) -> Path:
+    """Draw the faces of a picture into a folder under the picture's own name, as PNG; returns the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{path.stem}.png"
+    draw(opened(path), faces).save(target)
+    return target
+
+
+def draw(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
+    """The picture, RGB, with a numbered box around each face and a panel of their probabilities below."""
+    image = picture.convert("RGB")
+    unit = max(11, round(min(image.size) / 40))  # height of a line of text, pixels
+    painter = ImageDraw.Draw(image)
+    font = ImageFont.load_default(unit)
+    for number, face in enumerate(faces, 1):
+        x, y, width, height = face.box
+        painter.rectangle((x, y, x + width, y + height), outline=ACCENT, width=max(2, unit // 6))
+        text = f" {number} {face.to_dict()['label']} {face.confidence:.0%} "
+        length = painter.textlength(text, font=font)
+        top = max(0, y - round(1.4 * unit))
+        painter.rectangle((x, top, x + length, top + round(1.4 * unit)), fill=ACCENT)
+        painter.text((x, top + unit // 8), text, font=font, fill=PAPER)
+    return _with_panel(image, faces, unit) if faces else image
+
+
+def _with_panel(image: Image.Image, faces: Sequence[Face], unit: int) -> Image.Image:
+    """A column of bars for each face, as many side by side as fit into the picture's width."""
+    labels = list(faces[0].probabilities)
+    column = 16 * unit
+    beside = max(1, image.width // column)
+    rows = -(-len(faces) // beside)
+    height = round((len(labels) + 2.6) * 1.3 * unit)
+    panel = Image.new("RGB", (max(image.width, column), rows * height), PAPER)
+    for number, face in enumerate(faces):
+        corner = (number % beside * column + unit, number // beside * height + unit)
+        _bars(ImageDraw.Draw(panel), corner, number + 1, face, unit)
+    whole = Image.new("RGB", (panel.width, image.height + panel.height), PAPER)
+    whole.paste(image, (0, 0))
+    whole.paste(panel, (0, image.height))
+    return whole
+
+
+def _bars(painter: ImageDraw.ImageDraw, corner: tuple[int, int], number: int, face: Face, unit: int) -> None:
+    font = ImageFont.load_default(unit)
+    x, y = corner
+    painter.text((x, y), f"face {number}: {face.to_dict()['label']}", font=font, fill=INK)
+    for line, (label, value) in enumerate(face.probabilities.items(), 1):
+        top = y + round((line + 0.3) * 1.3 * unit)
+        painter.text((x, top), label, font=font, fill=INK)
+        left, right = x + 5 * unit, x + 11 * unit
+        painter.rectangle((left, top + unit // 5, right, top + unit), fill=QUIET)
+        painter.rectangle((left, top + unit // 5, left + round(value * (right - left)), top + unit), fill=ACCENT)
+        painter.text((right + unit // 2, top), f"{value:.0%}", font=font, fill=INK)

@@ -1,0 +1,105 @@
+"""Finding faces: one protocol, OpenCV's Haar cascade offline, YuNet where its model file is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from mien.errors import DataError, MissingError
+
+Box = tuple[int, int, int, int]  # x, y, width, height in pixels; x and y from the top left corner
+
+
+class Detector(Protocol):
+    """Anything that finds faces."""
+
+    def detect(self, image: np.ndarray) -> list[Box]:
+        """uint8 RGB (H, W, 3) -> boxes inside the image, largest first."""
+        ...
+
+
+class HaarDetector:
+    """OpenCV's frontal-face cascade (Viola & Jones 2001), which comes with OpenCV.
+
+    least: the smallest face, as a share of the image's shorter side. neighbours: overlapping hits a face needs.
+    """
+
+    LONGEST = 960  # a larger picture is searched at this length: faces that small cannot be read anyway
+
+    def __init__(self, least: float = 0.06, neighbours: int = 6) -> None:
+        self.least = least
+        self.neighbours = neighbours
+        self.cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / "haarcascade_frontalface_alt2.xml"))
+
+    def detect(self, image: np.ndarray) -> list[Box]:
+        shrink = min(1.0, self.LONGEST / max(image.shape[:2]))
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        if shrink < 1:
+            grey = cv2.resize(grey, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        least = max(24, round(self.least * min(grey.shape)))
+        found = self.cascade.detectMultiScale(
+            cv2.equalizeHist(grey), scaleFactor=1.1, minNeighbors=self.neighbours, minSize=(least, least)
+        )
+        boxes = [tuple(round(value / shrink) for value in box) for box in np.asarray(found).reshape(-1, 4)]
+        return merged([inside(box, image.shape) for box in boxes])  # type: ignore[arg-type]
+
+
+class YuNetDetector:
+    """YuNet (Wu et al. 2023) through OpenCV, from its ONNX file, which does not come with mien."""
+
+    def __init__(self, model: Path, confidence: float = 0.7) -> None:
+        if not model.is_file():
+            raise MissingError(f"{model}: there is no such detector file. It is face_detection_yunet_2023mar.onnx.")
+        try:
+            self.network = cv2.FaceDetectorYN.create(str(model), "", (320, 320), confidence)
+        except cv2.error as error:
+            raise DataError(f"{model} is no YuNet model that OpenCV reads: {str(error).strip()}") from error
+
+    def detect(self, image: np.ndarray) -> list[Box]:
+        self.network.setInputSize((image.shape[1], image.shape[0]))
+        _, found = self.network.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        rows = [] if found is None else found[:, :4].round().astype(int).tolist()
+        return merged([inside(tuple(row), image.shape) for row in rows])
+
+
+@dataclass(frozen=True)
+class WholeImage:
+    """The picture is the face already."""
+
+    def detect(self, image: np.ndarray) -> list[Box]:
+        return [(0, 0, image.shape[1], image.shape[0])]
+
+
+def merged(boxes: list[Box], overlap: float = 0.35) -> list[Box]:
+    """Boxes without duplicates, largest first: of two that share much of the smaller one, the larger stays."""
+    kept: list[Box] = []
+    for box in sorted(boxes, key=lambda one: -one[2] * one[3]):
+        if all(_shared(box, other) <= overlap * box[2] * box[3] for other in kept):
+            kept.append(box)
+    return [box for box in kept if box[2] > 0 and box[3] > 0]
+
+
+def inside(box: Box, shape: tuple[int, ...]) -> Box:
+    """The part of a box that lies in an image of this shape (H, W, ...)."""
+    left, top = max(0, box[0]), max(0, box[1])
+    right, bottom = min(shape[1], box[0] + box[2]), min(shape[0], box[1] + box[3])
+    return left, top, max(0, right - left), max(0, bottom - top)
+
+
+def with_margin(box: Box, margin: float, shape: tuple[int, ...]) -> Box:
+    """The box made square around its middle and larger by `margin` of its side on each side, within the image."""
+    side = round(max(box[2], box[3]) * (1 + 2 * margin))
+    x = round(box[0] + box[2] / 2 - side / 2)
+    y = round(box[1] + box[3] / 2 - side / 2)
+    return inside((x, y, side, side), shape)
+
+
+def _shared(one: Box, other: Box) -> int:
+    """Area that two boxes have in common, square pixels."""
+    width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    return max(0, width) * max(0, height)

@@ -1,0 +1,100 @@
+"""Many picture files: found, read in the background, written as a table that can be continued."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image
+
+from mien.data.listing import IMAGE_SUFFIXES, image_files
+from mien.errors import DataError, MienError, MissingError
+from mien.progress import track
+from mien.runtime.reader import Face, Reader, opened
+
+AT_ONCE = 32  # pictures in memory, whatever the folder's size
+
+
+def pictures(source: Path) -> list[Path]:
+    """The picture itself, or all pictures below a folder, sorted. Raises MissingError when there is none."""
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise MissingError(f"{source}: there is no such file or folder.")
+    found = [Path(entry.path) for entry in image_files(source)]
+    if not found:
+        raise MissingError(f"{source} holds no pictures ({', '.join(IMAGE_SUFFIXES)}).")
+    return found
+
+
+def read_all(
+    reader: Reader, paths: Sequence[Path], *, detect: bool = True, bad: dict[Path, str] | None = None
+) -> Iterator[tuple[Path, list[Face]]]:
+    """Faces of each picture, in order. One that cannot be read is put into `bad` and left out.
+
+    Files are decoded by a few threads, at most AT_ONCE of them ahead, so that memory does not grow.
+    """
+    problems = {} if bad is None else bad
+    remaining = iter(paths)
+    with ThreadPoolExecutor(4) as pool:
+        steps = range(0, len(paths), AT_ONCE)
+        for _ in track(steps, "reading", len(steps)) if len(steps) > 1 else steps:
+            part = list(islice(remaining, AT_ONCE))
+            decoded = list(pool.map(_decoded, part))
+            good = [(path, image) for path, image in zip(part, decoded, strict=True) if isinstance(image, Image.Image)]
+            problems.update({path: error for path, error in zip(part, decoded, strict=True) if isinstance(error, str)})
+            results = reader.read([image for _, image in good], detect=detect)
+            yield from zip((path for path, _ in good), results, strict=True)
+
+
+class Table:
+    """A CSV with one row a face (one without a face too), to which every picture is added as soon as it is read.
+
+    known: sources that it held already when it was opened.
+    """
+
+    COLUMNS = ("source", "face", "x", "y", "width", "height", "label", "confidence")
+
+    def __init__(self, path: Path, labels: Sequence[str]) -> None:
+        self.path = path
+        self.labels = [label.lower() for label in labels]
+        self.known = self._read()
+        if not self.known:
+            self._append([[*self.COLUMNS, *self.labels]])
+
+    def add(self, source: Path, faces: Sequence[Face]) -> None:
+        rows = [
+            [source, number, *face.box, shown["label"], f"{face.confidence:.4f}"]
+            + [f"{face.probabilities[label]:.4f}" for label in self.labels]
+            for number, face in enumerate(faces, 1)
+            for shown in [face.to_dict()]
+        ]
+        self._append(rows or [[source, 0, *[""] * (6 + len(self.labels))]])
+
+    def _read(self) -> set[str]:
+        if not self.path.is_file():
+            return set()
+        with self.path.open(newline="", encoding="utf-8") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+        if header != [*self.COLUMNS, *self.labels]:
+            raise DataError(f"{self.path} is there and no table of this model's. Choose another --out.")
+        return {row[0] for row in rows if row}
+
+    def _append(self, rows: list[list[object]]) -> None:
+        try:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows(rows)
+        except OSError as error:
+            raise MienError(
+                f"Writing {self.path} failed: {error.strerror}. Free some space, or write elsewhere."
+            ) from error
+
+
+def _decoded(path: Path) -> Image.Image | str:
+    try:
+        return opened(path)
+    except DataError as error:
+        return str(error)

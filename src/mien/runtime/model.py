@@ -1,0 +1,134 @@
+"""One .onnx file -> logits, labels and calibrated probabilities. No torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mien.errors import DataError, MissingError, nearest
+from mien.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+METADATA = "mien"  # the key of the JSON in the file's metadata
+OWN = "mien:"
+ASSETS = Path(__file__).parents[1] / "assets"
+
+
+@dataclass(frozen=True)
+class Network:
+    """An exported network.
+
+    labels: class names in the order of the logits. temperature: logits are divided by it.
+    threshold: a confidence below it is "unsure". card: where it comes from and how well it does.
+    """
+
+    session: onnxruntime.InferenceSession
+    labels: tuple[str, ...] = ()
+    preprocessing: Preprocessing = Preprocessing()  # noqa: RUF009  (frozen)
+    temperature: float = 1.0
+    threshold: float = 0.0
+    card: dict[str, Any] | None = None
+
+    @classmethod
+    def bare(cls, path: Path, threads: int = 0) -> Network:
+        """A file without metadata, for its logits alone."""
+        return cls(_session(path.read_bytes(), str(path), threads))
+
+    @classmethod
+    def open(cls, where: str | Path, threads: int = 0) -> Network:
+        """An exported file, or a model that comes with the package ('mien:tiny'). threads: 0 is one for each core.
+
+        Raises MissingError when there is none, DataError when it is no export of mien's or was changed since.
+        """
+        path = locate(where)
+        content = path.read_bytes()
+        session = _session(content, str(path), threads)
+        found = session.get_modelmeta().custom_metadata_map.get(METADATA)
+        if found is None:
+            raise DataError(f"{path} is an ONNX file, but not one that mien exported: it does not say its labels.")
+        try:
+            values = json.loads(found)
+            calibration = values["calibration"]
+            network = cls(
+                session,
+                tuple(values["labels"]),
+                Preprocessing(**values["preprocessing"]),
+                float(calibration["temperature"]),
+                float(calibration["threshold"]),
+                {**values["card"], "mien": values["mien"], "fingerprint": values["fingerprint"]} | calibration,
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path} is damaged: its metadata cannot be read ({error}). Export it again.") from error
+        _refuse_misfit(network, path)
+        return network
+
+    def run(self, inputs: np.ndarray) -> np.ndarray:
+        """Scaled pixels float32 (B, C, size, size) -> logits float32 (B, K)."""
+        return np.asarray(self.session.run(["logits"], {"images": inputs.astype(np.float32, copy=False)})[0])
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        """uint8 pixels (B, C, size, size) -> calibrated probabilities float32 (B, K), rows sum to 1."""
+        if not len(pixels):
+            return np.empty((0, len(self.labels)), dtype=np.float32)
+        scaled = self.preprocessing.scale(pixels.astype(np.float32) / 255)
+        return softmax(self.run(scaled) / self.temperature)
+
+
+def locate(where: str | Path) -> Path:
+    """The .onnx file that `where` names. Raises MissingError, naming what there is, when there is none."""
+    text = str(where)
+    if text.startswith(OWN):
+        path = ASSETS / f"{text.removeprefix(OWN)}.onnx"
+        there = [OWN + found.stem for found in sorted(ASSETS.glob("*.onnx"))]
+        if not path.is_file():
+            raise MissingError(f"{text} does not come with mien.{nearest(text, there)} These do: {_listed(there)}.")
+        return path
+    path = Path(text).expanduser()
+    if path.is_dir() and (path / "model.onnx").is_file():
+        return path / "model.onnx"
+    if path.is_dir():
+        raise MissingError(f"{path} has no model.onnx. If it is a finished run: mien export {path}")
+    if not path.is_file():
+        raise MissingError(f"{path}: there is no such model file.")
+    return path
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Over the last axis: (B, K) -> (B, K)."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+
+def _session(content: bytes, name: str, threads: int) -> onnxruntime.InferenceSession:
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as states
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except (states.Fail, states.InvalidProtobuf, states.InvalidGraph, states.NotImplemented, RuntimeError) as error:
+        raise DataError(f"{name} cannot be read as an ONNX model: {str(error).splitlines()[0]}") from error
+
+
+def _refuse_misfit(network: Network, path: Path) -> None:
+    """The metadata must describe the network that is in the file."""
+    wanted = (network.preprocessing.channels, network.preprocessing.size, network.preprocessing.size)
+    takes = tuple(network.session.get_inputs()[0].shape[1:])
+    gives = network.session.get_outputs()[0].shape[-1]
+    if takes != wanted or gives != len(network.labels):
+        raise DataError(
+            f"{path} was changed: it takes {takes} and gives {gives} numbers, its metadata says {wanted} and "
+            f"{len(network.labels)} labels. Export it again."
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none yet (mien export RUN makes one of your own)"

@@ -1,0 +1,141 @@
+"""Pictures -> faces with labels and calibrated probabilities."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from mien.data.listing import open_image
+from mien.errors import DataError, UsageError
+from mien.preprocessing import upright
+from mien.runtime.faces import Box, Detector, HaarDetector, WholeImage, with_margin
+from mien.runtime.model import Network
+
+Picture = str | Path | bytes | Image.Image | np.ndarray
+BATCH = 64  # faces in one call of the network
+UNSURE = "unsure"
+
+
+@dataclass(frozen=True)
+class Face:
+    """What was read from one face.
+
+    box: x, y, width, height in pixels of the upright picture. label: the most probable class.
+    probabilities: {class: 0..1}, calibrated. confidence: that of the label. sure: whether it reaches the
+    threshold that the model was given for a stated error rate.
+    """
+
+    box: Box
+    label: str
+    probabilities: dict[str, float]
+    confidence: float
+    sure: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON: label is 'unsure' where the model is, `most_probable` always the class."""
+        return {
+            "box": list(self.box),
+            "label": self.label if self.sure else UNSURE,
+            "most_probable": self.label,
+            "confidence": round(self.confidence, 4),
+            "probabilities": {name: round(value, 4) for name, value in self.probabilities.items()},
+        }
+
+
+class Reader:
+    """Reads expressions (or whatever the network tells apart) from pictures.
+
+    margin: what a crop shows around the detected box, as a share of its side.
+    """
+
+    def __init__(self, network: Network, detector: Detector | None = None, margin: float = 0.0) -> None:
+        self.network = network
+        self.detector = detector or HaarDetector()
+        self.margin = margin
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.network.labels
+
+    def read(self, images: Any, *, detect: bool = True, order: str = "RGB") -> Any:
+        """Faces of one picture, list[Face], or of many, list[list[Face]].
+
+        images: a path, bytes, PIL image or uint8 array ((H, W) grey, (H, W, 3) in `order`, 'RGB' or 'BGR'), or a
+        list of them; with detect=False also an array (N, H, W) or (N, H, W, 3) of faces already cut out.
+        Raises DataError naming a picture that cannot be read, UsageError for an array of another shape.
+        """
+        if order not in ("RGB", "BGR"):
+            raise UsageError(f"order '{order}' is not known; there are 'RGB' and 'BGR'.")
+        stacked = isinstance(images, np.ndarray) and not detect and images.ndim - (images.shape[-1] == 3) == 3
+        many = stacked or isinstance(images, list | tuple)
+        detector = self.detector if detect else WholeImage()
+        results = list(self._read([*images] if many else [images], detector, order))
+        return results if many else results[0]
+
+    def _read(self, images: Sequence[Picture], detector: Detector, order: str) -> Iterator[list[Face]]:
+        """Faces of many pictures share batches; the answers are those of one at a time."""
+        crops: list[np.ndarray] = []
+        boxes: list[list[Box]] = []
+        for image in images:
+            picture = opened(image, order)
+            pixels = np.asarray(picture.convert("RGB"))
+            found = detector.detect(pixels)
+            boxes.append(found)
+            crops += [self._crop(picture, box, whole=isinstance(detector, WholeImage)) for box in found]
+        probabilities = self._probabilities(crops)
+        start = 0
+        for found in boxes:
+            rows = probabilities[start : start + len(found)]
+            start += len(found)
+            yield [self._face(box, row) for box, row in zip(found, rows, strict=True)]
+
+    def _crop(self, picture: Image.Image, box: Box, whole: bool) -> np.ndarray:
+        """One face prepared exactly as the training images were, uint8 (C, size, size)."""
+        if not whole:
+            x, y, width, height = with_margin(box, self.margin, (picture.height, picture.width))
+            picture = picture.crop((x, y, x + width, y + height))
+        return self.network.preprocessing.pixels(picture)
+
+    def _probabilities(self, crops: list[np.ndarray]) -> np.ndarray:
+        if not crops:
+            return np.empty((0, len(self.labels)), dtype=np.float32)
+        parts = [np.stack(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
+        return np.concatenate([self.network.probabilities(part) for part in parts])
+
+    def _face(self, box: Box, row: np.ndarray) -> Face:
+        best = int(row.argmax())
+        probabilities = {name.lower(): float(value) for name, value in zip(self.labels, row, strict=True)}
+        return Face(
+            box=box,
+            label=self.labels[best].lower(),
+            probabilities=probabilities,
+            confidence=float(row[best]),
+            sure=bool(row[best] >= self.network.threshold),
+        )
+
+
+def opened(image: Picture, order: str = "RGB") -> Image.Image:
+    """A picture from whatever it comes as, upright. Raises DataError or UsageError, see `Reader.read`."""
+    if isinstance(image, str | Path):
+        return upright(open_image(Path(image)))
+    if isinstance(image, bytes):
+        try:
+            with Image.open(io.BytesIO(image)) as file:
+                file.load()
+                return upright(file.copy())
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise DataError(f"These {len(image):,} bytes cannot be read as an image ({error}).") from error
+    if isinstance(image, Image.Image):
+        return upright(image)
+    if image.dtype != np.uint8 or image.ndim - (image.shape[-1:] == (3,)) != 2:
+        raise UsageError(
+            f"An image array is uint8 (H, W) or (H, W, 3), given {image.dtype} {image.shape}. For many faces that are "
+            "cut out already: detect=False."
+        )
+    return Image.fromarray(np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 and order == "BGR" else image)

@@ -1,0 +1,57 @@
+"""Temperature and threshold, on predictions whose true calibration is known."""
+
+import numpy as np
+import pytest
+
+from mien.evaluate.calibration import calibrate, fit_temperature, fit_threshold, with_temperature
+from mien.evaluate.metrics import Predictions, calibration_error
+
+
+def drawn(temperature: float, images: int = 4000, classes: int = 5) -> Predictions:
+    """Labels drawn from true probabilities; the model's logits are the true ones times `temperature`."""
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(images, classes)) * 2
+    true = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = np.array([generator.choice(classes, p=row) for row in true])
+    shares = np.exp(logits * temperature)
+    names = [str(i) for i in range(images)]
+    return Predictions(names, labels, shares / shares.sum(1, keepdims=True), tuple("abcde"))
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_the_temperature_that_was_put_in_is_found(temperature):
+    assert fit_temperature(drawn(temperature)) == pytest.approx(temperature, rel=0.06)
+
+
+def test_overconfidence_is_mended():
+    predictions = drawn(3.0)
+    assert calibration_error(predictions) > 0.1
+    found = calibrate(predictions)
+    assert found.calibration_error < 0.03
+    assert calibration_error(with_temperature(predictions, found.temperature)) < 0.03
+
+
+def test_a_temperature_does_not_change_the_answers():
+    predictions = drawn(3.0, images=50)
+    cooler = with_temperature(predictions, 7.0)
+    np.testing.assert_array_equal(cooler.predicted, predictions.predicted)
+    np.testing.assert_allclose(cooler.probabilities.sum(1), 1)
+    logits = np.log(predictions.probabilities[0]) / 7
+    np.testing.assert_allclose(cooler.probabilities[0], np.exp(logits) / np.exp(logits).sum())
+
+
+def test_a_threshold_by_hand():
+    """Right, right, wrong, right, by falling confidence: a third wrong at .7, a quarter at .6."""
+    confidence = np.array([0.9, 0.8, 0.7, 0.6])
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    predictions = Predictions(list("abcd"), np.array([0, 0, 1, 0]), probabilities, ("x", "y"))
+    assert fit_threshold(predictions, 0.25) == pytest.approx(0.6)
+    assert fit_threshold(predictions, 0.2) == pytest.approx(0.8)
+    wrong = Predictions(list("abcd"), np.array([1, 1, 1, 1]), probabilities, ("x", "y"))
+    assert fit_threshold(wrong, 0.1) == 1.0
+
+
+def test_the_stated_error_rate_is_kept_on_images_that_were_not_fitted_on():
+    found = calibrate(drawn(1.0), error_rate=0.1)
+    assert found.wrong == pytest.approx(0.1, abs=0.03)
+    assert 0.2 < found.answered < 0.9

@@ -1,0 +1,50 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.errors import DataError, MissingError
+from mien.runtime.faces import HaarDetector, YuNetDetector, inside, merged, with_margin
+
+MEDIA = Path(os.environ.get("MIEN_TEST_DATA", "/nowhere")) / "media"
+
+
+def test_boxes_stay_inside():
+    assert inside((-5, 3, 20, 90), (50, 10, 3)) == (0, 3, 10, 47)
+    assert inside((20, 20, 5, 5), (10, 10, 3))[2:] == (0, 0)
+
+
+def test_a_margin_makes_a_square_around_the_middle():
+    assert with_margin((40, 40, 20, 10), 0.0, (100, 100)) == (40, 35, 20, 20)
+    assert with_margin((40, 40, 20, 20), 0.5, (100, 100)) == (30, 30, 40, 40)
+    assert with_margin((0, 0, 20, 20), 0.5, (100, 100)) == (0, 0, 30, 30)
+
+
+def test_duplicates_are_merged_and_neighbours_kept():
+    big, within, beside = (10, 10, 100, 100), (30, 30, 50, 50), (115, 10, 90, 90)
+    assert merged([within, beside, big]) == [big, beside]
+    assert merged([(0, 0, 0, 5)]) == []
+
+
+def test_nothing_is_found_where_nothing_is():
+    assert HaarDetector().detect(np.full((120, 160, 3), 128, np.uint8)) == []
+
+
+def test_a_detector_file_that_is_not_there_or_none(tmp_path):
+    with pytest.raises(MissingError, match="there is no such detector file"):
+        YuNetDetector(tmp_path / "yunet.onnx")
+    (tmp_path / "text.onnx").write_text("x")
+    with pytest.raises(DataError, match="no YuNet model that OpenCV reads"):
+        YuNetDetector(tmp_path / "text.onnx")
+
+
+@pytest.mark.skipif(not MEDIA.is_dir(), reason="MIEN_TEST_DATA has no media/")
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("biden", 1), ("justin", 1), ("obama-240p", 1), ("obama-480p", 1), ("two_people", 2), ("no-faces", 0)],
+)
+def test_every_clear_face_is_found_once(name, count):
+    with Image.open(MEDIA / f"{name}.jpg") as image:
+        assert len(HaarDetector().detect(np.asarray(image.convert("RGB")))) == count

@@ -1,0 +1,227 @@
+"""Exported files read back without torch, and pictures read with them."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import mien
+from mien.cli import main
+from mien.config import Data, Model, Recipe, Train
+from mien.errors import DataError, MienError, MissingError, UsageError
+from mien.evaluate.metrics import Predictions
+from mien.export import export
+from mien.runtime import Network, files
+from mien.runtime.files import Table, read_all
+from mien.train import run
+from mien.train.checkpoint import load_model
+
+RECIPE = Recipe(
+    name="tiny",
+    data=Data(source="drawn_faces", images=140, size=24),
+    model=Model(name="vit", patch_size=8, embed_dim=24, depth=2, num_heads=2, global_pool="flatten", init="torch"),
+    train=Train(epochs=2, batch_size=35, lr=3e-3, precision="fp32"),
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    place = tmp_path_factory.mktemp("export")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIEN_CACHE", str(place / "cache"))
+        folder = run.run(RECIPE, place / "run")
+        export(folder, weights="fp32")
+        yield folder
+
+
+@pytest.fixture
+def reader(finished):
+    return mien.load(finished)
+
+
+@pytest.fixture
+def faces():
+    return np.random.default_rng(0).integers(0, 256, (5, 24, 24), dtype=np.uint8)
+
+
+def test_an_export_answers_as_the_run_does(finished, faces):
+    """At batch sizes other than the traced one, 2, through the run's own model in torch and through the file."""
+    import torch
+
+    model, labels, preprocessing = load_model(finished)
+    network = Network.open(finished)
+    assert network.labels == labels
+    assert network.preprocessing == preprocessing
+    for count in (1, 5):
+        pixels = faces[:count, None]
+        with torch.no_grad():
+            expected = model(torch.from_numpy(preprocessing.scale(pixels.astype(np.float32) / 255)))
+        shares = (expected / network.temperature).softmax(1).numpy()
+        np.testing.assert_allclose(network.probabilities(pixels), shares, atol=1e-5)
+
+
+def test_the_card_says_where_it_comes_from(finished):
+    card = Network.open(finished).card
+    scores = json.loads((finished / "evaluation.json").read_text())["validation"]
+    assert card["recipe"] == "tiny"
+    assert card["validation_accuracy"] == pytest.approx(scores["accuracy"], abs=1e-6)
+    assert (card["mien"], len(card["fingerprint"])) == (mien.__version__, 64)
+
+
+def test_half_the_size_in_fp16(finished, tmp_path):
+    half = export(finished, tmp_path / "half.onnx", weights="fp16")
+    assert (finished / "model.onnx").stat().st_size - half.size > 0.4 * 4 * 15_000
+    assert half.difference < 5e-3
+
+
+def test_an_export_that_answers_otherwise_is_refused(finished, tmp_path):
+    path = finished / "predictions.csv"
+    before = path.read_text()
+    found = Predictions.load(path)
+    try:
+        Predictions(found.names, found.labels, np.roll(found.probabilities, 1, axis=1), found.classes).save(path)
+        with pytest.raises(MienError, match=r"differ from those of .* by up to .*nothing was written"):
+            export(finished, tmp_path / "x.onnx", weights="fp32")
+    finally:
+        path.write_text(before)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UsageError, match=r"an export ends in \.onnx"):
+        export(finished, tmp_path / "x.pt")
+
+
+def test_faces_together_equal_faces_alone(reader, faces):
+    together = reader.read(faces, detect=False)
+    for many, face in zip(together, faces, strict=True):
+        one = reader.read(face, detect=False)
+        assert many[0].box == one[0].box == (0, 0, 24, 24)
+        assert many[0].probabilities == pytest.approx(one[0].probabilities, abs=1e-6)
+        assert sum(one[0].probabilities.values()) == pytest.approx(1, abs=1e-5)
+        assert one[0].label == max(one[0].probabilities, key=one[0].probabilities.get)
+
+
+def test_every_kind_of_picture_gives_the_same_answer(reader, tmp_path):
+    colour = np.random.default_rng(1).integers(0, 256, (31, 24, 3), dtype=np.uint8)
+    picture = Image.fromarray(colour)
+    picture.save(tmp_path / "p.png")
+    expected = reader.read(picture, detect=False)
+    assert reader.read(tmp_path / "p.png", detect=False) == expected
+    assert reader.read((tmp_path / "p.png").read_bytes(), detect=False) == expected
+    assert reader.read(colour, detect=False) == expected
+    assert reader.read(colour[..., ::-1], detect=False, order="BGR") == expected
+    for both in reader.read([colour, picture], detect=False):
+        assert both[0].probabilities == pytest.approx(expected[0].probabilities, abs=1e-6)
+
+
+def test_a_turned_photo_is_read_upright(reader, tmp_path):
+    picture = Image.fromarray(np.random.default_rng(2).integers(0, 256, (24, 24), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    picture.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    found = reader.read(tmp_path / "turned.png", detect=False)[0]
+    assert found.probabilities == pytest.approx(reader.read(picture, detect=False)[0].probabilities, abs=1e-5)
+
+
+def test_what_cannot_be_read(reader, tmp_path):
+    (tmp_path / "text.jpg").write_text("no picture")
+    with pytest.raises(DataError, match=r"text\.jpg cannot be read as an image"):
+        reader.read(tmp_path / "text.jpg")
+    with pytest.raises(DataError, match="These 4 bytes cannot be read as an image"):
+        reader.read(b"junk")
+    with pytest.raises(UsageError, match=r"uint8 \(H, W\) or \(H, W, 3\), given float64 \(3, 3\)"):
+        reader.read(np.zeros((3, 3)))
+    with pytest.raises(UsageError, match="order 'GBR' is not known"):
+        reader.read(np.zeros((3, 3), np.uint8), order="GBR")
+
+
+def test_a_tampered_or_foreign_file(finished, tmp_path):
+    import onnx
+
+    content = (finished / "model.onnx").read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match=r"cut\.onnx cannot be read as an ONNX model"):
+        mien.load(tmp_path / "cut.onnx")
+    model = onnx.load(finished / "model.onnx")
+    values = json.loads(model.metadata_props[-1].value)
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "foreign.onnx")
+    with pytest.raises(DataError, match="not one that mien exported"):
+        mien.load(tmp_path / "foreign.onnx")
+    for name, change in {"labels": ["a", "b"], "calibration": {}}.items():
+        model.metadata_props.append(onnx.StringStringEntryProto(key="mien", value=json.dumps(values | {name: change})))
+        onnx.save(model, tmp_path / f"{name}.onnx")
+        del model.metadata_props[:]
+    with pytest.raises(DataError, match=r"labels\.onnx was changed: it takes .* and 2 labels"):
+        mien.load(tmp_path / "labels.onnx")
+    with pytest.raises(DataError, match=r"calibration\.onnx is damaged: its metadata cannot be read"):
+        mien.load(tmp_path / "calibration.onnx")
+    with pytest.raises(MissingError, match=r"mien:huge does not come with mien"):
+        mien.load("mien:huge")
+    with pytest.raises(MissingError, match=r"has no model\.onnx\. If it is a finished run: mien export"):
+        mien.load(tmp_path)
+
+
+def test_predict_a_folder_with_one_bad_file(finished, faces, tmp_path, capsys):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, face in enumerate(faces):
+        Image.fromarray(face).save(folder / f"{number}.png")
+    (folder / "bad.jpg").write_text("x")
+    command = ["predict", str(folder), "--model", str(finished), "--no-detect"]
+    assert main([*command, "--json"]) == 4
+    printed = capsys.readouterr()
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    assert [row["source"] for row in rows] == [str(folder / f"{number}.png") for number in range(5)]
+    assert "1 of 6 pictures could not be read" in printed.err
+    assert main([*command, "--out", str(tmp_path / "faces.csv")]) == 4
+    table = (tmp_path / "faces.csv").read_text()
+    assert table.count("\n") == 6
+    assert main([*command, "--out", str(tmp_path / "faces.csv")]) == 4  # what is in the table is not read again
+    assert (tmp_path / "faces.csv").read_text() == table
+
+
+def test_pictures_with_boxes_and_bars(finished, faces, tmp_path):
+    Image.fromarray(faces[0]).resize((200, 150)).save(tmp_path / "p.png")
+    command = ["predict", str(tmp_path / "p.png"), "--model", str(finished), "--no-detect"]
+    assert main([*command, "--draw", str(tmp_path / "drawn")]) == 0
+    with Image.open(tmp_path / "drawn" / "p.png") as drawn:
+        assert drawn.height > 150
+        assert drawn.getpixel((0, 75)) == (42, 111, 219)  # the box
+
+
+def test_a_table_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "mine.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match=r"mine\.csv is there and no table of this model's"):
+        Table(tmp_path / "mine.csv", ("x",))
+    assert (tmp_path / "mine.csv").read_text() == "a,b\n1,2\n"
+
+
+def test_nothing_there(finished, tmp_path, capsys):
+    for source, text in ((tmp_path / "none.jpg", "there is no such file or folder"), (tmp_path, "holds no pictures")):
+        assert main(["predict", str(source), "--model", str(finished)]) == 3
+        assert text in capsys.readouterr().err
+
+
+def test_prediction_needs_no_torch(finished, faces, tmp_path):
+    Image.fromarray(faces[0]).save(tmp_path / "p.png")
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.modules['lightning'] = None\n"
+        "from mien.cli import main\n"
+        f"sys.exit(main(['predict', {str(tmp_path / 'p.png')!r}, '--model', {str(finished)!r}, '--no-detect']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "p.png" in done.stdout
+
+
+def test_memory_holds_a_few_pictures_only(reader, faces, tmp_path, monkeypatch):
+    """However many pictures a folder has, at most AT_ONCE are decoded ahead."""
+    monkeypatch.setattr(files, "AT_ONCE", 2)
+    decoded = []
+    monkeypatch.setattr(files, "_decoded", lambda path: decoded.append(path) or Image.fromarray(faces[0]))
+    walk = read_all(reader, [tmp_path / str(number) for number in range(6)], detect=False)
+    next(walk)
+    assert len(decoded) == 2
+    assert len(list(walk)) == 5
