@@ -15,6 +15,9 @@ ALLOWED = {
     "models": {"mien.errors", "mien.models"},
     "data": {f"mien.{name}" for name in ["config", "data", "errors", "files", "labels", "preprocessing", "progress"]}
     | {"mien"},
+    "runtime": {f"mien.{name}" for name in ["data", "errors", "preprocessing", "progress", "runtime"]},
+    "pretrained": {f"mien.{name}" for name in ["errors", "files", "models", "preprocessing", "pretrained", "progress"]}
+    | {"mien"},
 }
 
 

@@ -97,4 +97,9 @@ class Preprocessing:
 def upright(image: Image.Image) -> Image.Image:
     """The picture turned as its EXIF orientation says; other EXIF entries, damaged ones too, do not matter."""
     turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    return image if turn is None else image.transpose(turn)
+    if turn is None:
+        return image
+    turned = image.transpose(turn)
+    for key in ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"):  # else it would be turned once more
+        turned.info.pop(key, None)
+    return turned

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -12,7 +12,9 @@ from mien.cli.app import Json, Path_, app, print_json
 from mien.errors import DataError, MissingError
 from mien.progress import note
 
-Flag = Parameter(negative="")
+if TYPE_CHECKING:
+    from mien.runtime import Face, Reader
+    from mien.runtime.files import Table
 
 
 @app.command
@@ -58,6 +60,7 @@ def predict(
     source: Path_,
     *,
     model: str = "mien:base",
+    every: float = 0.2,
     detect: Annotated[bool, Parameter(negative="--no-detect")] = True,
     detector: Path | None = None,
     margin: float = 0.0,
@@ -65,14 +68,16 @@ def predict(
     out: Path | None = None,
     json_: Json = False,
 ) -> None:
-    """Find faces in a photo or a folder of photos and read their expressions.
+    """Find faces in a photo, a folder of photos, a video or a camera's picture and read their expressions.
 
     Parameters
     ----------
     source
-        A picture, or a folder of pictures.
+        A picture, a folder of pictures, a video, or 'camera' ('camera:1' for the second one).
     model
         An exported .onnx file, a run folder that holds one, or a model that comes with mien.
+    every
+        Seconds between two frames of a video or camera.
     detect
         --no-detect: the pictures are faces already.
     detector
@@ -80,14 +85,19 @@ def predict(
     margin
         How much around a found face is shown to the model, as a share of its side.
     draw
-        Folder for the pictures with boxes and bars of the probabilities.
+        Folder for the pictures with boxes and bars of the probabilities; for a video, the frames that were read
+        as a video with boxes, and a timeline of each face's probabilities.
     out
         CSV file, one row a face. If it is there already, the pictures in it are skipped.
     """
     from mien.runtime import YuNetDetector, load
     from mien.runtime.files import Table, pictures, read_all
+    from mien.runtime.video import is_video
 
     reader = load(model, YuNetDetector(detector) if detector else None, margin)
+    if is_video(source):
+        _predict_video(reader, source, every, draw, Table(out, reader.labels) if out else None, json_)
+        return
     paths = pictures(source)
     table = Table(out, reader.labels) if out else None
     if table:
@@ -105,11 +115,7 @@ def predict(
         if json_:
             print(json.dumps({"source": str(path), "faces": [face.to_dict() for face in faces]}), flush=True)
         elif not table:
-            for face in faces:
-                shown = face.to_dict()
-                print(f"{path}  {shown['label']} {face.confidence:.0%}  box {','.join(map(str, face.box))}")
-            if not faces:
-                print(f"{path}  no face")
+            _print_faces(str(path), faces)
     if table:
         print(f"{out}  {count:,} faces in {len(paths) - len(bad):,} pictures")
     if bad:
@@ -119,3 +125,44 @@ def predict(
         raise MissingError(f"{source} holds no pictures.")
     if not table and not json_:
         note("As a table: --out faces.csv    As pictures: --draw FOLDER")
+
+
+def _predict_video(
+    reader: Reader, source: Path, every: float, draw: Path | None, table: Table | None, json_: bool
+) -> None:
+    from mien.runtime.timeline import Film, Timeline
+    from mien.runtime.video import read_video
+
+    timeline, count = Timeline(), 0
+    if draw:
+        draw.mkdir(parents=True, exist_ok=True)
+    name = source.stem or str(source)
+    film = Film(draw / f"{name}.mp4", every) if draw else None
+    try:
+        for moment in read_video(reader, str(source), every):
+            count += 1
+            faces = [tracked.face for tracked in moment.faces]
+            if film:
+                film.add(moment)
+                timeline.add(moment)
+            if table:
+                table.add(source, faces, moment.seconds)
+            if json_:
+                shown = [tracked.to_dict() for tracked in moment.faces]
+                print(
+                    json.dumps({"source": str(source), "seconds": round(moment.seconds, 3), "faces": shown}), flush=True
+                )
+            elif not table:
+                _print_faces(f"{source}  {moment.seconds:6.2f} s", faces)
+    finally:  # also after Ctrl-C, which is how a camera ends
+        if film and draw:
+            film.close()
+            timeline.save(draw / f"{name}.png")
+    note(f"{count:,} frames read")
+
+
+def _print_faces(where: str, faces: list[Face]) -> None:
+    for face in faces:
+        print(f"{where}  {face.to_dict()['label']} {face.confidence:.0%}  box {','.join(map(str, face.box))}")
+    if not faces:
+        print(f"{where}  no face")

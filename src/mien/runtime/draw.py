@@ -22,8 +22,14 @@ def save_drawing(path: Path, faces: Sequence[Face], folder: Path) -> Path:
 
 def draw(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
     """The picture, RGB, with a numbered box around each face and a panel of their probabilities below."""
+    image = boxed(picture, faces)
+    return _with_panel(image, faces, _unit(image)) if faces else image
+
+
+def boxed(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
+    """The picture, RGB, with a numbered box and the label around each face."""
     image = picture.convert("RGB")
-    unit = max(11, round(min(image.size) / 40))  # height of a line of text, pixels
+    unit = _unit(image)
     painter = ImageDraw.Draw(image)
     font = ImageFont.load_default(unit)
     for number, face in enumerate(faces, 1):
@@ -34,7 +40,12 @@ def draw(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
         top = max(0, y - round(1.4 * unit))
         painter.rectangle((x, top, x + length, top + round(1.4 * unit)), fill=ACCENT)
         painter.text((x, top + unit // 8), text, font=font, fill=PAPER)
-    return _with_panel(image, faces, unit) if faces else image
+    return image
+
+
+def _unit(image: Image.Image) -> int:
+    """Height of a line of text that suits a picture of this size, pixels."""
+    return max(11, round(min(image.size) / 40))
 
 
 def _with_panel(image: Image.Image, faces: Sequence[Face], unit: int) -> Image.Image:

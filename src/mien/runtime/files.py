@@ -56,7 +56,7 @@ class Table:
     known: sources that it held already when it was opened.
     """
 
-    COLUMNS = ("source", "face", "x", "y", "width", "height", "label", "confidence")
+    COLUMNS = ("source", "seconds", "face", "x", "y", "width", "height", "label", "confidence")
 
     def __init__(self, path: Path, labels: Sequence[str]) -> None:
         self.path = path
@@ -65,14 +65,16 @@ class Table:
         if not self.known:
             self._append([[*self.COLUMNS, *self.labels]])
 
-    def add(self, source: Path, faces: Sequence[Face]) -> None:
-        rows = [
-            [source, number, *face.box, shown["label"], f"{face.confidence:.4f}"]
+    def add(self, source: str | Path, faces: Sequence[Face], seconds: float | None = None) -> None:
+        """seconds: where in a video the faces are. A picture without a face has one row, of face 0."""
+        when = "" if seconds is None else f"{seconds:.2f}"
+        rows: list[list[object]] = [
+            [source, when, number, *face.box, shown["label"], f"{face.confidence:.4f}"]
             + [f"{face.probabilities[label]:.4f}" for label in self.labels]
             for number, face in enumerate(faces, 1)
             for shown in [face.to_dict()]
         ]
-        self._append(rows or [[source, 0, *[""] * (6 + len(self.labels))]])
+        self._append(rows or [[source, when, 0, *[""] * (6 + len(self.labels))]])
 
     def _read(self) -> set[str]:
         if not self.path.is_file():

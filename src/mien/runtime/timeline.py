@@ -1,0 +1,97 @@
+"""A video in pictures: each face's probabilities over time, and the frames with what was read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from mien.errors import MienError
+from mien.runtime.draw import INK, PAPER, QUIET, boxed
+from mien.runtime.video import Moment
+
+COLOURS = (  # one a class, told apart by colour-blind readers too (Okabe & Ito 2008)
+    *((213, 94, 0), (0, 158, 115), (86, 180, 233), (230, 159, 0)),
+    *((0, 114, 178), (204, 121, 167), (110, 110, 110), (240, 228, 66)),
+)
+WIDTH, BAND, EDGE = 1000, 170, 60  # pixels
+
+
+class Film:
+    """Writes the frames that were read, with boxes, as a video of their own pace."""
+
+    def __init__(self, path: Path, every: float) -> None:
+        self.path = path
+        self.rate = 1 / every
+        self.writer: Any = None
+
+    def add(self, moment: Moment) -> None:
+        frame = np.asarray(boxed(Image.fromarray(moment.image), [tracked.face for tracked in moment.faces]))
+        if self.writer is None:
+            size = (frame.shape[1], frame.shape[0])
+            self.writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*"mp4v"), self.rate, size)
+            if not self.writer.isOpened():
+                raise MienError(
+                    f"{self.path} cannot be written as a video here. Leave --draw out, or choose another folder."
+                )
+        self.writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self.writer.release()
+
+
+class Timeline:
+    """Collects numbers, not frames, so that memory does not grow with the film; `save` draws them."""
+
+    def __init__(self) -> None:
+        self.tracks: dict[int, list[tuple[float, list[float]]]] = {}
+        self.labels: list[str] = []
+
+    def add(self, moment: Moment) -> None:
+        for tracked in moment.faces:
+            self.labels = list(tracked.face.probabilities)
+            row = (moment.seconds, list(tracked.face.probabilities.values()))
+            self.tracks.setdefault(tracked.number, []).append(row)
+
+    def save(self, path: Path, most: int = 8) -> None:
+        """One band for each of the faces seen longest: seconds across, the probabilities stacked from 0 to 1."""
+        longest = sorted(self.tracks.items(), key=lambda item: -len(item[1]))[:most]
+        image = Image.new("RGB", (WIDTH, 50 + max(1, len(longest)) * (BAND + 30) + 30), PAPER)
+        painter, font = ImageDraw.Draw(image), ImageFont.load_default(14)
+        self._legend(painter, font)
+        end = max((rows[-1][0] for _, rows in longest), default=1.0) or 1.0
+        for place, (number, rows) in enumerate(sorted(longest)):
+            top = 50 + place * (BAND + 30)
+            painter.rectangle((EDGE, top, WIDTH - 20, top + BAND), outline=QUIET)
+            painter.text((8, top), f"face {number}", font=font, fill=INK)
+            self._band(painter, rows, top, end)
+        bottom = image.height - 26
+        painter.text((EDGE, bottom), "0 s", font=font, fill=INK)
+        painter.text((WIDTH - 80, bottom), f"{end:.1f} s", font=font, fill=INK)
+        image.save(path)
+
+    def _legend(self, painter: ImageDraw.ImageDraw, font: Any) -> None:
+        x = float(EDGE)
+        for number, label in enumerate(self.labels):
+            painter.rectangle((x, 18, x + 14, 32), fill=COLOURS[number % len(COLOURS)])
+            painter.text((x + 20, 16), label, font=font, fill=INK)
+            x += 40 + painter.textlength(label, font=font)
+
+    def _band(
+        self, painter: ImageDraw.ImageDraw, rows: Sequence[tuple[float, list[float]]], top: int, end: float
+    ) -> None:
+        gaps = [later[0] - earlier[0] for earlier, later in pairwise(rows)]
+        step = float(np.median(gaps)) if gaps else 0.2
+        scale = (WIDTH - 20 - EDGE) / (end + step)
+        for seconds, shares in rows:
+            left, right = EDGE + seconds * scale, EDGE + (seconds + step) * scale
+            y = float(top + BAND)
+            for number, share in enumerate(shares):
+                painter.rectangle((left, y - share * BAND, right, y), fill=COLOURS[number % len(COLOURS)])
+                y -= share * BAND

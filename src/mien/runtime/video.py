@@ -1,0 +1,149 @@
+"""Videos and cameras: frames at a steady pace, faces followed from frame to frame, probabilities smoothed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mien.errors import DataError, MissingError, UsageError
+from mien.progress import note, track
+from mien.runtime.faces import Box
+from mien.runtime.reader import Face, Reader
+
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+CAMERA = "camera"
+OVERLAP = 0.3  # intersection over union above which two boxes are the same face
+MEMORY = 0.6  # of a face's earlier probabilities, at each step
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A face with the number that it keeps from frame to frame, its probabilities smoothed over them."""
+
+    number: int
+    face: Face
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"track": self.number, **self.face.to_dict()}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One frame that was read. seconds: from the start. image: uint8 RGB (H, W, 3)."""
+
+    seconds: float
+    image: np.ndarray
+    faces: list[Tracked]
+
+
+def is_video(source: str | Path) -> bool:
+    return str(source).startswith(CAMERA) or Path(source).suffix.lower() in VIDEO_SUFFIXES
+
+
+def read_video(reader: Reader, source: str | Path, every: float = 0.2) -> Iterator[Moment]:
+    """Faces in a video file or of a camera ('camera', or 'camera:1' for the second), every so many seconds.
+
+    A camera's frames that come while one is read are dropped, so that the answer is always of now.
+    Raises MissingError for a file or camera that is not there, DataError for a file without frames.
+    """
+    if every <= 0:
+        raise UsageError(f"--every {every}: give the seconds between two frames, such as 0.5.")
+    follow = Follower(reader.network.threshold)
+    shown = _camera(str(source), every) if str(source).startswith(CAMERA) else _file(Path(source), every)
+    for seconds, frame in shown:
+        image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        yield Moment(seconds, image, follow.step(reader.read(image)))
+
+
+class Follower:
+    """Gives the faces of one frame after another their numbers and smooths their probabilities."""
+
+    def __init__(self, threshold: float) -> None:
+        self.threshold = threshold
+        self.known: list[Tracked] = []
+        self.count = 0
+
+    def step(self, faces: Sequence[Face]) -> list[Tracked]:
+        """The faces of the next frame; one that overlaps a face of the last frame most goes on with its number."""
+        free = list(self.known)
+        found = []
+        for face in faces:
+            before = max(free, key=lambda one: overlap(one.face.box, face.box), default=None)
+            if before is not None and overlap(before.face.box, face.box) >= OVERLAP:
+                free.remove(before)
+                found.append(Tracked(before.number, self._smoothed(before.face, face)))
+            else:
+                self.count += 1
+                found.append(Tracked(self.count, face))
+        self.known = found
+        return found
+
+    def _smoothed(self, before: Face, now: Face) -> Face:
+        mixed = {
+            label: MEMORY * before.probabilities[label] + (1 - MEMORY) * value
+            for label, value in now.probabilities.items()
+        }
+        best = max(mixed, key=lambda label: mixed[label])
+        sure = mixed[best] >= self.threshold
+        return replace(now, label=best, probabilities=mixed, confidence=mixed[best], sure=sure)
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes, 0..1."""
+    width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    common = max(0, width) * max(0, height)
+    return common / (one[2] * one[3] + other[2] * other[3] - common) if common else 0.0
+
+
+def _file(path: Path, every: float) -> Iterator[tuple[float, np.ndarray]]:
+    if not path.is_file():
+        raise MissingError(f"{path}: there is no such video file.")
+    capture = cv2.VideoCapture(str(path))
+    try:
+        rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
+        promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        read, due = 0, 0.0
+        for _ in track(range(promised), "frames", promised) if promised > 0 else iter(int, 1):
+            if not capture.grab():
+                break
+            if read >= due - 1e-6:  # only what is read is decoded
+                due += rate * every
+                good, frame = capture.retrieve()
+                if good:
+                    yield read / rate, frame
+            read += 1
+    finally:
+        capture.release()
+    if read == 0:
+        raise DataError(f"{path} has no frames that can be read as a video.")
+    if read < promised - 1:
+        note(f"{path}: the last {promised - read} of {promised} frames are damaged; what comes before them was read")
+
+
+def _camera(source: str, every: float) -> Iterator[tuple[float, np.ndarray]]:
+    number = source.removeprefix(CAMERA).removeprefix(":") or "0"
+    if not number.isdecimal():
+        raise UsageError(f"{source}: a camera is 'camera', or 'camera:1' for the second.")
+    capture = cv2.VideoCapture(int(number))
+    if not capture.isOpened():
+        raise MissingError(f"{source}: there is no camera {number}, or another program uses it.")
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    start, due = time.perf_counter(), 0.0
+    try:
+        while capture.grab():
+            seconds = time.perf_counter() - start
+            if seconds < due:
+                continue
+            due = seconds + every
+            good, frame = capture.retrieve()
+            if good:
+                yield seconds, frame
+    finally:
+        capture.release()
