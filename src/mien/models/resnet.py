@@ -11,6 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from mien.models.heads import make_head
+
 
 class SqueezeExcitation(nn.Module):
     """Weighs each channel by a gate computed from all channels' means."""
@@ -48,10 +50,11 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Stem, one stage of blocks per width (each after the first halves the side), mean pooling, linear.
+    """Stem, one stage of blocks per width (each after the first halves the side), mean pooling, head.
 
     stem: 'conv3x3' keeps the side of small images, 'conv7x7' quarters it (stride 2 and a max-pool, as published).
     resnet18 is widths (64, 128, 256, 512), layers (2, 2, 2, 2) and stem 'conv7x7'; resnet34 has layers (3, 4, 6, 3).
+    head_hidden, head_batch_norm, head_drop_rate: an MLP in place of the linear head, see `heads.make_head`.
     """
 
     def __init__(
@@ -64,6 +67,9 @@ class ResNet(nn.Module):
         stem: Literal["conv3x3", "conv7x7"] = "conv3x3",
         squeeze_excitation: bool = False,
         drop_rate: float = 0.0,
+        head_hidden: tuple[int, ...] = (),
+        head_batch_norm: bool = False,
+        head_drop_rate: float = 0.0,
     ) -> None:
         super().__init__()
         if stem not in ("conv3x3", "conv7x7"):
@@ -86,7 +92,7 @@ class ResNet(nn.Module):
                 width_in = width
             self.add_module(f"layer{stage}", nn.Sequential(*blocks))
         self.drop = nn.Dropout(drop_rate)
-        self.fc = nn.Linear(width_in, num_classes)
+        self.fc = make_head(width_in, num_classes, head_hidden, head_batch_norm, head_drop_rate)
         self.apply(_initialise)
 
     def forward_features(self, x: Tensor) -> Tensor:
@@ -96,9 +102,18 @@ class ResNet(nn.Module):
             x = self.get_submodule(f"layer{stage}")(x)
         return x
 
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """(B, D, h, w) -> logits (B, K), or with pre_logits what the head would read, (B, D)."""
+        pooled = self.drop(x.mean((2, 3)))  # (B, D, h, w) -> (B, D)
+        return pooled if pre_logits else self.fc(pooled)
+
+    def get_classifier(self) -> nn.Module:
+        """The head: pooled features (B, D) -> logits (B, K)."""
+        return self.fc
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> logits (B, K)."""
-        return self.fc(self.drop(self.forward_features(x).mean((2, 3))))  # (B, C, h, w) -> (B, C) -> (B, K)
+        return self.forward_head(self.forward_features(x))
 
 
 def _initialise(module: nn.Module) -> None:

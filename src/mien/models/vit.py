@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mien.models.heads import DistilledHead, make_head
+
 
 class Attention(nn.Module):
     """Multi-head self-attention, softmax(q k^T / sqrt(d)) v (Vaswani et al. 2017, equation 1).
@@ -191,6 +193,7 @@ class VisionTransformer(nn.Module):
     representation_size: width of a tanh layer before the head; None leaves it out.
     distilled: a second token with a head of its own after the class token, the mean of both heads' logits
     (DeiT, arXiv 2012.12877).
+    head_hidden, head_batch_norm, head_drop_rate: an MLP in place of the linear head, see `heads.make_head`.
     init: 'official' (google-research/vision_transformer) or 'torch' (each layer's own default).
     """
 
@@ -214,6 +217,9 @@ class VisionTransformer(nn.Module):
         distilled: bool = False,
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
+        head_hidden: tuple[int, ...] = (),
+        head_batch_norm: bool = False,
+        head_drop_rate: float = 0.0,
         init: Literal["official", "torch"] = "official",
     ) -> None:
         super().__init__()
@@ -234,14 +240,16 @@ class VisionTransformer(nn.Module):
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6) if pre_norm else nn.Identity()
         pooled = embed_dim * self.patch_embed.grid_size**2 if global_pool == "flatten" else embed_dim
         self.pre_logits = _pre_logits(pooled, representation_size)
-        self.head = nn.Linear(representation_size or pooled, num_classes)
-        self.head_dist = nn.Linear(embed_dim, num_classes) if distilled else None
-        if distilled and global_pool != "token":
-            raise ValueError(f"distilled needs global_pool 'token', not '{global_pool}'.")
+        options = (num_classes, head_hidden, head_batch_norm, head_drop_rate)
+        self.head = make_head(representation_size or pooled, *options)
+        self.head_dist = make_head(embed_dim, *options) if distilled else None
+        if distilled and (global_pool != "token" or representation_size):
+            raise ValueError("distilled needs global_pool 'token' and no representation_size: DeiT has none.")
         if init == "official":
             self.apply(_init_official)
-            for part in (self.head.weight, self.head.bias):
-                nn.init.zeros_(part)
+            if isinstance(self.head, nn.Linear):
+                nn.init.zeros_(self.head.weight)
+                nn.init.zeros_(self.head.bias)
         elif init != "torch":
             raise ValueError(f"init '{init}' is not known; there are 'official' and 'torch'.")
 
@@ -254,14 +262,24 @@ class VisionTransformer(nn.Module):
             x = x + self.pos_embed
         return self.norm(self.blocks(self.pos_drop(x)))
 
-    def forward_head(self, x: Tensor) -> Tensor:
-        """Tokens (B, N, D) -> logits (B, K)."""
+    def pool(self, x: Tensor) -> Tensor:
+        """Tokens (B, N, D) -> what the head reads (B, F): (B, 2, D), both prefix tokens, when distilled."""
+        if self.head_dist is not None:
+            return x[:, :2]  # (B, N, D) -> (B, 2, D)
         if self.global_pool == "flatten":
             pooled = x.flatten(1)  # (B, N, D) -> (B, N * D)
         else:
             pooled = x[:, 0] if self.cls_token is not None else x.mean(dim=1)  # (B, N, D) -> (B, D)
-        logits = self.head(self.pre_logits(pooled))
-        return logits if self.head_dist is None else (logits + self.head_dist(x[:, 1])) / 2
+        return self.pre_logits(pooled)
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Tokens (B, N, D) -> logits (B, K), or with pre_logits what the head would read."""
+        pooled = self.pool(x)
+        return pooled if pre_logits else self.get_classifier()(pooled)
+
+    def get_classifier(self) -> nn.Module:
+        """The head: pooled tokens -> logits (B, K)."""
+        return self.head if self.head_dist is None else DistilledHead(self.head, self.head_dist)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) -> logits (B, K)."""
