@@ -52,7 +52,7 @@ def test_a_bad_setting_is_named(values, text):
 
 
 def test_a_variable_that_is_no_value():
-    with pytest.raises(UsageError, match=r"MIEN_DATA__PATH=\[x in the environment is no YAML value"):
+    with pytest.raises(UsageError, match=r"In the environment, MIEN_DATA__PATH=\[x is no YAML value"):
         from_environment({"MIEN_DATA__PATH": "[x"})
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from mien.errors import MissingError, UsageError, nearest
 
@@ -100,6 +100,13 @@ class Model(Settings):
     squeeze_excitation: bool | None = Field(default=None, description="Squeeze-excitation in ResNet blocks.")
     drop_rate: float | None = Field(default=None, ge=0, lt=1, description="Dropout probability.")
     drop_path_rate: float | None = Field(default=None, ge=0, lt=1, description="Stochastic depth of the last block.")
+    head_hidden: tuple[PositiveInt, ...] | None = Field(
+        default=None, description="Widths of the head's hidden layers; none is a linear head."
+    )
+    head_batch_norm: bool | None = Field(default=None, description="Batch norm in the head's hidden layers.")
+    head_drop_rate: float | None = Field(
+        default=None, ge=0, lt=1, description="Dropout probability after each of the head's hidden layers."
+    )
 
     @property
     def checkpoint(self) -> str | None:
@@ -145,6 +152,12 @@ class Augment(Settings):
             raise ValueError("a range goes from a smaller number above 0 to a larger one")
         return value
 
+    def is_off(self) -> bool:
+        """Whether training images stay as they are."""
+        of_pixels = (self.brightness, self.contrast, self.erase, self.randaugment, self.mixup, self.cutmix)
+        of_place = (self.hflip, self.vflip, self.rotate, self.translate, self.shear, self.crop)
+        return self.scale == (1.0, 1.0) and not any((*of_pixels, *of_place))
+
 
 class Train(Settings):
     """Optimizer, schedule and everything else that happens between the first and the last step."""
@@ -172,6 +185,23 @@ class Train(Settings):
     sampler: Literal["shuffle", "balanced"] = Field(
         default="shuffle", description="balanced draws each class equally often, with replacement."
     )
+    trainable: Literal["all", "head", "last_blocks", "attention"] = Field(
+        default="all",
+        description="What trains; the rest stays as it is, in eval mode. head without augmentation runs the backbone "
+        "once; last_blocks adds the last blocks and the norm after them, attention the blocks' attention.",
+    )
+    last_blocks: int = Field(default=0, ge=0, description="How many blocks train, with trainable last_blocks.")
+    layer_decay: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Learning rate of each block over that of the one above it, the head's being lr; 1 is off.",
+    )
+    unfreeze: Mapping[int, int | tuple[int, ...]] = Field(
+        default={},
+        description="Gradual unfreezing, '{epoch: block, epoch: [block, block]}': epochs from 1, blocks from 0. All "
+        "but the head is frozen at first.",
+    )
     ema: float = Field(default=0.0, ge=0, lt=1, description="Decay of the weights' moving average; 0 is off.")
     gradient_clip: float = Field(default=0.0, ge=0, description="Largest gradient norm; 0 is off.")
     early_stopping: int = Field(default=0, ge=0, description="Epochs without a better validation score; 0 is off.")
@@ -183,6 +213,12 @@ class Train(Settings):
     compile: bool = Field(default=False, description="torch.compile the model (needs a C++ compiler).")
     processes: int = Field(default=1, ge=1, description="Processes (or GPUs) that share each batch.")
     tensorboard: bool = Field(default=False, description="Also write TensorBoard files.")
+
+    @field_validator("unfreeze", mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        """A flag brings text: --train.unfreeze '{2: 11, 4: [9, 10]}'."""
+        return _parsed("train.unfreeze", value) if isinstance(value, str) else value
 
 
 class Recipe(Settings):
@@ -212,7 +248,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Overrides:
     for name, value in environment.items():
         if name.startswith("MIEN_") and "__" in name:
             section, _, key = name[len("MIEN_") :].lower().partition("__")
-            found.setdefault(section, {})[key] = _parsed(name, value)
+            found.setdefault(section, {})[key] = _parsed(f"In the environment, {name}", value)
     return found
 
 
@@ -294,7 +330,7 @@ def _parsed(name: str, value: str) -> Any:
     try:
         return yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise UsageError(f"{name}={value} in the environment is no YAML value.") from error
+        raise UsageError(f"{name}={value} is no YAML value.") from error
 
 
 def _explain(problem: Any) -> str:

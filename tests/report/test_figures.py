@@ -101,3 +101,13 @@ def test_many_runs_get_a_higher_figure_rather_than_a_lower_plot() -> None:
         return float(found[1])
 
     assert height(9) - height(2) == pytest.approx(7 * 0.18 * 72)
+
+
+def test_trained_when_names_the_parts_and_shows_what_trained() -> None:
+    parts = {"stem": 0.0, "blocks.0": 0.0, "blocks.1": 0.33, "head": 1.0}
+    rows = [{"epoch": 1, "share": 0.1, "parts": parts}, {"epoch": 2, "share": 0.4, "parts": parts | {"blocks.0": 1.0}}]
+    svg = figures.trained_when(rows)
+    assert [text for text in texts(svg) if not text.isdigit()] == ["epoch", "head", "block 1", "block 0", "stem"]
+    assert svg.count("opacity: 0.45") == 1
+    assert list(figures._stretches([0.0, 1.0, 1.0, 0.5, 0.0])) == [(1, 2, 1.0), (3, 1, 0.5)]
+    assert "head" in texts(figures.trained_when(rows[:1]))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from mien.report.style import CARD, INK, QUIET, drawing, inline_svg, series
+from mien.report.style import CARD, INK, LINE, QUIET, drawing, inline_svg, series
 from mien.report.words import percent
 
 Curve = Mapping[str, Sequence[float]]
@@ -46,6 +47,30 @@ def accuracy_curves(history: Curve, majority: float | None, best_epoch: int | No
         _mark_best(axes, history, "val_accuracy", best_epoch)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         return inline_svg(figure, "accuracy", "Training and validation accuracy by epoch")
+
+
+def trained_when(rows: Sequence[Mapping[str, Any]]) -> Markup:
+    """Epochs across, the head on top and the stem at the bottom; a bar where a part trains, pale where only in part.
+
+    rows: one for each epoch, as mien.train.freeze.history gives them.
+    """
+    with drawing():
+        parts = list(reversed(rows[0]["parts"]))
+        figure = Figure(figsize=(WIDTH, 0.75 + 0.19 * len(parts)))
+        axes = figure.subplots()
+        for place, part in enumerate(parts):
+            axes.axhline(place, color=LINE, linewidth=0.6, zorder=0)
+            for start, width, share in _stretches([row["parts"][part] for row in rows]):
+                axes.barh(place, width, 0.72, left=start + 0.5, color=CARD)  # hides the line behind a pale bar
+                alpha = 1.0 if share == 1 else 0.45
+                axes.barh(place, width, 0.72, left=start + 0.5, color=VALIDATION["color"], alpha=alpha)
+        axes.set(xlabel="epoch", xlim=(0.5, len(rows) + 0.5), ylim=(len(parts) - 0.5, -0.5))
+        axes.set_yticks(range(len(parts)), [part.replace("blocks.", "block ") for part in parts])
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+        axes.grid(visible=False)
+        axes.spines["left"].set_visible(False)
+        return inline_svg(figure, "trained", "Which parts of the model were trained in which epoch")
 
 
 def calibration(reliability: Mapping[str, np.ndarray]) -> Markup:
@@ -122,6 +147,16 @@ def _train_and_validation(axes: Axes, history: Curve, measure: str) -> None:
         if f"{prefix}_{measure}" in history:
             axes.plot(history["epoch"], history[f"{prefix}_{measure}"], label=name, **_points(history["epoch"]), **look)
     _legend(axes, columns=2)
+
+
+def _stretches(shares: Sequence[float]) -> Iterator[tuple[int, int, float]]:
+    """(first epoch from 0, epochs, share) of each stretch of epochs in which a part trained alike."""
+    start = 0
+    for share, stretch in groupby(shares):
+        epochs = len(list(stretch))
+        if share:
+            yield start, epochs, share
+        start += epochs
 
 
 def _points(x: Sequence[float]) -> dict[str, Any]:

@@ -58,6 +58,7 @@ def context(path: Path) -> dict[str, Any]:
         "model": model(run.recipe),
         "images_per_second": _median(run.history.get("images_per_second", [])),
         "curves": curves(run, scores),
+        "trained": trained(run),
         "matrix": confusion(scores) if scores else None,
         "calibration": calibration(predictions) if predictions else None,
         "mistakes": mistakes(predictions, store) if predictions else [],
@@ -104,6 +105,16 @@ def curves(run: RunFolder, scores: Scores | None) -> list[Markup]:
         figures.loss_curves(run.history, env.get("ln_classes"), env.get("prior_entropy"), env.get("best_epoch")),
         figures.accuracy_curves(run.history, share[1] if share else None, env.get("best_epoch")),
     ]
+
+
+def trained(run: RunFolder) -> dict[str, Any] | None:
+    """What was trained when; None where everything was, all the time, and before the first epoch."""
+    rows = run.env.get("trained", [])[: len(run.history.get("epoch", []))]  # early stopping leaves the rest out
+    if not rows:
+        return None
+    shares = [f"{100 * row['share']:.3g}%" for row in rows]  # the head of a large model is far below 0.1%
+    partly = any(0 < share < 1 for row in rows for share in row["parts"].values())
+    return {"figure": figures.trained_when(rows), "first": shares[0], "last": shares[-1], "partly": partly}
 
 
 def confusion(scores: Scores) -> dict[str, Any]:

@@ -29,16 +29,20 @@ Row = dict[str, float]
 
 
 class History(L.Callback):
-    """Appends one row an epoch to metrics.csv; a resumed run goes on after its last finished epoch."""
+    """Appends one row an epoch to metrics.csv; a resumed run goes on after its last finished epoch.
 
-    def __init__(self, path: Path) -> None:
+    preparation: seconds spent before the first step, which count as training.
+    """
+
+    def __init__(self, path: Path, preparation: float = 0.0) -> None:
         self.path = path
+        self.preparation = preparation
         self.rows: list[Row] = []
         self.seconds_before = 0.0
 
     def on_train_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:
         self.rows = [row for row in read_history(self.path) if row["epoch"] <= trainer.current_epoch]
-        self.seconds_before = self.rows[-1]["seconds"] if self.rows else 0.0
+        self.seconds_before = self.preparation + (self.rows[-1]["seconds"] if self.rows else 0.0)
         self.started = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:
@@ -110,7 +114,7 @@ class Display(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, task: L.LightningModule) -> None:
         if trainer.is_global_zero:
-            note(epoch_line(self.history.rows[-1], trainer.max_epochs or 1))
+            note(epoch_line(self.history.rows[-1], trainer.max_epochs or 1, self.history.preparation))
 
     def on_exception(self, trainer: L.Trainer, task: L.LightningModule, exception: BaseException) -> None:
         self.bar.stop()
@@ -119,9 +123,9 @@ class Display(L.Callback):
         self.bar.stop()
 
 
-def epoch_line(row: Row, epochs: int) -> str:
+def epoch_line(row: Row, epochs: int, preparation: float = 0.0) -> str:
     """One epoch in one line, with the time left at the present speed."""
-    left = row["seconds"] / row["epoch"] * (epochs - row["epoch"])
+    left = (row["seconds"] - preparation) / row["epoch"] * (epochs - row["epoch"])
     return (
         f"epoch {row['epoch']:>3.0f}/{epochs}  train loss {row['train_loss']:.3f} acc {row['train_accuracy']:.1%}"
         f"  validation loss {row['val_loss']:.3f} acc {row['val_accuracy']:.1%}"

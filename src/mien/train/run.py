@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import numpy as np
@@ -23,7 +23,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import nn
 
 from mien import config, pretrained
-from mien.config import Recipe
+from mien.config import Recipe, Train
 from mien.data import Store, open_store
 from mien.data.batches import Batches, TrainBatches, gather
 from mien.errors import MienError, MissingError, UsageError
@@ -32,7 +32,7 @@ from mien.files import write_json
 from mien.models import count_flops, count_parameters, create_model
 from mien.pretrained.checkpoint import Checkpoint
 from mien.progress import note
-from mien.train import hardware
+from mien.train import features, freeze, hardware
 from mien.train.callbacks import Display, Diverged, History, StuckWarning, read_history
 from mien.train.checkpoint import save_model
 from mien.train.task import Task
@@ -116,7 +116,9 @@ def _hardware(recipe: Recipe) -> tuple[str, str]:
 
 
 def _task(recipe: Recipe, store: Store, checkpoint: Checkpoint | None) -> Task:
-    return Task(recipe, build_model(recipe, store, checkpoint), store.preprocessing, store.class_counts("train"))
+    model = build_model(recipe, store, checkpoint)
+    freeze.check(model, recipe)
+    return Task(recipe, model, store.preprocessing, store.class_counts("train"))
 
 
 def _train(task: Task, store: Store, folder: Path, device: str, precision: str) -> Path:
@@ -126,21 +128,38 @@ def _train(task: Task, store: Store, folder: Path, device: str, precision: str) 
     if is_first_process():
         write_json(folder / "env.json", env)
         note(_opening(recipe, env))
+    fitted, source = _on_features(task, store, env) if features.can_be_stored(recipe) else (task, store)
     if recipe.train.compile:
-        task.model.compile()
-    history = History(folder / "metrics.csv")
+        fitted.model.compile()
+    history = History(folder / "metrics.csv", env.get("feature_seconds", 0.0))
     trainer = _trainer(recipe, folder, history, env, device, precision)
-    _fit(trainer, task, store, folder)
+    _fit(trainer, fitted, source, folder)
     if not trainer.is_global_zero:
         return folder
     state = torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
-    task.load_state_dict(state["state_dict"])
+    fitted.load_state_dict(state["state_dict"])
+    model = fitted.trained if fitted is task else _with_head(task.model, fitted.trained)
     rows = read_history(history.path)
     env |= {"seconds": rows[-1]["seconds"], "best_epoch": state["epoch"] + 1, "epochs": len(rows)}
     write_json(folder / "env.json", env)
-    save_model(folder / "model", task.trained, recipe, store)
-    evaluate(folder, "validation", model=task.trained, store=store)
+    save_model(folder / "model", model, recipe, store)
+    evaluate(folder, "validation", model=model, store=store)
     return folder
+
+
+def _on_features(task: Task, store: Store, env: dict[str, Any]) -> tuple[Task, Store]:
+    """The head's own task, and what its frozen backbone makes of the images."""
+    started = time.perf_counter()
+    source = features.store_features(task.model, store, env["device"], env["precision"])
+    env["feature_seconds"] = round(time.perf_counter() - started, 2)
+    head = cast(Any, task.model).get_classifier()
+    return Task(features.head_recipe(task.recipe), head, None, store.class_counts("train")), source
+
+
+def _with_head(model: nn.Module, head: nn.Module) -> nn.Module:
+    """The whole model with the weights of a head that was trained apart from it."""
+    cast(Any, model).get_classifier().load_state_dict(head.state_dict())
+    return model
 
 
 def _trainer(
@@ -166,7 +185,7 @@ def _trainer(
         return L.Trainer(
             accelerator=device,
             devices=settings.processes,
-            strategy="ddp" if settings.processes > 1 else "auto",
+            strategy=_strategy(settings),
             precision=hardware.PRECISIONS[precision],  # type: ignore[arg-type]
             max_epochs=settings.epochs,
             gradient_clip_val=settings.gradient_clip or None,
@@ -178,6 +197,12 @@ def _trainer(
             use_distributed_sampler=False,
             default_root_dir=folder,
         )
+
+
+def _strategy(settings: Train) -> str:
+    if settings.processes == 1:
+        return "auto"
+    return "ddp_find_unused_parameters_true" if settings.unfreeze else "ddp"  # unused: those still frozen
 
 
 def _fit(trainer: L.Trainer, task: Task, store: Store, folder: Path) -> None:
@@ -219,6 +244,7 @@ def _environment(recipe: Recipe, store: Store, task: Task, device: str, precisio
         "ln_classes": math.log(len(store.classes)),
         "prior_entropy": entropy(counts),
         "warnings": [],
+        "trained": freeze.history(task.model, recipe.train),
         "store": _describe(store),
     }
     balanced = recipe.train.sampler == "balanced" or recipe.train.class_weights
@@ -260,6 +286,7 @@ def _opening(recipe: Recipe, env: dict[str, Any]) -> str:
         f"loss before training {env['initial_loss']:.3f}, ln({len(env['classes'])}) = {env['ln_classes']:.3f}, "
         f"entropy of the class frequencies {env['prior_entropy']:.3f}",
     ]
+    lines += [freeze.describe(env["trained"])] if env["trained"] else []
     return "\n".join(lines + [f"warning: {text}" for text in env["warnings"]])
 
 

@@ -19,6 +19,7 @@ from mien.config import Recipe, Train
 from mien.data.augment import Augmentation, stream
 from mien.data.batches import Batch
 from mien.preprocessing import Preprocessing
+from mien.train import freeze
 
 
 class Task(L.LightningModule):
@@ -27,13 +28,14 @@ class Task(L.LightningModule):
     Every random number of a step (augmentation, dropout, drop-path) comes from (seed, epoch, step), so
     a run that is interrupted and resumed goes through the same steps as one that was not.
 
+    preprocessing: None when the batches hold features in place of images, and `model` is a head.
     class_counts: training images of each class, (K,).
     """
 
     class_weights: Tensor | None
 
     def __init__(
-        self, recipe: Recipe, model: nn.Module, preprocessing: Preprocessing, class_counts: np.ndarray
+        self, recipe: Recipe, model: nn.Module, preprocessing: Preprocessing | None, class_counts: np.ndarray
     ) -> None:
         super().__init__()
         self.recipe = recipe
@@ -53,8 +55,15 @@ class Task(L.LightningModule):
         return self.averaged.module if self.averaged is not None else self.model
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 images (B, C, H, W) -> logits (B, K) of the network that is kept."""
-        return self.trained(self.preprocessing.scale(images.float() / 255))
+        """uint8 images (B, C, H, W) or features (B, D) -> logits (B, K) of the network that is kept."""
+        return self.trained(self._inputs(images))
+
+    def setup(self, stage: str) -> None:
+        """Optimizer and processes are made for all that will ever train; what is frozen until then has no gradient."""
+        freeze.freeze(self.model, self.recipe.train, self.recipe.train.epochs)
+
+    def on_train_epoch_start(self) -> None:
+        freeze.freeze(self.model, self.recipe.train, self.current_epoch + 1)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         self.random = stream(self.recipe.seed, self.current_epoch, batch_idx)
@@ -93,7 +102,8 @@ class Task(L.LightningModule):
         if settings.schedule == "one_cycle":
             steps = max(steps, 10)  # torch's schedule divides by zero in a run of two steps
             rising = max(rising or 0.3, 2 / steps)
-            schedule: Any = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, steps, pct_start=rising)
+            peaks = [group["lr"] for group in optimizer.param_groups]
+            schedule: Any = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, steps, pct_start=rising)
         else:
             cosine = settings.schedule == "cosine"
             share = partial(rate, steps=steps, warmup=rising * steps, cosine=cosine)
@@ -106,16 +116,21 @@ class Task(L.LightningModule):
         ln(classes) is the loss of a uniform guess; far above it, the initialisation is badly scaled.
         """
         images, labels = batch
-        inputs = self.preprocessing.scale(images.float() / 255)
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
-        self.model.train()  # a batch norm that has seen nothing cannot be evaluated
+        # As in the first step: a batch norm that has seen nothing cannot be evaluated, a frozen one must be.
+        freeze.freeze(self.model, self.recipe.train, 1)
         with torch.no_grad():
-            loss = F.cross_entropy(self.model(inputs), labels).item()
+            loss = F.cross_entropy(self.model(self._inputs(images)), labels).item()
         for name, buffer in self.model.named_buffers():
             buffer.copy_(buffers[name])
         return loss
 
+    def _inputs(self, images: Tensor) -> Tensor:
+        return images if self.preprocessing is None else self.preprocessing.scale(images.float() / 255)
+
     def _augmented(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        if self.preprocessing is None:
+            return images, labels
         share = len(images)
         draws = self.augmentation.draw(share * self.trainer.world_size, self.random)
         start = self.global_rank * share
@@ -135,12 +150,11 @@ class Task(L.LightningModule):
 
 
 def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
-    """SGD (Nesterov), Adam or AdamW. Weight decay spares biases, norms, tokens and positions."""
-    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    spared = [parameter for name, parameter in named if parameter.dim() < 2 or _is_embedding(name)]
-    decayed = [parameter for name, parameter in named if not (parameter.dim() < 2 or _is_embedding(name))]
-    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": spared, "weight_decay": 0.0}]
-    groups = [group for group in groups if group["params"]]
+    """SGD (Nesterov), Adam or AdamW. Weight decay spares biases, norms, tokens and positions.
+
+    The first group has the full learning rate; with layer_decay, the later ones have less and less of it.
+    """
+    groups = _parameter_groups(model, settings)
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, settings.lr, settings.momentum, nesterov=settings.momentum > 0)
     kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
@@ -157,8 +171,21 @@ def rate(step: int, steps: int, warmup: float, cosine: bool) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, steps - warmup)))
 
 
+def _parameter_groups(model: nn.Module, settings: Train) -> list[dict[str, Any]]:
+    shares = freeze.rates(model, settings.layer_decay)
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            spared = parameter.dim() < 2 or _is_embedding(name)
+            groups.setdefault((-shares[name], spared), []).append(parameter)
+    return [
+        {"params": groups[key], "lr": -key[0] * settings.lr, "weight_decay": 0.0 if key[1] else settings.weight_decay}
+        for key in sorted(groups)
+    ]
+
+
 def _is_embedding(name: str) -> bool:
-    return name.rpartition(".")[2] in ("pos_embed", "cls_token")
+    return name.rpartition(".")[2] in ("pos_embed", "cls_token", "dist_token")
 
 
 def _moving_average(model: nn.Module, decay: float) -> AveragedModel | None:

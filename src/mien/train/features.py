@@ -1,0 +1,52 @@
+"""A frozen backbone is run once: the head trains on what it gave."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mien.config import Recipe
+from mien.data import Store
+from mien.data.batches import Batches
+from mien.progress import track
+
+BATCH = 64  # images; a ViT-B/16 at 224 pixels then stays below 2 GB
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def can_be_stored(recipe: Recipe) -> bool:
+    """Whether every epoch would send the same images through the same frozen backbone."""
+    return recipe.train.trainable == "head" and recipe.augment.is_off()
+
+
+def head_recipe(recipe: Recipe) -> Recipe:
+    """The recipe for a head on stored features: all of it trains."""
+    train = recipe.train.model_copy(update={"trainable": "all", "layer_decay": 1.0})
+    return recipe.model_copy(update={"train": train})
+
+
+def store_features(model: nn.Module, store: Store, device: str, precision: str) -> Store:
+    """The store with the pooled features of each image, float32 (N, ...), in place of its pixels.
+
+    They are computed in the run's precision, for train and validation only (the other rows stay 0), and kept in
+    memory; of several processes, each computes its own. Leaves the model in eval mode on the CPU.
+    """
+    where = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" else device
+    backbone: Any = model.eval().to(where)
+    positions = np.concatenate([store.indices("train"), store.indices("validation")])
+    batches = Batches(store, positions, BATCH)
+    features = np.zeros((0,), dtype=np.float32)
+    with torch.inference_mode(), torch.autocast(device, DTYPES[precision], enabled=precision != "fp32"):
+        for part, (images, _) in zip(batches.parts, track(batches, "features", len(batches)), strict=True):
+            inputs = store.preprocessing.scale(images.to(where).float() / 255)
+            pooled = backbone.forward_head(backbone.forward_features(inputs), pre_logits=True).float().cpu().numpy()
+            if not len(features):
+                features = np.zeros((len(store), *pooled.shape[1:]), dtype=np.float32)
+            features[part] = pooled
+    model.cpu()
+    return replace(store, images=features)
