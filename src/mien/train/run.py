@@ -49,9 +49,8 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
     recipe = with_sizes_of(checkpoint, recipe)
     store = open_store(recipe.data)
     device, precision = _hardware(recipe)
-    task = _task(
-        recipe, store, checkpoint
-    )  # a recipe that cannot be built leaves no folder behind, and none overwritten
+    # A recipe that cannot be built leaves no folder behind, and none overwritten.
+    task = _task(recipe, store, checkpoint)
     return _train(task, store, _new_folder(recipe, out, overwrite), device, precision)
 
 
@@ -61,7 +60,8 @@ def resume(folder: Path) -> Path:
     store = open_store(recipe.data)
     refuse_other_images(folder, store)
     device, precision = _hardware(recipe)
-    begun = (folder / "checkpoints" / "last.ckpt").exists()  # then the weights come from there
+    # Once begun, all weights are in last.ckpt; but where features are stored, only the head's are.
+    begun = (folder / "checkpoints" / "last.ckpt").exists() and not features.can_be_stored(recipe)
     task = _task(recipe, store, None if begun else read_checkpoint(recipe))
     return _train(task, store, folder, device, precision)
 
