@@ -11,13 +11,13 @@ import sys
 from cyclopts import CycloptsError
 from pydantic import ValidationError
 
-from mien.cli import data, predict, train, use  # noqa: F401  (importing them adds their commands)
+from mien.cli import data, predict, sweep, train, use  # noqa: F401  (importing them adds their commands)
 from mien.cli.app import app
 from mien.errors import MienError, MissingError, UsageError
 from mien.progress import console
 
 TRAINING = ("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2", "onnx", "onnxscript")
-EXTRAS = {"tensorboard": "tensorboard", **dict.fromkeys(TRAINING, "train")}
+EXTRAS = {"tensorboard": "tensorboard", "optuna": "tune", **dict.fromkeys(TRAINING, "train")}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 import mien
+from mien import config
 from mien.config import Recipe
+from mien.errors import UsageError
 
 app = App(
     name="mien",
@@ -24,3 +26,15 @@ Path_ = Annotated[Path, Parameter(show_default=False)]
 
 def print_json(values: Any) -> None:
     print(json.dumps(values, indent=1))
+
+
+def recipe_layers(name: str | None, file: Path | None) -> list[dict[str, Any]]:
+    """Recipe < --config file < environment: the settings below the flags, later ones winning."""
+    from mien.recipes import load
+
+    if name is None and file is None:
+        raise UsageError("Which recipe? 'mien recipes' lists them; or give --config FILE.")
+    layers: list[dict[str, Any]] = [load(name)[0].model_dump()] if name else []
+    if file:
+        layers.append(config.from_file(file))
+    return [*layers, config.from_environment()]

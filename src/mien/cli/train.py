@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from mien import config
-from mien.cli.app import Json, Path_, Settable, app, print_json
+from mien.cli.app import Json, Path_, Settable, app, print_json, recipe_layers
 from mien.config import Recipe
 from mien.errors import UsageError
 from mien.progress import note
@@ -192,14 +192,7 @@ def report(run: Path_) -> None:
 
 def _recipe(name: str | None, file: Path | None, settings: Recipe | None) -> Recipe:
     """Recipe < --config file < environment < flags."""
-    from mien.recipes import load
-
-    if name is None and file is None:
-        raise UsageError("Which recipe? 'mien recipes' lists them; or give --config FILE.")
-    layers: list[dict[str, Any]] = [load(name)[0].model_dump()] if name else []
-    if file:
-        layers.append(config.from_file(file))
-    layers.append(config.from_environment())
+    layers = recipe_layers(name, file)
     if settings:
         layers.append(settings.model_dump(exclude_unset=True))
     return config.build(*layers)

@@ -1,4 +1,4 @@
-"""Reports a person enjoys reading: one HTML file for a run, one for a comparison, nothing loaded from elsewhere."""
+"""Reports a person enjoys reading: one HTML file for a run, a comparison or a sweep, nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mien.evaluate.compare import Comparison
+    from mien.evaluate.sweep_table import Table
 
 
 def write_report(run: Path) -> Path:
@@ -25,3 +26,11 @@ def write_comparison(comparison: Comparison, out: Path) -> Path:
     from mien.report import comparison_page, html
 
     return html.write("comparison.html.j2", out, comparison_page.context(comparison))
+
+
+def write_sweep(table: Table) -> Path:
+    """Write sweep.html and sweep.csv in a sweep's folder; returns the page."""
+    from mien.report import html, sweep_page
+
+    table.write_csv(table.folder / "sweep.csv")
+    return html.write("sweep.html.j2", table.folder / "sweep.html", sweep_page.context(table))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 
 from mien.report.style import CARD, INK, LINE, QUIET, drawing, inline_svg, series
 from mien.report.words import percent
@@ -112,6 +113,40 @@ def run_curves(curves: Mapping[str, Curve], axis: str, measure: str) -> Markup:
         return inline_svg(figure, f"{measure}-{axis}", f"Validation {measure} of every run by {unit}")
 
 
+def sweep_curves(curves: Sequence[tuple[str, int | None, Curve]], measure: str) -> Markup:
+    """Validation 'accuracy' or 'loss' by epoch of many runs, each with a label and a colour's index.
+
+    Runs of one label (seeds) share colour and legend; index None is a thin grey line among 'others'.
+    """
+    with drawing():
+        names = [label if index is not None else "others" for label, index, _ in curves]
+        columns = 1 if max(map(len, names)) > 24 else 2
+        figure, axes = _axes("epoch", measure, legend_rows=math.ceil(len(set(names)) / columns))
+        for position, (name, (_, index, curve)) in enumerate(zip(names, curves, strict=True)):
+            look = series(index) if index is not None else {"color": QUIET, "linewidth": 0.8, "zorder": 1}
+            once = name if name not in names[:position] else None  # in the legend
+            axes.plot(curve["epoch"], curve[f"val_{measure}"], label=once, **_points(curve["epoch"]), **look)
+        if measure == "accuracy":
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        else:
+            _leave_out_outliers(axes, [value for _, _, curve in curves for value in curve["val_loss"]])
+        _legend(axes, columns)
+        return inline_svg(figure, f"sweep-{measure}", f"Validation {measure} of every run by epoch")
+
+
+def accuracy_by(name: str, values: Sequence[float], accuracies: Sequence[float], *, log: bool) -> Markup:
+    """Accuracy (0..1) of every run as a dot over the value that it was given, on a logarithmic axis or not."""
+    with drawing():
+        figure, axes = _axes(name, "accuracy", whole=False)
+        axes.plot(values, accuracies, "o", color=series(0)["color"], markersize=5, markeredgecolor=CARD)
+        if log:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))  # matplotlib's own is set in TeX
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        return inline_svg(figure, f"by-{name.replace('.', '-')}", f"Accuracy of every run by {name}")
+
+
 def accuracies(labels: Sequence[str], values: Sequence[float], intervals: Sequence[Sequence[float]]) -> Markup:
     """Accuracy (0..1) of every run as a dot with its 95 % interval, the first run on top."""
     with drawing():
@@ -202,6 +237,13 @@ def _gaps(axes: Axes, reliability: Mapping[str, np.ndarray], middles: np.ndarray
     colour = TRAIN["color"]
     axes.bar(middles[full], high - low, width, bottom=low, color=colour, alpha=0.3)
     axes.bar(middles[full], high - low, width, bottom=low, color="none", edgecolor=colour, linewidth=1.3)
+
+
+def _leave_out_outliers(axes: Axes, losses: Sequence[float]) -> None:
+    """A run that diverges must not press all other curves flat: the axis ends at three times the median."""
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    if finite and max(finite) > 3 * statistics.median(finite):
+        axes.set_ylim(top=3 * statistics.median(finite))
 
 
 def _time_unit(curves: Mapping[str, Curve]) -> tuple[float, str]:

@@ -1,0 +1,172 @@
+"""`mien sweep`: one recipe under many settings, as a grid or as a search."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import CycloptsError, Parameter
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from mien.cli.app import Json, app, print_json, recipe_layers
+from mien.config import Recipe
+from mien.errors import MienError, UsageError
+from mien.progress import note
+
+if TYPE_CHECKING:
+    from mien.evaluate.sweep_table import Table
+    from mien.train.sweep import Sweep
+    from mien.train.sweep_plan import Plan
+
+
+def _as_text(section: type[BaseModel]) -> Any:
+    """The same fields, each holding what was typed: lists and ranges are not yet values of the field."""
+    fields: dict[str, Any] = {}
+    for key, field in section.model_fields.items():
+        nested = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        kind = _as_text(field.annotation) if nested else str  # type: ignore[arg-type]
+        fields[key] = (kind | None, Field(default=None, description=field.description))
+    return create_model(section.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+if TYPE_CHECKING:
+    Lists = BaseModel
+else:
+    Lists = _as_text(Recipe)
+
+
+@app.command
+def sweep(
+    recipe: str | None = None,
+    *,
+    zip_: Annotated[bool, Parameter(name="--zip", negative="")] = False,
+    search: int | None = None,
+    out: Path | None = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    config_: Annotated[Path | None, Parameter(name="--config")] = None,
+    json_: Json = False,
+    settings: Annotated[Lists | None, Parameter(name="*", show_default=False)] = None,
+) -> None:
+    """Train a recipe under many settings and put the runs on one page.
+
+    Every setting takes a list: --train.lr 1e-3,1e-4 --seed 0,1,2 makes six runs. Settings that are lists themselves
+    stand in brackets: --augment.scale '[0.9,1.1],[0.8,1.2]'. A search also takes ranges: --train.lr 1e-5:1e-2:log.
+
+    Parameters
+    ----------
+    recipe
+        A recipe's name, a .py file that defines one, or (with --resume) the folder of a sweep.
+    zip_
+        Take the lists side by side (first with first, second with second) instead of every combination.
+    search
+        Search with this many runs instead of a grid, each chosen in the light of those before (needs 'mien[tune]').
+    out
+        Folder of the sweep; runs/sweep-<recipe>-<date> if not given. The same command goes on with what it has.
+    resume
+        Go on with a sweep: finished runs are kept, a stopped one goes on after its last finished epoch.
+    config_
+        YAML file of settings, such as a run's recipe.yaml.
+    """
+    if resume:
+        plan, folder = _to_resume(recipe, out, given=[settings, search, config_, zip_ or None])
+    else:
+        plan = _plan(recipe, config_, settings, zip_, search)
+        folder = out or _new_folder(plan)
+
+    from mien.train.sweep import start
+
+    begun = start(plan, folder)
+    table = _run(begun)
+    _print(table, json_)
+    failed = table.count("failed")
+    if failed:
+        raise MienError(f"{failed} of {table.total} runs failed; {folder}/sweep.html says why.")
+
+
+def _plan(recipe: str | None, file: Path | None, settings: BaseModel | None, pairs: bool, search: int | None) -> Plan:
+    from mien.train.sweep_plan import make_plan
+
+    layers = recipe_layers(recipe, file)
+    return make_plan(recipe, file, layers, _typed(settings), pairs=pairs, search=search)
+
+
+def _typed(settings: BaseModel | None) -> dict[str, str]:
+    """What was typed, by dotted names; the seed last, so that the seeds of one setting are run in a row."""
+    given = settings.model_dump(exclude_unset=True) if settings else {}
+    sections = {key: found for key, found in given.items() if isinstance(found, dict)}
+    flat = {f"{section}.{key}": text for section, found in sections.items() for key, text in found.items()}
+    return flat | {key: text for key, text in given.items() if key not in sections}
+
+
+def _new_folder(plan: Plan) -> Path:
+    name = plan.build(plan.probes()[0]).name
+    return Path("runs") / f"sweep-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _to_resume(name: str | None, out: Path | None, given: list[Any]) -> tuple[Plan, Path]:
+    from mien.train.sweep_plan import read_plan
+
+    if any(value is not None for value in given):
+        raise UsageError("--resume goes on with the settings of the sweep; it takes no others.")
+    if name is None and out is None:
+        raise UsageError("--resume what? Give the folder of a sweep: mien sweep --resume FOLDER")
+    folder = out or Path(str(name))
+    return read_plan(folder), folder
+
+
+def _run(begun: Sweep) -> Table:
+    """Train what is to be trained; the page is written anew after every run, and when the sweep is stopped."""
+    from mien.report import write_report, write_sweep
+
+    try:
+        for trial in begun.run():
+            if trial.name not in begun.problems:
+                write_report(begun.folder / trial.name)
+            write_sweep(_table(begun))
+    except KeyboardInterrupt:
+        write_sweep(_table(begun))
+        note(f"The sweep was stopped; everything is kept. Go on with: mien sweep --resume {begun.folder}")
+        raise
+    table = _table(begun)
+    write_sweep(table)
+    return table
+
+
+def _table(begun: Sweep) -> Table:
+    from mien.evaluate.sweep_table import read_table
+
+    return read_table(begun.plan, begun.folder, begun.trials, begun.problems, begun.total)
+
+
+def _print(table: Table, as_json: bool) -> None:
+    from mien.evaluate.metrics import headline
+
+    page = table.folder / "sweep.html"
+    if as_json:
+        rows = [row.to_dict() for row in table.ranked]
+        print_json({"sweep": str(table.folder), "page": str(page), "runs": rows})
+    elif table.best and table.best.scores:
+        print(f"{table.folder / table.best.name}  {headline(table.best.scores)}{_spread(table)}")
+    if not as_json:
+        print(page)
+    if table.best:
+        note(f"Open {page} in a browser. Next: {_repeat(table)}")
+
+
+def _spread(table: Table) -> str:
+    group = table.best_group
+    if not table.over_seeds or group is None or group.std is None:
+        return ""
+    return f"; over {group.finished} seeds {group.mean:.1%} ± {100 * group.std:.1f}"
+
+
+def _repeat(table: Table) -> str:
+    """The command of the best run, by its flags where flags can say it."""
+    assert table.best
+    command = table.plan.command(table.best.settings)
+    try:
+        app.parse_args(command.removeprefix("mien "), exit_on_error=False, print_error=False)
+    except CycloptsError:
+        return f"mien run --config {table.folder / table.best.name / 'recipe.yaml'}"
+    return command

@@ -1,0 +1,173 @@
+"""The runs of a sweep side by side: scores, curves, the spread over seeds, and which settings are best."""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from mien.evaluate.metrics import Scores
+from mien.evaluate.run_folder import RunFolder
+from mien.files import written_whole
+from mien.train.sweep_plan import Plan, Range, Settings, Trial
+
+State = Literal["finished", "failed", "stopped", "waiting"]
+STATES: tuple[State, ...] = ("finished", "failed", "stopped", "waiting")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run. scores (of validation) and seconds are None until it has finished; problem is '' unless it failed."""
+
+    name: str
+    label: str
+    settings: Settings
+    state: State
+    problem: str = ""
+    scores: Scores | None = None
+    seconds: float | None = None
+    curve: dict[str, list[float]] = field(default_factory=dict)  # epoch, seconds, val_accuracy, val_loss
+
+    @property
+    def accuracy(self) -> float | None:
+        """Validation accuracy, 0..1."""
+        return self.scores["accuracy"] if self.scores else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures of the row, by the names of sweep.csv."""
+        scores = self.scores or {}
+        low, high = scores.get("interval", (None, None))
+        return {
+            "run": self.name,
+            **self.settings,
+            "accuracy": self.accuracy,
+            "low": low,
+            "high": high,
+            "macro_f1": scores.get("macro_f1"),
+            "seconds": self.seconds,
+            "epochs": len(self.curve.get("epoch", [])),
+            "state": self.state,
+            "problem": self.problem,
+        }
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ by their seed alone (or one run, where no seeds are swept).
+
+    mean: accuracy of the finished runs, None without one. std: sample standard deviation, None below two.
+    """
+
+    label: str
+    settings: Settings
+    rows: list[Row]
+    mean: float | None
+    std: float | None
+
+    @property
+    def finished(self) -> int:
+        """How many runs have scores."""
+        return sum(row.scores is not None for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Table:
+    """All runs of a sweep, in its order. total: how many there are to be."""
+
+    plan: Plan
+    folder: Path
+    rows: list[Row]
+    total: int
+
+    @cached_property
+    def ranked(self) -> list[Row]:
+        """The best accuracy first; then what failed, was stopped or waits."""
+        return sorted(self.rows, key=lambda row: (STATES.index(row.state), -(row.accuracy or 0)))
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The rows by settings other than the seed, in the order of the plan."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            others = {key: value for key, value in row.settings.items() if key != "seed"}
+            found.setdefault(repr(others), []).append(row)
+        return [self._group(rows) for rows in found.values()]
+
+    @property
+    def over_seeds(self) -> bool:
+        """Whether the seed is swept."""
+        return "seed" in self.plan.fields
+
+    @property
+    def best_group(self) -> Group | None:
+        """The settings of the highest mean accuracy; None before a run has finished."""
+        scored = [group for group in self.groups if group.mean is not None]
+        return max(scored, key=lambda group: group.mean or 0, default=None)
+
+    @property
+    def best(self) -> Row | None:
+        """The best run of the best settings."""
+        group = self.best_group
+        return max(group.rows, key=lambda row: row.accuracy or 0) if group else None
+
+    def count(self, state: State) -> int:
+        """How many runs are in a state."""
+        return sum(row.state == state for row in self.rows)
+
+    def heat_map(self) -> tuple[list[Any], list[Any], dict[tuple[int, int], Group]] | None:
+        """Values of the first field, of the second, and the group of each pair of positions.
+
+        None unless a grid sweeps exactly two fields beside the seed.
+        """
+        lists = [(key, values) for key, values in self.plan.fields.items() if key != "seed"]
+        if len(lists) != 2 or self.plan.pairs or self.plan.search:
+            return None
+        (first, rows), (second, columns) = lists
+        assert not isinstance(rows, Range)
+        assert not isinstance(columns, Range)
+        cells = {
+            (rows.index(group.settings[first]), columns.index(group.settings[second])): group for group in self.groups
+        }
+        return rows, columns, cells
+
+    def write_csv(self, path: Path) -> None:
+        """The ranked rows as a table."""
+        rows = [row.to_dict() for row in self.ranked]
+        with written_whole(path) as file:
+            writer = csv.DictWriter(file, list(rows[0]) if rows else ["run"])
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def _group(self, rows: list[Row]) -> Group:
+        settings = {key: value for key, value in rows[0].settings.items() if key != "seed"}
+        scored = [row.accuracy for row in rows if row.accuracy is not None]
+        return Group(
+            label=self.plan.label(settings) or self.plan.recipe or "this recipe",
+            settings=settings,
+            rows=rows,
+            mean=statistics.mean(scored) if scored else None,
+            std=statistics.stdev(scored) if len(scored) > 1 else None,
+        )
+
+
+def read_table(plan: Plan, folder: Path, trials: list[Trial], problems: Mapping[str, str], total: int) -> Table:
+    """What the runs of a sweep have left in its folder by now."""
+    return Table(plan, folder, [_row(folder / trial.name, trial, problems) for trial in trials], total)
+
+
+def _row(path: Path, trial: Trial, problems: Mapping[str, str]) -> Row:
+    problem = problems.get(trial.name, "")
+    if not (path / "recipe.yaml").is_file():
+        return Row(trial.name, trial.label, trial.settings, "failed" if problem else "waiting", problem)
+    run = RunFolder.open(path)
+    scores = run.scores()
+    state: State = "failed" if problem else "finished" if scores else "stopped"
+    columns = ("epoch", "seconds", "val_accuracy", "val_loss")
+    curve = {key: run.history[key] for key in columns if key in run.history}
+    seconds = next((time for time in reversed(curve.get("seconds", [])) if math.isfinite(time)), None)
+    return Row(trial.name, trial.label, trial.settings, state, problem, scores, seconds, curve)

@@ -1,0 +1,158 @@
+"""A plan and a folder -> its runs, one after the other; a sweep that was stopped goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from mien.config import Recipe
+from mien.data import open_store
+from mien.errors import DataError, MienError, UsageError
+from mien.files import write_json
+from mien.progress import note
+from mien.train import run as training
+from mien.train.sweep_plan import Plan, Trial, refuse_changed
+
+
+class Source(Protocol):
+    """Where the next run comes from: a grid knows them all, a search proposes each after the one before."""
+
+    @property
+    def trials(self) -> list[Trial]: ...
+    def __iter__(self) -> Iterator[Trial]: ...
+    def tell(self, trial: Trial, accuracy: float | None) -> None: ...
+
+
+class Grid:
+    """All runs of a plan, in its order."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.trials = plan.trials()
+
+    def __iter__(self) -> Iterator[Trial]:
+        return iter(self.trials)
+
+    def tell(self, trial: Trial, accuracy: float | None) -> None:
+        """A grid learns nothing from its runs."""
+
+
+class Sweep:
+    """The runs of a plan in one folder. problems: what went wrong, by the names of the runs that failed."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.source = _source(plan, folder)
+        self.problems: dict[str, str] = _read(folder / "failed.json")
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Every run that is known by now, in order."""
+        return self.source.trials
+
+    @property
+    def total(self) -> int:
+        """How many runs there are to be."""
+        return self.plan.search or len(self.trials)
+
+    def run(self) -> Iterator[Trial]:
+        """Train every run that has not finished; yields each once it has finished or failed.
+
+        A run that fails is noted in `problems`, and the others go on.
+        """
+        done = sum(is_finished(self.folder / trial.name) for trial in self.trials)
+        if done:
+            note(f"{done} of {self.total} runs have finished already.")
+        for trial in self.source:
+            if is_finished(self.folder / trial.name):
+                self.source.tell(trial, accuracy(self.folder / trial.name))
+                continue
+            note(f"\nRun {self.trials.index(trial) + 1} of {self.total}: {trial.label}")
+            self._train(trial)
+            yield trial
+
+    def _train(self, trial: Trial) -> None:
+        folder = self.folder / trial.name
+        self.problems.pop(trial.name, None)
+        try:
+            if (folder / "recipe.yaml").exists():
+                training.resume(folder)
+            else:
+                training.run(self.plan.build(trial.settings), folder)
+        except MienError as error:
+            self.problems[trial.name] = str(error)
+            note(f"This run failed: {error}")
+        self.source.tell(trial, accuracy(folder) if trial.name not in self.problems else None)
+        write_json(self.folder / "failed.json", self.problems)
+
+
+def start(plan: Plan, folder: Path) -> Sweep:
+    """The sweep of a plan in `folder`, new or begun before.
+
+    Raises UsageError when the folder holds something else, or a model that cannot be built is among the runs.
+    """
+    if (folder / "sweep.json").exists():
+        refuse_changed(folder, plan)
+    elif folder.is_file() or (folder.exists() and any(folder.iterdir())):
+        raise UsageError(f"{folder} exists and is not a sweep. Choose another --out.")
+    if plan.search:
+        import_module("mien.train.search")  # a missing Optuna is said before the data is read
+    check(plan)
+    sweep = Sweep(plan, folder)
+    plan.save(folder / "sweep.json")
+    return sweep
+
+
+def check(plan: Plan) -> None:
+    """Build every kind of model of a plan on its data, so that a wrong size is known before anything trains."""
+    seen: set[Any] = set()
+    for settings in plan.probes():
+        recipe = plan.build(settings)
+        _refuse_processes(recipe)
+        kind = (recipe.data, recipe.model, recipe.augment.crop)
+        if kind in seen:
+            continue
+        seen.add(kind)
+        try:
+            training.build_model(recipe, open_store(recipe.data))
+        except UsageError as error:
+            raise UsageError(f"{plan.label(settings)}: {error}") from error
+
+
+def is_finished(run: Path) -> bool:
+    """Whether a run has been trained and scored to its end."""
+    return (run / "evaluation.json").is_file()
+
+
+def accuracy(run: Path) -> float:
+    """The validation accuracy of a finished run, 0..1."""
+    return float(_read(run / "evaluation.json")["validation"]["accuracy"])
+
+
+def _source(plan: Plan, folder: Path) -> Source:
+    if not plan.search:
+        return Grid(plan)
+    from mien.train.search import Search
+
+    return Search(plan, folder)
+
+
+def _refuse_processes(recipe: Recipe) -> None:
+    # The processes of a run are started with the sweep's own command line and would each make a sweep.
+    if recipe.train.processes > 1:
+        raise UsageError(
+            f"train.processes {recipe.train.processes}: the runs of a sweep take one process each. Leave it at 1, or "
+            "start the runs one by one with mien run."
+        )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}). Delete it, then resume the sweep.") from error

@@ -1,0 +1,310 @@
+"""What a sweep is to run: lists (or ranges) of values for the fields of a recipe, and the runs they make."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
+
+from mien import config
+from mien.config import Recipe
+from mien.errors import DataError, MissingError, UsageError
+from mien.files import write_json
+
+Settings = dict[str, Any]  # by dotted names: {"train.lr": 0.001, "seed": 1}
+
+OUTSIDE_BRACKETS = re.compile(r",(?![^\[]*\])")
+RANGE = re.compile(r"([^:,\[\]]+):([^:,\[\]]+)(:log)?")
+LONGEST = 60  # characters of one value in a folder's name
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from low to high, both included; log draws small and large ones alike."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def __str__(self) -> str:
+        return f"{shown(self.low)} to {shown(self.high)}{' (log)' if self.log else ''}"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a sweep: its folder's name, its label for people and what it changes."""
+
+    name: str
+    label: str
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep before it runs. Values are JSON's, so that a plan read back equals the one written.
+
+    recipe, config: what `mien run` would be given. layers: the settings below the flags, later ones winning.
+    fixed: flags that all runs share. fields: what is swept. pairs: the lists go side by side, not crossed.
+    search: how many runs a search makes; 0 is a grid.
+    """
+
+    recipe: str | None
+    config: str | None
+    layers: list[dict[str, Any]]
+    fixed: Settings
+    fields: dict[str, list[Any] | Range]
+    pairs: bool = False
+    search: int = 0
+
+    @cached_property
+    def short(self) -> dict[str, str]:
+        """The last part of each field's name, where it tells the fields apart."""
+        last = [key.rpartition(".")[2] for key in self.fields]
+        return {key: name if last.count(name) == 1 else key for key, name in zip(self.fields, last, strict=True)}
+
+    def trials(self) -> list[Trial]:
+        """The runs of a grid (or of pairs), the first field changing slowest; a search proposes its own."""
+        lists = [values for values in self.fields.values() if isinstance(values, list)]
+        rows: Iterable[tuple[Any, ...]] = zip(*lists, strict=True) if self.pairs else itertools.product(*lists)
+        return self.named([dict(zip(self.fields, row, strict=True)) for row in rows])
+
+    def named(self, settings: list[Settings]) -> list[Trial]:
+        """Each setting with a label and a folder name that is safe and its own."""
+        found: dict[str, Trial] = {}
+        for each in settings:
+            name = unique = ",".join(f"{self.short[key]}={_safe(value)}" for key, value in each.items())
+            for number in itertools.count(2):
+                if unique not in found:
+                    break
+                unique = f"{name}-{number}"
+            found[unique] = Trial(unique, self.label(each), each)
+        return list(found.values())
+
+    def label(self, settings: Settings) -> str:
+        """'lr 0.001, seed 1': what tells a run from the others."""
+        return ", ".join(f"{self.short[key]} {shown(value)}" for key, value in settings.items())
+
+    def build(self, settings: Settings) -> Recipe:
+        """The recipe of a run, as `mien run` with these flags would build it. Raises UsageError."""
+        return config.build(*self.layers, nested({**self.fixed, **settings}))
+
+    def probes(self) -> list[Settings]:
+        """Settings that all must be right before anything trains: every run, or the ends of a search's ranges."""
+        if not self.search:
+            return [trial.settings for trial in self.trials()]
+        ends = [[v.low, v.high] if isinstance(v, Range) else v for v in self.fields.values()]
+        longest = max(map(len, ends))
+        return [
+            {key: values[min(i, len(values) - 1)] for key, values in zip(self.fields, ends, strict=True)}
+            for i in range(longest)
+        ]
+
+    def command(self, settings: Settings) -> str:
+        """The `mien run` that repeats one run."""
+        words = ["mien", "run", *([self.recipe] if self.recipe else [])]
+        words += ["--config", self.config] if self.config else []
+        for key, value in {**self.fixed, **settings}.items():
+            words += _flag(key, value)
+        return shlex.join(words)
+
+    def describe(self) -> str:
+        """'train.lr 0.001, 0.0001 x seed 0, 1'."""
+        lists = (
+            f"{key} {values}" if isinstance(values, Range) else f"{key} {', '.join(map(shown, values))}"
+            for key, values in self.fields.items()
+        )
+        crossed = (" beside " if self.pairs else " x ").join(lists)
+        return f"{self.search} runs of a search over {crossed}" if self.search else crossed
+
+    def save(self, path: Path) -> None:
+        """Write sweep.json: the plan, and for a grid its runs in order."""
+        write_json(path, asdict(self) | {"runs": [] if self.search else [trial.name for trial in self.trials()]})
+
+
+def make_plan(
+    recipe: str | None,
+    file: Path | None,
+    layers: list[dict[str, Any]],
+    flags: Mapping[str, str],
+    *,
+    pairs: bool = False,
+    search: int | None = None,
+) -> Plan:
+    """A plan from flags as they were typed, {"train.lr": "1e-3,1e-4"}; one value is fixed for all runs.
+
+    Raises UsageError for a value that does not fit its field, and when nothing is left to sweep.
+    """
+    _refuse_search(flags, pairs, search)
+    values = {key: _values(key, text, search is not None) for key, text in flags.items()}
+    swept = {key: found for key, found in values.items() if isinstance(found, Range) or len(found) > 1}
+    if not swept:
+        raise UsageError("Nothing to sweep: give a setting several values, such as --train.lr 1e-3,1e-4.")
+    lengths = {key: len(found) for key, found in swept.items() if isinstance(found, list)}
+    if pairs and len(set(lengths.values())) > 1:
+        counts = ", ".join(f"{key} has {count}" for key, count in lengths.items())
+        raise UsageError(f"--zip needs lists of one length, but {counts} values.")
+    fixed = {key: found[0] for key, found in values.items() if key not in swept and isinstance(found, list)}
+    plan = Plan(
+        recipe, str(file) if file else None, json.loads(json.dumps(layers, default=str)), fixed, swept,
+        pairs=pairs, search=search or 0,
+    )  # fmt: skip
+    for settings in plan.probes():
+        plan.build(settings)
+    return plan
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan of a sweep's folder. Raises MissingError when it is none, DataError when sweep.json is damaged."""
+    path = folder / "sweep.json"
+    if not path.is_file():
+        raise MissingError(f"{folder} is not a sweep: it has no sweep.json. Sweeps lie under runs/sweep-*.")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        values.pop("runs")
+        fields = {key: Range(**found) if isinstance(found, dict) else found for key, found in values["fields"].items()}
+        return Plan(**{**values, "fields": fields})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is damaged ({error}). Start the sweep anew with another --out.") from error
+
+
+def refuse_changed(folder: Path, plan: Plan) -> None:
+    """Raise UsageError when `folder` holds a sweep with another plan."""
+    known = read_plan(folder)
+    ways_out = f"Choose another --out, or go on with that one: mien sweep --resume {folder}"
+    if (known.fields, known.pairs, known.search) != (plan.fields, plan.pairs, plan.search):
+        raise UsageError(f"{folder} holds another sweep: {known.describe()}; not {plan.describe()}. {ways_out}")
+    for settings in plan.probes():
+        was, now = known.build(settings), plan.build(settings)
+        if was != now:
+            raise UsageError(f"{folder} was started with other settings: {_difference(was, now)}. {ways_out}")
+
+
+def nested(settings: Settings) -> dict[str, Any]:
+    """{"train.lr": 1, "seed": 2} -> {"train": {"lr": 1}, "seed": 2}."""
+    result: dict[str, Any] = {}
+    for key, value in settings.items():
+        section, _, name = key.rpartition(".")
+        (result.setdefault(section, {}) if section else result)[name] = value
+    return result
+
+
+def parse(key: str, text: str) -> Any:
+    """One value of a field: YAML where the field takes it so, else the text itself. Raises UsageError."""
+    section, name = _section(key)
+    problem: str | None = None
+    for candidate in _readings(text):
+        try:
+            return to_jsonable_python(getattr(section.model_validate({name: candidate}), name))
+        except ValidationError as error:
+            problem = problem or error.errors()[0]["msg"].removeprefix("Value error, ")
+    hint = " Lists stand in brackets: [0.9,1.1],[0.8,1.2]." if "tuple" in str(section.model_fields[name]) else ""
+    raise UsageError(f"--{key}: {problem}, given {text!r}.{hint}")
+
+
+def shown(value: Any) -> str:
+    """A value as a person writes it: 0.001, none, 0.9-1.1."""
+    if isinstance(value, list):
+        return "-".join(map(shown, value))
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _refuse_search(flags: Mapping[str, str], pairs: bool, search: int | None) -> None:
+    if search is None:
+        return
+    if search < 1:
+        raise UsageError(f"--search {search}: give the number of runs, at least 1.")
+    if pairs:
+        raise UsageError("--zip pairs the lists of a grid; a search draws every setting by itself. Give one of them.")
+    if "," in flags.get("seed", ""):
+        raise UsageError(
+            "A search over seeds finds the luckiest one. Search with one --seed, then sweep the best settings "
+            "with --seed 0,1,2."
+        )
+
+
+def _values(key: str, text: str, searching: bool) -> list[Any] | Range:
+    found = RANGE.fullmatch(text)
+    if found and _number(key):
+        return _range(key, text, *found.groups(), searching=searching)
+    values = [parse(key, part.strip()) for part in _parts(key, text)]
+    twice = [value for i, value in enumerate(values) if value in values[:i]]
+    if twice:
+        raise UsageError(f"--{key} {text}: {shown(twice[0])} is given twice.")
+    return values
+
+
+def _parts(key: str, text: str) -> list[str]:
+    parts = OUTSIDE_BRACKETS.split(text)
+    if not all(part.strip() for part in parts):
+        raise UsageError(f"--{key}: a value is missing in {text!r}. Write the list without a comma too many.")
+    return parts
+
+
+def _range(key: str, text: str, low: str, high: str, log: str | None, *, searching: bool) -> Range:
+    if not searching:
+        raise UsageError(f"--{key} {text} is a range. Give a list, or search it: --search 20.")
+    found = Range(parse(key, low), parse(key, high), log is not None)
+    if not found.low < found.high:
+        raise UsageError(f"--{key} {text}: a range goes from a smaller number to a larger one.")
+    if found.log and found.low <= 0:
+        raise UsageError(f"--{key} {text}: a logarithmic range starts above 0.")
+    return found
+
+
+def _number(key: str) -> bool:
+    section, name = _section(key)
+    annotation = section.model_fields[name].annotation
+    return bool({annotation, *get_args(annotation)} & {int, float})
+
+
+def _section(key: str) -> tuple[type[BaseModel], str]:
+    section, _, name = key.rpartition(".")
+    return (Recipe.model_fields[section].annotation if section else Recipe), name  # type: ignore[return-value]
+
+
+def _readings(text: str) -> list[Any]:
+    try:
+        return [yaml.safe_load(text), text]
+    except yaml.YAMLError:
+        return [text]
+
+
+def _safe(value: Any) -> str:
+    return re.sub(r"[^\w.+-]", "-", shown(value))[:LONGEST]
+
+
+def _flag(key: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{key}={str(value).lower()}"]
+    if not isinstance(value, list):
+        return [f"--{key}", str(value)]
+    section, name = _section(key)
+    any_length = Ellipsis in [
+        kind for each in get_args(section.model_fields[name].annotation) for kind in get_args(each)
+    ]
+    words = [str(each) for each in value]
+    return [word for each in words for word in (f"--{key}", each)] if any_length else [f"--{key}", *words]
+
+
+def _difference(was: Recipe, now: Recipe) -> str:
+    """'train.epochs is 2 there, 5 here': the first setting in which two recipes differ."""
+    for key, value in was:
+        other = getattr(now, key)
+        if value != other and isinstance(value, BaseModel):
+            name = next(name for name, _ in value if getattr(value, name) != getattr(other, name))
+            return f"{key}.{name} is {getattr(value, name)} there, {getattr(other, name)} here"
+        if value != other:
+            return f"{key} is {value} there, {other} here"
+    return "nothing"
