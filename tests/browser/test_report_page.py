@@ -6,12 +6,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from fake_runs import draw_pictures, picture_names, write_run
 
 from mien.evaluate.compare import compare
-from mien.report import write_comparison, write_report
+from mien.evaluate.sweep_table import Table, read_table
+from mien.report import write_comparison, write_report, write_sweep
+from mien.train.sweep_plan import make_plan
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -58,7 +61,7 @@ UNREADABLE = """
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
-    """A report and a comparison of runs with long names, seven classes, warnings and pictures."""
+    """A report, a comparison and a sweep of runs with long names, seven classes, warnings and pictures."""
     root = tmp_path_factory.mktemp("pages")
     classes = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
     counts = (47, 5, 41, 89, 61, 43, 59)
@@ -77,7 +80,20 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
         yield {
             "report": write_report(runs[0]),
             "comparison": write_comparison(compare(runs), root / "comparison.html"),
+            "sweep": write_sweep(_sweep(root / "sweep", names=names, labels=labels, classes=classes)),
         }
+
+
+def _sweep(folder: Path, **run: Any) -> Table:
+    """Four settings under two seeds, one run failed and one still to come."""
+    flags = {"train.label_smoothing": "0,0.1", "model.representation_size": "64,128", "seed": "0,1"}
+    plan = make_plan("fer2013_vit_scratch", None, [], flags)
+    trials = plan.trials()
+    for i, trial in enumerate(trials[:-2]):
+        write_run(folder / trial.name, skill=0.5 * i, seed=i % 2, **run)
+        write_report(folder / trial.name)
+    problem = f"The training in {folder} diverged in epoch 1: its loss is not a number any more."
+    return read_table(plan, folder, trials, {trials[-2].name: problem}, len(trials))
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +105,9 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
-@pytest.fixture(params=["report", "comparison"])
+@pytest.fixture(params=["report", "comparison", "sweep"])
 def page(request: pytest.FixtureRequest, browser: Any, pages: dict[str, Path]) -> Iterator[Any]:
-    """One of the two pages, opened; its requests and errors are kept in page.requests and page.complaints."""
+    """One of the pages, opened; its requests and errors are kept in page.requests and page.complaints."""
     opened = browser.new_page()
     opened.requests, opened.complaints = [], []
     opened.on("request", lambda asked: opened.requests.append(asked.url))
@@ -152,7 +168,10 @@ def test_figures_are_as_wide_as_their_cards_and_their_text_large_enough(page: An
 def test_every_link_leads_somewhere(page: Any) -> None:
     targets = page.evaluate("[...document.querySelectorAll('a')].map(link => link.getAttribute('href'))")
     assert len(targets) >= 5
-    assert all(page.locator(target).count() == 1 for target in targets)
+    inside = [target for target in targets if target.startswith("#")]
+    assert all(page.locator(target).count() == 1 for target in inside)
+    beside = [unquote(target) for target in targets if target not in inside]
+    assert all((Path(unquote(urlsplit(page.url).path)).parent / target).is_file() for target in beside)
 
 
 def test_pictures_are_drawn(browser: Any, pages: dict[str, Path]) -> None:

@@ -1,0 +1,333 @@
+"""Lists of values -> runs: reading them, naming them, running and resuming them, and Optuna's proposals."""
+
+import json
+from pathlib import Path
+
+import pytest
+from fake_runs import picture_names, write_run
+
+from mien import config
+from mien.errors import DataError, MienError, MissingError, UsageError
+from mien.recipes import load
+from mien.train import sweep
+from mien.train.sweep_plan import Plan, Range, make_plan, nested, parse, read_plan, refuse_changed
+
+LAYERS = [load("folder_cnn")[0].model_dump()]
+
+
+def plan(flags, **how):
+    return make_plan("folder_cnn", None, LAYERS, flags, **how)
+
+
+def names(flags, **how):
+    return [trial.name for trial in plan(flags, **how).trials()]
+
+
+# --- the plan
+
+
+def test_a_grid_is_the_product_of_its_lists():
+    found = plan({"train.lr": "1e-3,1e-4", "train.epochs": "5", "seed": "0,1"})
+    assert [trial.name for trial in found.trials()] == [
+        "lr=0.001,seed=0", "lr=0.001,seed=1", "lr=0.0001,seed=0", "lr=0.0001,seed=1",
+    ]  # fmt: skip
+    assert found.trials()[1].label == "lr 0.001, seed 1"
+    assert found.fixed == {"train.epochs": 5}
+    recipe = found.build(found.trials()[3].settings)
+    assert (recipe.train.lr, recipe.train.epochs, recipe.seed) == (1e-4, 5, 1)
+
+
+def test_pairs_go_side_by_side():
+    assert names({"data.size": "32,48", "train.lr": "0.1,0.2"}, pairs=True) == ["size=32,lr=0.1", "size=48,lr=0.2"]
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "values"),
+    [
+        ("train.lr", "1e-3", 0.001),
+        ("train.epochs", "3", 3),
+        ("train.class_weights", "true", True),
+        ("data.channels", "3", 3),
+        ("data.path", "2024", "2024"),
+        ("model.depth", "null", None),
+        ("model.pos_embed", "none", "none"),
+        ("augment.scale", "[0.9,1.1]", [0.9, 1.1]),
+        ("data.mean", "[0.1, 0.2, 0.3]", [0.1, 0.2, 0.3]),
+    ],
+)
+def test_a_value_is_what_its_field_makes_of_it(key, text, values):
+    found = parse(key, text)
+    assert (found, type(found)) == (values, type(values))
+
+
+def test_lists_of_lists_stand_in_brackets():
+    found = plan({"augment.scale": "[0.9,1.1], [0.8,1.2]", "model.widths": "[4,8]"})
+    assert found.fields == {"augment.scale": [[0.9, 1.1], [0.8, 1.2]]}
+    assert [trial.name for trial in found.trials()] == ["scale=0.9-1.1", "scale=0.8-1.2"]
+    assert found.build(found.trials()[1].settings).augment.scale == (0.8, 1.2)
+    assert found.build({}).model.widths == (4, 8)
+
+
+def test_folder_names_are_safe_and_each_its_own():
+    paths = names({"data.path": f"a/b c,a:b c,{'x' * 300}"})
+    assert paths == ["path=a-b-c", "path=a-b-c-2", "path=" + "x" * 60]
+    assert names({"model.init": "a,b", "data.size": "8,16"})[0] == "init=a,size=8"
+    both = plan({"data.fold": "0,1", "data.folds": "2,3", "augment.scale": "[1,1],[1,2]"})
+    assert list(both.short.values()) == ["fold", "folds", "scale"]
+
+
+def test_fields_of_the_same_last_name_keep_their_section(monkeypatch):
+    found = Plan(None, None, [], {}, {"data.size": [8, 16], "model.size": [1, 2], "seed": [0, 1]})
+    assert list(found.short.values()) == ["data.size", "model.size", "seed"]
+
+
+def test_another_model_leaves_the_sizes_behind_as_in_mien_run():
+    found = plan({"model.name": "lenet,resnet", "train.epochs": "2"})
+    lenet, resnet = (found.build(trial.settings) for trial in found.trials())
+    assert lenet == config.build(LAYERS[0], {"model": {"name": "lenet"}, "train": {"epochs": 2}})
+    assert resnet.model.name == "resnet"
+
+
+def test_the_command_of_a_run_says_its_settings_as_flags():
+    found = make_plan("folder_cnn", Path("my file.yaml"), LAYERS, {"model.widths": "[4,8]", "augment.scale": "[1,2]",
+                      "train.class_weights": "true", "train.lr": "1e-3,2e-3"})  # fmt: skip
+    assert found.command({"train.lr": 0.002}) == (
+        "mien run folder_cnn --config 'my file.yaml' --model.widths 4 --model.widths 8 --augment.scale 1.0 2.0 "
+        "--train.class_weights=true --train.lr 0.002"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "how", "text"),
+    [
+        ({"train.lr": "1e-3,-1"}, {}, "--train.lr: Input should be greater than 0, given '-1'."),
+        ({"train.epochs": "three,4"}, {}, "--train.epochs: Input should be a valid integer"),
+        ({"train.optimizer": "adam,sgdd"}, {}, "Input should be 'sgd', 'adam' or 'adamw', given 'sgdd'"),
+        ({"augment.scale": "0.9,1.1"}, {}, "given '0.9'. Lists stand in brackets: [0.9,1.1],[0.8,1.2]."),
+        ({"augment.scale": "[1.1,0.9],[1,1]"}, {}, "a range goes from a smaller number above 0 to a larger one"),
+        ({"train.lr": "1e-3,"}, {}, "--train.lr: a value is missing in '1e-3,'."),
+        ({"train.lr": "1e-3,0.001"}, {}, "--train.lr 1e-3,0.001: 0.001 is given twice."),
+        ({"train.lr": "1e-3"}, {}, "Nothing to sweep: give a setting several values"),
+        ({}, {}, "Nothing to sweep"),
+        ({"train.lr": "1e-5:1e-2:log"}, {}, "is a range. Give a list, or search it: --search 20."),
+        ({"train.epochs": "1:30"}, {}, "--train.epochs 1:30 is a range."),
+        ({"augment.crop": "10,100"}, {}, "augment.crop 100 is larger than data.size"),
+        ({"train.lr": "1,2,3", "seed": "0,1"}, {"pairs": True}, "train.lr has 3, seed has 2 values"),
+        ({"train.lr": "1:2"}, {"search": 0}, "--search 0: give the number of runs"),
+        ({"train.lr": "1:2"}, {"search": 3, "pairs": True}, "--zip pairs the lists of a grid"),
+        ({"train.lr": "1:2", "seed": "0,1"}, {"search": 3}, "A search over seeds finds the luckiest one."),
+        ({"train.lr": "2:1"}, {"search": 3}, "--train.lr 2:1: a range goes from a smaller number to a larger one."),
+        ({"train.lr": "0:1"}, {"search": 3}, "--train.lr: Input should be greater than 0, given '0'."),
+        ({"train.weight_decay": "0:1:log"}, {"search": 3}, "a logarithmic range starts above 0."),
+        ({"model.name": "a:b"}, {"search": 3}, "Nothing to sweep"),
+    ],
+)  # fmt: skip
+def test_bad_lists_are_refused_before_anything_else(flags, how, text):
+    with pytest.raises(UsageError) as caught:
+        plan(flags, **how)
+    assert text in str(caught.value)
+
+
+def test_a_plan_is_read_back_as_it_was_written(tmp_path):
+    for made in (
+        plan({"data.path": "a/b", "train.lr": "1e-3,1e-4", "augment.scale": "[1,1],[1,2]"}),
+        plan({"train.lr": "1e-5:1e-2:log", "model.depth": "2:6", "train.ema": "0,0.9"}, search=5),
+    ):
+        made.save(tmp_path / "sweep.json")
+        assert read_plan(tmp_path) == made
+        refuse_changed(tmp_path, made)
+    assert made.fields["model.depth"] == Range(2, 6)
+    assert "5 runs of a search over train.lr 1e-05 to 0.01 (log) x model.depth 2 to 6" in made.describe()
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        ({"train.lr": "1e-3,2e-3"}, "holds another sweep: train.lr 0.001, 0.0001; not train.lr 0.001, 0.002."),
+        ({"train.lr": "1e-3,1e-4", "train.epochs": "7"}, "other settings: train.epochs is 3 there, 7 here."),
+        ({"train.lr": "1e-3,1e-4", "train.epochs": "3", "seed": "4"}, "other settings: seed is 0 there, 4 here."),
+    ],
+)
+def test_a_changed_plan_is_refused(tmp_path, flags, text):
+    plan({"train.lr": "1e-3,1e-4", "train.epochs": "3"}).save(tmp_path / "sweep.json")
+    with pytest.raises(UsageError) as caught:
+        refuse_changed(tmp_path, plan(flags))
+    assert text in str(caught.value)
+    assert f"mien sweep --resume {tmp_path}" in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "{}", '{"runs": [], "fields": {"a": {"lo": 1}}}'])
+def test_a_damaged_plan_is_named(tmp_path, damage):
+    with pytest.raises(MissingError, match=r"is not a sweep: it has no sweep\.json"):
+        read_plan(tmp_path)
+    (tmp_path / "sweep.json").write_text(damage)
+    with pytest.raises(DataError, match=r"sweep\.json is damaged"):
+        read_plan(tmp_path)
+
+
+# --- the runs, with training replaced
+
+
+class Trainer:
+    """Stands in for mien.train.run: writes finished runs, and fails or is stopped where it is told to."""
+
+    def __init__(self, monkeypatch):
+        self.calls = []
+        self.failing = {}
+        self.monkeypatch = monkeypatch
+        monkeypatch.setattr(sweep.training, "run", lambda recipe, folder: self._make("run", folder, recipe))
+        monkeypatch.setattr(sweep.training, "resume", lambda folder: self._make("resume", folder))
+        monkeypatch.setattr(sweep, "check", lambda plan: None)
+
+    def _make(self, how, folder, recipe=None):
+        self.calls.append((how, folder.name))
+        if folder.name in self.failing:
+            if not folder.exists():
+                folder.mkdir(parents=True)
+                (folder / "recipe.yaml").write_text(config.dump(recipe))
+            raise self.failing[folder.name]
+        names, labels = picture_names()
+        if folder.exists():
+            (folder / "recipe.yaml").unlink()
+            folder.rmdir()
+        lr = recipe.train.lr if recipe else 0.5
+        write_run(folder, names=names, labels=labels, skill=3 - lr)
+
+
+@pytest.fixture
+def trainer(monkeypatch):
+    return Trainer(monkeypatch)
+
+
+def run_all(made, folder):
+    begun = sweep.start(made, folder)
+    return begun, [trial.name for trial in begun.run()]
+
+
+def test_runs_go_in_order_and_finished_ones_are_skipped(trainer, tmp_path, capsys):
+    made = plan({"train.lr": "1,2,3"})
+    _, ran = run_all(made, tmp_path / "s")
+    assert ran == ["lr=1", "lr=2", "lr=3"]
+    assert "Run 2 of 3: lr 2" in capsys.readouterr().err
+    assert json.loads((tmp_path / "s" / "sweep.json").read_text())["runs"] == ran
+    _, again = run_all(made, tmp_path / "s")
+    assert again == []
+    assert "3 of 3 runs have finished already." in capsys.readouterr().err
+    assert len(trainer.calls) == 3
+
+
+def test_a_failing_run_does_not_stop_the_others_and_is_tried_again(trainer, tmp_path, capsys):
+    trainer.failing["lr=2"] = MienError("It diverged.")
+    made = plan({"train.lr": "1,2,3"})
+    begun, ran = run_all(made, tmp_path / "s")
+    assert ran == ["lr=1", "lr=2", "lr=3"]
+    assert begun.problems == {"lr=2": "It diverged."}
+    assert "This run failed: It diverged." in capsys.readouterr().err
+    trainer.failing.clear()
+    begun = sweep.start(made, tmp_path / "s")
+    assert begun.problems == {"lr=2": "It diverged."}
+    assert [trial.name for trial in begun.run()] == ["lr=2"]
+    assert trainer.calls[-1] == ("resume", "lr=2")
+    assert begun.problems == {}
+
+
+def test_a_stopped_sweep_goes_on_with_the_run_it_was_in(trainer, tmp_path):
+    trainer.failing["lr=2"] = KeyboardInterrupt()
+    made = plan({"train.lr": "1,2,3"})
+    with pytest.raises(KeyboardInterrupt):
+        run_all(made, tmp_path / "s")
+    trainer.failing.clear()
+    _, ran = run_all(read_plan(tmp_path / "s"), tmp_path / "s")
+    assert ran == ["lr=2", "lr=3"]
+    assert trainer.calls == [("run", "lr=1"), ("run", "lr=2"), ("resume", "lr=2"), ("run", "lr=3")]
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(trainer, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for place in (tmp_path, tmp_path / "file"):
+        with pytest.raises(UsageError, match=r"exists and is not a sweep\. Choose another --out"):
+            sweep.start(plan({"train.lr": "1,2"}), place)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        ({"model.name": "vit", "model.num_heads": "2,5", "model.embed_dim": "16"}, "num_heads 5: "),
+        ({"model.name": "lenet,lenett"}, "name lenett: "),
+        ({"train.lr": "1,2", "train.processes": "2"}, "train.processes 2: the runs of a sweep take one process each."),
+    ],
+)
+def test_a_model_that_cannot_be_built_is_found_before_training(tmp_path, monkeypatch, flags, text):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    drawn = {"data.source": "drawn_faces", "data.images": "70", "data.size": "16"}
+    made = make_plan(None, None, [], drawn | flags)
+    with pytest.raises(UsageError) as caught:
+        sweep.start(made, tmp_path / "s")
+    assert text in str(caught.value)
+    assert not (tmp_path / "s").exists()
+
+
+# --- searches
+
+
+def search(trainer, folder, count=4, **flags):
+    given = {"train.lr": "1e-2:1:log", "train.batch_size": "8:16", "augment.scale": "[1,1],[1,2]"} | flags
+    return run_all(plan(given, search=count), folder)
+
+
+def test_a_search_draws_from_its_ranges_and_lists(trainer, tmp_path):
+    pytest.importorskip("optuna")
+    begun, ran = search(trainer, tmp_path / "s")
+    assert [name[:4] for name in ran] == ["001,", "002,", "003,", "004,"]
+    for trial in begun.trials:
+        assert 0.01 <= trial.settings["train.lr"] <= 1
+        assert trial.settings["train.batch_size"] in range(8, 17)
+        assert trial.settings["augment.scale"] in ([1, 1], [1, 2])
+        assert begun.plan.build(trial.settings).train.lr == trial.settings["train.lr"]
+    best = max(begun.trials, key=lambda trial: sweep.accuracy(tmp_path / "s" / trial.name))
+    assert begun.source.study.best_trial.number == int(best.name[:3]) - 1
+    assert begun.source.study.best_value == sweep.accuracy(tmp_path / "s" / best.name)
+
+
+def test_a_search_that_was_stopped_proposes_what_it_would_have_proposed(trainer, tmp_path):
+    pytest.importorskip("optuna")
+    count = 13  # the first ten are drawn at random, the others in the light of those before
+    whole, _ = search(trainer, tmp_path / "whole", count)
+    for position in (3, 11):
+        name = whole.trials[position].name
+        trainer.failing[name] = KeyboardInterrupt()
+        with pytest.raises(KeyboardInterrupt):
+            search(trainer, tmp_path / "parts", count)
+        write_stopped_as_finished(trainer, whole, tmp_path / "parts" / name)
+    parts, ran = search(trainer, tmp_path / "parts", count)
+    assert [trial.settings for trial in parts.trials] == [trial.settings for trial in whole.trials]
+    assert ran == [whole.trials[-1].name]
+    assert len(parts.source.study.get_trials()) == count
+
+
+def write_stopped_as_finished(trainer, whole, folder):
+    """The run was stopped after its scores were written and before the study heard of them."""
+    trainer.failing.clear()
+    trial = next(trial for trial in whole.trials if trial.name == folder.name)
+    trainer._make("run", folder, whole.plan.build(trial.settings))
+
+
+def test_a_stopped_run_of_a_search_is_resumed_and_a_failed_one_counts(trainer, tmp_path):
+    pytest.importorskip("optuna")
+    whole, _ = search(trainer, tmp_path / "whole")
+    first, second = (trial.name for trial in whole.trials[:2])
+    trainer.failing |= {first: MienError("It diverged."), second: KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        search(trainer, tmp_path / "s")
+    trainer.failing.clear()
+    trainer.calls.clear()
+    begun, ran = search(trainer, tmp_path / "s")
+    assert trainer.calls[0] == ("resume", second)
+    assert len(ran) == 3
+    assert begun.problems == {first: "It diverged."}
+    assert [trial.state.name for trial in begun.source.study.get_trials()] == ["FAIL", *["COMPLETE"] * 3]
+
+
+def test_nested_settings():
+    assert nested({"train.lr": 1, "train.ema": 0, "seed": 2}) == {"train": {"lr": 1, "ema": 0}, "seed": 2}
