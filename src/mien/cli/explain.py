@@ -1,0 +1,52 @@
+"""`mien explain`: one picture through a trained model, on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mien.cli.app import Json, Path_, app, print_json
+from mien.progress import note
+
+
+@app.command
+def explain(
+    run: Path_,
+    image: Path_,
+    *,
+    out: Path | None = None,
+    face: str = "1",
+    target: str | None = None,
+    methods: str | None = None,
+    json_: Json = False,
+) -> None:
+    """Show how a picture becomes a prediction, where the reasons lie, and how far that can be believed.
+
+    Parameters
+    ----------
+    run
+        A finished run folder.
+    image
+        A picture.
+    out
+        Folder for the page; RUN/explain if not given.
+    face
+        Which face of a photo, the largest being 1; 'none' takes the whole picture, and so does a photo without faces.
+    target
+        The class to explain; the predicted one if not given.
+    methods
+        Names with commas between them, such as grad_cam,occlusion; all that the model allows if not given.
+    """
+    from mien.report.explain import write_explanation
+
+    names = methods.split(",") if methods else None
+    page, explanation, trust = write_explanation(run, image, out, face=face, target=target, methods=names)
+    best = explanation.label
+    if json_:
+        shares = dict(zip(explanation.labels, map(float, explanation.probabilities), strict=True))
+        found = {name: {"verdict": one.verdict, "correlation": one.correlation} for name, one in trust.items()}
+        print_json({"page": str(page), "label": best, "probabilities": shares, "methods": found})
+        return
+    print(f"{page}  {best} {explanation.probabilities.max():.0%}")
+    for name, one in trust.items():
+        print(f"  {name:<22} {one.verdict}")
+    note(f"Open {page} in a browser.")

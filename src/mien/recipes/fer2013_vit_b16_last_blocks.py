@@ -1,0 +1,18 @@
+"""A ViT-B/16 pretrained on ImageNet of which the head and the last two blocks are trained.
+
+Source    source reports 1 and 2 announce unfreezing the last layers beside the head, without numbers.
+Reported  nothing.
+Command   mien run fer2013_vit_b16_last_blocks --data.path FER2013
+Result    never run: the weights are on the hub, and no machine with them at hand has run it yet. No figure.
+"""
+
+from mien import config
+from mien.recipes.fer2013_vit_b16_finetune import recipe as base
+
+recipe = config.build(
+    base.model_dump(),
+    {
+        "name": "fer2013_vit_b16_last_blocks",
+        "train": {"trainable": "last_blocks", "last_blocks": 2},
+    },
+)

@@ -1,0 +1,20 @@
+"""A linear head on a frozen ViT-B/16 pretrained on ImageNet: source reports 1 and 2.
+
+Source    two versions of a course report: torchvision's vit_b_16, head Linear(768, 7), everything else frozen;
+          epochs and optimizer are not given. Here the backbone runs once and the head learns from its features.
+Reported  accuracy .50, loss 1.314 on the private test; one pass over 3,589 images took 37 minutes.
+Command   mien run fer2013_vit_b16_linear_probe --data.path FER2013
+Result    never run: the weights are on the hub, and no machine with them at hand has run it yet. No figure.
+"""
+
+from mien import config
+from mien.recipes.fer2013_vit_b16_finetune import recipe as base
+
+recipe = config.build(
+    base.model_dump(),
+    {
+        "name": "fer2013_vit_b16_linear_probe",
+        "augment": {"hflip": 0.0},
+        "train": {"trainable": "head", "lr": 1e-3, "epochs": 20, "batch_size": 128, "weight_decay": 0.0},
+    },
+)

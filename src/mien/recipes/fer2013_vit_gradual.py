@@ -1,0 +1,23 @@
+"""V1.6 of source report 4: fer2013_vit_deep_head, the backbone unfrozen block by block from the top.
+
+Source    slides of a course project: all frozen before epoch 2, then block 11, and one more every second epoch down
+          to block 3; 24 epochs with early stopping.
+Reported  accuracy .625 on public and private test together.
+Command   mien run fer2013_vit_gradual --data.path FER2013
+Result    never run: the weights are on the hub, and no machine with them at hand has run it yet. No figure.
+"""
+
+from mien import config
+from mien.recipes.fer2013_vit_deep_head import recipe as base
+
+recipe = config.build(
+    base.model_dump(),
+    {
+        "name": "fer2013_vit_gradual",
+        "train": {
+            "epochs": 24,
+            "early_stopping": 6,
+            "unfreeze": {2: 11, 4: 10, 6: 9, 8: 8, 10: 7, 12: 6, 14: 5, 16: 4, 18: 3},
+        },
+    },
+)

@@ -1,0 +1,18 @@
+"""V1.6.7 of source report 4, its final system: fer2013_vit_gradual_balanced with batch norm in the head.
+
+Source    slides of a course project: Linear, batch norm, ReLU, dropout in each layer of the head.
+Reported  accuracy .663 on public and private test together.
+Command   mien run fer2013_vit_gradual_balanced_bn --data.path FER2013
+Result    never run: the weights are on the hub, and no machine with them at hand has run it yet. No figure.
+"""
+
+from mien import config
+from mien.recipes.fer2013_vit_gradual_balanced import recipe as base
+
+recipe = config.build(
+    base.model_dump(),
+    {
+        "name": "fer2013_vit_gradual_balanced_bn",
+        "model": {"head_batch_norm": True},
+    },
+)

@@ -1,0 +1,77 @@
+"""A run and a photo -> the page that explains its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from mien.errors import MissingError, UsageError
+from mien.explain import Explanation
+from mien.explain import explain as look_inside
+from mien.explain.faithfulness import deletion, insertion, sanity_check, smooth_noise
+from mien.pretrained import Classifier, from_pretrained
+from mien.report.explain_page import Trust, context
+from mien.report.html import write
+from mien.runtime.faces import HaarDetector
+from mien.runtime.reader import opened
+
+RANDOM_MAPS = 8  # that a method is compared with
+
+
+def write_explanation(
+    run: Path,
+    image: Path,
+    out: Path | None = None,
+    *,
+    face: str = "1",
+    target: str | None = None,
+    methods: Sequence[str] | None = None,
+) -> tuple[Path, Explanation, dict[str, Trust]]:
+    """Explain one picture by a finished run; returns the page, what is on it, and how far each method is right.
+
+    Raises MissingError when the run has no model yet, UsageError for a face, class or method that is not there.
+    """
+    if not (run / "model" / "config.json").is_file():
+        raise MissingError(f"{run} has no finished model. Finish it with: mien run {run} --resume")
+    model = from_pretrained(run)
+    explanation = look_inside(model, _face_of(opened(image), face, image), methods, target)
+    trust = {name: _trust(model, explanation, name) for name in explanation.maps}
+    page = (out or run / "explain") / f"{image.stem}.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    return write("explain.html.j2", page, context(explanation, trust, image.name, run.name)), explanation, trust
+
+
+def _face_of(picture: Image.Image, face: str, path: Path) -> Image.Image:
+    """The face to explain, cut out; the whole picture where there is none or none is wanted."""
+    if face == "none":
+        return picture
+    boxes = HaarDetector().detect(np.asarray(picture.convert("RGB")))
+    if not face.isdecimal() or int(face) < 1 or (boxes and int(face) > len(boxes)):
+        raise UsageError(f"--face {face}: {path} has {len(boxes)} face(s). Give 1 to {max(1, len(boxes))}, or none.")
+    if not boxes:
+        return picture
+    x, y, width, height = boxes[int(face) - 1]
+    return picture.crop((x, y, x + width, y + height))
+
+
+def _trust(model: Classifier, explanation: Explanation, name: str) -> Trust:
+    """Deletion and insertion of this one picture against random maps, and the check with shuffled weights."""
+    scaled = model.preprocessing.scale(explanation.image.astype(np.float32) / 255)
+    images = torch.from_numpy(np.ascontiguousarray(scaled, dtype=np.float32))[None]  # (1, C, S, S)
+    several = images.expand(1 + RANDOM_MAPS, -1, -1, -1)  # the method's own map, then random ones
+    maps = np.concatenate(
+        [explanation.maps[name][None], smooth_noise((RANDOM_MAPS, *explanation.image.shape[1:]), seed=0)]
+    )
+    targets = [explanation.target] * len(several)
+    gone, come = (curve(model, several, maps, targets).areas for curve in (deletion, insertion))
+    return Trust(
+        deletion=float(gone[0]),
+        insertion=float(come[0]),
+        random_deletion=float(gone[1:].mean()),
+        random_insertion=float(come[1:].mean()),
+        correlation=sanity_check(model, images, name, draws=2).correlation,
+    )

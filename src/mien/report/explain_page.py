@@ -1,0 +1,153 @@
+"""An Explanation and what was measured about it -> the values of templates/explain.html.j2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mien.explain import Explanation
+from mien.explain.attention import mean_attention_distance
+from mien.report import pictures
+from mien.report.style import drawing, inline_svg, series
+
+METHODS = {
+    "grad_cam": (
+        "Grad-CAM",
+        "Where the last layer's features speak for the class.",
+        "https://arxiv.org/abs/1610.02391",
+    ),
+    "integrated_gradients": (
+        "Integrated gradients",
+        "Each pixel's share of the way from a grey picture to this one.",
+        "https://arxiv.org/abs/1703.01365",
+    ),
+    "occlusion": (
+        "Occlusion",
+        "How much the answer suffers when a small square is covered.",
+        "https://arxiv.org/abs/1311.2901",
+    ),
+    "saliency": (
+        "Saliency",
+        "How strongly the answer reacts to a small change of each pixel.",
+        "https://arxiv.org/abs/1312.6034",
+    ),
+    "rollout": (
+        "Attention rollout",
+        "Where attention leads, followed through all layers.",
+        "https://arxiv.org/abs/2005.00928",
+    ),
+    "relevance": (
+        "Attention relevance",
+        "Attention weighted by how much it matters for this class.",
+        "https://arxiv.org/abs/2103.15679",
+    ),
+}
+SIGNED = ("integrated_gradients", "occlusion")
+MOST_MAPS = 16
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What was measured about one method on this picture.
+
+    deletion, insertion: areas under the curves of the class's probability. random_deletion, random_insertion: those of
+    random maps. correlation: rank correlation with the maps of the same model with shuffled weights.
+    """
+
+    deletion: float
+    insertion: float
+    random_deletion: float
+    random_insertion: float
+    correlation: float
+
+    @property
+    def verdict(self) -> str:
+        better = (self.deletion < self.random_deletion) + (self.insertion > self.random_insertion)
+        if self.correlation > 0.5:
+            return "Does not depend on what the model learned: do not believe it."
+        return ("No better than chance here.", "In doubt: better than chance in one of two.", "Holds here.")[better]
+
+
+def context(explanation: Explanation, trust: dict[str, Trust], source: str, model: str) -> dict[str, Any]:
+    """Everything the page of an explanation shows."""
+    order = np.argsort(-explanation.probabilities)
+    return {
+        "explanation": explanation,
+        "source": source,
+        "model": model,
+        "picture": pictures.image(explanation.image),
+        "answers": [(explanation.labels[i], float(explanation.probabilities[i])) for i in order],
+        "target": explanation.labels[explanation.target],
+        "methods": [_method(explanation, name, trust.get(name)) for name in explanation.maps],
+        "patches": _patches(explanation),
+        "filters": _filters(explanation),
+        "attention": _attention(explanation),
+        "distance": _distance(explanation),
+        "positions": _positions(explanation),
+        "features": _features(explanation),
+    }
+
+
+def _method(explanation: Explanation, name: str, trust: Trust | None) -> dict[str, Any]:
+    title, text, paper = METHODS[name]
+    shown = pictures.heat(explanation.image, explanation.maps[name], signed=name in SIGNED)
+    return {"title": title, "text": text, "paper": paper, "picture": shown, "trust": trust}
+
+
+def _patches(explanation: Explanation) -> str | None:
+    tokens = explanation.tokens
+    return pictures.patches(explanation.image, tokens.patch_size) if tokens else None
+
+
+def _filters(explanation: Explanation) -> str | None:
+    """The first layer's filters, (n, C, k, k); of colour the mean over the channels."""
+    filters = explanation.filters
+    return None if filters is None else pictures.sheet(list(filters[:64].mean(axis=1)), columns=16, side=36)
+
+
+def _attention(explanation: Explanation) -> list[list[str]]:
+    """For each layer, each head's attention over the image: that of the class token, else the mean of all patches."""
+    weights, tokens = explanation.attention, explanation.tokens
+    if weights is None or tokens is None:
+        return []
+    rows = weights[:, :, 0] if tokens.pool == "token" else weights[:, :, tokens.prefix :].mean(axis=2)  # (layers, h, N)
+    maps = rows[:, :, tokens.prefix :].reshape(*rows.shape[:2], tokens.grid, tokens.grid)
+    return [[pictures.heat(explanation.image, head, side=96) for head in layer] for layer in maps]
+
+
+def _distance(explanation: Explanation) -> Any:
+    """Mean attention distance of every head by layer (the ViT paper, figure 7)."""
+    if explanation.attention is None or explanation.tokens is None:
+        return None
+    tokens = explanation.tokens
+    found = mean_attention_distance(explanation.attention, tokens.patch_size, tokens.prefix)  # (layers, h)
+    with drawing():
+        figure = Figure(figsize=(6.4, 2.6))
+        axes = figure.subplots()
+        for head in range(found.shape[1]):
+            axes.plot(range(1, len(found) + 1), found[:, head], "o", markersize=5, color=series(head)["color"])
+        axes.set(xlabel="layer", ylabel="distance, pixels", ylim=(0, None))
+        axes.set_xticks(range(1, len(found) + 1))
+        return inline_svg(figure, "distance", "Mean attention distance of every head by layer")
+
+
+def _positions(explanation: Explanation) -> str | None:
+    """A grid of grids: at (i, j), the similarity of patch (i, j)'s position with every patch's."""
+    found = explanation.positions
+    if found is None:
+        return None
+    maps: Sequence[np.ndarray] = list(found.reshape(-1, *found.shape[2:]))  # (g, g, g, g) -> g * g x (g, g)
+    return pictures.sheet(maps, columns=found.shape[0], side=max(24, 420 // found.shape[0]), together=True, gap=3)
+
+
+def _features(explanation: Explanation) -> list[tuple[str, str, str]]:
+    """For each stage of a CNN: its name, the shape, and a sheet of its first maps."""
+    rows = []
+    for name, maps in explanation.feature_maps.items():
+        shape = " x ".join(map(str, maps.shape))
+        rows.append((name, shape, pictures.sheet(list(maps[:MOST_MAPS]), columns=8, side=64)))
+    return rows
