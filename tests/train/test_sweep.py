@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from fake_runs import picture_names, write_run
 
 from mien import config
@@ -229,6 +230,13 @@ def test_a_failing_run_does_not_stop_the_others_and_is_tried_again(trainer, tmp_
     assert [trial.name for trial in begun.run()] == ["lr=2"]
     assert trainer.calls[-1] == ("resume", "lr=2")
     assert begun.problems == {}
+
+
+def test_a_run_too_large_for_the_device_does_not_stop_the_others(trainer, tmp_path):
+    trainer.failing["batch_size=4096"] = torch.OutOfMemoryError("CUDA out of memory.")
+    begun, ran = run_all(plan({"train.batch_size": "4096,16"}), tmp_path / "s")
+    assert ran == ["batch_size=4096", "batch_size=16"]
+    assert "Try a smaller --train.batch_size." in begun.problems["batch_size=4096"]
 
 
 def test_a_stopped_sweep_goes_on_with_the_run_it_was_in(trainer, tmp_path):

@@ -8,6 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from mien.config import Recipe
 from mien.data import open_store
 from mien.errors import DataError, MienError, UsageError
@@ -84,7 +86,10 @@ class Sweep:
                 training.run(self.plan.build(trial.settings), folder)
         except MienError as error:
             self.problems[trial.name] = str(error)
-            note(f"This run failed: {error}")
+        except torch.OutOfMemoryError:
+            self.problems[trial.name] = "The device ran out of memory. Try a smaller --train.batch_size."
+        if trial.name in self.problems:
+            note(f"This run failed: {self.problems[trial.name]}")
         self.source.tell(trial, accuracy(folder) if trial.name not in self.problems else None)
         write_json(self.folder / "failed.json", self.problems)
 
