@@ -101,7 +101,7 @@ class Model(Settings):
     drop_rate: float | None = Field(default=None, ge=0, lt=1, description="Dropout probability.")
     drop_path_rate: float | None = Field(default=None, ge=0, lt=1, description="Stochastic depth of the last block.")
     head_hidden: tuple[PositiveInt, ...] | None = Field(
-        default=None, description="Widths of the head's hidden layers; none is a linear head."
+        default=None, description="Widths of the head's hidden layers, the flag once for each; none is a linear head."
     )
     head_batch_norm: bool | None = Field(default=None, description="Batch norm in the head's hidden layers.")
     head_drop_rate: float | None = Field(

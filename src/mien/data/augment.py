@@ -46,6 +46,8 @@ class Augmentation:
         s = self.settings
 
         def uniform(low: float, high: float, *shape: int) -> Tensor:
+            if low == high:  # a change that is off needs no number
+                return torch.full((batch, *shape), float(low))
             return torch.rand(batch, *shape, generator=generator) * (high - low) + low
 
         draws = {
