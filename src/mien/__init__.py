@@ -8,7 +8,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 # The public verbs and where they live; imported when first used, so that `import mien` costs nothing.
-VERBS = {"from_pretrained": "mien.pretrained", "load": "mien.runtime"}
+VERBS = {"explain": "mien.explain", "from_pretrained": "mien.pretrained", "load": "mien.runtime"}
 
 __all__ = ["__version__", *VERBS]
 
@@ -16,7 +16,8 @@ __all__ = ["__version__", *VERBS]
 def __getattr__(name: str) -> Any:
     if name not in VERBS:
         raise AttributeError(f"module 'mien' has no attribute '{name}'")
-    return getattr(importlib.import_module(VERBS[name]), name)
+    module = importlib.import_module(VERBS[name])
+    return globals().get(name) or getattr(module, name)  # a verb that is a package of its own can be called itself
 
 
 def __dir__() -> list[str]:

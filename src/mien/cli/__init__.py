@@ -11,12 +11,12 @@ import sys
 from cyclopts import CycloptsError
 from pydantic import ValidationError
 
-from mien.cli import data, predict, sweep, train, use  # noqa: F401  (importing them adds their commands)
+from mien.cli import data, explain, predict, sweep, train, use  # noqa: F401  (importing them adds their commands)
 from mien.cli.app import app
 from mien.errors import MienError, MissingError, UsageError
 from mien.progress import console
 
-TRAINING = ("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2", "onnx", "onnxscript")
+TRAINING = ("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2", "onnx", "onnxscript", "captum")
 EXTRAS = {"tensorboard": "tensorboard", "optuna": "tune", **dict.fromkeys(TRAINING, "train")}
 
 

@@ -58,10 +58,11 @@ FORMS = {
 
 @dataclass(frozen=True)
 class DrawnFace:
-    """image: uint8 (size, size). parts: bool (3, size, size), a mask for each of REGIONS."""
+    """image: uint8 (size, size). parts: bool (3, size, size), a mask for each of REGIONS. head: bool (size, size)."""
 
     image: np.ndarray
     parts: np.ndarray
+    head: np.ndarray
 
     @property
     def regions(self) -> np.ndarray:
@@ -93,7 +94,7 @@ def draw(label: str, seed: int | Sequence[int], size: int = 48) -> DrawnFace:
     if label not in FORMS:
         raise DataError(f"No face is drawn for '{label}'.{nearest(label, FORMS)} There are {', '.join(FORMS)}.")
     portrait = _portrait(label, seed)
-    return DrawnFace(portrait.picture(size), portrait.masks(size))
+    return DrawnFace(portrait.picture(size), portrait.masks(size), portrait.head(size))
 
 
 def redraw(name: str, seed: int, size: int = 48) -> DrawnFace:

@@ -107,6 +107,10 @@ class Portrait:
         hidden = render(over, _blank(size), self.pose) > 0
         return np.stack([(render(part, _blank(size), self.pose) > 0) & ~hidden for part in (brows, eyes, mouth)])
 
+    def head(self, size: int) -> np.ndarray:
+        """Where the head is, hidden parts included, bool (size, size)."""
+        return render([Shape(self._head_outline(), 255)], _blank(size), self.pose) > 0
+
     # Outlines that the expression moves
 
     def brow_lines(self) -> list[Points]:

@@ -43,15 +43,25 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) -> (B, N, D)."""
         B, N, D = x.shape
-        qkv = self.qkv(x).reshape(B, N, 3, self.num_heads, D // self.num_heads)  # (B, N, 3D) -> (B, N, 3, h, d)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, N, 3, h, d) -> 3 x (B, h, N, d)
+        q, k, v = self.split(self.qkv(x))
         if self.explicit:
-            logits = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (B, h, N, d) x (B, h, d, N) -> (B, h, N, N)
-            x = self.attend(logits) @ v  # (B, h, N, N) x (B, h, N, d) -> (B, h, N, d)
+            weights = self.attend(attention_logits(q, k))  # (B, h, N, N)
+            x = weights @ v  # (B, h, N, N) x (B, h, N, d) -> (B, h, N, d)
         else:
             x = F.scaled_dot_product_attention(q, k, v)  # (B, h, N, d)
         x = x.transpose(1, 2).reshape(B, N, D)  # (B, h, N, d) -> (B, N, D)
         return self.proj_drop(self.proj(x))
+
+    def split(self, qkv: Tensor) -> tuple[Tensor, ...]:
+        """What `self.qkv` gives, (B, N, 3D) -> queries, keys and values, each (B, h, N, d)."""
+        B, N, D3 = qkv.shape
+        heads = qkv.reshape(B, N, 3, self.num_heads, D3 // 3 // self.num_heads)  # (B, N, 3D) -> (B, N, 3, h, d)
+        return heads.permute(2, 0, 3, 1, 4).unbind(0)  # (B, N, 3, h, d) -> 3 x (B, h, N, d)
+
+
+def attention_logits(q: Tensor, k: Tensor) -> Tensor:
+    """q k^T / sqrt(d): queries and keys (B, h, N, d) -> (B, h, N, N), before the softmax."""
+    return q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (B, h, N, d) x (B, h, d, N) -> (B, h, N, N)
 
 
 @contextmanager

@@ -1,0 +1,129 @@
+"""What a Vision Transformer attends to: weights, their reach, and what becomes of them over the layers.
+
+Shapes: B images, N tokens, h heads, g x g patches. The prefix tokens (class token, distillation token) come first.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mien.errors import UsageError
+from mien.explain.capture import capture, evaluating, network_of
+from mien.explain.targets import chosen, targets_of
+from mien.models.shallow_vit import ShallowViT
+from mien.models.vit import Attention, VisionTransformer, explicit_attention
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """How a model's tokens lie over the image: prefix tokens, then grid x grid patches of patch_size pixels."""
+
+    prefix: int
+    grid: int
+    patch_size: int
+    pool: str  # 'token', 'avg' or 'flatten': what the head sees
+
+
+def has_tokens(model: nn.Module) -> bool:
+    """Whether the model is a Vision Transformer, so that its attention can be laid over the image."""
+    return isinstance(network_of(model), VisionTransformer | ShallowViT)
+
+
+def tokens_of(model: nn.Module) -> Tokens:
+    """Raises UsageError when the model is no Vision Transformer."""
+    network = network_of(model)
+    if isinstance(network, VisionTransformer):
+        embed = network.patch_embed
+        strides = [module.stride[0] for module in embed.modules() if isinstance(module, nn.Conv2d)]
+        return Tokens(network.num_prefix_tokens, embed.grid_size, math.prod(strides), network.global_pool)
+    if isinstance(network, ShallowViT):
+        return Tokens(0, math.isqrt(network.pos_embed.shape[1]), network.patch_size, "flatten")
+    raise UsageError(
+        f"{type(network).__name__} has no attention over patches. Take a Vision Transformer, 'vit' or 'shallow_vit'."
+    )
+
+
+def weights(model: nn.Module, images: Tensor) -> np.ndarray:
+    """Attention weights of every layer and head, (layers, B, h, N, N); rows (queries) sum to 1.
+
+    images: (B, C, H, W), scaled. A block that is used twice counts as two layers. Raises UsageError for a CNN.
+    """
+    tokens_of(model)
+    with torch.no_grad(), evaluating(model), capture(model) as trace:
+        model(images)
+    return torch.stack(trace.attention_weights).float().cpu().numpy()
+
+
+def mean_attention_distance(weights: np.ndarray, patch_size: int, prefix: int) -> np.ndarray:
+    """How far each head looks, in pixels, (layers, h): the mean distance from patch to patch, weighted by attention.
+
+    weights: (layers, B, h, N, N). Prefix tokens are left out and the rows made to sum to 1 again.
+    Dosovitskiy et al. (arXiv 2010.11929), figure 7, right.
+    """
+    between = weights[..., prefix:, prefix:]  # (layers, B, h, N, N) -> (layers, B, h, g*g, g*g)
+    between = between / between.sum(axis=-1, keepdims=True)
+    centres = patch_size * grid_points(math.isqrt(between.shape[-1]))
+    distances = np.linalg.norm(centres[:, None] - centres[None], axis=-1)  # (g*g, g*g)
+    return np.asarray((between * distances).sum(axis=-1).mean(axis=(1, 3)))  # (layers, B, h, g*g) -> (layers, h)
+
+
+def rollout(weights: np.ndarray) -> np.ndarray:
+    """How much of each token at the input reaches each token at the output, (B, N, N); rows sum to 1.
+
+    weights: (layers, B, h, N, N). The product over the layers of half the heads' mean and half the identity, which
+    stands for the residual branch. Abnar and Zuidema (arXiv 2005.00928).
+    """
+    identity = np.eye(weights.shape[-1])
+    rolled = np.broadcast_to(identity, (weights.shape[1], *identity.shape))
+    for layer in weights.mean(axis=2):  # (layers, B, h, N, N) -> layers x (B, N, N)
+        mixed = 0.5 * layer + 0.5 * identity
+        rolled = mixed / mixed.sum(axis=-1, keepdims=True) @ rolled
+    return rolled
+
+
+def relevance(model: nn.Module, images: Tensor, targets: Any = None) -> np.ndarray:
+    """How much each token at the input speaks for the target class through each token at the output, (B, N, N).
+
+    images: (B, C, H, W), scaled. targets: see `targets_of`. R starts as the identity; each layer adds
+    mean over heads of relu(dy/dA * A), times R. Chefer et al. (arXiv 2103.15679), equations 5 and 6.
+    Raises UsageError for a CNN.
+    """
+    tokens_of(model)
+    maps: list[Tensor] = []
+    attends = [module.attend for module in network_of(model).modules() if isinstance(module, Attention)]
+    handles = [attend.register_forward_hook(lambda module, inputs, output: maps.append(output)) for attend in attends]
+    try:
+        with torch.enable_grad(), evaluating(model), explicit_attention(model):
+            logits = model(images.detach().clone().requires_grad_())
+            gradients = torch.autograd.grad(chosen(logits, targets_of(logits, targets)).sum(), maps)
+    finally:
+        for handle in handles:
+            handle.remove()
+    relevances = torch.eye(maps[0].shape[-1], device=images.device).expand(len(images), -1, -1)
+    for attention, gradient in zip(maps, gradients, strict=True):
+        update = (gradient * attention.detach()).relu().mean(dim=1)  # (B, h, N, N) -> (B, N, N)
+        relevances = relevances + update @ relevances
+    return relevances.cpu().numpy()
+
+
+def to_map(matrix: np.ndarray, model: nn.Module) -> np.ndarray:
+    """What the head sees of a token matrix such as a rollout, (B, N, N) -> (B, g, g).
+
+    The class token's row for global_pool 'token' (with a distillation token, the mean of both), the mean of the
+    patches' rows for 'avg' and 'flatten'. Raises UsageError for a CNN.
+    """
+    tokens = tokens_of(model)
+    rows = matrix[:, : tokens.prefix] if tokens.pool == "token" else matrix[:, tokens.prefix :]
+    seen = rows.mean(axis=1)[:, tokens.prefix :]  # (B, rows, N) -> (B, N) -> (B, g*g)
+    return np.asarray(seen.reshape(-1, tokens.grid, tokens.grid))  # (B, g*g) -> (B, g, g)
+
+
+def grid_points(grid: int) -> np.ndarray:
+    """Row and column of each patch, in the order of the tokens, float (g*g, 2)."""
+    return np.stack(np.meshgrid(np.arange(grid), np.arange(grid), indexing="ij"), axis=-1).reshape(-1, 2).astype(float)

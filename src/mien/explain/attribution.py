@@ -1,0 +1,195 @@
+"""Which pixels made the model say what it says: a map over the image, by one of several methods.
+
+grad_cam              Selvaraju et al. (arXiv 1610.02391); tokens are laid out as maps first
+integrated_gradients  Sundararajan et al. (arXiv 1703.01365), from mean grey, 32 steps (captum)
+occlusion             Zeiler and Fergus (arXiv 1311.2901), windows of about an eighth of the side (captum)
+saliency              Simonyan et al. (arXiv 1312.6034) (captum)
+rollout, relevance    mien.explain.attention, for Vision Transformers
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mien.errors import UsageError, nearest
+from mien.explain import attention
+from mien.explain.capture import capture, evaluating, network_of
+from mien.explain.features import stages
+from mien.explain.targets import chosen, images_for, targets_of
+from mien.models.vit import VisionTransformer
+
+Maps = np.ndarray
+IMAGES_AT_ONCE = 32
+STEPS = 32  # of integrated gradients
+
+
+def attribute(model: nn.Module, images: Any, method: str, targets: Any = None, layer: str | None = None) -> Maps:
+    """Where the evidence lies, float32 (B, H, W): higher where a pixel speaks more for the target class.
+
+    images: scaled (B, C, H, W), NumPy or torch. method: one of `methods_of(model)`. targets: a class for all images,
+    one for each, or None for the predicted ones; rollout does not look at it. layer: for grad_cam, the name of a
+    module whose output is (B, C, h, w) or tokens; see `default_layer`.
+    The model is explained in eval mode and left as it was found, its parameters' gradients untouched.
+    Raises UsageError for a method, layer or class that the model does not have.
+    """
+    known = methods_of(model)
+    if method not in known:
+        raise UsageError(
+            f"{type(network_of(model)).__name__} has no method '{method}'.{nearest(method, known)} "
+            f"There are {', '.join(known)}."
+        )
+    if layer is not None and method != "grad_cam":
+        raise UsageError(f"'{method}' has no layer to choose; only grad_cam has.")
+    inputs = images_for(model, images)
+    found = []
+    with evaluating(model):
+        options = {"layer": layer or default_layer(model, inputs[:1])} if method == "grad_cam" else {}
+        for part, classes in _parts(model, inputs, targets):
+            with torch.enable_grad():
+                found.append(METHODS[method](model, part, classes, **options))
+    return np.concatenate(found).astype(np.float32)
+
+
+def methods_of(model: nn.Module) -> tuple[str, ...]:
+    """The methods that can explain this model: rollout and relevance need the attention of a Vision Transformer."""
+    return tuple(name for name in METHODS if name not in OF_ATTENTION or attention.has_tokens(model))
+
+
+def default_layer(model: nn.Module, images: Tensor) -> str:
+    """The last layer that still has a place for everything: of a ViT, what the last attention sees; of a CNN, the last
+    maps before they are pooled. Raises UsageError for a model without maps.
+    """
+    network = network_of(model)
+    if isinstance(network, VisionTransformer):
+        # After the last attention, a class token's gradient reaches no patch any more.
+        last = len(network.blocks) - 1
+        if network.blocks[last].pre_norm:
+            return f"blocks.{last}.norm1"
+        return f"blocks.{last - 1}" if last else "pos_drop"
+    if attention.has_tokens(model):
+        return "block"
+    with torch.no_grad(), evaluating(model), capture(model) as trace:
+        model(images)
+    if not (found := stages(model, trace)):
+        raise UsageError(f"{type(network).__name__} makes no feature maps, so there is no grad_cam. Take occlusion.")
+    return found[-1]
+
+
+def grad_cam(model: nn.Module, images: Tensor, targets: Tensor, layer: str) -> Maps:
+    """relu of the layer's maps, weighted by the mean gradient of each, at the image's size, (B, H, W).
+
+    targets: int64 (B,). Tokens (B, N, D) lose the prefix and become maps (B, D, g, g); of a layer that is called
+    several times, the last call counts.
+    """
+    outputs: list[Tensor] = []
+    handle = _module(model, layer).register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    try:
+        with torch.enable_grad():
+            score = chosen(model(images.detach().clone().requires_grad_()), targets).sum()
+    finally:
+        handle.remove()
+    gradient = torch.autograd.grad(score, outputs[-1], allow_unused=True)[0] if outputs else None
+    if gradient is None:
+        raise UsageError(f"The prediction does not depend on layer '{layer}'. Name another.")
+    maps, slopes = _as_maps(model, outputs[-1].detach(), layer), _as_maps(model, gradient, layer)
+    found = (slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1).relu()  # (B, C, h, w) -> (B, h, w)
+    return _resized(found, images)
+
+
+def integrated_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> Maps:
+    """What each pixel adds on the way from mean grey to the image, summed over colours, (B, H, W)."""
+    from captum.attr import IntegratedGradients
+
+    settings = {"n_steps": STEPS, "internal_batch_size": max(256, len(images))}
+    found = IntegratedGradients(model).attribute(images.requires_grad_(), target=targets, **settings)
+    return found.sum(dim=1).detach().cpu().numpy()  # (B, C, H, W) -> (B, H, W)
+
+
+def occlusion(model: nn.Module, images: Tensor, targets: Tensor) -> Maps:
+    """How much the logit falls when a window over the pixel is mean grey, the mean over windows, (B, H, W)."""
+    from captum.attr import Occlusion
+
+    channels, side = images.shape[1], max(1, round(images.shape[-1] / 8))
+    window, stride = (channels, side, side), (channels, max(1, side // 2), max(1, side // 2))
+    at_once = max(1, 256 // len(images))
+    with torch.no_grad():
+        found = Occlusion(model).attribute(images, window, stride, 0, targets, perturbations_per_eval=at_once)
+    return found.mean(dim=1).cpu().numpy()  # (B, C, H, W), all colours alike -> (B, H, W)
+
+
+def saliency(model: nn.Module, images: Tensor, targets: Tensor) -> Maps:
+    """How much the logit changes with the pixel, in either direction; of the colours the largest, (B, H, W)."""
+    from captum.attr import Saliency
+
+    found = Saliency(model).attribute(images.requires_grad_(), target=targets)
+    return found.amax(dim=1).detach().cpu().numpy()  # (B, C, H, W) -> (B, H, W)
+
+
+def rollout(model: nn.Module, images: Tensor, targets: Tensor) -> Maps:
+    """Attention rolled out over the layers; the same for every class, (B, H, W)."""
+    return _laid_out(model, attention.rollout(attention.weights(model, images)), images)
+
+
+def relevance(model: nn.Module, images: Tensor, targets: Tensor) -> Maps:
+    """Attention weighted by its gradient, rolled out over the layers, (B, H, W)."""
+    return _laid_out(model, attention.relevance(model, images, targets), images)
+
+
+OF_ATTENTION = ("rollout", "relevance")
+METHODS: dict[str, Callable[..., Maps]] = {
+    "grad_cam": grad_cam,
+    "integrated_gradients": integrated_gradients,
+    "occlusion": occlusion,
+    "saliency": saliency,
+    "rollout": rollout,
+    "relevance": relevance,
+}
+
+
+def _parts(model: nn.Module, images: Tensor, targets: Any) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images and the class of each to explain, a few at a time."""
+    parts = images.split(IMAGES_AT_ONCE)
+    with torch.no_grad():
+        logits = torch.cat([model(part) for part in parts])
+    yield from zip(parts, targets_of(logits, targets).split(IMAGES_AT_ONCE), strict=True)
+
+
+def _module(model: nn.Module, layer: str) -> nn.Module:
+    modules = {name: module for name, module in network_of(model).named_modules() if name}
+    if layer not in modules:
+        raise UsageError(
+            f"{type(network_of(model)).__name__} has no layer '{layer}'.{nearest(layer, modules)} "
+            f"There are {', '.join(modules)}."
+        )
+    return modules[layer]
+
+
+def _as_maps(model: nn.Module, output: Tensor, layer: str) -> Tensor:
+    """Maps (B, C, h, w) as they are, tokens (B, N, D) laid out as maps (B, D, g, g)."""
+    if output.ndim == 4:
+        return output
+    if output.ndim == 3 and attention.has_tokens(model):
+        tokens = attention.tokens_of(model)
+        if output.shape[1] == tokens.prefix + tokens.grid**2:
+            patches = output[:, tokens.prefix :].transpose(1, 2)  # (B, N, D) -> (B, g*g, D) -> (B, D, g*g)
+            return patches.unflatten(2, (tokens.grid, tokens.grid))  # (B, D, g*g) -> (B, D, g, g)
+    raise UsageError(
+        f"Layer '{layer}' gives {tuple(output.shape)}, which has no place in the image. Name one that gives maps "
+        "(B, C, h, w) or tokens (B, N, D)."
+    )
+
+
+def _laid_out(model: nn.Module, matrix: np.ndarray, images: Tensor) -> Maps:
+    return _resized(torch.from_numpy(attention.to_map(matrix, model)), images)
+
+
+def _resized(maps: Tensor, images: Tensor) -> Maps:
+    """(B, h, w) -> (B, H, W), bilinear."""
+    size = list(images.shape[2:])
+    return F.interpolate(maps[:, None].float(), size, mode="bilinear", align_corners=False)[:, 0].cpu().numpy()

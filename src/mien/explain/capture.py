@@ -1,0 +1,122 @@
+"""What happens inside a model during a forward pass, by name, without changing it.
+
+with capture(model) as trace:
+    model(images)
+trace["blocks.0.attn.weights"]  # (B, h, N, N)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from mien.errors import UsageError, nearest
+from mien.models.vit import Attention, attention_logits
+from mien.pretrained import Classifier
+
+
+class Trace:
+    """Tensors by name, in the order in which the forward pass made them; a module comes after what is inside it.
+
+    A name is the path of a submodule, and holds its output. The second call of the same module is 'path@2', also
+    when the model itself is called again. Every Attention at path P adds 'P.logits' and 'P.weights', (B, h, N, N).
+    """
+
+    def __init__(self) -> None:
+        self._tensors: dict[str, Tensor] = {}
+        self.attention_logits: list[Tensor] = []  # of every Attention, from the first layer to the last
+        self.attention_weights: list[Tensor] = []
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._tensors:
+            hint = nearest(name, self._tensors) or f" There are {', '.join(self._tensors) or 'none'}."
+            raise UsageError(f"Nothing called '{name}' was captured.{hint}")
+        return self._tensors[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def add(self, name: str, tensor: Tensor) -> Tensor:
+        """Keep a copy of the tensor under `name`, or under name@2, name@3 … where that is taken; returns the copy."""
+        free, count = name, 1
+        while free in self._tensors:
+            count += 1
+            free = f"{name}@{count}"
+        self._tensors[free] = tensor.detach().clone()  # a later in-place operation must not reach it
+        return self._tensors[free]
+
+
+@contextmanager
+def capture(model: nn.Module) -> Iterator[Trace]:
+    """Record the output of every named submodule while inside; the model's answers stay the same, bit for bit.
+
+    model: a Classifier or any network; names are those within the network. Attention logits q k^T / sqrt(d) and their
+    softmax are computed beside the forward pass, so that fused attention stays fused. Hooks are removed on leaving,
+    after an error too. `trace[name]` raises UsageError naming the nearest name.
+    """
+    trace = Trace()
+    handles = []
+    try:
+        modules = dict(network_of(model).named_modules())
+        for path, module in modules.items():
+            if path:  # the network itself has none
+                handles.append(module.register_forward_hook(_record(trace, path)))
+        for path, module in modules.items():
+            if isinstance(module, Attention):
+                handles.append(module.qkv.register_forward_hook(_record_attention(trace, path, module)))
+        yield trace
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Within it, the model is in eval mode (no dropout, fixed batch norm); each module is left as it was found."""
+    before = {module: module.training for module in model.modules()}
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, training in before.items():
+            module.training = training
+
+
+def network_of(model: nn.Module) -> nn.Module:
+    """The network inside a Classifier, or the network that was given."""
+    return model.model if isinstance(model, Classifier) else model
+
+
+def module_at(model: nn.Module, name: str) -> nn.Module:
+    """The submodule that a name of a trace belongs to: 'block@2' is the second call of 'block'."""
+    return network_of(model).get_submodule(name.partition("@")[0])
+
+
+def _record(trace: Trace, path: str) -> Callable[[nn.Module, object, object], None]:
+    def hook(module: nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            trace.add(path, output)
+
+    return hook
+
+
+def _record_attention(trace: Trace, path: str, attention: Attention) -> Callable[[nn.Module, object, Tensor], None]:
+    inside = f"{path}." if path else ""
+
+    @torch.no_grad()
+    def hook(module: nn.Module, inputs: object, qkv: Tensor) -> None:
+        q, k, _ = attention.split(qkv)
+        logits = attention_logits(q, k)
+        trace.attention_logits.append(trace.add(f"{inside}logits", logits))
+        trace.attention_weights.append(trace.add(f"{inside}weights", logits.softmax(dim=-1)))
+
+    return hook

@@ -1,0 +1,144 @@
+"""A trained model and a picture -> everything there is to see, as NumPy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from mien.data.listing import open_image
+from mien.errors import DataError, MissingError, UsageError, nearest
+from mien.explain import attention, position
+from mien.explain.attribution import attribute, methods_of
+from mien.explain.capture import Trace, capture, evaluating
+from mien.explain.features import feature_maps, first_filters
+from mien.explain.targets import images_for, targets_of
+from mien.explain.walk import Step, walk
+from mien.pretrained import Classifier
+
+Picture = str | Path | Image.Image | np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """How one picture becomes a prediction. What a model does not have is None, or empty.
+
+    Shapes: C colours, S = the side of the model's input, K classes, h heads, N tokens (prefix tokens first, then g x g
+    patches row by row).
+    """
+
+    image: np.ndarray  # uint8 (C, S, S): the picture as the model saw it
+    labels: tuple[str, ...]  # K names
+    probabilities: np.ndarray  # float32 (K,)
+    target: int  # the class that `maps` explain: the predicted one unless another was asked for
+    walk: tuple[Step, ...]  # from the image to the probabilities
+    filters: np.ndarray | None  # float32 (filters, C, k, k): the first layer's
+    feature_maps: dict[str, np.ndarray]  # of a CNN, float32 (maps, h, w): the first convolution's and each stage's
+    tokens: attention.Tokens | None  # of a ViT: prefix tokens, grid, patch size, pooling
+    attention_logits: np.ndarray | None  # of a ViT, float32 (layers, h, N, N): q k^T / sqrt(d)
+    attention: np.ndarray | None  # of a ViT, float32 (layers, h, N, N): their softmax; rows sum to 1
+    positions: np.ndarray | None  # of a ViT, (g, g, g, g): [i, j] is patch (i, j)'s cosine similarity with every patch
+    maps: dict[str, np.ndarray]  # float32 (S, S) by method: higher where a pixel speaks more for the target
+    notes: tuple[str, ...] = ()  # what was done to the picture that a person might not expect
+
+    @property
+    def label(self) -> str:
+        """The name of the most probable class."""
+        return self.labels[int(self.probabilities.argmax())]
+
+
+def explain(
+    model: Classifier, image: Picture, methods: Sequence[str] | None = None, target: str | int | None = None
+) -> Explanation:
+    """Open a trained model up and follow one picture through it.
+
+    model: what `mien.from_pretrained(RUN)` gives. image: a path, a PIL image, or a uint8 array (H, W) or (H, W, 3); of
+    an animation, the first frame. methods: names out of `methods_of(model)`, None for all. target: the class to
+    explain, by name or number; None for the predicted one.
+    Raises UsageError for what is no Classifier, a method or class it does not have; MissingError and DataError for a
+    picture that is not there or cannot be read.
+    """
+    if not isinstance(model, Classifier):
+        raise UsageError(f"explain takes a Classifier, not {type(model).__name__}: mien.from_pretrained('RUN') is one.")
+    picture, notes = _open(image)
+    pixels = model.preprocessing.pixels(picture)
+    images = images_for(model, model.preprocessing.scale(pixels.astype(np.float32) / 255)[None])  # (1, C, S, S)
+    with torch.no_grad(), evaluating(model), capture(model) as trace:
+        logits = model(images)
+    wanted = targets_of(logits, _class(model, target))
+    chosen = methods_of(model) if methods is None else methods
+    return Explanation(
+        image=pixels,
+        labels=model.labels,
+        probabilities=logits[0].softmax(dim=0).float().cpu().numpy(),
+        target=int(wanted[0]),
+        walk=walk(model, trace),
+        maps={name: attribute(model, images, name, wanted)[0] for name in chosen},
+        notes=notes,
+        **_inside(model, trace),
+    )
+
+
+def _inside(model: Classifier, trace: Trace) -> dict[str, Any]:
+    """What there is to see of the model itself, by field of Explanation."""
+    filters = first_filters(model)
+    if not attention.has_tokens(model):
+        nothing = dict.fromkeys(("tokens", "attention", "attention_logits", "positions"))
+        return {"filters": filters, "feature_maps": feature_maps(model, trace), **nothing}
+    return {
+        "filters": filters,
+        "feature_maps": {},
+        "tokens": attention.tokens_of(model),
+        "positions": None if model.model.pos_embed is None else position.similarities(model),
+        "attention": torch.cat(trace.attention_weights).float().cpu().numpy(),  # layers x (1, h, N, N)
+        "attention_logits": torch.cat(trace.attention_logits).float().cpu().numpy(),
+    }
+
+
+def _open(image: Picture) -> tuple[Image.Image, tuple[str, ...]]:
+    """The picture, and a note where it is the first of several."""
+    if isinstance(image, str | Path):
+        path = Path(image).expanduser()
+        if not path.exists():
+            beside = [str(found) for found in path.parent.glob("*")] if path.parent.is_dir() else []
+            raise MissingError(f"{path}: there is no such picture.{nearest(str(path), beside)}")
+        picture = open_image(path)
+        with Image.open(path) as file:
+            return picture, _note(file)
+    if isinstance(image, Image.Image):
+        return _first_frame(image), _note(image)
+    fits = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size > 0
+    if not fits or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
+        what = f"An array {image.dtype} {image.shape}" if isinstance(image, np.ndarray) else f"A {type(image).__name__}"
+        raise DataError(f"{what} is no picture. Give a path, a PIL image, or a uint8 array (H, W) or (H, W, 3).")
+    return Image.fromarray(image), ()
+
+
+def _note(image: Image.Image) -> tuple[str, ...]:
+    several = getattr(image, "is_animated", False)
+    return ("The file holds several pictures; the first one is explained.",) if several else ()
+
+
+def _first_frame(image: Image.Image) -> Image.Image:
+    if not getattr(image, "is_animated", False):
+        return image
+    shown = image.tell()
+    image.seek(0)
+    first = image.copy()
+    image.seek(shown)  # the caller's image stays where it was
+    return first
+
+
+def _class(model: Classifier, target: str | int | None) -> int | None:
+    if not isinstance(target, str):
+        return target
+    if target not in model.labels:
+        raise UsageError(
+            f"The model has no class '{target}'.{nearest(target, model.labels)} It has {', '.join(model.labels)}."
+        )
+    return model.labels.index(target)

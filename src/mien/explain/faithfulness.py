@@ -1,0 +1,247 @@
+"""Whether an explanation can be believed: does the model need what the map shows, and does the map need the model?
+
+Three tests, none of which asks a person whether the picture looks right:
+- deletion and insertion (Petsiuk et al., arXiv 1806.07421), against random maps;
+- the pointing game (Zhang et al., arXiv 1608.00507), where it is known what ought to matter;
+- the sanity check (Adebayo et al., arXiv 1810.03292): maps of a model with random weights must be others.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mien.evaluate.metrics import wilson
+from mien.explain.attribution import Maps, attribute
+from mien.explain.capture import evaluating, network_of
+from mien.explain.targets import images_for, targets_of
+
+Method = str | Callable[[nn.Module, Tensor], Maps]  # a name, or a function of a model and scaled images (B, C, H, W)
+
+SHARES = np.linspace(0, 1, 25)  # of the pixels, in 24 steps
+UNCHANGED = 0.5  # rank correlation above which a map is said not to depend on the weights
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The target's probability while pixels go or come: probabilities (B, steps + 1) at shares (steps + 1,)."""
+
+    shares: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def areas(self) -> np.ndarray:
+        """Area under each curve, 0 to 1, (B,)."""
+        heights = (self.probabilities[:, 1:] + self.probabilities[:, :-1]) / 2
+        return np.asarray(heights @ np.diff(self.shares))
+
+
+@dataclass(frozen=True)
+class Against:
+    """Mean areas over the images: of the maps and of random ones; how much better the maps are, with its 95 % interval.
+
+    better is above 0 where the maps do better: a smaller area in deletion, a larger one in insertion.
+    """
+
+    area: float
+    random: float
+    better: float
+    interval: tuple[float, float]
+
+    @property
+    def beats_random(self) -> bool:
+        return self.interval[0] > 0
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """How far the maps of a method tell what the model needs, on so many images."""
+
+    images: int
+    deletion: Against
+    insertion: Against
+
+    @property
+    def verdict(self) -> str:
+        won = [name for name in ("deletion", "insertion") if getattr(self, name).beats_random]
+        if len(won) == 2:
+            return "Faithful: better than random maps in deletion and in insertion."
+        if won:
+            return f"In doubt: better than random maps in {won[0]} only."
+        return "Not faithful: no better than random maps. Do not read anything into it."
+
+
+@dataclass(frozen=True)
+class PointingGame:
+    """How often the maps' highest point lies in the mask, and its 95 % interval (Wilson).
+
+    random: what a point drawn at random hits. fixed: what the best fixed point hits, chosen on every other image and
+    scored on the rest.
+    """
+
+    images: int
+    hits: float
+    interval: tuple[float, float]
+    random: float
+    fixed: float
+
+
+@dataclass(frozen=True)
+class SanityCheck:
+    """Spearman's rank correlation between the maps of a model and those of the same model with random weights."""
+
+    correlation: float
+
+    @property
+    def flagged(self) -> bool:
+        return self.correlation > UNCHANGED
+
+    @property
+    def verdict(self) -> str:
+        if self.flagged:
+            return f"Flagged: with random weights the maps stay the same (rank correlation {self.correlation:.2f})."
+        return f"Passed: with random weights the maps are others (rank correlation {self.correlation:.2f})."
+
+
+def deletion(model: nn.Module, images: Any, maps: Maps, targets: Any = None) -> Curves:
+    """The target's probability while the image is blurred pixel by pixel, the highest of the map first.
+
+    images: scaled (B, C, H, W). maps: (B, H, W). targets: see `attribute`. A faithful map makes it fall fast.
+    """
+    inputs = images_for(model, images)
+    return _curves(model, inputs, _blurred(inputs), maps, _classes(model, inputs, targets))
+
+
+def insertion(model: nn.Module, images: Any, maps: Maps, targets: Any = None) -> Curves:
+    """The target's probability while a blurred image becomes sharp, the highest of the map first; see `deletion`."""
+    inputs = images_for(model, images)
+    return _curves(model, _blurred(inputs), inputs, maps, _classes(model, inputs, targets))
+
+
+def against_random(model: nn.Module, images: Any, maps: Maps, seed: int = 0, targets: Any = None) -> Faithfulness:
+    """Deletion and insertion of the maps against one random map an image, paired, with bootstrap intervals.
+
+    Arguments as of `deletion`. Random maps are smooth, so that they take connected regions, as the maps of methods do.
+    """
+    inputs = images_for(model, images)
+    classes = _classes(model, inputs, targets)
+    chance = smooth_noise(maps.shape, seed)
+    gone, gone_random = (deletion(model, inputs, order, classes).areas for order in (maps, chance))
+    come, come_random = (insertion(model, inputs, order, classes).areas for order in (maps, chance))
+    return Faithfulness(
+        len(inputs),
+        deletion=_against(gone, gone_random, gone_random - gone, seed),
+        insertion=_against(come, come_random, come - come_random, seed),
+    )
+
+
+def pointing_game(maps: Maps, masks: np.ndarray) -> PointingGame:
+    """maps: (B, H, W), B at least 2. masks: bool (B, H, W), where the evidence is known to lie."""
+    places = maps.reshape(len(maps), -1).argmax(axis=1)  # (B, H, W) -> (B, H*W) -> (B,)
+    inside = masks.reshape(len(masks), -1)  # (B, H, W) -> (B, H*W)
+    hits = inside[np.arange(len(maps)), places]
+    best = inside[::2].mean(axis=0).argmax()
+    return PointingGame(
+        images=len(maps),
+        hits=float(hits.mean()),
+        interval=wilson(int(hits.sum()), len(hits)),
+        random=float(inside.mean()),
+        fixed=float(inside[1::2, best].mean()),
+    )
+
+
+def sanity_check(model: nn.Module, images: Any, method: Method, seed: int = 0, draws: int = 3) -> SanityCheck:
+    """Compare the maps of the model with those of `draws` models whose parameters are shuffled, each within itself.
+
+    Shuffling keeps how large the weights are and undoes all that was learned. The same classes are explained before
+    and after. images: scaled (B, C, H, W), a few dozen.
+    """
+    from torchmetrics.functional.regression import spearman_corrcoef
+
+    inputs = images_for(model, images)
+    classes = _classes(model, inputs)
+    maps = _maps(model, inputs, method, classes)
+    found = []
+    for draw in range(draws):
+        others = _maps(_shuffled(model, seed + draw), inputs, method, classes)
+        for one, other in zip(maps, others, strict=True):
+            ranks = [torch.from_numpy(np.ascontiguousarray(each)).flatten().double() for each in (one, other)]
+            flat = any(each.min() == each.max() for each in ranks)  # a map without ranks: the same only if both are
+            found.append(float(np.array_equal(one, other)) if flat else float(spearman_corrcoef(*ranks)))
+    return SanityCheck(float(np.mean(found)))
+
+
+def smooth_noise(shape: tuple[int, ...], seed: int) -> Maps:
+    """Random maps (B, H, W) of blobs about a quarter of the side wide."""
+    noise = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+    return _blurred(torch.from_numpy(noise)[:, None])[:, 0].numpy()
+
+
+def _curves(model: nn.Module, start: Tensor, end: Tensor, maps: Maps, classes: Tensor) -> Curves:
+    B, _, H, W = start.shape
+    with torch.no_grad(), evaluating(model):
+        ranks = torch.from_numpy(_ranks(maps)).to(start.device)  # (B, H, W): 0 for the pixel that changes first
+        counts = torch.from_numpy(np.round(SHARES * H * W)).to(start.device)
+        curves = []
+        for image in range(B):
+            changed = ranks[image] < counts[:, None, None]  # (steps, H, W)
+            steps = torch.where(changed[:, None], end[image], start[image])  # (steps, C, H, W)
+            curves.append(_probabilities(model, steps)[:, classes[image]])
+    return Curves(SHARES, torch.stack(curves).cpu().numpy())
+
+
+def _ranks(maps: Maps) -> np.ndarray:
+    """Place of each pixel in the order from the highest to the lowest, (B, H, W); equal ones in the order of blobs.
+
+    Row by row, equal pixels would go from the top, which is no random order.
+    """
+    flat, blobs = (each.reshape(len(maps), -1) for each in (maps, smooth_noise(maps.shape, 0)))  # (B, H*W)
+    order = np.stack([np.lexsort((blob, -one)) for one, blob in zip(flat, blobs, strict=True)])
+    return order.argsort(axis=1).reshape(maps.shape)  # (B, H*W) -> (B, H, W)
+
+
+def _blurred(images: Tensor) -> Tensor:
+    """Images (B, C, H, W) with nothing left in them that is smaller than about a quarter of the side."""
+    from kornia.filters import gaussian_blur2d
+
+    sigma = images.shape[-1] / 8
+    kernel = 2 * round(1.5 * sigma) + 1
+    return gaussian_blur2d(images, (kernel, kernel), (sigma, sigma), border_type="reflect")
+
+
+def _classes(model: nn.Module, images: Tensor, targets: Any = None) -> Tensor:
+    with torch.no_grad(), evaluating(model):
+        return targets_of(_probabilities(model, images), targets)
+
+
+def _probabilities(model: nn.Module, images: Tensor) -> Tensor:
+    return torch.cat([model(part) for part in images.split(256)]).float().softmax(dim=1)
+
+
+def _against(areas: np.ndarray, random: np.ndarray, better: np.ndarray, seed: int) -> Against:
+    drawn = np.random.default_rng(seed).integers(len(better), size=(2000, len(better)))
+    low, high = np.quantile(better[drawn].mean(axis=1), (0.025, 0.975))
+    return Against(float(areas.mean()), float(random.mean()), float(better.mean()), (float(low), float(high)))
+
+
+def _maps(model: nn.Module, images: Tensor, method: Method, classes: Tensor) -> Maps:
+    if callable(method):
+        return np.asarray(method(model, images))
+    return attribute(model, images, method, classes)
+
+
+def _shuffled(model: nn.Module, seed: int) -> nn.Module:
+    """A copy of the model in which the numbers of each parameter have changed places."""
+    generator = torch.Generator().manual_seed(seed)
+    copied = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in network_of(copied).parameters():
+            order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+            parameter.copy_(parameter.flatten()[order].view_as(parameter))
+    return copied

@@ -1,0 +1,62 @@
+"""What a CNN makes of an image on its way: the filters of the first layer, and the feature maps of each stage."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mien.explain.capture import Trace, module_at, network_of
+from mien.models.shallow_vit import ShallowViT
+
+# They make maps smaller, or leave some out, and add nothing to see.
+THINNING = (
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d,
+    nn.Dropout,
+    nn.Dropout2d,
+)
+
+
+def first_filters(model: nn.Module) -> np.ndarray | None:
+    """The filters that see the pixels: a convolution's, or how a ViT embeds its patches, (filters, C, k, k).
+
+    None for a model without convolutions.
+    """
+    network = network_of(model)
+    if isinstance(network, ShallowViT):
+        p = network.patch_size
+        kernels = network.embed.weight.reshape(network.embed.out_features, -1, p, p)  # (D, C*p*p) -> (D, C, p, p)
+        return kernels.detach().cpu().numpy().copy()
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            return module.weight.detach().cpu().numpy().copy()
+    return None
+
+
+def stages(model: nn.Module, trace: Trace) -> list[str]:
+    """Names of a trace: the last feature maps (B, C, h, w) at each size, before they are pooled; first size first.
+
+    For resnet that is each of its layers, for cnn_v2 what comes before each pooling.
+    """
+    last: dict[tuple[int, ...], str] = {}
+    thinned: list[Tensor] = []
+    for name in trace:
+        output = trace[name]
+        if output.ndim != 4 or min(output.shape[2:]) < 2:  # 1 x 1 is no map: squeeze-excitation's gates
+            continue
+        # A container that ends with a pooling gives what the pooling gave.
+        if isinstance(module_at(model, name), THINNING) or any(torch.equal(output, other) for other in thinned):
+            thinned.append(output)
+        else:
+            last[tuple(output.shape[2:])] = name
+    return list(last.values())
+
+
+def feature_maps(model: nn.Module, trace: Trace) -> dict[str, np.ndarray]:
+    """Feature maps of the first convolution and of each stage of the image in a trace, (C, h, w) by name."""
+    first = next((name for name in trace if trace[name].ndim == 4), None)
+    names = ([] if first is None else [first]) + stages(model, trace)
+    return {name: trace[name][0].float().cpu().numpy() for name in dict.fromkeys(names)}

@@ -1,0 +1,171 @@
+import numpy as np
+import pytest
+import torch
+from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam, Occlusion, Saliency
+from torch import nn
+
+from explain.conftest import CNNS, SIZES, VITS, classifier, images, network
+from mien.errors import UsageError
+from mien.explain.attribution import attribute, default_layer, methods_of
+
+FOR_ALL = ("grad_cam", "integrated_gradients", "occlusion", "saliency")
+
+
+def test_methods_of_every_kind():
+    for kind in CNNS:
+        assert methods_of(network(kind)) == FOR_ALL
+    for kind in VITS:
+        assert methods_of(network(kind)) == (*FOR_ALL, "rollout", "relevance")
+    assert methods_of(classifier("vit")) == methods_of(network("vit"))
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_a_map_of_every_method_and_model_that_leaves_the_model_as_it_was(kind):
+    model, x = network(kind, in_chans=3).train(), images(kind, in_chans=3)
+    model.head.eval() if hasattr(model, "head") else None
+    training = [module.training for module in model.modules()]
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    for method in methods_of(model):
+        found = attribute(model, x, method)
+        assert found.shape == (3, *x.shape[2:])
+        assert found.dtype == np.float32
+        assert np.isfinite(found).all()
+        assert found.std() > 0, method
+    assert [module.training for module in model.modules()] == training
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not x.requires_grad
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("kind", CNNS)
+def test_grad_cam_of_a_cnn_is_captums(kind):
+    model, x, targets = network(kind), images(kind), torch.tensor([0, 3, 1])
+    layer = model.get_submodule(default_layer(model, x))
+    maps = LayerGradCam(model, layer).attribute(x, targets, relu_attributions=True)
+    expected = LayerAttribution.interpolate(maps, x.shape[2:], "bilinear")[:, 0].detach().numpy()
+    assert expected.max() > 1e-3
+    np.testing.assert_allclose(attribute(model, x, "grad_cam", targets), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["cnn_v2", "vit_avg"])
+def test_gradients_and_occlusion_are_captums(kind):
+    model, x, targets = network(kind, in_chans=3), images(kind, in_chans=3), [4, 0, 0]
+    wanted, side = torch.tensor(targets), round(x.shape[-1] / 8)
+    step = side // 2
+    expected = {
+        "integrated_gradients": IntegratedGradients(model).attribute(x, 0, wanted, n_steps=32).sum(1),
+        "saliency": Saliency(model).attribute(x, wanted).amax(1),
+        "occlusion": Occlusion(model).attribute(x, (3, side, side), (3, step, step), 0, wanted).mean(1),
+    }
+    for method, value in expected.items():
+        np.testing.assert_allclose(attribute(model, x, method, targets), value.detach(), atol=1e-4, err_msg=method)
+
+
+def test_many_images_are_explained_a_few_at_a_time_alike():
+    model, x = network("vit_avg"), images("vit_avg", 35)
+    whole = attribute(model, x, "relevance")
+    np.testing.assert_allclose(whole[33:], attribute(model, x[33:].numpy(), "relevance"), rtol=1e-4)
+
+
+class Quadrant(nn.Module):
+    """Two maps, the input and its negative, pooled: class 0 is the mean of the first."""
+
+    def __init__(self):
+        super().__init__()
+        self.maps = nn.Conv2d(1, 2, 1, bias=False)
+        self.maps.weight.data = torch.tensor([1.0, -1.0]).reshape(2, 1, 1, 1)
+
+    def forward(self, x):
+        return self.maps(x).mean((2, 3))
+
+
+def test_grad_cam_by_hand():
+    """dy_0/dmap_0 = 1 / 4 in each of four places, dy_0/dmap_1 = 0: the map is relu(x / 4)."""
+    x = torch.tensor([[[[4.0, -8.0], [0.0, 2.0]]]])
+    np.testing.assert_allclose(attribute(Quadrant(), x, "grad_cam", 0, "maps"), [[[1, 0], [0, 0.5]]])
+    np.testing.assert_allclose(attribute(Quadrant(), x, "grad_cam", 1, "maps"), [[[0, 2], [0, 0]]])
+
+
+def test_grad_cam_lays_tokens_out_without_the_prefix():
+    """Only patch (0, 2) of 3 x 3 is unlike the others in what reaches the head: the map's highest place is there."""
+    model = network("vit_avg", depth=1)
+    model.blocks[0].norm1.weight.data.fill_(1.0)
+    x = torch.zeros(1, 1, 21, 21)
+    x[:, :, :7, 14:] = 3.0
+    model.pos_embed.data.zero_()
+    with torch.no_grad():
+        target = (model(x) - model(torch.zeros_like(x))).argmax().item()
+    found = attribute(model, x, "grad_cam", target, "patch_embed")[0]
+    assert np.unravel_index(found.argmax(), found.shape)[0] < 7
+    assert np.unravel_index(found.argmax(), found.shape)[1] >= 14
+    prefixed = network("vit")
+    assert attribute(prefixed, images("vit"), "grad_cam", layer="blocks.1").shape == (3, 21, 21)
+
+
+def test_occlusion_finds_the_only_pixels_that_matter():
+    class Corner(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, x):
+            return torch.stack([self.scale * x[:, 0, -5:, :5].sum((1, 2)), 0 * x.sum((1, 2, 3))], dim=1)
+
+    found = attribute(Corner(), torch.ones(1, 1, 23, 23), "occlusion")[0]
+    assert found[-5:, :5].min() > 0
+    assert found[:15].max() == found[:, 8:].max() == 0
+
+
+def test_default_layers():
+    found = {kind: default_layer(network(kind), images(kind)) for kind in SIZES}
+    assert found == {
+        "vit": "blocks.2.norm1",
+        "vit_avg": "blocks.1.norm1",
+        "vit_flatten": "blocks.0",  # a post-norm block: what the last attention sees is the block before
+        "vit_conv": "blocks.1.norm1",
+        "vit_distilled": "blocks.1.norm1",
+        "shallow_vit": "block",
+        "lenet": "features.4",
+        "cnn_v1": "features.4",
+        "cnn_v2": "features.11",
+        "resnet": "layer2",
+    }
+    assert default_layer(network("vit_flatten", depth=1), images("vit_flatten")) == "pos_drop"
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "layer", "message"),
+    [
+        ("cnn_v2", "rollout", None, r"CnnV2 has no method 'rollout'\. There are grad_cam, integrated_gradients, occlusion"),
+        ("vit", "gradcam", None, r"no method 'gradcam'\. Did you mean 'grad_cam'\? There are .*, relevance\."),
+        ("resnet", "grad_cam", "layer9", r"ResNet has no layer 'layer9'\. Did you mean 'layer\d'\? There are conv1, bn1"),
+        ("cnn_v2", "grad_cam", "classifier", r"'classifier' gives \(3, 5\), which has no place in the image\. Name one"),
+        ("cnn_v2", "saliency", "features.0", r"'saliency' has no layer to choose; only grad_cam has\."),
+    ],
+)  # fmt: skip
+def test_what_a_model_does_not_have(kind, method, layer, message):
+    with pytest.raises(UsageError, match=message):
+        attribute(network(kind), images(kind), method, layer=layer)
+
+
+def test_a_layer_that_the_answer_does_not_depend_on():
+    model = network("cnn_v2")
+    model.idle = nn.Conv2d(1, 1, 1)
+    x = images("cnn_v2")
+    with pytest.raises(UsageError, match="The prediction does not depend on layer 'idle'. Name another."):
+        attribute(model, x, "grad_cam", layer="idle")  # it is never called
+    model.features.register_forward_pre_hook(lambda module, inputs: (model.idle(inputs[0]), None)[1])
+    with pytest.raises(UsageError, match="The prediction does not depend on layer 'idle'. Name another."):
+        attribute(model, x, "grad_cam", layer="idle")
+
+
+def test_images_of_another_shape():
+    with pytest.raises(UsageError, match=r"images have the shape \(21, 21\)\. Give scaled ones, \(B, C, H, W\)\."):
+        attribute(network("vit"), np.zeros((21, 21)), "saliency")
+
+
+def test_a_model_without_maps_has_no_grad_cam():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(49, 5))
+    with pytest.raises(UsageError, match=r"Sequential makes no feature maps, so there is no grad_cam\. Take occlusion"):
+        attribute(model, torch.randn(2, 1, 7, 7), "grad_cam")
