@@ -135,3 +135,10 @@ def test_a_mean_for_each_channel():
         Preprocessing(channels=3, mean=(0.5, 0.25))
     with pytest.raises(UsageError, match=r"std 0 must be above 0"):
         Preprocessing(std=0)
+
+
+def test_damaged_exif_does_not_matter(tmp_path):
+    picture = halves()
+    picture.save(tmp_path / "p.webp", exif=b"Exif\0\0garbage!", lossless=True)
+    with Image.open(tmp_path / "p.webp") as image:
+        assert upright(image).size == picture.size

@@ -271,14 +271,16 @@ def build(*layers: Mapping[str, Any]) -> Recipe:
     """One Recipe from layers of settings, later ones winning. Raises UsageError with the nearest key.
 
     A layer that names another model also leaves the sizes of the earlier one behind; one that names a
-    checkpoint leaves those of the network behind, which the checkpoint knows, and keeps the head's.
+    checkpoint leaves behind what the checkpoint knows, the network's sizes and the pixels' scale.
     """
     values: dict[str, Any] = {}
     for layer in layers:
         if _named(layer, "name") not in (None, _named(values, "name")):
             values = {**values, "model": {}}
         if _names_checkpoint(layer):
-            values = {**values, "model": {key: value for key, value in values.get("model", {}).items() if key in FREE}}
+            model = {key: value for key, value in values.get("model", {}).items() if key in FREE}
+            data = {key: value for key, value in values.get("data", {}).items() if key not in ("mean", "std")}
+            values = {**values, "model": model, "data": data}
         values = merge(values, layer)
     try:
         recipe = Recipe.model_validate(values)

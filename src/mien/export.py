@@ -25,7 +25,7 @@ from mien.data import Store, open_store
 from mien.errors import MienError, UsageError
 from mien.evaluate.calibration import Calibration, calibrate
 from mien.evaluate.metrics import Predictions, predictions_file
-from mien.evaluate.split import predict
+from mien.evaluate.split import predict, refuse_other_images
 from mien.preprocessing import Preprocessing
 from mien.progress import note
 from mien.runtime.model import METADATA, Network, softmax
@@ -60,11 +60,14 @@ def export(run: Path, out: Path | None = None, *, weights: WeightType = "fp16", 
     out = out or run / "model.onnx"
     if out.suffix != ".onnx":
         raise UsageError(f"--out {out}: an export ends in .onnx.")
+    if not 0 <= error_rate < 1:
+        raise UsageError(f"--error-rate {error_rate}: give a share such as 0.2.")
     store = open_store(config.read_recipe(run).data)
+    refuse_other_images(run, store)
     reference = _reference(run, model, store, labels)
     draft = out.with_name(f".{out.stem}.draft.onnx")
-    out.parent.mkdir(parents=True, exist_ok=True)
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         _trace(model, preprocessing, draft)
         _store_weights(draft, weights)
         found = _predicted(draft, store, reference)
@@ -100,7 +103,7 @@ def _trace(model: nn.Module, preprocessing: Preprocessing, path: Path) -> None:
             verbose=False,
             input_names=["images"],
             output_names=["logits"],
-            dynamic_shapes={"x": {0: batch}},
+            dynamic_shapes=({0: batch},),
         )
 
 

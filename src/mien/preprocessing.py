@@ -6,6 +6,7 @@ checkpoint, so a model never sees pixels prepared in another way than those it l
 
 from __future__ import annotations
 
+import struct
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -96,7 +97,10 @@ class Preprocessing:
 
 def upright(image: Image.Image) -> Image.Image:
     """The picture turned as its EXIF orientation says; other EXIF entries, damaged ones too, do not matter."""
-    turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    try:
+        turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except (SyntaxError, ValueError, OSError, struct.error):  # Pillow's for EXIF data that is none
+        turn = None
     if turn is None:
         return image
     turned = image.transpose(turn)

@@ -187,7 +187,7 @@ def test_an_unknown_hub_id(monkeypatch):
     def unknown(*arguments, **keywords):
         raise errors.HFValidationError("bad id")
 
-    monkeypatch.setattr(hub, "snapshot_download", unknown)
+    monkeypatch.setattr(hub, "list_repo_files", unknown)
     with pytest.raises(MissingError, match=r"the hub has no such model that you may read\. An id is OWNER/NAME"):
         pretrained.read("hf-hub:nobody//nothing")
 
@@ -225,3 +225,53 @@ def test_a_resnet_trained_in_colour_wants_colour():
     same = pretrained.Checkpoint("resnet", sizes, model.state_dict(), "theirs").build(in_chans=1).eval()
     grey = torch.rand(2, 1, 33, 33)
     torch.testing.assert_close(same(grey), model.eval()(grey.expand(-1, 3, -1, -1)))
+
+
+def test_a_stem_of_convolutions_is_adapted_to_grey():
+    torch.manual_seed(0)
+    sizes = {
+        "img_size": 16,
+        "patch_size": 4,
+        "embed_dim": 24,
+        "depth": 1,
+        "num_heads": 3,
+        "stem": "conv",
+        "in_chans": 3,
+    }
+    model = VisionTransformer(**sizes, init="torch").eval()
+    checkpoint = pretrained.Checkpoint("vit", {**sizes, "num_classes": 7}, model.state_dict(), "ours")
+    grey = torch.rand(2, 1, 16, 16)
+    adapted = checkpoint.build(in_chans=1).eval()
+    torch.testing.assert_close(adapted(grey), model(grey.expand(-1, 3, -1, -1)), rtol=0, atol=1e-5)
+
+
+def test_every_models_head_starts_anew_for_other_classes():
+    for name, head in (("cnn_v2", "classifier.weight"), ("lenet", "classifier.4.weight"), ("resnet", "fc.weight")):
+        weights = create_model(name, num_classes=3).state_dict()
+        checkpoint = pretrained.Checkpoint(name, {"num_classes": 3}, weights, name, labels=("a", "b", "c"))
+        same = checkpoint.build(("a", "b", "c")).state_dict()
+        assert torch.equal(same[head], weights[head])
+        other = checkpoint.build(("x", "y", "z")).state_dict()
+        assert not torch.equal(other[head], weights[head])
+        assert checkpoint.build(("x", "y"), num_classes=2).state_dict()[head].shape[0] == 2
+
+
+def test_what_a_checkpoint_does_not_list_is_the_models_default(file):
+    checkpoint = pretrained.read(file, num_heads=3)
+    with pytest.raises(UsageError, match=r"was trained with pos_embed learn, not sincos2d"):
+        checkpoint.build(pos_embed="sincos2d")
+
+
+def test_positions_that_are_no_square(file):
+    no_square = changed(file, lambda weights: weights.update({"pos_embed": torch.zeros(1, 9, 24)}))
+    with pytest.raises(DataError, match="its 9 positions are not those of a square"):
+        pretrained.read(no_square, 3)
+
+
+def test_a_config_cannot_name_just_anything(file, tmp_path):
+    mien.from_pretrained(file, num_heads=3).save_pretrained(tmp_path / "mine")
+    config = tmp_path / "mine" / "config.json"
+    values = json.loads(config.read_text()) | {"model": "subprocess:Popen", "sizes": {"args": "true", "num_classes": 5}}
+    config.write_text(json.dumps(values))
+    with pytest.raises(UsageError, match=r"Model 'subprocess:Popen' is no torch\.nn\.Module"):
+        pretrained.read(tmp_path / "mine").build()

@@ -30,6 +30,7 @@ def test_duplicates_are_merged_and_neighbours_kept():
 
 def test_nothing_is_found_where_nothing_is():
     assert HaarDetector().detect(np.full((120, 160, 3), 128, np.uint8)) == []
+    assert HaarDetector().detect(np.full((1, 2000, 3), 128, np.uint8)) == []
 
 
 def test_a_detector_file_that_is_not_there_or_none(tmp_path):

@@ -186,7 +186,7 @@ def test_pictures_with_boxes_and_bars(finished, faces, tmp_path):
     Image.fromarray(faces[0]).resize((200, 150)).save(tmp_path / "p.png")
     command = ["predict", str(tmp_path / "p.png"), "--model", str(finished), "--no-detect"]
     assert main([*command, "--draw", str(tmp_path / "drawn")]) == 0
-    with Image.open(tmp_path / "drawn" / "p.png") as drawn:
+    with Image.open(tmp_path / "drawn" / "p.png.png") as drawn:
         assert drawn.height > 150
         assert drawn.getpixel((0, 75)) == (42, 111, 219)  # the box
 
@@ -225,3 +225,40 @@ def test_memory_holds_a_few_pictures_only(reader, faces, tmp_path, monkeypatch):
     next(walk)
     assert len(decoded) == 2
     assert len(list(walk)) == 5
+
+
+def test_drawings_never_replace_pictures_or_each_other(finished, faces, tmp_path, capsys):
+    for name in ("happy/1.png", "sad/1.png"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True)
+        Image.fromarray(faces[0]).save(tmp_path / "photos" / name)
+    command = ["predict", str(tmp_path / "photos"), "--model", str(finished), "--no-detect", "--draw"]
+    assert main([*command, str(tmp_path / "drawn")]) == 0
+    assert len(list((tmp_path / "drawn").rglob("*.png"))) == 2
+    before = (tmp_path / "photos" / "happy" / "1.png").read_bytes()
+    assert main([*command, str(tmp_path / "photos")]) == 2
+    assert "holds the pictures themselves" in capsys.readouterr().err
+    assert (tmp_path / "photos" / "happy" / "1.png").read_bytes() == before
+
+
+def test_labels_that_differ_in_case_alone_stay_apart(faces):
+    class Network:
+        labels, threshold = ("A", "a"), 0.0
+
+        class preprocessing:  # noqa: N801
+            pixels = staticmethod(lambda image: np.zeros((1, 4, 4), np.uint8))
+
+        @staticmethod
+        def probabilities(pixels):
+            return np.array([[0.25, 0.75]] * len(pixels))
+
+    found = mien.runtime.Reader(Network()).read(faces[0], detect=False)[0]
+    assert (found.label, found.probabilities) == ("a", {"A": 0.25, "a": 0.75})
+
+
+def test_a_table_with_only_its_header_goes_on(tmp_path):
+    Table(tmp_path / "t.csv", ("x",))
+    again = Table(tmp_path / "t.csv", ("x",))
+    again.add("a\udce9.jpg", [])
+    assert (tmp_path / "t.csv").read_bytes().count(b"source") == 1
+    assert again.known == set()
+    assert Table(tmp_path / "t.csv", ("x",)).known == {"a\udce9.jpg"}

@@ -122,6 +122,8 @@ def test_what_is_no_film(reader, tmp_path):
     assert is_video("camera")
     assert is_video("a.MP4")
     assert not is_video("a.jpg")
+    assert not is_video("camera/a.jpg")
+    assert not is_video("camera1")
 
 
 def test_the_commands_lines(film, tmp_path, capsys, monkeypatch):
@@ -134,6 +136,6 @@ def test_the_commands_lines(film, tmp_path, capsys, monkeypatch):
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["seconds"] for row in rows] == [0.0, 0.5, 1.0, 1.5]
     assert rows[0]["faces"][0]["track"] == 1
-    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["film.mp4", "film.png"]
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["film-faces.mp4", "film-faces.png"]
     assert main([*command, "--out", str(tmp_path / "faces.csv")]) == 0
     assert (tmp_path / "faces.csv").read_text().splitlines()[0].startswith("source,seconds,face,x,y")

@@ -62,5 +62,7 @@ def test_a_layer_that_names_a_checkpoint_leaves_the_network_to_it():
     assert (recipe.model.patch_size, recipe.model.embed_dim, recipe.model.drop_path_rate) == (None, None, 0.1)
     assert recipe.model.checkpoint == "runs/tiny"
     assert recipe.model.sizes() == {"drop_path_rate": 0.1}
+    scaled = config.build({"data": {"std": 0.25, "size": 64}}, {"model": {"init": "runs/tiny"}})
+    assert (scaled.data.std, scaled.data.size) == (None, 64)  # the pixels' scale is the checkpoint's, too
     named = config.build({"model": own}, {"model": {"init": "torch"}})
     assert (named.model.checkpoint, named.model.sizes()["init"], named.model.patch_size) == (None, "torch", 16)

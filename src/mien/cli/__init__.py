@@ -16,8 +16,9 @@ from mien.cli.app import app
 from mien.errors import MienError, MissingError, UsageError
 from mien.progress import console
 
-TRAINING = ("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2", "onnx", "onnxscript", "captum")
-EXTRAS = {"tensorboard": "tensorboard", "optuna": "tune", **dict.fromkeys(TRAINING, "train")}
+TRAINING = ("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2")
+AFTERWARDS = ("onnx", "onnxscript", "captum")
+EXTRAS = {"tensorboard": "tensorboard", "optuna": "tune", **dict.fromkeys((*TRAINING, *AFTERWARDS), "train")}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from mien.cli.app import Json, Path_, app, print_json
-from mien.errors import DataError, MissingError
+from mien.errors import DataError
 from mien.progress import note
 
 if TYPE_CHECKING:
@@ -95,11 +95,14 @@ def predict(
     from mien.runtime.video import is_video
 
     reader = load(model, YuNetDetector(detector) if detector else None, margin)
+    table = Table(out, reader.names) if out else None
     if is_video(source):
-        _predict_video(reader, source, every, draw, Table(out, reader.labels) if out else None, json_)
+        if table and str(source) in table.known:
+            note(f"{out} holds {source} already")
+            return
+        _predict_video(reader, source, every, draw, table, detect, json_)
         return
     paths = pictures(source)
-    table = Table(out, reader.labels) if out else None
     if table:
         paths = [path for path in paths if str(path) not in table.known]
     bad: dict[Path, str] = {}
@@ -111,7 +114,7 @@ def predict(
         if draw:
             from mien.runtime.draw import save_drawing
 
-            save_drawing(path, faces, draw)
+            save_drawing(path, faces, draw, source)
         if json_:
             print(json.dumps({"source": str(path), "faces": [face.to_dict() for face in faces]}), flush=True)
         elif not table:
@@ -121,14 +124,12 @@ def predict(
     if bad:
         first = next(iter(bad.values()))
         raise DataError(f"{len(bad):,} of {len(paths):,} pictures could not be read; the first: {first}")
-    if source.is_dir() and not paths and not table:
-        raise MissingError(f"{source} holds no pictures.")
     if not table and not json_:
         note("As a table: --out faces.csv    As pictures: --draw FOLDER")
 
 
 def _predict_video(
-    reader: Reader, source: Path, every: float, draw: Path | None, table: Table | None, json_: bool
+    reader: Reader, source: Path, every: float, draw: Path | None, table: Table | None, detect: bool, json_: bool
 ) -> None:
     from mien.runtime.timeline import Film, Timeline
     from mien.runtime.video import read_video
@@ -136,10 +137,10 @@ def _predict_video(
     timeline, count = Timeline(), 0
     if draw:
         draw.mkdir(parents=True, exist_ok=True)
-    name = source.stem or str(source)
-    film = Film(draw / f"{name}.mp4", every) if draw else None
+    name = str(source).replace(":", "-") if not source.is_file() else source.stem
+    film = Film(draw / f"{name}-faces.mp4", every) if draw else None
     try:
-        for moment in read_video(reader, str(source), every):
+        for moment in read_video(reader, str(source), every, detect=detect):
             count += 1
             faces = [tracked.face for tracked in moment.faces]
             if film:
@@ -157,7 +158,7 @@ def _predict_video(
     finally:  # also after Ctrl-C, which is how a camera ends
         if film and draw:
             film.close()
-            timeline.save(draw / f"{name}.png")
+            timeline.save(draw / f"{name}-faces.png")
     note(f"{count:,} frames read")
 
 

@@ -129,7 +129,7 @@ def _sample_ids(path: Path) -> Iterator[int]:
         header = next(rows, [])
         if tuple(name.strip().lower() for name in header) != HEADER:
             raise DataError(f"{path} must begin with the line {','.join(HEADER)}, not '{','.join(header)[:80]}'.")
-        for row in rows:
+        for row in filter(None, rows):
             try:
                 yield int(row[0])
             except (IndexError, ValueError) as error:

@@ -34,14 +34,14 @@ def create_model(name: str, **sizes: Any) -> nn.Module:
     sizes: img_size, in_chans, num_classes and what else the model takes, in timm's words.
     Raises UsageError for an unknown model, a size it does not have or a value it refuses.
     """
-    model_class = _find(name)
-    accepted = inspect.signature(model_class.__init__).parameters
+    found = model_class(name)
+    accepted = inspect.signature(found.__init__).parameters
     for size in sizes:
         if size not in accepted:
             known = [parameter for parameter in accepted if parameter != "self"]
             raise UsageError(f"Model '{name}' has no size '{size}'.{nearest(size, known)} It has {', '.join(known)}.")
     try:
-        return model_class(**sizes)
+        return found(**sizes)
     except ValueError as error:
         raise UsageError(f"Model '{name}': {error}") from error
 
@@ -70,12 +70,18 @@ def count_flops(model: nn.Module, img_size: int, in_chans: int) -> int:
     return int(counter.get_total_flops())
 
 
-def _find(name: str) -> type[nn.Module]:
+def model_class(name: str) -> type[nn.Module]:
+    """The class of a model. Raises UsageError when there is none of this name, or it is no torch.nn.Module."""
     module, _, class_name = name.partition(":")
     if not class_name and name not in CLASSES:
         raise UsageError(f"Unknown model '{name}'.{nearest(name, CLASSES)} There are {', '.join(CLASSES)}.")
     try:
-        found = importlib.import_module(module if class_name else f"mien.models.{name}")
-        return getattr(found, class_name or CLASSES[name])
+        home = importlib.import_module(module if class_name else f"mien.models.{name}")
+        found = getattr(home, class_name or CLASSES[name])
     except (ImportError, AttributeError) as error:
         raise UsageError(f"Model '{name}' cannot be imported: {error}.") from error
+    from torch import nn
+
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise UsageError(f"Model '{name}' is no torch.nn.Module.")
+    return found

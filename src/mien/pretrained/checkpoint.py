@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -13,14 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien.errors import DataError, UsageError
-from mien.models import create_model
+from mien.models import create_model, model_class
 
 Weights = dict[str, Tensor]
 Scale = float | tuple[float, ...]
 Resize = Literal["bicubic_antialias", "bicubic", "bicubic_corners", "bilinear_corners"]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-HEADS = ("head.", "head_dist.", "fc.")
+HEADS = ("head.", "head_dist.", "fc.", "classifier.")
+FIRST_LAYERS = ("patch_embed.stem.0", "patch_embed.proj", "conv1", "features.0")
 
 # Heads cannot be read off the weights' shapes; these are the published configurations (Ti, S, B, L, H).
 HEADS_OF_WIDTH = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
@@ -86,8 +88,9 @@ class Checkpoint:
 
     def _refuse_other_sizes(self, wanted: Mapping[str, Any]) -> None:
         free = ("img_size", "in_chans", "num_classes", "drop_rate", "drop_path_rate")
+        defaults = inspect.signature(model_class(self.model).__init__).parameters
         for name, value in wanted.items():
-            own = self.sizes.get(name, value)
+            own = self.sizes.get(name, defaults[name].default if name in defaults else value)
             if name not in free and not name.startswith("head_") and _plain(own) != _plain(value):
                 raise UsageError(
                     f"{self.source} was trained with {name} {_plain(own)}, not {_plain(value)}. "
@@ -100,8 +103,7 @@ class Checkpoint:
         A grey picture in RGB is three equal channels g, scaled by each channel's mean and std; one kernel
         of their weighted sum gives the same, once the offsets of the means are put into the bias.
         """
-        name = "patch_embed.proj" if "patch_embed.proj.weight" in weights else None
-        name = name or next((key[:-7] for key in ("conv1.weight", "patch_embed.stem.0.weight") if key in weights), None)
+        name = next((name for name in FIRST_LAYERS if f"{name}.weight" in weights), None)
         if name is None or f"{name}.weight" not in known:
             return
         kernel = weights[f"{name}.weight"]
@@ -152,6 +154,10 @@ def vit_sizes(weights: Mapping[str, Tensor], num_heads: int | None, source: str)
     if rows != 3 * embed_dim:
         raise DataError(f"{source}: blocks.0.attn.qkv.weight has {rows} rows, not 3 x {embed_dim}.")
     grid = math.isqrt(tokens - class_token - distilled)
+    if grid**2 != tokens - class_token - distilled:
+        raise DataError(
+            f"{source}: its {tokens} positions are not those of a square of patches and its first token(s)."
+        )
     sizes = {
         "img_size": grid * patch_size,
         "patch_size": patch_size,
@@ -192,6 +198,8 @@ def resize_positions(positions: Tensor, grid: int, prefix: int, resize: Resize) 
     """
     before, places = positions[:, :prefix], positions[:, prefix:]
     side = math.isqrt(places.shape[1])
+    if side * side != places.shape[1]:
+        raise DataError(f"{positions.shape[1]} positions are not {prefix} token(s) and a square of patches.")
     kind, _, how = resize.partition("_")
     image = places.reshape(1, side, side, -1).permute(0, 3, 1, 2)  # (1, n * n, D) -> (1, D, n, n)
     image = F.interpolate(
@@ -206,7 +214,7 @@ def _resize_positions(weights: Weights, known: Mapping[str, Tensor], checkpoint:
     found, wanted = weights.get("pos_embed"), known.get("pos_embed")
     if found is None or wanted is None or found.shape == wanted.shape:
         return
-    prefix = int(model.num_prefix_tokens)  # type: ignore[arg-type]
+    prefix = int(getattr(model, "num_prefix_tokens", 0))
     grid = math.isqrt(wanted.shape[1] - prefix)
     weights["pos_embed"] = resize_positions(found, grid, prefix, checkpoint.resize)
 

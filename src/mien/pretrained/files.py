@@ -44,6 +44,8 @@ def locate(where: str | Path) -> Path:
 def read_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Weights and config.json of a folder; preprocessor_config.json under 'preprocessor' where there is one."""
     found = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+    if found is None and (folder / "recipe.yaml").is_file():
+        raise MissingError(f"{folder} has no finished model. Finish it with: mien run {folder} --resume")
     if found is None:
         raise MissingError(f"{folder} holds none of {', '.join(WEIGHT_FILES)}.")
     config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
@@ -67,6 +69,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         else:
             weights = _unwrapped(torch.load(path, map_location="cpu", weights_only=True))
     except pickle.UnpicklingError as error:
+        if "invalid load key" in str(error):  # a web page or a pointer of git-lfs, say
+            raise DataError(f"{path} is damaged or no {path.suffix} file: was it downloaded whole?") from error
         raise DataError(
             f"{path} holds more than tensors: {_first_line(error)} It could run code, so it is not opened. Ask for a "
             ".safetensors file, or save its state_dict() alone."
@@ -115,9 +119,9 @@ def _download(repository: str) -> Path:
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
     except ModuleNotFoundError as error:
         raise MissingError(f"{HUB}{repository} needs the 'hub' extra: pip install 'mien[hub]'") from error
-    wanted = ["config.json", "preprocessor_config.json", *WEIGHT_FILES]
     note(f"Looking for {repository} on the Hugging Face hub")
     try:
+        wanted = ["config.json", "preprocessor_config.json", _one_of(WEIGHT_FILES, repository)]
         return Path(snapshot_download(repository, allow_patterns=wanted))
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise MissingError(
@@ -129,6 +133,20 @@ def _download(repository: str) -> Path:
             f"{HUB}{repository} is not in the hub's cache and the hub cannot be reached ({_first_line(error)}) Put its "
             "config.json and model.safetensors into a folder and give the folder instead."
         ) from error
+
+
+def _one_of(names: tuple[str, ...], repository: str) -> str:
+    """The first of these files that a hub repository has; where the hub cannot be asked, the first of all."""
+    from huggingface_hub import list_repo_files
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    try:
+        there = list_repo_files(repository)
+    except (HFValidationError, RepositoryNotFoundError):
+        raise
+    except Exception:  # no network, in the words of whichever HTTP library: then the cache decides
+        return names[0]
+    return next((name for name in names if name in there), names[0])
 
 
 def _first_line(error: BaseException) -> str:

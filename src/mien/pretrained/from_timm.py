@@ -36,6 +36,8 @@ def resnet_sizes(weights: Weights, source: str) -> dict[str, Any]:
     """Sizes of a ResNet of basic blocks with the 7x7 stem. Raises DataError for bottleneck blocks."""
     if "layer1.0.conv3.weight" in weights:
         raise DataError(f"{source} is a ResNet of bottleneck blocks (50 layers or more); mien builds 18 and 34.")
+    if "conv1.weight" not in weights:
+        raise DataError(f"{source} is a ResNet with a stem of several convolutions; mien builds those with one.")
     stages = range(1, 1 + sum(f"layer{stage}.0.conv1.weight" in weights for stage in range(1, 9)))
     return {
         "img_size": 224,

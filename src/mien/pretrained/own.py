@@ -41,7 +41,10 @@ class Classifier(nn.Module):
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the folder that `mien.from_pretrained` and --model.init read. Raises MienError when it cannot."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MienError(f"Cannot write to {folder}: {error.strerror}. Choose another folder.") from error
         save_folder(folder, self.model, self.name, self.sizes, self.labels, self.preprocessing)
         return folder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from mien.errors import UsageError
 from mien.files import write_json
@@ -106,6 +106,7 @@ def _refuse_inexpressible(model: VisionTransformer) -> None:
         "no positions": model.pos_embed is None,
         "norms after the branches": not block.pre_norm,
         "a layer before the head": "pre_logits.fc.weight" in model.state_dict(),
+        "an MLP head": not isinstance(model.head, nn.Linear),
     }
     found = [reason for reason, there in reasons.items() if there]
     if found:

@@ -124,7 +124,7 @@ def _distance(explanation: Explanation) -> Any:
     if explanation.attention is None or explanation.tokens is None:
         return None
     tokens = explanation.tokens
-    found = mean_attention_distance(explanation.attention, tokens.patch_size, tokens.prefix)  # (layers, h)
+    found = mean_attention_distance(explanation.attention[:, None], tokens.patch_size, tokens.prefix)  # (layers, h)
     with drawing():
         figure = Figure(figsize=(6.4, 2.6))
         axes = figure.subplots()

@@ -26,10 +26,10 @@ def heat(pixels: np.ndarray, values: np.ndarray, side: int = SIDE, signed: bool 
     under = np.asarray(Image.fromarray(colours(pixels)).convert("L").resize((side, side), Image.Resampling.BICUBIC))
     values = np.asarray(Image.fromarray(values.astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC))
     if signed:
-        share = np.clip(values / (np.abs(values).max() or 1), -1, 1)
+        share = np.clip(values / (np.quantile(np.abs(values), 0.99) or 1), -1, 1)  # a few pixels would hide the rest
         over, strength = matplotlib.colormaps["coolwarm"](share / 2 + 0.5)[..., :3], np.abs(share)
     else:
-        share = between_0_and_1(values)
+        share = between_0_and_1(values, high=float(np.quantile(values, 0.99)))
         over, strength = matplotlib.colormaps["inferno"](share)[..., :3], 0.25 + 0.6 * share
     grey = np.repeat(under[..., None] / 255, 3, axis=2)  # (S, S) -> (S, S, 3)
     mixed = grey * (1 - strength[..., None]) + over * strength[..., None]

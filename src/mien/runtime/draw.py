@@ -7,15 +7,22 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from mien.errors import UsageError
 from mien.runtime.reader import Face, opened
 
 INK, PAPER, ACCENT, QUIET = (24, 28, 36), (255, 255, 255), (42, 111, 219), (214, 220, 230)
 
 
-def save_drawing(path: Path, faces: Sequence[Face], folder: Path) -> Path:
-    """Draw the faces of a picture into a folder under the picture's own name, as PNG; returns the file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{path.stem}.png"
+def save_drawing(path: Path, faces: Sequence[Face], folder: Path, source: Path) -> Path:
+    """Draw the faces of a picture, as PNG, into a folder under its own name below `source`; returns the file.
+
+    Raises UsageError when that would replace the picture itself.
+    """
+    below = path.relative_to(source) if source.is_dir() else Path(path.name)
+    target = folder / below.with_name(f"{below.name}.png")
+    if (folder / below).resolve() == path.resolve():
+        raise UsageError(f"--draw {folder} holds the pictures themselves. Choose another folder.")
+    target.parent.mkdir(parents=True, exist_ok=True)
     draw(opened(path), faces).save(target)
     return target
 

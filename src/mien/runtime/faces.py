@@ -39,7 +39,8 @@ class HaarDetector:
         shrink = min(1.0, self.LONGEST / max(image.shape[:2]))
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         if shrink < 1:
-            grey = cv2.resize(grey, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+            width, height = (max(1, round(side * shrink)) for side in (grey.shape[1], grey.shape[0]))
+            grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
         least = max(24, round(self.least * min(grey.shape)))
         found = self.cascade.detectMultiScale(
             cv2.equalizeHist(grey), scaleFactor=1.1, minNeighbors=self.neighbours, minSize=(least, least)

@@ -60,9 +60,10 @@ class Table:
 
     def __init__(self, path: Path, labels: Sequence[str]) -> None:
         self.path = path
-        self.labels = [label.lower() for label in labels]
-        self.known = self._read()
-        if not self.known:
+        self.labels = list(labels)
+        begun = path.is_file()
+        self.known = self._read() if begun else set()
+        if not begun:
             self._append([[*self.COLUMNS, *self.labels]])
 
     def add(self, source: str | Path, faces: Sequence[Face], seconds: float | None = None) -> None:
@@ -77,9 +78,7 @@ class Table:
         self._append(rows or [[source, when, 0, *[""] * (6 + len(self.labels))]])
 
     def _read(self) -> set[str]:
-        if not self.path.is_file():
-            return set()
-        with self.path.open(newline="", encoding="utf-8") as file:
+        with self.path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             header, *rows = list(csv.reader(file)) or [[]]
         if header != [*self.COLUMNS, *self.labels]:
             raise DataError(f"{self.path} is there and no table of this model's. Choose another --out.")
@@ -87,7 +86,7 @@ class Table:
 
     def _append(self, rows: list[list[object]]) -> None:
         try:
-            with self.path.open("a", newline="", encoding="utf-8") as file:
+            with self.path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
                 csv.writer(file).writerows(rows)
         except OSError as error:
             raise MienError(

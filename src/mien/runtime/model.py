@@ -44,7 +44,7 @@ class Network:
     def open(cls, where: str | Path, threads: int = 0) -> Network:
         """An exported file, or a model that comes with the package ('mien:tiny'). threads: 0 is one for each core.
 
-        Raises MissingError when there is none, DataError when it is no export of mien's or was changed since.
+        Raises MissingError when there is none, DataError when it is no export of mien's or its metadata do not fit it.
         """
         path = locate(where)
         content = path.read_bytes()

@@ -60,8 +60,10 @@ class Reader:
         self.margin = margin
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        return self.network.labels
+    def names(self) -> tuple[str, ...]:
+        """The labels in lower case, or as they are where that would make two of them one."""
+        lower = tuple(label.lower() for label in self.network.labels)
+        return lower if len(set(lower)) == len(lower) else self.network.labels
 
     def read(self, images: Any, *, detect: bool = True, order: str = "RGB") -> Any:
         """Faces of one picture, list[Face], or of many, list[list[Face]].
@@ -104,16 +106,16 @@ class Reader:
 
     def _probabilities(self, crops: list[np.ndarray]) -> np.ndarray:
         if not crops:
-            return np.empty((0, len(self.labels)), dtype=np.float32)
+            return np.empty((0, len(self.network.labels)), dtype=np.float32)
         parts = [np.stack(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
         return np.concatenate([self.network.probabilities(part) for part in parts])
 
     def _face(self, box: Box, row: np.ndarray) -> Face:
         best = int(row.argmax())
-        probabilities = {name.lower(): float(value) for name, value in zip(self.labels, row, strict=True)}
+        probabilities = {name: float(value) for name, value in zip(self.names, row, strict=True)}
         return Face(
             box=box,
-            label=self.labels[best].lower(),
+            label=self.names[best],
             probabilities=probabilities,
             confidence=float(row[best]),
             sure=bool(row[best] >= self.network.threshold),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -43,10 +44,15 @@ class Moment:
 
 
 def is_video(source: str | Path) -> bool:
-    return str(source).startswith(CAMERA) or Path(source).suffix.lower() in VIDEO_SUFFIXES
+    """Whether a source is a video file or a camera, and no picture or folder."""
+    return is_camera(source) or Path(source).suffix.lower() in VIDEO_SUFFIXES
 
 
-def read_video(reader: Reader, source: str | Path, every: float = 0.2) -> Iterator[Moment]:
+def is_camera(source: str | Path) -> bool:
+    return re.fullmatch(rf"{CAMERA}(:.*)?", str(source)) is not None
+
+
+def read_video(reader: Reader, source: str | Path, every: float = 0.2, *, detect: bool = True) -> Iterator[Moment]:
     """Faces in a video file or of a camera ('camera', or 'camera:1' for the second), every so many seconds.
 
     A camera's frames that come while one is read are dropped, so that the answer is always of now.
@@ -55,10 +61,10 @@ def read_video(reader: Reader, source: str | Path, every: float = 0.2) -> Iterat
     if every <= 0:
         raise UsageError(f"--every {every}: give the seconds between two frames, such as 0.5.")
     follow = Follower(reader.network.threshold)
-    shown = _camera(str(source), every) if str(source).startswith(CAMERA) else _file(Path(source), every)
+    shown = _camera(str(source), every) if is_camera(source) else _file(Path(source), every)
     for seconds, frame in shown:
         image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-        yield Moment(seconds, image, follow.step(reader.read(image)))
+        yield Moment(seconds, image, follow.step(reader.read(image, detect=detect)))
 
 
 class Follower:

@@ -40,8 +40,9 @@ def load_model(run: Path) -> tuple[nn.Module, tuple[str, ...], Preprocessing]:
         values: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         model = create_model(values["model"], **values["sizes"])
         model.load_state_dict(load_file(folder / "model.safetensors"))
+        labels, preprocessing = tuple(values["labels"]), Preprocessing(**values["preprocessing"])
     except FileNotFoundError as error:
         raise MissingError(f"{run} has no finished model. Finish it with: mien run {run} --resume") from error
-    except (ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise DataError(f"The model in {folder} is damaged: {error}") from error
-    return model.eval(), tuple(values["labels"]), Preprocessing(**values["preprocessing"])
+    return model.eval(), labels, preprocessing

@@ -229,7 +229,8 @@ def _fit(trainer: L.Trainer, task: Task, store: Store, folder: Path) -> None:
 
 def _environment(recipe: Recipe, store: Store, task: Task, device: str, precision: str) -> dict[str, Any]:
     counts = store.class_counts("train")
-    first = gather(store, store.indices("train")[:: max(1, int(counts.sum()) // 512)][:512])
+    most = max(32, 512 * 48**2 // recipe.data.size**2)  # images that stand for all, fewer where they are large
+    first = gather(store, store.indices("train")[:: max(1, int(counts.sum()) // most)][:most])
     env = hardware.environment() | {
         "device": device,
         "precision": precision,
@@ -261,7 +262,7 @@ def _earlier(folder: Path) -> dict[str, Any]:
     """What a resumed run keeps of its first start."""
     path = folder / "env.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return {key: known[key] for key in ("started", "warnings") if key in known}
+    return {key: known[key] for key in ("started", "warnings", "initial_loss") if key in known}
 
 
 def _describe(store: Store) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
 from mien.train.sweep_plan import Plan, Range, Settings, Trial
@@ -31,7 +31,8 @@ class Search:
         self.seed = plan.build(plan.probes()[0]).seed
         folder.mkdir(parents=True, exist_ok=True)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        storage = JournalStorage(JournalFileBackend(str(folder / "optuna.log")))
+        log = str(folder / "optuna.log")  # locked by a file: the default, a link, needs rights that Windows keeps back
+        storage = JournalStorage(JournalFileBackend(log, lock_obj=JournalFileOpenLock(log)))
         self.study = optuna.create_study(storage=storage, study_name="sweep", direction="maximize", load_if_exists=True)
 
     @property

@@ -8,13 +8,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 from mien.config import Recipe
 from mien.data import open_store
 from mien.errors import DataError, MienError, UsageError
 from mien.files import write_json
 from mien.progress import note
+from mien.train import freeze
 from mien.train import run as training
 from mien.train.sweep_plan import Plan, Trial, refuse_changed
 
@@ -86,7 +85,9 @@ class Sweep:
                 training.run(self.plan.build(trial.settings), folder)
         except MienError as error:
             self.problems[trial.name] = str(error)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:  # torch's for a device that is full, CPU and MPS too
+            if "memory" not in str(error):
+                raise
             self.problems[trial.name] = "The device ran out of memory. Try a smaller --train.batch_size."
         if trial.name in self.problems:
             note(f"This run failed: {self.problems[trial.name]}")
@@ -117,12 +118,15 @@ def check(plan: Plan) -> None:
     for settings in plan.probes():
         recipe = plan.build(settings)
         _refuse_processes(recipe)
-        kind = (recipe.data, recipe.model, recipe.augment.crop)
+        when = (recipe.train.trainable, recipe.train.last_blocks, str(recipe.train.unfreeze), recipe.train.epochs)
+        kind = (recipe.data, recipe.model, recipe.augment.crop, recipe.train.layer_decay, when)
         if kind in seen:
             continue
         seen.add(kind)
         try:
-            training.build_model(recipe, open_store(recipe.data))
+            checkpoint = training.read_checkpoint(recipe)
+            recipe = training.with_sizes_of(checkpoint, recipe)
+            freeze.check(training.build_model(recipe, open_store(recipe.data), checkpoint), recipe)
         except UsageError as error:
             raise UsageError(f"{plan.label(settings)}: {error}") from error
 

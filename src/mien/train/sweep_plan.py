@@ -23,7 +23,7 @@ from mien.files import write_json
 
 Settings = dict[str, Any]  # by dotted names: {"train.lr": 0.001, "seed": 1}
 
-OUTSIDE_BRACKETS = re.compile(r",(?![^\[]*\])")
+OUTSIDE_BRACKETS = re.compile(r",(?![^\[]*\])(?![^{]*\})")
 RANGE = re.compile(r"([^:,\[\]]+):([^:,\[\]]+)(:log)?")
 LONGEST = 60  # characters of one value in a folder's name
 

@@ -1,0 +1,125 @@
+"""`mien explain`: the page of a ViT and of a CNN, and what is refused."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.cli import main
+from mien.config import Data, Model, Recipe, Train
+from mien.report import pictures
+from mien.train import run
+
+VIT = Model(name="vit", patch_size=8, embed_dim=24, depth=2, num_heads=3, global_pool="flatten", init="torch")
+CNN = Model(name="cnn_v2", widths=(4, 8))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A finished run of each kind, by its name."""
+    place = tmp_path_factory.mktemp("explain")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIEN_CACHE", str(place / "cache"))
+        found = {}
+        for name, model in {"vit": VIT, "cnn": CNN}.items():
+            train = Train(epochs=1, batch_size=35, precision="fp32")
+            recipe = Recipe(name=name, data=Data(source="drawn_faces", images=70, size=24), model=model, train=train)
+            found[name] = run.run(recipe, place / name)
+        yield found
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 30), dtype=np.uint8)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "methods", "sections"),
+    [
+        ("vit", ["grad_cam", "relevance", "rollout", "saliency"], ["answer", "why", "walk", "attention", "positions"]),
+        ("cnn", ["grad_cam", "saliency"], ["answer", "why", "walk", "features"]),
+    ],
+)
+def test_the_page_of_a_photo(runs, photo, tmp_path, capsys, name, methods, sections):
+    command = ["explain", str(runs[name]), str(photo), "--out", str(tmp_path / "page"), "--methods", ",".join(methods)]
+    assert main([*command, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    page = (tmp_path / "page" / "photo.html").read_text(encoding="utf-8")
+    assert printed["page"].endswith("photo.html")
+    assert sorted(printed["methods"]) == sorted(methods)
+    assert sum(printed["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+    assert re.findall(r'<section id="(\w+)"', page) == sections
+    assert printed["label"].capitalize() in page
+    loaded = re.findall(r'(?:src|href)="([^"#]{1,40})', page)
+    assert all(address.startswith(("data:", "https://arxiv.org/")) for address in loaded)
+    assert len(page) < 6e6
+
+
+def test_the_plain_command_says_what_holds(runs, photo, capsys):
+    assert main(["explain", str(runs["cnn"]), str(photo), "--methods", "saliency", "--target", "sad"]) == 0
+    printed = capsys.readouterr()
+    assert re.search(r"saliency +\S+", printed.out)
+    page = runs["cnn"] / "explain" / "photo.html"
+    assert page.is_file()
+    assert "Why sad?" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "text"),
+    [
+        (["--methods", "grad_camm"], 2, "grad_cam"),
+        (["--methods", "rollout"], 2, "rollout"),
+        (["--target", "sadd"], 2, "The model has no class 'sadd'. Did you mean 'sad'?"),
+        (["--face", "x"], 2, "--face x: .* Give 1 to 1, or none"),
+    ],
+)
+def test_what_is_refused(runs, photo, tmp_path, capsys, more, code, text):
+    assert main(["explain", str(runs["cnn"]), str(photo), "--out", str(tmp_path / "none"), *more]) == code
+    assert re.search(text, capsys.readouterr().err.replace("\n", " "))
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_is_not_there(runs, photo, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    assert main(["explain", str(tmp_path / "run"), str(photo)]) == 3
+    assert "has no finished model" in capsys.readouterr().err
+    assert main(["explain", str(runs["cnn"]), str(tmp_path / "none.jpg")]) in (3, 4)
+    assert "none.jpg" in capsys.readouterr().err
+    (tmp_path / "text.jpg").write_text("x")
+    assert main(["explain", str(runs["cnn"]), str(tmp_path / "text.jpg")]) == 4
+
+
+def test_heat_is_brightest_where_the_values_are_largest():
+    pixels = np.full((1, 8, 8), 128, np.uint8)
+    values = np.zeros((4, 4), np.float32)
+    values[3, 0] = 1  # below, at the left
+    shown = _decoded(pictures.heat(pixels, values, side=64)).astype(int)
+    assert shown[-8:, :8].sum() > shown[:8, -8:].sum() * 1.3
+    signed = _decoded(pictures.heat(pixels, values - np.fliplr(values), side=64, signed=True)).astype(int)
+    assert signed[-4:, :4, 0].mean() > signed[-4:, :4, 2].mean()  # red for
+    assert signed[-4:, -4:, 2].mean() > signed[-4:, -4:, 0].mean()  # blue against
+
+
+def test_a_sheet_has_a_tile_for_each_map():
+    maps = [np.eye(3) * number for number in range(5)]
+    assert _decoded(pictures.sheet(maps, columns=3, side=10, gap=2)).shape == (22, 34, 3)
+    assert pictures.between_0_and_1(np.full(3, 7.0)).tolist() == [0, 0, 0]
+
+
+def test_patches_are_cut_apart():
+    pixels = np.arange(64, dtype=np.uint8).reshape(1, 8, 8)
+    shown = _decoded(pictures.patches(pixels, 4, side=40))
+    assert shown.shape == (43, 43, 3)
+    assert (shown[20:23] == 255).all()
+
+
+def _decoded(address: str) -> np.ndarray:
+    import base64
+    import io
+
+    with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as image:
+        return np.asarray(image.convert("RGB"))
