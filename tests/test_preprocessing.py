@@ -137,7 +137,7 @@ def test_a_mean_for_each_channel():
         Preprocessing(std=0)
 
 
-def test_damaged_exif_does_not_matter(tmp_path):
+def test_exif_that_is_none_does_not_matter(tmp_path):
     picture = halves()
     picture.save(tmp_path / "p.webp", exif=b"Exif\0\0garbage!", lossless=True)
     with Image.open(tmp_path / "p.webp") as image:

@@ -239,7 +239,7 @@ def test_a_stem_of_convolutions_is_adapted_to_grey():
         "in_chans": 3,
     }
     model = VisionTransformer(**sizes, init="torch").eval()
-    checkpoint = pretrained.Checkpoint("vit", {**sizes, "num_classes": 7}, model.state_dict(), "ours")
+    checkpoint = pretrained.Checkpoint("vit", sizes, model.state_dict(), "ours")
     grey = torch.rand(2, 1, 16, 16)
     adapted = checkpoint.build(in_chans=1).eval()
     torch.testing.assert_close(adapted(grey), model(grey.expand(-1, 3, -1, -1)), rtol=0, atol=1e-5)

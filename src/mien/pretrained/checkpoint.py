@@ -155,9 +155,7 @@ def vit_sizes(weights: Mapping[str, Tensor], num_heads: int | None, source: str)
         raise DataError(f"{source}: blocks.0.attn.qkv.weight has {rows} rows, not 3 x {embed_dim}.")
     grid = math.isqrt(tokens - class_token - distilled)
     if grid**2 != tokens - class_token - distilled:
-        raise DataError(
-            f"{source}: its {tokens} positions are not those of a square of patches and its first token(s)."
-        )
+        raise DataError(f"{source}: its {tokens} positions are not those of a square of patches and first tokens.")
     sizes = {
         "img_size": grid * patch_size,
         "patch_size": patch_size,
