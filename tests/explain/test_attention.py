@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from tiny_models import CNNS, SIZES, VITS, classifier, images, network
 from torch import nn
 
-from explain.conftest import CNNS, SIZES, VITS, classifier, images, network
 from mien.errors import UsageError
 from mien.explain.attention import (
     Tokens,
@@ -63,7 +63,8 @@ def test_attention_distance_leaves_prefix_tokens_out():
 def test_rollout_by_hand():
     """Two tokens, two layers, two heads.
 
-    Layer 1: heads [[1, 0], [0, 1]] and [[0, 1], [1, 0]], mean [[.5, .5], [.5, .5]], with identity [[.75, .25], [.25, .75]].
+    Layer 1: heads [[1, 0], [0, 1]] and [[0, 1], [1, 0]], so the mean is [[.5, .5], [.5, .5]], and half of that with
+    half the identity [[.75, .25], [.25, .75]].
     Layer 2: both heads [[.2, .8], [1, 0]], with identity [[.6, .4], [.5, .5]].
     Product [[.6, .4], [.5, .5]] [[.75, .25], [.25, .75]] = [[.45 + .10, .15 + .30], [.375 + .125, .125 + .375]].
     """
@@ -105,7 +106,7 @@ def test_relevance_of_two_layers_by_hand():
 
     Second layer, whose input is (2.5, 2.5): dy/dA = [[7.5, 7.5], [-5, -5]], with A: [[3.75, 3.75], [0, 0]].
     First layer: what reaches it is (3, -2) A = (.5, .5), dy/dA = [[2, .5], [2, .5]], with A: [[1, .25], [1, .25]].
-    R = I + first = [[2, .25], [1, 1.25]]; R + second R = R + [[3.75 * 3, 3.75 * 1.5], [0, 0]] = [[13.25, 5.875], [1, 1.25]].
+    R = I + first = [[2, .25], [1, 1.25]]; second R = [[3.75 * 3, 3.75 * 1.5], [0, 0]] is added to it.
     """
 
     class Twice(TwoTokens):

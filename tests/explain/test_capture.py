@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
+from tiny_models import SIZES, VITS, classifier, images, network
 
-from explain.conftest import SIZES, VITS, classifier, images, network
 from mien.errors import UsageError
 from mien.explain.capture import capture, evaluating
 from mien.models.vit import Attention, explicit_attention

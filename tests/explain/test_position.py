@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from tiny_models import network
 
-from explain.conftest import network
 from mien.errors import UsageError
 from mien.explain.position import grid_correlation, recovered_grid, similarities
 
