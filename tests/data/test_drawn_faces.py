@@ -89,6 +89,13 @@ def test_brows_are_above_eyes_are_above_mouth(seed):
     assert heights == sorted(heights)
 
 
+def test_the_regions_lie_on_the_head():
+    for seed in range(30):
+        face = draw(FER2013[seed % 7], seed)
+        assert 0.2 < face.head.mean() < 0.75
+        assert face.regions[face.head].sum() > 0.95 * face.regions.sum()
+
+
 def test_no_class_is_brighter_than_another():
     listing = read(1400, 24, seed=1)
     means = pixels(listing, range(1400)).mean(axis=(1, 2)).reshape(-1, 7)  # (200 faces, 7 classes)
