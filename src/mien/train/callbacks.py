@@ -162,7 +162,7 @@ class StuckWarning(L.Callback):
             text = (
                 f"The validation loss has stayed within 1 % of {self.ignorant_loss:.3f} for {self.patience} epochs "
                 f"(until epoch {trainer.current_epoch + 1}): the loss of class frequencies alone. The output ignores "
-                "the input. Try a smaller --train.lr, --train.warmup_epochs, or --model.pre_norm."
+                "the input. Try a smaller --train.lr or --train.warmup_epochs; a ViT, --model.global_pool flatten."
             )
             self.warnings.append(text)
             if trainer.is_global_zero:
