@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_models import CNNS, SIZES, VITS, classifier
+from tiny_models import CNNS, SIZES, VITS, classifier, network
 
 import mien
 from mien.errors import DataError, MissingError, UsageError
@@ -59,6 +59,18 @@ def test_the_walk_of_a_vision_transformer(picture):
         ("head", (5,)),
         ("probabilities", (5,)),
     ]
+
+
+def test_the_walk_of_a_distilled_vit_with_a_hidden_layer(picture):
+    model = classifier("vit_distilled")
+    model.model = network("vit_distilled", representation_size=13)
+    walk = mien.explain(model, picture, ()).walk
+    assert [(step.name, step.shape) for step in walk[-4:-1]] == [
+        ("pooling", (20,)),
+        ("hidden layer", (13,)),
+        ("head", (5,)),
+    ]
+    assert "mean of both heads" in walk[-4].text
 
 
 def test_the_walk_of_the_shallow_vit(picture):

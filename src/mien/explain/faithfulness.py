@@ -183,7 +183,7 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
         ranks.append((np.cumsum(count) - (count - 1) / 2)[place.ravel()])
     if any(rank.min() == rank.max() for rank in ranks):
         return float(np.array_equal(one, other))
-    return float(np.corrcoef(np.stack(ranks))[0, 1])
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def smooth_noise(shape: tuple[int, ...], seed: int) -> Maps:

@@ -29,6 +29,7 @@ POOLED = {
     "avg": "The mean of all tokens goes on.",
     "flatten": "All tokens go on side by side, so that the head knows each one's place.",
 }
+BOTH = "The class and the distillation token go on, each to a head of its own; the mean of both heads counts."
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,16 @@ def _vit(model: Classifier, trace: Trace) -> list[Step]:
         patches,
         *middle,
         *(_block(network, trace, name, i) for i, name in enumerate(blocks, 1)),
-        Step("pooling", (pooled,), POOLED[tokens.pool]),
+        Step("pooling", (pooled,), POOLED[tokens.pool] if tokens.prefix < 2 else BOTH),
+        *_hidden_layer(trace),
         Step("head", tuple(trace["head"].shape[1:]), "One number for each class, the logits."),
     ]
+
+
+def _hidden_layer(trace: Trace) -> list[Step]:
+    if "pre_logits.act" not in trace:
+        return []
+    return [Step("hidden layer", _shape(trace, "pre_logits.act"), "A matrix and a tanh bring it to this width.")]
 
 
 def _vit_embedding(network: VisionTransformer, trace: Trace) -> list[Step]:
