@@ -76,26 +76,34 @@ class Reader:
             raise UsageError(f"order '{order}' is not known; there are 'RGB' and 'BGR'.")
         stacked = isinstance(images, np.ndarray) and not detect and images.ndim - (images.shape[-1] == 3) == 3
         many = stacked or isinstance(images, list | tuple)
-        detector = self.detector if detect else WholeImage()
-        results = list(self._read([*images] if many else [images], detector, order))
+        results = list(self._read([*images] if many else [images], detect, order))
         return results if many else results[0]
 
-    def _read(self, images: Sequence[Picture], detector: Detector, order: str) -> Iterator[list[Face]]:
+    def find(self, image: Picture, *, detect: bool = True, order: str = "RGB") -> tuple[list[Box], list[np.ndarray]]:
+        """The faces of one picture, not yet read: boxes, and what the network sees of each, uint8 (C, size, size)."""
+        detector = self.detector if detect else WholeImage()
+        picture = opened(image, order)
+        coloured = picture if picture.mode == "RGB" else picture.convert("RGB")  # convert would copy
+        boxes = detector.detect(np.asarray(coloured))
+        return boxes, [self._crop(picture, box, whole=isinstance(detector, WholeImage)) for box in boxes]
+
+    def faces(self, boxes: Sequence[Box], probabilities: np.ndarray) -> list[Face]:
+        """What `find` found together with what the network says of it, (len(boxes), K)."""
+        return [self._face(box, row) for box, row in zip(boxes, probabilities, strict=True)]
+
+    def _read(self, images: Sequence[Picture], detect: bool, order: str) -> Iterator[list[Face]]:
         """Faces of many pictures share batches; the answers are those of one at a time."""
         crops: list[np.ndarray] = []
         boxes: list[list[Box]] = []
         for image in images:
-            picture = opened(image, order)
-            pixels = np.asarray(picture.convert("RGB"))
-            found = detector.detect(pixels)
+            found, seen = self.find(image, detect=detect, order=order)
             boxes.append(found)
-            crops += [self._crop(picture, box, whole=isinstance(detector, WholeImage)) for box in found]
+            crops += seen
         probabilities = self._probabilities(crops)
         start = 0
         for found in boxes:
-            rows = probabilities[start : start + len(found)]
+            yield self.faces(found, probabilities[start : start + len(found)])
             start += len(found)
-            yield [self._face(box, row) for box, row in zip(found, rows, strict=True)]
 
     def _crop(self, picture: Image.Image, box: Box, whole: bool) -> np.ndarray:
         """One face prepared exactly as the training images were, uint8 (C, size, size)."""
