@@ -8,7 +8,7 @@ from pathlib import Path
 import mien
 
 SOURCE = Path(mien.__file__).parent
-HEAVY = {"torch", "lightning", "matplotlib", "kornia", "torchmetrics", "cv2", "scipy"}
+HEAVY = {"fastapi", "uvicorn", "torch", "lightning", "matplotlib", "kornia", "torchmetrics", "cv2", "scipy"}
 
 # folder -> what of ours it may import
 ALLOWED = {

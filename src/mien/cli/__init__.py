@@ -11,14 +11,20 @@ import sys
 from cyclopts import CycloptsError
 from pydantic import ValidationError
 
-from mien.cli import data, explain, predict, sweep, train, use  # noqa: F401  (importing them adds their commands)
+from mien.cli import data, explain, predict, serve, sweep, train, use  # noqa: F401  (importing them adds their commands)
 from mien.cli.app import app
 from mien.errors import MienError, MissingError, UsageError
 from mien.progress import console
 
 TRAINING = ("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2")
 AFTERWARDS = ("onnx", "onnxscript", "captum")
-EXTRAS = {"tensorboard": "tensorboard", "optuna": "tune", **dict.fromkeys((*TRAINING, *AFTERWARDS), "train")}
+SERVING = ("fastapi", "starlette", "uvicorn", "h11", "python_multipart")
+EXTRAS = {
+    "tensorboard": "tensorboard",
+    "optuna": "tune",
+    **dict.fromkeys((*TRAINING, *AFTERWARDS), "train"),
+    **dict.fromkeys(SERVING, "serve"),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

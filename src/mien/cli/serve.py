@@ -1,0 +1,60 @@
+"""A trained model as a page and an API on this computer."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from mien.cli.app import app
+from mien.progress import note
+
+
+@app.command
+def serve(
+    *,
+    model: str = "mien:base",
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    detector: Path | None = None,
+    margin: float = 0.0,
+    open_: Annotated[bool, Parameter(name="--open", negative="")] = False,
+) -> None:
+    """Open a page on this computer that reads expressions from photos and the camera, with an API behind it.
+
+    Parameters
+    ----------
+    model
+        An exported .onnx file, a run folder that holds one, or a model that comes with mien.
+    host
+        127.0.0.1 is for this computer alone; 0.0.0.0 lets others in the network in.
+    port
+        0 is any free one.
+    detector
+        A YuNet model file; OpenCV's Haar cascade if not given.
+    margin
+        How much around a found face is shown to the model, as a share of its side.
+    open_
+        Open the page in the browser.
+    """
+    from mien.runtime import HaarDetector, Network, YuNetDetector
+    from mien.serve.app import create_app
+    from mien.serve.server import LOCAL, address, listen, run
+
+    network = Network.open(model)
+    application = create_app(network, partial(YuNetDetector, detector) if detector else HaarDetector, margin)
+    listening = listen(host, port)
+    url = address(listening)
+    print(url, flush=True)
+    note(f"{model} answers there; the API is described at {url}openapi.json. Ctrl-C ends it.")
+    if host not in LOCAL:
+        note(
+            f"Everybody who reaches this computer can use it ({host}). Browsers allow the camera on this computer only."
+        )
+    if open_:
+        import webbrowser
+
+        webbrowser.open(url)
+    run(application, listening)

@@ -1,0 +1,60 @@
+"""The shapes of requests and answers, as /openapi.json describes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Predict(BaseModel):
+    """POST /v1/predict as JSON."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    images: list[str] = Field(description="Picture files in base64, or as data URLs.")
+    detect: bool = Field(default=True, description="false: each picture is one face already, cut out.")
+
+
+class Health(BaseModel):
+    status: str = "ok"
+    mien: str = Field(description="Version of mien.")
+
+
+class Model(BaseModel):
+    """GET /v1/model."""
+
+    fingerprint: str = Field(description="sha256 of the network; every answer carries it.")
+    labels: list[str]
+    unsure_below: float = Field(description="A confidence below it is answered as 'unsure'.")
+    card: dict[str, Any] = Field(description="Where the model comes from and how well it does.")
+    limits: dict[str, float] = Field(description="Bytes, pixels, images and seconds of one request.")
+
+
+class Face(BaseModel):
+    box: tuple[int, int, int, int] = Field(description="x, y, width, height in pixels of the upright picture.")
+    label: str = Field(description="The most probable class, or 'unsure'.")
+    most_probable: str
+    confidence: float = Field(description="Probability of the most probable class, calibrated.")
+    probabilities: dict[str, float]
+
+
+class Picture(BaseModel):
+    """Faces and size of one picture, or why it cannot be read."""
+
+    faces: list[Face] | None = Field(default=None, description="Largest first.")
+    width: int | None = Field(default=None, description="Of the upright picture, pixels.")
+    height: int | None = None
+    error: str | None = None
+
+
+class Answer(BaseModel):
+    """Of POST /v1/predict; images are in the request's order."""
+
+    model: str = Field(description="The network's fingerprint.")
+    milliseconds: float = Field(description="From the whole request to the answer.")
+    images: list[Picture]
+
+
+class Error(BaseModel):
+    error: str = Field(description="What is wrong, and what to do.")

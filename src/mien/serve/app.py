@@ -1,0 +1,162 @@
+"""The application: three routes, a page, and errors as JSON."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp
+
+import mien
+from mien.runtime.faces import Detector, HaarDetector
+from mien.runtime.model import Network
+from mien.serve.answers import Answer, Error, Health, Model, Predict
+from mien.serve.guard import Guard
+from mien.serve.limits import Gate, Limits, RefusedError
+from mien.serve.requests import asked
+from mien.serve.service import Service
+
+PAGE = Path(__file__).parent / "page"
+KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+WRONG = {
+    400: "no form that can be read",
+    408: "too slow",
+    413: "too large",
+    415: "neither form nor JSON",
+    422: "no picture that can be read",
+    503: "too many requests; Retry-After says when to come back",
+}
+
+FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {"type": "array", "items": {"type": "string", "format": "binary"}, "description": "Picture files."},
+        "detect": {"type": "boolean", "default": True, "description": "false: each picture is one face already."},
+    },
+}
+BODY = {
+    "required": True,
+    "content": {"multipart/form-data": {"schema": FORM}, "application/json": {"schema": Predict.model_json_schema()}},
+}
+
+
+def create_app(
+    network: Network,
+    detector: Callable[[], Detector] = HaarDetector,
+    margin: float = 0.0,
+    limits: Limits | None = None,
+) -> ASGIApp:
+    """The ASGI application for an exported network. detector: makes one for each thread. margin: see `Reader`."""
+    limits = limits or Limits()
+    gate = Gate(limits)
+    service = Service(network, detector, margin, limits)
+
+    @asynccontextmanager
+    async def running(app: FastAPI) -> AsyncIterator[None]:
+        async with service:
+            yield
+
+    app = FastAPI(
+        title="mien",
+        version=mien.__version__,
+        description="Reads the expressions of faces in pictures. No picture is kept.",
+        docs_url=None,  # these pages would load scripts from elsewhere
+        redoc_url=None,
+        lifespan=running,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # nothing leaves
+    )
+    _add_errors(app)
+    _add_page(app)
+    _add_facts(app, network, limits)
+    _add_predict(app, service, gate)
+    return Guard(app)
+
+
+def _add_facts(app: FastAPI, network: Network, limits: Limits) -> None:
+    card = network.card or {}
+    about = Model(
+        fingerprint=card.get("fingerprint", ""),
+        labels=[label.lower() for label in network.labels],
+        unsure_below=network.threshold,
+        card=card,
+        limits={name: asdict(limits)[name] for name in ("body", "pixels", "images", "seconds")},
+    )
+
+    @app.get("/healthz")
+    async def healthz() -> Health:
+        """Whether the server answers."""
+        return Health(mien=mien.__version__)
+
+    @app.get("/v1/model")
+    async def model() -> Model:
+        """What answers: labels, where it comes from, how well it does, and what a request may hold."""
+        return about
+
+
+def _add_predict(app: FastAPI, service: Service, gate: Gate) -> None:
+    fingerprint = (service.network.card or {}).get("fingerprint", "")
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"model": Error, "description": text} for status, text in WRONG.items()
+    }
+
+    @app.post("/v1/predict", response_model=Answer, responses=refusals, openapi_extra={"requestBody": BODY})
+    async def predict(request: Request) -> Response:
+        """The faces of each picture, with calibrated probabilities. A picture that cannot be read has an error in its
+        place; when none can be read, the status is 422."""
+        with gate.visit() as visit:
+            wanted = await asked(request, visit)
+            start = time.perf_counter()
+            async with gate.work():
+                images = await service.read(wanted.pictures, wanted.detect)
+        answer = {"model": fingerprint, "milliseconds": round(1000 * (time.perf_counter() - start), 1)}
+        if all("error" in image for image in images):
+            return JSONResponse({"error": images[0]["error"], **answer, "images": images}, 422)
+        return JSONResponse({**answer, "images": images})
+
+
+def _add_page(app: FastAPI) -> None:
+    """The page's files by name, read once: no path from outside is ever opened."""
+    for file in PAGE.iterdir():
+        if kind := KINDS.get(file.suffix):
+            path = "/" if file.name == "index.html" else f"/{file.name}"
+            app.add_api_route(path, _sender(file.read_bytes(), kind), include_in_schema=False)
+
+
+def _sender(content: bytes, kind: str) -> Callable[[], Any]:
+    async def send() -> Response:
+        return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
+
+    return send
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(RefusedError)
+    async def refused(request: Request, error: RefusedError) -> Response:
+        return JSONResponse({"error": str(error)}, error.status, error.headers)
+
+    @app.exception_handler(HTTPException)
+    async def no_route(request: Request, error: HTTPException) -> Response:
+        text = {
+            404: f"There is nothing at {request.url.path}. There are /, /healthz, /v1/model, /v1/predict and "
+            "/openapi.json.",
+            405: f"{request.url.path} does not answer to {request.method}. /openapi.json says what does.",
+        }.get(error.status_code, f"{error.detail}.")
+        return JSONResponse({"error": text}, error.status_code, error.headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody is there to read it
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        text = "Something went wrong inside the server; its terminal says what. Other pictures may work."
+        return JSONResponse({"error": text}, 500)

@@ -1,0 +1,69 @@
+"""Faces of several clients share one call of the network, which costs little more than one face does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from mien.runtime.reader import BATCH
+
+Waiting = tuple[np.ndarray, asyncio.Future[np.ndarray]]
+
+
+class Batcher:
+    """Collects faces for at most `wait` seconds, or until there are `most`, and answers them in a thread of its own.
+
+    answer: uint8 (B, C, size, size) -> float32 (B, K). While it runs, the next batch gathers. Used as
+    `async with Batcher(...) as batcher`.
+    """
+
+    def __init__(self, answer: Callable[[np.ndarray], np.ndarray], most: int = BATCH, wait: float = 0.005) -> None:
+        self.answer = answer
+        self.most = most
+        self.wait = wait
+        self._queue: asyncio.Queue[Waiting] = asyncio.Queue()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="mien-network")
+
+    async def __aenter__(self) -> Batcher:
+        self._collecting = asyncio.create_task(self._collect())
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._collecting.cancel()
+        self._thread.shutdown()
+
+    async def probabilities(self, faces: Sequence[np.ndarray]) -> np.ndarray:
+        """N faces, uint8 (C, size, size) each -> float32 (N, K)."""
+        if not faces:
+            return np.empty((0, 0), dtype=np.float32)
+        loop = asyncio.get_running_loop()
+        futures: list[asyncio.Future[np.ndarray]] = [loop.create_future() for _ in faces]
+        for face, future in zip(faces, futures, strict=True):
+            self._queue.put_nowait((face, future))
+        return np.stack(await asyncio.gather(*futures))  # N x (K,) -> (N, K)
+
+    async def _collect(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            if self._queue.qsize() < self.most - 1:
+                await asyncio.sleep(self.wait)
+            while len(batch) < self.most and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            await self._answer(batch)
+
+    async def _answer(self, batch: list[Waiting]) -> None:
+        faces = np.stack([face for face, _ in batch])  # B x (C, size, size) -> (B, C, size, size)
+        loop = asyncio.get_running_loop()
+        try:
+            rows = await loop.run_in_executor(self._thread, self.answer, faces)
+        except Exception as error:  # those who wait must hear of it, and the next batch goes on
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), row in zip(batch, rows, strict=True):
+            if not future.done():
+                future.set_result(row)

@@ -1,0 +1,85 @@
+"""The application on a socket, with uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from mien.errors import MienError, UsageError
+
+LOCAL = ("127.0.0.1", "::1", "localhost")
+PATIENCE = 15.0  # seconds for the head of a request; uvicorn itself would wait for ever
+
+
+class PatientProtocol(H11Protocol):
+    """uvicorn's, with an end to connections that never finish the head of a request."""
+
+    patience = PATIENCE
+    _ending: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._ending:
+            self._ending.cancel()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        headless = self.conn.their_state is h11.IDLE
+        if headless and self._ending is None:
+            self._ending = self.loop.call_later(self.patience, self._end)
+        elif not headless and self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
+
+    def _end(self) -> None:
+        if not self.transport.is_closing():
+            text = f"The request did not arrive within {self.patience:g} seconds. Send it again."
+            body = json.dumps({"error": text}).encode()
+            head = "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nConnection: close\r\n"
+            self.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            self.transport.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections already; port 0 is any free one. Raises MienError when it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=512)
+    except socket.gaierror as error:
+        raise UsageError(
+            f"--host {host} is no address of this computer. Give 127.0.0.1, or 0.0.0.0 for all."
+        ) from error
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MienError(f"{host} port {port} cannot be used: {reason}. Choose another one: --port 8001") from error
+
+
+def address(listening: socket.socket) -> str:
+    """The URL under which a browser on this computer finds the socket."""
+    host, port = listening.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}/"
+
+
+def run(app: ASGIApp, listening: socket.socket) -> None:
+    """Serve until Ctrl-C (KeyboardInterrupt) or SIGTERM. Requests are not logged: pictures are nobody's business."""
+    settings: dict[str, Any] = {"access_log": False, "log_config": None, "log_level": "error"}
+    config = uvicorn.Config(
+        app, http=PatientProtocol, ws="none", lifespan="on", server_header=False, proxy_headers=False,
+        timeout_graceful_shutdown=5, **settings,
+    )  # fmt: skip
+    uvicorn.Server(config).run(sockets=[listening])

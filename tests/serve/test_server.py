@@ -1,0 +1,131 @@
+"""`mien serve` as a process, and clients that do not behave."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from mien.cli import main
+from mien.errors import MienError, UsageError
+from mien.serve.server import PatientProtocol, address, listen
+
+LIMITED = """
+import sys
+from mien.runtime import Network
+from mien.serve import Limits, create_app
+from mien.serve.server import PatientProtocol, address, listen, run
+PatientProtocol.patience = 1.0
+listening = listen("127.0.0.1", 0)
+print(address(listening), flush=True)
+app = create_app(Network.open(sys.argv[1]), limits=Limits(body=1_000_000, seconds=1.0))
+app.linger = 2.0
+run(app, listening)
+"""
+
+
+@pytest.fixture(scope="module")
+def server(exported):
+    """A server with a body limit of 1 MB and one second of patience; its address."""
+    process = subprocess.Popen([sys.executable, "-c", LIMITED, str(exported)], stdout=subprocess.PIPE, text=True)
+    host, _, port = process.stdout.readline().strip().removeprefix("http://").rstrip("/").partition(":")
+    yield host, int(port)
+    process.terminate()
+    process.wait(20)
+
+
+def healthy(server):
+    with urllib.request.urlopen(f"http://{server[0]}:{server[1]}/healthz", timeout=20) as answer:
+        return answer.status == 200
+
+
+def exchange(server, *pieces):
+    """What comes back for bytes that are sent as they are, until the server ends the connection."""
+    with socket.create_connection(server, timeout=20) as client:
+        for piece in pieces:
+            client.sendall(piece)
+        client.settimeout(20)
+        return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+def test_a_slow_body_is_ended_with_a_reason_and_others_are_served(server):
+    with socket.create_connection(server, timeout=20) as slow:
+        slow.sendall(HEAD + b"Content-Length: 1000\r\n\r\n{")
+        assert healthy(server)
+        slow.settimeout(20)
+        answer = slow.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"did not arrive within 1 seconds" in answer + slow.recv(65536)
+
+
+def test_a_head_that_never_ends_is_ended(server):
+    for start in (b"", b"GET / HTT", HEAD):
+        began = time.monotonic()
+        answer = exchange(server, start)
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"].startswith("The request did not arrive within 1")
+        assert time.monotonic() - began < 10
+
+
+def test_too_much_is_refused_before_it_is_sent_and_while_it_is(server):
+    announced = exchange(server, HEAD + b"Content-Length: 1000000000\r\n\r\n", b"x" * 100)
+    assert announced.startswith(b"HTTP/1.1 413")
+    assert b"larger than 1 MB" in announced
+    assert b"connection: close" in announced.lower()
+    piece = b"10000\r\n" + bytes(0x10000) + b"\r\n"
+    counted = exchange(server, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[piece] * 160)  # 10 MB, sent to the end
+    assert counted.startswith(b"HTTP/1.1 413")
+    assert healthy(server)
+
+
+def test_what_is_not_http(server):
+    assert exchange(server, b"\x16\x03\x01junk\r\n\r\n").startswith(b"HTTP/1.1 400")
+    assert healthy(server)
+
+
+def test_a_client_that_leaves_is_forgotten(server):
+    for _ in range(20):
+        with socket.create_connection(server, timeout=20) as client:
+            client.sendall(HEAD + b"Content-Length: 1000\r\n\r\n{")
+    assert healthy(server)
+
+
+def test_the_command_prints_its_address_serves_and_ends_on_ctrl_c(exported):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mien", "serve", "--model", str(exported), "--port", "0"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"},
+    )  # fmt: skip
+    url = process.stdout.readline().strip()
+    with urllib.request.urlopen(f"{url}healthz", timeout=30) as answer:
+        assert json.load(answer)["status"] == "ok"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (130, "")
+    assert "Ctrl-C ends it." in err
+    assert "Traceback" not in err
+
+
+def test_a_port_that_is_taken(exported, capsys):
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        assert address(taken) == f"http://127.0.0.1:{port}/"
+        assert main(["serve", "--model", str(exported), "--port", str(port)]) == 1
+    assert f"127.0.0.1 port {port} cannot be used: " in capsys.readouterr().err
+    with pytest.raises(MienError, match="port 70000 cannot be used"):
+        listen("127.0.0.1", 70000)
+    with pytest.raises(UsageError, match=r"--host no\.such\.host\.invalid is no address of this computer"):
+        listen("no.such.host.invalid", 0)
+
+
+def test_patience_is_that_of_the_body():
+    from mien.serve import Limits
+
+    assert PatientProtocol.patience == Limits().seconds
