@@ -1,0 +1,95 @@
+"""A running `mien serve` under many clients: requests/s, latencies, errors and the growth of its memory.
+
+Each client keeps one connection and sends the next request when it has the answer. The first tenth of the time warms up
+and is not counted. Memory is the resident size of the process --pid (Linux), after the warm-up and at the end.
+
+    mien serve --model model.onnx & python benchmarks/serve_load.py http://127.0.0.1:8000 PHOTO --pid $! \\
+        [--clients 64] [--seconds 60] [--no-detect]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx
+
+
+class Tally:
+    """What all clients saw, from the moment that counting starts."""
+
+    def __init__(self) -> None:
+        self.counting = False
+        self.seconds: list[float] = []
+        self.errors: Counter[str] = Counter()
+
+    def add(self, seconds: float, error: str | None) -> None:
+        if error is not None:
+            self.errors[error] += 1
+        elif self.counting:
+            self.seconds.append(seconds)
+
+
+async def client(options: argparse.Namespace, content: bytes, tally: Tally, end: float) -> None:
+    async with httpx.AsyncClient(base_url=options.url, timeout=60) as http:
+        while time.perf_counter() < end:
+            start = time.perf_counter()
+            error = None
+            try:
+                answer = await http.post(
+                    "/v1/predict", files={"file": content}, data={"detect": str(not options.no_detect)}
+                )
+                if answer.status_code != 200:
+                    error = f"{answer.status_code} {answer.text[:100]}"
+            except httpx.HTTPError as failure:
+                error = type(failure).__name__
+            tally.add(time.perf_counter() - start, error)
+
+
+def resident(pid: int | None) -> float | None:
+    """Resident memory of a process, MB."""
+    if pid is None:
+        return None
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1000
+
+
+async def load(options: argparse.Namespace) -> dict[str, object]:
+    content, tally = options.photo.read_bytes(), Tally()
+    warm_up = options.seconds / 10
+    start = time.perf_counter()
+    clients = [
+        asyncio.create_task(client(options, content, tally, start + options.seconds)) for _ in range(options.clients)
+    ]
+    await asyncio.sleep(warm_up)
+    tally.counting, before = True, resident(options.pid)
+    await asyncio.gather(*clients)
+    counted, after = time.perf_counter() - start - warm_up, resident(options.pid)
+    found = sorted(tally.seconds) or [float("nan")]
+    return {
+        "clients": options.clients,
+        "seconds": round(counted, 1),
+        "requests": len(tally.seconds),
+        "requests_per_second": round(len(tally.seconds) / counted, 2),
+        "p50_ms": round(1000 * statistics.median(found), 1),
+        "p99_ms": round(1000 * found[min(len(found) - 1, int(0.99 * len(found)))], 1),
+        "errors": dict(tally.errors),
+        "memory_mb": after,
+        "memory_growth_mb": None if before is None or after is None else round(after - before, 1),
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url")
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--pid", type=int)
+    parser.add_argument("--no-detect", action="store_true")
+    print(json.dumps(asyncio.run(load(parser.parse_args()))))
