@@ -61,9 +61,8 @@ class Reader:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The labels in lower case, or as they are where that would make two of them one."""
-        lower = tuple(label.lower() for label in self.network.labels)
-        return lower if len(set(lower)) == len(lower) else self.network.labels
+        """The names of the classes as answers carry them."""
+        return lower_case(self.network.labels)
 
     def read(self, images: Any, *, detect: bool = True, order: str = "RGB") -> Any:
         """Faces of one picture, list[Face], or of many, list[list[Face]].
@@ -128,6 +127,12 @@ class Reader:
             confidence=float(row[best]),
             sure=bool(row[best] >= self.network.threshold),
         )
+
+
+def lower_case(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Labels in lower case, or as they are where that would make two of them one."""
+    lower = tuple(label.lower() for label in labels)
+    return lower if len(set(lower)) == len(lower) else labels
 
 
 def opened(image: Picture, order: str = "RGB") -> Image.Image:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 import mien
 from mien.runtime.faces import Detector, HaarDetector
 from mien.runtime.model import Network
+from mien.runtime.reader import lower_case
 from mien.serve.answers import Answer, Error, Health, Model, Predict
 from mien.serve.guard import Guard
 from mien.serve.limits import Gate, Limits, RefusedError
@@ -85,7 +86,7 @@ def _add_facts(app: FastAPI, network: Network, limits: Limits) -> None:
     card = network.card or {}
     about = Model(
         fingerprint=card.get("fingerprint", ""),
-        labels=[label.lower() for label in network.labels],
+        labels=list(lower_case(network.labels)),
         unsure_below=network.threshold,
         card=card,
         limits={name: asdict(limits)[name] for name in ("body", "pixels", "images", "seconds")},
