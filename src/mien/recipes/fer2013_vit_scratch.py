@@ -6,7 +6,8 @@ Source    ours; the answer to source report 4's "ViT doesn't fit small datasets"
           blocks, patches normalised before and after embedding (arXiv 2302.01327), warm-up, AdamW,
           geometric augmentation, moving average of the weights.
 Command   mien run fer2013_vit_scratch --data.path FER2013
-Result    never run to its end yet: no figure.
+Result    validation 55.7 % (54.1 to 57.3), clean images 54.9 %, macro-F1 .488; one seed, 99 minutes on one thread
+          of an AMD EPYC without bf16, beside other work. Training accuracy is no higher: it wants more width or time.
 """
 
 from mien.config import Augment, Data, Model, Recipe, Train
