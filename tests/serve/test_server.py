@@ -121,8 +121,9 @@ def test_a_port_that_is_taken(exported, capsys):
     assert f"127.0.0.1 port {port} cannot be used: " in capsys.readouterr().err
     with pytest.raises(MienError, match="port 70000 cannot be used"):
         listen("127.0.0.1", 70000)
-    with pytest.raises(UsageError, match=r"--host no\.such\.host\.invalid is no address of this computer"):
-        listen("no.such.host.invalid", 0)
+    for host in ("no.such.host.invalid", "192.0.2.1"):  # RFC 5737: nobody's address
+        with pytest.raises(UsageError, match=f"--host {host} is no address of this computer"):
+            listen(host, 0)
 
 
 def test_patience_is_that_of_the_body():

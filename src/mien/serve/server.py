@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import socket
 from typing import Any
@@ -57,13 +58,15 @@ class PatientProtocol(H11Protocol):
 def listen(host: str, port: int) -> socket.socket:
     """A socket that takes connections already; port 0 is any free one. Raises MienError when it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    foreign = UsageError(f"--host {host} is no address of this computer. Give 127.0.0.1, or 0.0.0.0 for all.")
     try:
+        socket.getaddrinfo(host, None)
         return socket.create_server((host, port), family=family, backlog=512)
     except socket.gaierror as error:
-        raise UsageError(
-            f"--host {host} is no address of this computer. Give 127.0.0.1, or 0.0.0.0 for all."
-        ) from error
+        raise foreign from error
     except (OSError, OverflowError) as error:
+        if getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
+            raise foreign from error
         reason = getattr(error, "strerror", None) or error
         raise MienError(f"{host} port {port} cannot be used: {reason}. Choose another one: --port 8001") from error
 
