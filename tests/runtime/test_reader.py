@@ -157,7 +157,7 @@ def test_a_tampered_or_foreign_file(finished, tmp_path):
         mien.load(tmp_path / "labels.onnx")
     with pytest.raises(DataError, match=r"calibration\.onnx is damaged: its metadata cannot be read"):
         mien.load(tmp_path / "calibration.onnx")
-    with pytest.raises(MissingError, match=r"mien:huge does not come with mien"):
+    with pytest.raises(MissingError, match=r"Which model\? None comes with mien yet \(mien:huge\): mien export RUN"):
         mien.load("mien:huge")
     with pytest.raises(MissingError, match=r"has no model\.onnx\. If it is a finished run: mien export"):
         mien.load(tmp_path)

@@ -104,6 +104,8 @@ def audit(
         print_json(findings.to_dict())
     else:
         print(findings.describe())
+        if findings.unreadable:
+            note("Unreadable files stop a run: remove them, or train with --data.skip_bad")
     failed = findings.failed(fail_on.split(",") if fail_on else [])
     if failed:
         raise MienError(f"The audit found {', '.join(failed)}.")

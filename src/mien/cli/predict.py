@@ -51,8 +51,14 @@ def export(
     note(
         f"probabilities equal the run's within {done.difference:.1g}; calibration error "
         f"{calibration.calibration_error:.3f}; {calibration.answered:.0%} of validation images get an answer, "
-        f"{calibration.wrong:.0%} of these a wrong one\nNext: mien predict PHOTO --model {done.path}"
+        f"{calibration.wrong:.0%} of these a wrong one"
     )
+    if calibration.answered < 0.05:
+        note(
+            "warning: nearly every answer will be 'unsure': the model is wrong too often to answer at the error rate "
+            f"of {error_rate:.0%}. Train it longer, or allow more errors: --error-rate 0.5"
+        )
+    note(f"Next: mien predict PHOTO --model {done.path}")
 
 
 @app.command
@@ -104,11 +110,18 @@ def predict(
         return
     paths = pictures(source)
     if table:
-        paths = [path for path in paths if str(path) not in table.known]
+        waiting = [path for path in paths if str(path) not in table.known]
+        if len(waiting) < len(paths):
+            note(
+                f"{out} holds {len(paths) - len(waiting):,} of the pictures already, which are not read again; if the "
+                "model is another one, give another --out"
+            )
+        paths = waiting
     bad: dict[Path, str] = {}
-    count = 0
+    count = unsure = 0
     for path, faces in read_all(reader, paths, detect=detect, bad=bad):
         count += len(faces)
+        unsure += sum(not face.sure for face in faces)
         if table:
             table.add(path, faces)
         if draw:
@@ -120,11 +133,13 @@ def predict(
         elif not table:
             _print_faces(str(path), faces)
     if table:
-        print(f"{out}  {count:,} faces in {len(paths) - len(bad):,} pictures")
+        print(f"{out}  {count:,} faces in {len(paths) - len(bad):,} pictures, {unsure:,} of them unsure")
+    if draw:
+        note(f"{draw} holds the pictures with boxes and bars")
     if bad:
         first = next(iter(bad.values()))
         raise DataError(f"{len(bad):,} of {len(paths):,} pictures could not be read; the first: {first}")
-    if not table and not json_:
+    if not table and not draw and not json_:
         note("As a table: --out faces.csv    As pictures: --draw FOLDER")
 
 
@@ -159,7 +174,8 @@ def _predict_video(
         if film and draw:
             film.close()
             timeline.save(draw / f"{name}-faces.png")
-    note(f"{count:,} frames read")
+    written = [str(place) for place in (table.path if table else None, draw) if place]
+    note(f"{count:,} frames read" + (f"; written to {' and '.join(written)}" if written else ""))
 
 
 def _print_faces(where: str, faces: list[Face]) -> None:

@@ -125,6 +125,12 @@ def run(
         print_json({"run": str(folder), "report": str(report), "validation": scores})
         return
     print(f"{folder}  {headline(scores)}")
+    common = max(row["images"] for row in scores["per_class"].values()) / scores["images"]
+    if scores["interval"][0] <= common:
+        note(
+            f"warning: no better than always giving the most common answer, which is right {common:.1%} of the time. "
+            "Train longer (--train.epochs), or on more images."
+        )
     note(f"Open {report} in a browser. Next: mien compare {folder} ANOTHER_RUN")
 
 

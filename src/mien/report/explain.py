@@ -38,24 +38,25 @@ def write_explanation(
     if not (run / "model" / "config.json").is_file():
         raise MissingError(f"{run} has no finished model. Finish it with: mien run {run} --resume")
     model = from_pretrained(run)
-    explanation = look_inside(model, _face_of(opened(image), face, image), methods, target)
+    shown, what = _face_of(opened(image), face, image)
+    explanation = look_inside(model, shown, methods, target)
     trust = {name: _trust(model, explanation, name) for name in explanation.maps}
     page = (out or run / "explain") / f"{image.stem}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    return write("explain.html.j2", page, context(explanation, trust, image.name, run.name)), explanation, trust
+    return write("explain.html.j2", page, context(explanation, trust, image.name, run.name, what)), explanation, trust
 
 
-def _face_of(picture: Image.Image, face: str, path: Path) -> Image.Image:
-    """The face to explain, cut out; the whole picture where there is none or none is wanted."""
+def _face_of(picture: Image.Image, face: str, path: Path) -> tuple[Image.Image, str]:
+    """The face to explain, cut out, or the whole picture where there is none or none is wanted; and which it is."""
     if face == "none":
-        return picture
+        return picture, "The whole picture"
     boxes = HaarDetector().detect(np.asarray(picture.convert("RGB")))
     if not face.isdecimal() or int(face) < 1 or (boxes and int(face) > len(boxes)):
         raise UsageError(f"--face {face}: {path} has {len(boxes)} face(s). Give 1 to {max(1, len(boxes))}, or none.")
     if not boxes:
-        return picture
+        return picture, "The whole picture, in which no face was found,"
     x, y, width, height = boxes[int(face) - 1]
-    return picture.crop((x, y, x + width, y + height))
+    return picture.crop((x, y, x + width, y + height)), f"Face {face} of the {len(boxes)} found in the picture"
 
 
 def _trust(model: Classifier, explanation: Explanation, name: str) -> Trust:

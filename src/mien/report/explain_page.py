@@ -69,15 +69,18 @@ class Trust:
         better = (self.deletion < self.random_deletion) + (self.insertion > self.random_insertion)
         if self.correlation > 0.5:
             return "Does not depend on what the model learned: do not believe it."
-        return ("No better than chance here.", "In doubt: better than chance in one of two.", "Holds here.")[better]
+        return ("No better than chance here.", "In doubt: better than chance in one of the two tests.", "Holds here.")[
+            better
+        ]
 
 
-def context(explanation: Explanation, trust: dict[str, Trust], source: str, model: str) -> dict[str, Any]:
-    """Everything the page of an explanation shows."""
+def context(explanation: Explanation, trust: dict[str, Trust], source: str, model: str, what: str) -> dict[str, Any]:
+    """Everything the page of an explanation shows. what: the part of the picture that is explained."""
     order = np.argsort(-explanation.probabilities)
     return {
         "explanation": explanation,
         "source": source,
+        "what": what,
         "model": model,
         "picture": pictures.image(explanation.image),
         "answers": [(explanation.labels[i], float(explanation.probabilities[i])) for i in order],

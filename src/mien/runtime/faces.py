@@ -33,7 +33,8 @@ class HaarDetector:
     def __init__(self, least: float = 0.06, neighbours: int = 6) -> None:
         self.least = least
         self.neighbours = neighbours
-        self.cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / "haarcascade_frontalface_alt2.xml"))
+        cascades = Path(cv2.data.haarcascades)  # type: ignore[attr-defined]  # it is no part of OpenCV's stubs
+        self.cascade = cv2.CascadeClassifier(str(cascades / "haarcascade_frontalface_alt2.xml"))
 
     def detect(self, image: np.ndarray) -> list[Box]:
         shrink = min(1.0, self.LONGEST / max(image.shape[:2]))
@@ -46,7 +47,7 @@ class HaarDetector:
             cv2.equalizeHist(grey), scaleFactor=1.1, minNeighbors=self.neighbours, minSize=(least, least)
         )
         boxes = [tuple(round(value / shrink) for value in box) for box in np.asarray(found).reshape(-1, 4)]
-        return merged([inside(box, image.shape) for box in boxes])  # type: ignore[arg-type]
+        return merged([inside(box, image.shape) for box in boxes])
 
 
 class YuNetDetector:

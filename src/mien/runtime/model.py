@@ -86,8 +86,12 @@ def locate(where: str | Path) -> Path:
     if text.startswith(OWN):
         path = ASSETS / f"{text.removeprefix(OWN)}.onnx"
         there = [OWN + found.stem for found in sorted(ASSETS.glob("*.onnx"))]
+        if not there:
+            raise MissingError(
+                f"Which model? None comes with mien yet ({text}): mien export RUN makes one of yours, then --model RUN."
+            )
         if not path.is_file():
-            raise MissingError(f"{text} does not come with mien.{nearest(text, there)} These do: {_listed(there)}.")
+            raise MissingError(f"{text} does not come with mien.{nearest(text, there)} These do: {', '.join(there)}.")
         return path
     path = Path(text).expanduser()
     if path.is_dir() and (path / "model.onnx").is_file():
@@ -128,7 +132,3 @@ def _refuse_misfit(network: Network, path: Path) -> None:
             f"{path} was changed: it takes {takes} and gives {gives} numbers, its metadata says {wanted} and "
             f"{len(network.labels)} labels. Export it again."
         )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names) or "none yet (mien export RUN makes one of your own)"

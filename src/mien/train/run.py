@@ -250,7 +250,7 @@ def _environment(recipe: Recipe, store: Store, task: Task, device: str, precisio
     }
     balanced = recipe.train.sampler == "balanced" or recipe.train.class_weights
     env["ignorant_loss"] = env["ln_classes"] if balanced else env["prior_entropy"]
-    if env["initial_loss"] > 1.25 * env["ln_classes"]:
+    if env["initial_loss"] > 1.25 * env["ln_classes"] and recipe.model.checkpoint is None:
         env["warnings"].append(
             f"The loss before training is {env['initial_loss']:.2f}, a uniform guess has ln({len(store.classes)}) = "
             f"{env['ln_classes']:.2f}: the initialisation is badly scaled."
@@ -284,6 +284,7 @@ def _opening(recipe: Recipe, env: dict[str, Any]) -> str:
         f"{env['flops'] / 1e6:,.1f} MFLOPs an image",
         f"{images['train']:,} train and {images['validation']:,} validation images, {len(env['classes'])} classes; "
         f"{env['device']}, {env['precision']}, {env['hardware']}",
+        *([f"starts from {recipe.model.checkpoint}"] if recipe.model.checkpoint else []),
         f"loss before training {env['initial_loss']:.3f}, ln({len(env['classes'])}) = {env['ln_classes']:.3f}, "
         f"entropy of the class frequencies {env['prior_entropy']:.3f}",
     ]
