@@ -78,7 +78,7 @@ def stop_after(monkeypatch, epochs):
     """Ctrl-C at the end of the n-th epoch, counted over all runs."""
     lines = []
 
-    def line(row, total):
+    def line(row, total, *before):
         lines.append(row)
         if len(lines) == epochs + 1:
             raise KeyboardInterrupt

@@ -61,16 +61,17 @@ def test_the_walk_of_a_vision_transformer(picture):
     ]
 
 
-def test_the_walk_of_a_distilled_vit_with_a_hidden_layer(picture):
-    model = classifier("vit_distilled")
-    model.model = network("vit_distilled", representation_size=13)
+def test_the_walk_of_a_vit_with_a_hidden_layer(picture):
+    model = classifier("vit")
+    model.model = network("vit", representation_size=13)
     walk = mien.explain(model, picture, ()).walk
-    assert [(step.name, step.shape) for step in walk[-4:-1]] == [
-        ("pooling", (20,)),
-        ("hidden layer", (13,)),
-        ("head", (5,)),
-    ]
-    assert "mean of both heads" in walk[-4].text
+    assert [(step.name, step.shape[-1]) for step in walk[-4:-1]] == [("pooling", 20), ("hidden layer", 13), ("head", 5)]
+
+
+def test_the_walk_of_a_distilled_vit(picture):
+    walk = mien.explain(classifier("vit_distilled"), picture, ()).walk
+    assert [step.name for step in walk[-3:]] == ["pooling", "head", "probabilities"]
+    assert "mean of both heads" in " ".join(step.text for step in walk)
 
 
 def test_the_walk_of_the_shallow_vit(picture):

@@ -229,15 +229,7 @@ def test_a_resnet_trained_in_colour_wants_colour():
 
 def test_a_stem_of_convolutions_is_adapted_to_grey():
     torch.manual_seed(0)
-    sizes = {
-        "img_size": 16,
-        "patch_size": 4,
-        "embed_dim": 24,
-        "depth": 1,
-        "num_heads": 3,
-        "stem": "conv",
-        "in_chans": 3,
-    }
+    sizes = {**SIZES, "img_size": 16, "patch_size": 4, "depth": 1, "stem": "conv", "in_chans": 3}
     model = VisionTransformer(**sizes, init="torch").eval()
     checkpoint = pretrained.Checkpoint("vit", sizes, model.state_dict(), "ours")
     grey = torch.rand(2, 1, 16, 16)

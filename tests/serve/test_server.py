@@ -102,6 +102,8 @@ def test_the_command_prints_its_address_serves_and_ends_on_ctrl_c(exported):
     process = subprocess.Popen(
         [sys.executable, "-m", "mien", "serve", "--model", str(exported), "--port", "0"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"},
+        # A background job of a shell ignores SIGINT, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     url = process.stdout.readline().strip()
     with urllib.request.urlopen(f"{url}healthz", timeout=30) as answer:

@@ -275,7 +275,7 @@ class VisionTransformer(nn.Module):
     def pool(self, x: Tensor) -> Tensor:
         """Tokens (B, N, D) -> what the head reads (B, F): (B, 2, D), both prefix tokens, when distilled."""
         if self.head_dist is not None:
-            return x[:, :2]  # (B, N, D) -> (B, 2, D)
+            return self.pre_logits(x[:, :2])  # (B, N, D) -> (B, 2, D)
         if self.global_pool == "flatten":
             pooled = x.flatten(1)  # (B, N, D) -> (B, N * D)
         else:
