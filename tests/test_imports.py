@@ -13,9 +13,12 @@ HEAVY = {"fastapi", "uvicorn", "torch", "lightning", "matplotlib", "kornia", "to
 # folder -> what of ours it may import
 ALLOWED = {
     "models": {"mien.errors", "mien.models"},
-    "data": {f"mien.{name}" for name in ["config", "data", "errors", "files", "labels", "preprocessing", "progress"]}
+    "data": {
+        f"mien.{name}"
+        for name in ["config", "data", "errors", "files", "labels", "picture_files", "preprocessing", "progress"]
+    }
     | {"mien"},
-    "runtime": {f"mien.{name}" for name in ["data", "errors", "preprocessing", "progress", "runtime"]},
+    "runtime": {f"mien.{name}" for name in ["errors", "picture_files", "preprocessing", "progress", "runtime"]},
     "pretrained": {f"mien.{name}" for name in ["errors", "files", "models", "preprocessing", "pretrained", "progress"]}
     | {"mien"},
 }

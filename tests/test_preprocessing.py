@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
-from mien.data.listing import open_image
 from mien.errors import UsageError
+from mien.picture_files import open_image
 from mien.preprocessing import UPRIGHT, Preprocessing, upright
 
 

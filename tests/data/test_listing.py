@@ -3,8 +3,9 @@ import os
 import pytest
 from PIL import Image
 
-from mien.data.listing import existing, file_stamp, image_files, open_image, signature
+from mien.data.listing import existing, file_stamp, signature
 from mien.errors import DataError, MissingError
+from mien.picture_files import image_files, open_image
 
 
 def test_a_picture_is_decoded_whole(write_picture, tmp_path):

@@ -97,7 +97,7 @@ def predict(
         CSV file, one row a face. If it is there already, the pictures in it are skipped.
     """
     from mien.runtime import YuNetDetector, load
-    from mien.runtime.files import Table, pictures, read_all
+    from mien.runtime.files import Table
     from mien.runtime.video import is_video
 
     reader = load(model, YuNetDetector(detector) if detector else None, margin)
@@ -108,13 +108,22 @@ def predict(
             return
         _predict_video(reader, source, every, draw, table, detect, json_)
         return
+    _predict_pictures(reader, source, draw, table, detect, json_)
+
+
+def _predict_pictures(
+    reader: Reader, source: Path, draw: Path | None, table: Table | None, detect: bool, json_: bool
+) -> None:
+    from mien.runtime.draw import save_drawing
+    from mien.runtime.files import pictures, read_all
+
     paths = pictures(source)
     if table:
         waiting = [path for path in paths if str(path) not in table.known]
         if len(waiting) < len(paths):
             note(
-                f"{out} holds {len(paths) - len(waiting):,} of the pictures already, which are not read again; if the "
-                "model is another one, give another --out"
+                f"{table.path} holds {len(paths) - len(waiting):,} of the pictures already, which are not read again; "
+                "if the model is another one, give another --out"
             )
         paths = waiting
     bad: dict[Path, str] = {}
@@ -125,15 +134,13 @@ def predict(
         if table:
             table.add(path, faces)
         if draw:
-            from mien.runtime.draw import save_drawing
-
             save_drawing(path, faces, draw, source)
         if json_:
             print(json.dumps({"source": str(path), "faces": [face.to_dict() for face in faces]}), flush=True)
         elif not table:
             _print_faces(str(path), faces)
     if table:
-        print(f"{out}  {count:,} faces in {len(paths) - len(bad):,} pictures, {unsure:,} of them unsure")
+        print(f"{table.path}  {count:,} faces in {len(paths) - len(bad):,} pictures, {unsure:,} of them unsure")
     if draw:
         note(f"{draw} holds the pictures with boxes and bars")
     if bad:

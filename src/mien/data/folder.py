@@ -5,17 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mien.data.listing import (
-    IMAGE_SUFFIXES,
-    SPLIT_ALIASES,
-    Listing,
-    existing,
-    file_stamp,
-    image_files,
-    open_image,
-    signature,
-)
+from mien.data.listing import SPLIT_ALIASES, Listing, existing, file_stamp, signature
 from mien.errors import DataError, MissingError, nearest
+from mien.picture_files import IMAGE_SUFFIXES, image_files, open_image
 
 
 def read(path: Path | None) -> Listing:

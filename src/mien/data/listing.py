@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from mien.errors import DataError, MissingError
+from mien.errors import MissingError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 SPLITS = ("train", "validation", "test")
 SPLIT_ALIASES = {
     "train": "train",
@@ -55,18 +54,6 @@ class Listing:
         return len(self.names)
 
 
-def open_image(path: Path) -> Image.Image:
-    """A picture file, fully decoded (the first frame of an animation)."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image.copy() if getattr(image, "is_animated", False) else image
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such file.") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image ({_reason(error)}).") from error
-
-
 def existing(path: Path | None, what: str) -> Path:
     """`path` as it is, or the error that says what to give."""
     if path is None:
@@ -74,18 +61,6 @@ def existing(path: Path | None, what: str) -> Path:
     if not path.exists():
         raise MissingError(f"--data.path {path}: there is no such file or folder.")
     return path
-
-
-def image_files(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Picture files below `folder`, sorted by name, hidden ones left out."""
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda found: found.name):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from image_files(Path(entry.path))
-            elif entry.name.lower().endswith(IMAGE_SUFFIXES):
-                yield entry
 
 
 def file_stamp(entry: os.DirEntry[str] | Path) -> str:
@@ -97,9 +72,3 @@ def file_stamp(entry: os.DirEntry[str] | Path) -> str:
 def signature(parts: Sequence[str]) -> str:
     """sha256 over the parts, hexadecimal."""
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "no image format recognised"
-    return str(error) or type(error).__name__

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from mien.data.listing import SPLIT_ALIASES, SPLITS, Listing, existing, file_stamp, open_image, signature
+from mien.data.listing import SPLIT_ALIASES, SPLITS, Listing, existing, file_stamp, signature
 from mien.errors import DataError, MissingError, nearest
+from mien.picture_files import open_image
 
 COLUMNS = ("path", "label", "split", "group")
 

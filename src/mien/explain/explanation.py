@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mien.data.listing import open_image
 from mien.errors import DataError, MissingError, UsageError, nearest
 from mien.explain import attention, position
 from mien.explain.attribution import attribute, methods_of
@@ -19,6 +18,7 @@ from mien.explain.capture import Trace, capture, evaluating
 from mien.explain.features import feature_maps, first_filters
 from mien.explain.targets import images_for, targets_of
 from mien.explain.walk import Step, walk
+from mien.picture_files import open_image
 from mien.pretrained import Classifier
 
 Picture = str | Path | Image.Image | np.ndarray

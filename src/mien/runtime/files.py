@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from mien.data.listing import IMAGE_SUFFIXES, image_files
 from mien.errors import DataError, MienError, MissingError
+from mien.picture_files import IMAGE_SUFFIXES, image_files
 from mien.progress import track
 from mien.runtime.reader import Face, Reader, opened
 

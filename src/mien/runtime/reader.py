@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from mien.data.listing import open_image
 from mien.errors import DataError, UsageError
+from mien.picture_files import open_image
 from mien.preprocessing import upright
 from mien.runtime.faces import Box, Detector, HaarDetector, WholeImage, with_margin
 from mien.runtime.model import Network
