@@ -221,6 +221,19 @@ class Train(Settings):
         return _parsed("train.unfreeze", value) if isinstance(value, str) else value
 
 
+class Distill(Settings):
+    """What a student learns from trained networks beside the labels (arXiv 1503.02531, 2012.12877)."""
+
+    teachers: tuple[str, ...] = Field(
+        default=(), description="Runs or checkpoints whose mean answer is learned, the flag once for each; none is off."
+    )
+    kind: Literal["soft", "hard"] = Field(
+        default="soft", description="Learn the teachers' probabilities, or their most probable class as a label."
+    )
+    weight: float = Field(default=0.5, gt=0, le=1, description="Share of the loss; the labels have the rest.")
+    temperature: float = Field(default=2.0, gt=0, description="Flattens soft answers: softmax(logits / temperature).")
+
+
 class Recipe(Settings):
     """Everything `mien run` needs."""
 
@@ -231,6 +244,7 @@ class Recipe(Settings):
     model: Model = Field(default_factory=Model)
     augment: Augment = Field(default_factory=Augment)
     train: Train = Field(default_factory=Train)
+    distill: Distill = Field(default_factory=Distill)
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

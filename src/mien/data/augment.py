@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from kornia import enhance
-from kornia.geometry.transform import get_affine_matrix2d, warp_affine
+from kornia.geometry.conversions import normalize_homography
+from kornia.geometry.transform import get_affine_matrix2d
 from torch import Tensor
 
 from mien.config import Augment
@@ -76,16 +78,15 @@ class Augmentation:
         warps = s.rotate or s.translate or s.shear or s.crop or s.randaugment or s.scale != (1.0, 1.0)
         if warps:
             side = s.crop or images.shape[-1]
-            matrix = self._matrix(images, draws)
-            images = warp_affine(images, matrix[:, :2], (side, side), padding_mode="reflection", align_corners=True)
+            images = warp(images, self._matrix(images, draws), side)
         elif s.hflip or s.vflip:
             images = mirrored(images, draws["flip"])
         for slot in range(s.randaugment):
             images = self._photometric(images, draws["operation"][:, slot], draws["sign"][:, slot])
         if s.contrast:
-            images = enhance.adjust_contrast(images, draws["contrast"])
+            images = enhance.adjust_contrast(images, moved(draws["contrast"], images.device))
         if s.brightness:
-            images = enhance.adjust_brightness(images, draws["brightness"])
+            images = enhance.adjust_brightness(images, moved(draws["brightness"], images.device))
         return self._erase(images, draws) if s.erase else images
 
     def mix(self, images: Tensor, labels: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
@@ -122,13 +123,13 @@ class Augmentation:
         }
 
     def _kept(self, images: Tensor, draws: Draws) -> Tensor:
-        share = draws["share"][:, None, None, None].to(images)  # (B, 1, 1, 1)
+        share = moved(draws["share"], images.device)[:, None, None, None]  # (B, 1, 1, 1)
         if draws["by_mixup"][0]:
             return share.expand(-1, 1, *images.shape[2:])
         side = images.shape[-1]
         cut = (side * (1 - draws["share"]).sqrt()).round()[:, None].expand(-1, 2)  # (B, 2)
         start = (draws["mix_corner"] * (side - cut + 1)).floor()
-        return 1 - rectangles(start, cut, side).to(images)
+        return 1 - moved(rectangles(start, cut, side), images.device).to(images.dtype)
 
     def _matrix(self, images: Tensor, draws: Draws) -> Tensor:
         """Each image's map from input to output pixels, (B, 3, 3): flip, scale, rotation, shear, shift, crop."""
@@ -143,7 +144,7 @@ class Augmentation:
         matrix = get_affine_matrix2d(shift, center, scale, angle, radians[:, 0], radians[:, 1])
         if s.crop:
             matrix[:, :2, 2] -= (draws["corner"] * (side - s.crop + 1)).floor()
-        return matrix.to(images.device)
+        return matrix
 
     def _geometric(self, operation: Tensor, strength: Tensor, angle: Tensor, shear: Tensor, shift: Tensor) -> None:
         """Add RandAugment's geometric operations to the image's own matrix. strength: -1..1."""
@@ -169,9 +170,10 @@ class Augmentation:
             "solarize": lambda x, sign: enhance.solarize(x, 1 - 0.9 * strength),
         }
         for name, change in changes.items():
-            chosen = torch.nonzero(operation == OPERATIONS.index(name))[:, 0].to(images.device)
+            chosen = torch.nonzero(operation == OPERATIONS.index(name))[:, 0]
             if len(chosen):
-                images[chosen] = change(images[chosen], sign.to(images.device)[chosen]).to(images.dtype)
+                place, signs = moved(chosen, images.device), moved(sign[chosen], images.device)
+                images[place] = change(images[place], signs).to(images.dtype)
         return images
 
     def _erase(self, images: Tensor, draws: Draws) -> Tensor:
@@ -181,7 +183,7 @@ class Augmentation:
         extent = torch.stack([(area * draws["erase_aspect"]).sqrt(), (area / draws["erase_aspect"]).sqrt()], dim=1)
         extent = extent.round().clamp(max=side)  # (B, 2): height and width
         start = (draws["erase_corner"] * (side - extent + 1)).floor()
-        inside = rectangles(start, extent, side).to(images.device)
+        inside = moved(rectangles(start, extent, side), images.device)
         return torch.where(inside, images.mean(dim=(2, 3), keepdim=True), images)
 
 
@@ -189,8 +191,25 @@ def mirrored(images: Tensor, flip: Tensor) -> Tensor:
     """Images (B, C, H, W) mirrored left-right and upside down where `flip`, bool (B, 2), says so."""
     for chosen, axis in ((flip[:, 0], 3), (flip[:, 1], 2)):
         if chosen.any():
-            images = torch.where(chosen.to(images.device)[:, None, None, None], images.flip(axis), images)
+            images = torch.where(moved(chosen, images.device)[:, None, None, None], images.flip(axis), images)
     return images
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device. From pinned memory, so that a GPU need not finish its queue first."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def warp(images: Tensor, matrix: Tensor, side: int) -> Tensor:
+    """Images (B, C, H, W) seen through maps from input to output pixels (B, 3, 3) -> (B, C, side, side).
+
+    What kornia's warp_affine computes; but the maps are inverted where they were drawn, as a GPU would have to
+    finish its queue to tell whether they can be.
+    """
+    normalised = normalize_homography(matrix, (images.shape[2], images.shape[3]), (side, side))
+    back = moved(torch.linalg.inv(normalised)[:, :2], images.device)  # (B, 3, 3) -> (B, 2, 3)
+    grid = F.affine_grid(back, [len(images), images.shape[1], side, side], align_corners=True)  # (B, side, side, 2)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=True)
 
 
 def rectangles(start: Tensor, extent: Tensor, side: int) -> Tensor:

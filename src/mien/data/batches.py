@@ -88,4 +88,7 @@ class Batches:
 
 def gather(store: Store, positions: np.ndarray) -> Batch:
     """Images uint8 (b, C, H, W) and labels int64 (b,) at these positions of the store."""
-    return torch.from_numpy(store.images[positions]), torch.from_numpy(store.labels[positions])
+    batch = torch.from_numpy(store.images[positions]), torch.from_numpy(store.labels[positions])
+    if torch.cuda.is_available():  # pinned, so that the copy to the GPU does not wait for the step before it
+        return batch[0].pin_memory(), batch[1].pin_memory()
+    return batch

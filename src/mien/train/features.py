@@ -21,7 +21,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 def can_be_stored(recipe: Recipe) -> bool:
     """Whether every epoch would send the same images through the same frozen backbone."""
-    return recipe.train.trainable == "head" and recipe.augment.is_off()
+    return recipe.train.trainable == "head" and recipe.augment.is_off() and not recipe.distill.teachers
 
 
 def head_recipe(recipe: Recipe) -> Recipe:

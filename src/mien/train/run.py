@@ -35,6 +35,7 @@ from mien.progress import note
 from mien.train import features, freeze, hardware
 from mien.train.callbacks import Display, Diverged, History, StuckWarning, read_history
 from mien.train.checkpoint import save_model
+from mien.train.distill import Teacher
 from mien.train.task import Task
 
 FOLDER_VARIABLE = "MIEN_RUN_FOLDER"  # tells the processes of one run where rank 0 writes
@@ -118,7 +119,8 @@ def _hardware(recipe: Recipe) -> tuple[str, str]:
 def _task(recipe: Recipe, store: Store, checkpoint: Checkpoint | None) -> Task:
     model = build_model(recipe, store, checkpoint)
     freeze.check(model, recipe)
-    return Task(recipe, model, store.preprocessing, store.class_counts("train"))
+    teacher = Teacher(recipe, store.classes) if recipe.distill.teachers else None
+    return Task(recipe, model, store.preprocessing, store.class_counts("train"), teacher)
 
 
 def _train(task: Task, store: Store, folder: Path, device: str, precision: str) -> Path:
@@ -129,6 +131,8 @@ def _train(task: Task, store: Store, folder: Path, device: str, precision: str) 
         write_json(folder / "env.json", env)
         note(_opening(recipe, env))
     fitted, source = _on_features(task, store, env) if features.can_be_stored(recipe) else (task, store)
+    if device == "cuda":  # convolutions on a GPU's matrix units want their channels last
+        task.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.train.compile:
         fitted.model.compile()
     history = History(folder / "metrics.csv", env.get("feature_seconds", 0.0))
@@ -187,6 +191,7 @@ def _trainer(
             devices=settings.processes,
             strategy=_strategy(settings),
             precision=hardware.PRECISIONS[precision],  # type: ignore[arg-type]
+            benchmark=device == "cuda",
             max_epochs=settings.epochs,
             gradient_clip_val=settings.gradient_clip or None,
             callbacks=callbacks,

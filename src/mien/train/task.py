@@ -20,6 +20,7 @@ from mien.data.augment import Augmentation, stream
 from mien.data.batches import Batch
 from mien.preprocessing import Preprocessing
 from mien.train import freeze
+from mien.train.distill import Teacher, two_answers
 
 
 class Task(L.LightningModule):
@@ -29,13 +30,18 @@ class Task(L.LightningModule):
     a run that is interrupted and resumed goes through the same steps as one that was not.
 
     preprocessing: None when the batches hold features in place of images, and `model` is a head.
-    class_counts: training images of each class, (K,).
+    class_counts: training images of each class, (K,). teacher: whose answers are learned beside the labels.
     """
 
     class_weights: Tensor | None
 
     def __init__(
-        self, recipe: Recipe, model: nn.Module, preprocessing: Preprocessing | None, class_counts: np.ndarray
+        self,
+        recipe: Recipe,
+        model: nn.Module,
+        preprocessing: Preprocessing | None,
+        class_counts: np.ndarray,
+        teacher: Teacher | None = None,
     ) -> None:
         super().__init__()
         self.recipe = recipe
@@ -43,11 +49,14 @@ class Task(L.LightningModule):
         self.model = model
         self.averaged = _moving_average(model, recipe.train.ema)
         self.augmentation = Augmentation(recipe.augment, len(class_counts))
+        self.teacher = (teacher,)  # in a tuple, so that its weights go into no checkpoint and its mode is its own
         weights = torch.from_numpy(class_counts.sum() / (len(class_counts) * np.maximum(class_counts, 1))).float()
         self.register_buffer("class_weights", weights if recipe.train.class_weights else None, persistent=False)
         for split in ("train", "val"):
-            self.add_module(f"{split}_loss", MeanMetric())
-            self.add_module(f"{split}_accuracy", MulticlassAccuracy(len(class_counts), average="micro"))
+            # Without checks of their input: each would make a GPU finish its queue at every step.
+            self.add_module(f"{split}_loss", MeanMetric(nan_strategy="disable"))
+            accuracy = MulticlassAccuracy(len(class_counts), average="micro", validate_args=False)
+            self.add_module(f"{split}_accuracy", accuracy)
 
     @property
     def trained(self) -> nn.Module:
@@ -62,6 +71,10 @@ class Task(L.LightningModule):
         """Optimizer and processes are made for all that will ever train; what is frozen until then has no gradient."""
         freeze.freeze(self.model, self.recipe.train, self.recipe.train.epochs)
 
+    def on_fit_start(self) -> None:
+        if self.teacher[0] is not None:
+            self.teacher[0].to(self.device)
+
     def on_train_epoch_start(self) -> None:
         freeze.freeze(self.model, self.recipe.train, self.current_epoch + 1)
 
@@ -73,11 +86,14 @@ class Task(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on this process's part of the batch; returns its mean loss."""
         images, labels = batch
-        inputs, targets = self._augmented(images, labels)
-        logits = self.model(inputs).float()
-        loss = F.cross_entropy(
-            logits, targets, weight=self.class_weights, label_smoothing=self.recipe.train.label_smoothing
-        )
+        pixels, targets = self._augmented(images, labels)
+        if self.teacher[0] is None:
+            logits = self.model(self._scaled(pixels)).float()
+            loss = self._loss(logits, targets)
+        else:
+            logits, taught = two_answers(self.model, self._scaled(pixels))
+            by_teacher = self.teacher[0].loss(taught, self.teacher[0](pixels))
+            loss = torch.lerp(self._loss(logits, targets), by_teacher, self.recipe.distill.weight)
         self._count("train", loss.detach(), logits.detach(), labels)
         return loss
 
@@ -125,8 +141,15 @@ class Task(L.LightningModule):
             buffer.copy_(buffers[name])
         return loss
 
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        smoothing = self.recipe.train.label_smoothing
+        return F.cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=smoothing)
+
     def _inputs(self, images: Tensor) -> Tensor:
-        return images if self.preprocessing is None else self.preprocessing.scale(images.float() / 255)
+        return images if self.preprocessing is None else self._scaled(images.float() / 255)
+
+    def _scaled(self, pixels: Tensor) -> Tensor:
+        return pixels if self.preprocessing is None else self.preprocessing.scale(pixels)
 
     def _augmented(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         if self.preprocessing is None:
@@ -137,8 +160,7 @@ class Task(L.LightningModule):
         own = {name: values[start : start + share] for name, values in draws.items()}
         with torch.autocast(images.device.type, enabled=False):  # in bf16 a warp would miss its pixels
             pixels = self.augmentation.apply(images.float() / 255, own)
-            pixels, targets = self.augmentation.mix(pixels, labels, own)
-            return self.preprocessing.scale(pixels), targets
+            return self.augmentation.mix(pixels, labels, own)
 
     def _count(self, split: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         mean = cast(MeanMetric, self.get_submodule(f"{split}_loss"))

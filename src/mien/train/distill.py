@@ -1,0 +1,91 @@
+"""Distillation: a student learns from the answers of trained networks beside the labels.
+
+Hinton et al., "Distilling the Knowledge in a Neural Network" (arXiv 1503.02531): soft answers at a temperature.
+Touvron et al., DeiT (arXiv 2012.12877): hard answers, and a token of their own for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mien import labels, pretrained
+from mien.config import Recipe
+from mien.errors import UsageError
+
+
+class Teacher(nn.Module):
+    """One or several trained networks that answer together; they see the pixels that the student sees.
+
+    Raises UsageError when a teacher was trained on images of another size or colour, DataError when it has
+    other classes.
+    """
+
+    def __init__(self, recipe: Recipe, classes: Sequence[str]) -> None:
+        super().__init__()
+        self.settings = recipe.distill
+        self.networks = nn.ModuleList([_network(source, recipe) for source in recipe.distill.teachers])
+        # Column of the teacher's answer that means the student's class.
+        self.columns = [
+            labels.match(list(classes), cast(Any, network).labels) if cast(Any, network).labels else None
+            for network in self.networks
+        ]
+        self.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Teacher:
+        """A teacher has done learning: it stays in eval mode."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Pixels 0..1 (B, C, H, W) -> the teachers' mean probabilities at the temperature (B, K)."""
+        answers = [
+            self._answer(network, columns, pixels)
+            for network, columns in zip(self.networks, self.columns, strict=True)
+        ]
+        return torch.stack(answers).mean(dim=0)  # T x (B, K) -> (B, K)
+
+    def loss(self, logits: Tensor, answers: Tensor) -> Tensor:
+        """How far the student's logits (B, K) are from the teachers' answers (B, K); a scalar.
+
+        soft: T^2 KL(answers || softmax(logits / T)), the factor keeping the gradients' size (1503.02531, section 2).
+        hard: cross-entropy with the most probable class (2012.12877, equation 3).
+        """
+        if self.settings.kind == "hard":
+            return F.cross_entropy(logits, answers.argmax(dim=1))
+        temperature = self.settings.temperature
+        own = F.log_softmax(logits / temperature, dim=1)
+        return F.kl_div(own, answers, reduction="batchmean") * temperature**2
+
+    def _answer(self, network: nn.Module, columns: list[int] | None, pixels: Tensor) -> Tensor:
+        logits = network(cast(Any, network).preprocessing.scale(pixels)).float()
+        probabilities = (logits / self.settings.temperature).softmax(dim=1)
+        return probabilities if columns is None else probabilities[:, columns]
+
+
+def two_answers(model: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (B, K) to hold against the labels and logits to hold against the teachers.
+
+    Of a ViT with a distillation token the class token's and the distillation token's; else the same ones twice.
+    """
+    network = cast(Any, model)
+    if getattr(model, "head_dist", None) is None:
+        logits = model(inputs).float()
+        return logits, logits
+    tokens = network.forward_head(network.forward_features(inputs), pre_logits=True)  # (B, 2, D)
+    return network.head(tokens[:, 0]).float(), network.head_dist(tokens[:, 1]).float()
+
+
+def _network(source: str, recipe: Recipe) -> nn.Module:
+    network = pretrained.from_pretrained(source)
+    given = (network.preprocessing.size, network.preprocessing.channels)
+    if given != (recipe.data.size, recipe.data.channels):
+        raise UsageError(
+            f"distill.teachers: {source} was trained on {given[0]} pixels and {given[1]} channel(s), this run has "
+            f"{recipe.data.size} and {recipe.data.channels}. Set --data.size and --data.channels to the teacher's."
+        )
+    return network

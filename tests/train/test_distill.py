@@ -1,0 +1,127 @@
+"""Distillation: the losses by hand, the teacher's rules, and a student that learns from a run."""
+
+import math
+
+import pytest
+import torch
+
+from mien import config
+from mien.config import Augment, Data, Distill, Model, Recipe, Train
+from mien.errors import UsageError
+from mien.models import create_model
+from mien.train.distill import Teacher, two_answers
+from mien.train.run import run
+from mien.train.task import Task
+
+DATA = Data(source="drawn_faces", size=16, images=70, mean=0.5, std=0.25)
+LENET = Model(name="resnet", widths=(4, 8), layers=(1, 1))
+
+
+def recipe(**more) -> Recipe:
+    settings = {"data": DATA, "model": LENET, "train": Train(epochs=1, batch_size=35), "device": "cpu"}
+    return Recipe(**(settings | more))
+
+
+@pytest.fixture(scope="module")
+def teacher_run(tmp_path_factory):
+    return run(recipe(name="teacher"), tmp_path_factory.mktemp("teacher") / "run")
+
+
+def classes(folder) -> list[str]:
+    import json
+
+    return json.loads((folder / "model" / "config.json").read_text())["labels"]
+
+
+def taught(folder, **settings) -> Recipe:
+    return recipe(distill=Distill(teachers=(str(folder),), **settings))
+
+
+def test_soft_loss_by_hand(teacher_run):
+    """T = 2, answers (3/4, 1/4), a student that says 1/2 each: 4 (ln 2 - H), H the answers' entropy."""
+    teacher = Teacher(taught(teacher_run, temperature=2.0), classes(teacher_run))
+    answers = torch.tensor([[0.75, 0.25], [0.75, 0.25], [0.75, 0.25]])
+    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    assert teacher.loss(torch.zeros(3, 2), answers).item() == pytest.approx(4 * (math.log(2) - entropy))
+    assert teacher.loss(2 * answers.log(), answers).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_hard_loss_is_the_most_probable_class(teacher_run):
+    teacher = Teacher(taught(teacher_run, kind="hard"), classes(teacher_run))
+    logits = torch.tensor([[1.0, 3.0], [0.0, 0.0]])
+    answers = torch.tensor([[0.4, 0.6], [0.9, 0.1]])
+    expected = (math.log(1 + math.exp(-2)) + math.log(2)) / 2
+    assert teacher.loss(logits, answers).item() == pytest.approx(expected)
+
+
+def test_teachers_answer_by_class_name_and_on_average(teacher_run):
+    names = classes(teacher_run)
+    pixels = torch.rand(3, 1, 16, 16)
+    one = Teacher(taught(teacher_run), names)(pixels)
+    turned = Teacher(taught(teacher_run), names[::-1])(pixels)
+    twice = recipe(distill=Distill(teachers=(str(teacher_run), str(teacher_run))))
+    assert one.sum(dim=1) == pytest.approx(torch.ones(3))
+    torch.testing.assert_close(turned, one.flip(1))
+    torch.testing.assert_close(Teacher(twice, names)(pixels), one)
+
+
+def test_a_teacher_never_trains(teacher_run):
+    teacher = Teacher(taught(teacher_run), classes(teacher_run)).train()
+    assert not any(module.training for module in teacher.modules())
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def test_a_teacher_of_other_pixels_is_refused(teacher_run):
+    other = taught(teacher_run).model_copy(update={"data": Data(source="drawn_faces", size=24)})
+    with pytest.raises(UsageError, match=r"trained on 16 pixels and 1 channel\(s\), this run has 24 and 1"):
+        Teacher(other, classes(teacher_run))
+
+
+def test_the_distillation_token_has_an_answer_of_its_own():
+    model = create_model("vit", img_size=8, patch_size=4, embed_dim=8, depth=1, num_heads=2, distilled=True)
+    torch.nn.init.normal_(model.head.weight)
+    torch.nn.init.normal_(model.head_dist.weight)
+    images = torch.rand(3, 1, 8, 8)
+    own, taught_answer = two_answers(model.eval(), images)
+    assert not torch.allclose(own, taught_answer)
+    torch.testing.assert_close((own + taught_answer) / 2, model(images))
+
+
+def test_the_loss_is_shared_between_labels_and_teacher(teacher_run):
+    """With all weight on the teacher the labels do not matter; with half of it they do."""
+
+    def loss_of(labels, weight):
+        settings = taught(teacher_run, weight=weight)
+        torch.manual_seed(0)
+        teacher = Teacher(settings, classes(teacher_run))
+        model = create_model("resnet", img_size=16, num_classes=7, widths=(4, 8), layers=(1, 1))
+        task = Task(settings.model_copy(update={"augment": Augment()}), model, teacher_pixels(), counts(), teacher)
+        task._augmented = lambda images, given: (images.float() / 255, torch.nn.functional.one_hot(given, 7).float())
+        task._count = lambda *_: None
+        images = torch.randint(0, 256, (4, 1, 16, 16), generator=torch.Generator().manual_seed(1))
+        return task.training_step((images, torch.tensor(labels)), 0).item()
+
+    assert loss_of([0, 1, 2, 3], 1.0) == pytest.approx(loss_of([4, 5, 6, 0], 1.0))
+    assert loss_of([0, 1, 2, 3], 0.5) != pytest.approx(loss_of([4, 5, 6, 0], 0.5))
+
+
+def teacher_pixels():
+    from mien.preprocessing import Preprocessing
+
+    return Preprocessing(size=16, mean=0.5, std=0.25)
+
+
+def counts():
+    import numpy as np
+
+    return np.full(7, 10)
+
+
+def test_a_student_run_keeps_no_teacher(teacher_run, tmp_path):
+    model = Model(name="vit", patch_size=8, embed_dim=8, depth=1, num_heads=2, distilled=True)
+    settings = taught(teacher_run, kind="hard").model_copy(update={"model": model, "name": "student"})
+    folder = run(settings, tmp_path / "student")
+    state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert not any("teacher" in key or "networks" in key for key in state)
+    assert config.read_recipe(folder).distill.teachers == (str(teacher_run),)
+    assert (folder / "evaluation.json").exists()
