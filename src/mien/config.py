@@ -87,6 +87,10 @@ class Model(Settings):
     stem: Literal["patch", "conv", "conv3x3", "conv7x7"] | None = Field(
         default=None, description="ViT: plain patches or a conv stem. ResNet: conv3x3 for small images, conv7x7."
     )
+    stem_convs: int | None = Field(default=None, ge=1, description="ViT: convolutions of the conv stem a halving.")
+    stem_widths: tuple[PositiveInt, ...] | None = Field(
+        default=None, description="ViT: channels of the conv stem's halvings, the flag once for each."
+    )
     patch_norm: bool | None = Field(default=None, description="Normalise patches before and after embedding.")
     pre_norm: bool | None = Field(default=None, description="LayerNorm before (True) or after the branches.")
     distilled: bool | None = Field(default=None, description="A distillation token with its own head (DeiT).")

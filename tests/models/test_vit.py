@@ -194,3 +194,17 @@ def test_a_distilled_model_averages_two_heads():
     assert model(torch.randn(2, 1, 15, 15)).shape == (2, 7)
     with pytest.raises(ValueError, match="distilled needs global_pool 'token'"):
         VisionTransformer(global_pool="avg", distilled=True)
+
+
+def test_a_conv_stem_of_several_convolutions_a_halving():
+    """Two for each halving of a patch of 4: 3 -> 5, 5 -> 5 (stride 2), 5 -> 7, 7 -> 7 (stride 2), then 1x1 to the tokens."""
+    model = VisionTransformer(
+        img_size=12, patch_size=4, embed_dim=8, depth=1, num_heads=2, in_chans=3, stem="conv", stem_convs=2,
+        stem_widths=(5, 7),
+    )  # fmt: skip
+    convolutions = [m for m in model.patch_embed.stem if isinstance(m, nn.Conv2d)]
+    shapes = [(m.in_channels, m.out_channels, m.stride[0]) for m in convolutions]
+    assert shapes == [(3, 5, 1), (5, 5, 2), (5, 7, 1), (7, 7, 2)]
+    assert model.patch_embed(torch.rand(2, 3, 12, 12)).shape == (2, 9, 8)
+    with pytest.raises(ValueError, match=r"stem_widths \(=\(5,\)\) must name 2 widths"):
+        VisionTransformer(img_size=12, patch_size=4, stem="conv", stem_widths=(5,))

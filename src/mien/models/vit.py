@@ -145,7 +145,9 @@ class PatchEmbed(nn.Module):
     """Cuts the image into patches and maps each to a token, by one convolution with stride = patch_size.
 
     stem='conv' puts a convolution, batch norm and ReLU of stride 2 in front for each halving
-    (Xiao et al., "Early Convolutions Help Transformers See Better", arXiv 2106.14881).
+    (Xiao et al., "Early Convolutions Help Transformers See Better", arXiv 2106.14881). stem_convs convolutions
+    in place of the one (the last has the stride) make it a small VGG; stem_widths are the halvings' channels,
+    each half of the next by default.
     norm=True normalises each patch's pixels before and each token after the convolution (Kumar et al.,
     "Dual PatchNorm", arXiv 2302.01327): light and contrast of the photo no longer drown its content.
     """
@@ -158,6 +160,8 @@ class PatchEmbed(nn.Module):
         embed_dim: int,
         stem: str = "patch",
         norm: bool = False,
+        stem_convs: int = 1,
+        stem_widths: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__()
         if img_size % patch_size:
@@ -166,11 +170,19 @@ class PatchEmbed(nn.Module):
         halvings = int(math.log2(patch_size)) if stem == "conv" else 0
         if stem == "conv" and 2**halvings != patch_size:
             raise ValueError(f"stem 'conv' needs a patch_size that is a power of two, not {patch_size}.")
+        widths = stem_widths or tuple(embed_dim // 2 ** (halvings - step) for step in range(halvings))
+        if len(widths) != halvings:
+            raise ValueError(f"stem_widths (={widths}) must name {halvings} widths, one for each halving.")
         layers: list[nn.Module] = []
-        for step in range(halvings):
-            width = embed_dim // 2 ** (halvings - step)
-            layers += [nn.Conv2d(in_chans, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
-            in_chans = width
+        for width in widths:
+            for convolution in range(1, stem_convs + 1):
+                stride = 2 if convolution == stem_convs else 1
+                layers += [
+                    nn.Conv2d(in_chans, width, 3, stride, padding=1, bias=False),
+                    nn.BatchNorm2d(width),
+                    nn.ReLU(),
+                ]
+                in_chans = width
         self.stem = nn.Sequential(*layers)
         stride = patch_size // 2**halvings
         self.patch_size = patch_size if norm else None
@@ -199,7 +211,8 @@ class VisionTransformer(nn.Module):
 
     global_pool: 'token' classifies the class token, 'avg' the mean of the patch tokens, 'flatten' all patch tokens
     side by side, so that the head knows each one's place.
-    pos_embed: 'learn', 'sincos2d' (fixed) or 'none'. stem: 'patch' or 'conv'; patch_norm: see PatchEmbed.
+    pos_embed: 'learn', 'sincos2d' (fixed) or 'none'. stem: 'patch' or 'conv'; stem_convs,
+    stem_widths, patch_norm: see PatchEmbed.
     representation_size: width of a tanh layer before the head; None leaves it out.
     distilled: a second token with a head of its own after the class token, the mean of both heads' logits
     (DeiT, arXiv 2012.12877).
@@ -222,6 +235,8 @@ class VisionTransformer(nn.Module):
         global_pool: Literal["token", "avg", "flatten"] = "token",
         representation_size: int | None = None,
         stem: Literal["patch", "conv"] = "patch",
+        stem_convs: int = 1,
+        stem_widths: tuple[int, ...] | None = None,
         patch_norm: bool = False,
         pre_norm: bool = True,
         distilled: bool = False,
@@ -234,7 +249,9 @@ class VisionTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.global_pool = global_pool
-        self.patch_embed = PatchEmbed(img_size, patch_size, in_chans, embed_dim, stem, patch_norm)
+        self.patch_embed = PatchEmbed(
+            img_size, patch_size, in_chans, embed_dim, stem, patch_norm, stem_convs, stem_widths
+        )
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if global_pool == "token" else None
         self.dist_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if distilled else None
         self.num_prefix_tokens = int(self.cls_token is not None) + int(distilled)

@@ -44,8 +44,7 @@ class Teacher(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels 0..1 (B, C, H, W) -> the teachers' mean probabilities at the temperature (B, K)."""
         answers = [
-            self._answer(network, columns, pixels)
-            for network, columns in zip(self.networks, self.columns, strict=True)
+            self._answer(network, columns, pixels) for network, columns in zip(self.networks, self.columns, strict=True)
         ]
         return torch.stack(answers).mean(dim=0)  # T x (B, K) -> (B, K)
 
