@@ -197,7 +197,7 @@ def test_a_distilled_model_averages_two_heads():
 
 
 def test_a_conv_stem_of_several_convolutions_a_halving():
-    """Two for each halving of a patch of 4: 3 -> 5, 5 -> 5 (stride 2), 5 -> 7, 7 -> 7 (stride 2), then 1x1 to the tokens."""
+    """Two for each halving of a patch of 4: 3 -> 5, 5 -> 5 (stride 2), 5 -> 7, 7 -> 7 (stride 2), then 1x1."""
     model = VisionTransformer(
         img_size=12, patch_size=4, embed_dim=8, depth=1, num_heads=2, in_chans=3, stem="conv", stem_convs=2,
         stem_widths=(5, 7),
