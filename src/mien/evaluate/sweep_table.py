@@ -38,6 +38,13 @@ class Row:
         """Validation accuracy, 0..1."""
         return self.scores["accuracy"] if self.scores else None
 
+    @property
+    def merit(self) -> tuple[float, float]:
+        """Sorts runs from the worst to the best: by accuracy, equal ones by their loss; unfinished ones come first."""
+        if self.scores is None:
+            return (-math.inf, -math.inf)
+        return (self.scores["accuracy"], -self.scores["negative_log_likelihood"])
+
     def to_dict(self) -> dict[str, Any]:
         """The figures of the row, by the names of sweep.csv."""
         scores = self.scores or {}
@@ -86,8 +93,9 @@ class Table:
 
     @cached_property
     def ranked(self) -> list[Row]:
-        """The best accuracy first; then what failed, was stopped or waits."""
-        return sorted(self.rows, key=lambda row: (STATES.index(row.state), -(row.accuracy or 0)))
+        """The best accuracy first, of equal ones the lower loss; then what failed, was stopped or waits."""
+        by_merit = sorted(self.rows, key=lambda row: row.merit, reverse=True)
+        return sorted(by_merit, key=lambda row: STATES.index(row.state))
 
     @cached_property
     def groups(self) -> list[Group]:
@@ -105,15 +113,15 @@ class Table:
 
     @property
     def best_group(self) -> Group | None:
-        """The settings of the highest mean accuracy; None before a run has finished."""
+        """The settings of the highest mean accuracy, of equal ones of the best run; None before a run has finished."""
         scored = [group for group in self.groups if group.mean is not None]
-        return max(scored, key=lambda group: group.mean or 0, default=None)
+        return max(scored, key=lambda group: (group.mean, max(row.merit for row in group.rows)), default=None)
 
     @property
     def best(self) -> Row | None:
         """The best run of the best settings."""
         group = self.best_group
-        return max(group.rows, key=lambda row: row.accuracy or 0) if group else None
+        return max(group.rows, key=lambda row: row.merit) if group else None
 
     def count(self, state: State) -> int:
         """How many runs are in a state."""

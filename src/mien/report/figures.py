@@ -173,7 +173,7 @@ def _axes(x: str, y: str, *, whole: bool = True, legend_rows: int = 1) -> tuple[
     figure = Figure(figsize=(WIDTH, HEIGHT + 0.18 * (legend_rows - 1)))
     axes = figure.subplots()
     axes.set(xlabel=x, ylabel=y)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole, min_n_ticks=1))
     return figure, axes
 
 

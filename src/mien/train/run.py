@@ -147,7 +147,7 @@ def _train(task: Task, store: Store, folder: Path, device: str, precision: str) 
     env |= {"seconds": rows[-1]["seconds"], "best_epoch": state["epoch"] + 1, "epochs": len(rows)}
     write_json(folder / "env.json", env)
     save_model(folder / "model", model, recipe, store)
-    evaluate(folder, "validation", model=model, store=store)
+    evaluate(folder, "validation", model=model.to(device), store=store)  # lightning has moved it to the CPU
     return folder
 
 
