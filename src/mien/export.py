@@ -6,8 +6,6 @@ only if its probabilities equal the run's.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import warnings
 from dataclasses import dataclass
@@ -25,10 +23,12 @@ from mien.data import Store, open_store
 from mien.errors import MienError, UsageError
 from mien.evaluate.calibration import Calibration, calibrate
 from mien.evaluate.metrics import Predictions, predictions_file
+from mien.evaluate.run_folder import RunFolder
 from mien.evaluate.split import predict, refuse_other_images
 from mien.preprocessing import Preprocessing
 from mien.progress import note
-from mien.runtime.model import METADATA, Network, softmax
+from mien.runtime.metadata import seal
+from mien.runtime.model import Network, softmax
 from mien.train.checkpoint import load_model
 
 WeightType = Literal["fp32", "fp16", "int8"]
@@ -168,25 +168,34 @@ def _write_metadata(
     calibration: Calibration,
     found: Predictions,
 ) -> None:
-    import onnx
-
-    model = onnx.load(path)
-    recipe = config.read_recipe(run)
     values: dict[str, Any] = {
         "mien": mien.__version__,
         "labels": list(labels),
         "preprocessing": preprocessing.to_dict(),
         "calibration": calibration.to_dict(),
-        "fingerprint": hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest(),
-        "card": {
-            "recipe": recipe.name,
-            "seed": recipe.seed,
-            "data": recipe.data.source,
-            "date": date.today().isoformat(),
-            "validation_accuracy": float(found.correct.mean()),
-            "validation_images": len(found),
-        },
+        "card": _card(run, found),
     }
-    model.metadata_props.append(onnx.StringStringEntryProto(key=METADATA, value=json.dumps(values)))
-    onnx.save(model, path)
+    path.write_bytes(seal(path.read_bytes(), values))
     note(f"calibration error {calibration.calibration_error:.3f} at temperature {calibration.temperature:.2f}")
+
+
+def _card(run: Path, found: Predictions) -> dict[str, Any]:
+    """What `mien.runtime.card` makes the model card of: where the network comes from and how well it does."""
+    folder = RunFolder.open(run)
+    recipe, env, scores = folder.recipe, folder.env, folder.scores() or {}
+    return {
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "data": recipe.data.source,
+        "date": date.today().isoformat(),
+        "validation_accuracy": float(found.correct.mean()),
+        "validation_images": len(found),
+        **{
+            key: env[key]
+            for key in ("parameters", "epochs", "seconds", "hardware", "precision", "commit")
+            if key in env
+        },
+        "train_images": env.get("store", {}).get("images", {}).get("train"),
+        "copies_dropped": recipe.data.drop_leaks,
+        **{key: scores[key] for key in ("interval", "clean", "macro_f1", "per_class") if key in scores},
+    }

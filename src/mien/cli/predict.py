@@ -65,7 +65,7 @@ def export(
 def predict(
     source: Path_,
     *,
-    model: str = "mien:base",
+    model: str | None = None,
     every: float = 0.2,
     detect: Annotated[bool, Parameter(negative="--no-detect")] = True,
     detector: Path | None = None,
@@ -81,7 +81,8 @@ def predict(
     source
         A picture, a folder of pictures, a video, or 'camera' ('camera:1' for the second one).
     model
-        An exported .onnx file, a run folder that holds one, or a model that comes with mien.
+        An exported .onnx file, a run folder that holds one, or a model that comes with mien ('mien models' lists
+        them; the first one is taken if none is given).
     every
         Seconds between two frames of a video or camera.
     detect
@@ -98,9 +99,10 @@ def predict(
     """
     from mien.runtime import YuNetDetector, load
     from mien.runtime.files import Table
+    from mien.runtime.model import default_model
     from mien.runtime.video import is_video
 
-    reader = load(model, YuNetDetector(detector) if detector else None, margin)
+    reader = load(model or default_model(), YuNetDetector(detector) if detector else None, margin)
     table = Table(out, reader.names) if out else None
     if is_video(source):
         if table and str(source) in table.known:

@@ -15,7 +15,7 @@ from mien.progress import note
 @app.command
 def serve(
     *,
-    model: str = "mien:base",
+    model: str | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
     detector: Path | None = None,
@@ -27,7 +27,8 @@ def serve(
     Parameters
     ----------
     model
-        An exported .onnx file, a run folder that holds one, or a model that comes with mien.
+        An exported .onnx file, a run folder that holds one, or a model that comes with mien ('mien models' lists
+        them; the first one is taken if none is given).
     host
         127.0.0.1 is for this computer alone; 0.0.0.0 lets others in the network in.
     port
@@ -40,9 +41,11 @@ def serve(
         Open the page in the browser.
     """
     from mien.runtime import HaarDetector, Network, YuNetDetector
+    from mien.runtime.model import default_model
     from mien.serve.app import create_app
     from mien.serve.server import LOCAL, address, listen, run
 
+    model = model or default_model()
     network = Network.open(model)
     application = create_app(network, partial(YuNetDetector, detector) if detector else HaarDetector, margin)
     listening = listen(host, port)

@@ -10,9 +10,12 @@ from cyclopts import Parameter
 
 from mien import config
 from mien.cli.app import Json, Path_, Settable, app, print_json, recipe_layers
+from mien.cli.data import DataSettable, DataSettings
 from mien.config import Recipe
 from mien.errors import UsageError
 from mien.progress import note
+
+OWN = "mien:"  # how the name of a model that comes with the package begins
 
 
 @app.command
@@ -135,26 +138,54 @@ def run(
 
 
 @app.command
-def evaluate(run: Path_, *, split: Literal["validation", "test", "train"] = "validation", json_: Json = False) -> None:
-    """Score a run on a split of its data. Every reading of the test split is noted in the run.
+def evaluate(
+    run: Path_,
+    *,
+    split: Literal["validation", "test", "train", "all"] = "validation",
+    json_: Json = False,
+    settings: DataSettable = None,
+) -> None:
+    """Score a run on a split of its data, or an exported .onnx file on any data.
+
+    Every reading of a run's test split is noted in the run.
 
     Parameters
     ----------
     run
-        A run folder.
+        A run folder; or an .onnx file or a model that comes with mien ('mien:tiny'), with --data.path.
     split
-        Choose on validation; read test once, at the end.
+        Choose on validation; read test once, at the end. all: every image, for exports.
     """
     from mien.evaluate.metrics import describe
+
+    exported = run.suffix == ".onnx" or str(run).startswith(OWN)
+    scores = _score_export(str(run), split, settings) if exported else _score_run(run, split, settings)
+    if json_:
+        print_json(scores)
+        return
+    print(describe(scores, split))
+
+
+def _score_export(where: str, split: str, settings: DataSettings | None) -> dict[str, Any]:
+    if settings is None or (settings.data.path is None and settings.data.source != "drawn_faces"):
+        raise UsageError(f"{where} has no data of its own. Say on which to score it: --data.path FOLDER")
+    from mien.evaluate.exported import evaluate_export
+    from mien.runtime.model import Network
+
+    return evaluate_export(Network.open(where), settings.data, split)
+
+
+def _score_run(run: Path, split: str, settings: DataSettings | None) -> dict[str, Any]:
+    if settings is not None or split == "all":
+        raise UsageError(
+            f"{run} is scored on a split of its own data. Export it to score it on other data: mien export {run}"
+        )
     from mien.evaluate.split import evaluate as score
     from mien.report import write_report
 
     scores = score(run, split)
     write_report(run)
-    if json_:
-        print_json(scores)
-        return
-    print(describe(scores, split))
+    return scores
 
 
 @app.command

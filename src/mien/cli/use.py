@@ -1,4 +1,4 @@
-"""A finished run put to use: submission."""
+"""A finished network put to use: models, card, submission."""
 
 from __future__ import annotations
 
@@ -8,7 +8,55 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mien.cli.app import Json, Path_, app, print_json
+from mien.files import written_whole
 from mien.progress import note
+
+
+@app.command
+def models(*, json_: Json = False) -> None:
+    """List the networks that come with mien, for --model."""
+    from mien.runtime.model import ASSETS, OWN, Network, shipped
+
+    rows = []
+    for name in shipped():
+        path = ASSETS / name / "model.onnx"
+        card = Network.open(path).card or {}
+        keys = ("parameters", "validation_accuracy", "calibration_error")
+        rows.append({"model": OWN + name, "bytes": path.stat().st_size, **{key: card.get(key) for key in keys}})
+    if json_:
+        print_json(rows)
+        return
+    for row in rows:
+        print(
+            f"{row['model']:<12} {row['parameters']:>9,} parameters  {row['bytes'] / 1e6:5.2f} MB  validation "
+            f"{row['validation_accuracy']:.1%}  calibration error {row['calibration_error']:.3f}"
+        )
+    note(
+        "What one is fit for: mien card mien:tiny" if rows else "None comes with this mien: mien export RUN makes one."
+    )
+
+
+@app.command
+def card(model: str, *, out: Path | None = None) -> None:
+    """Print the model card of an exported network: data, scores by class, calibration, what it must not be used for.
+
+    Parameters
+    ----------
+    model
+        An exported .onnx file, a run folder that holds one, or a model that comes with mien.
+    out
+        A markdown file to write instead.
+    """
+    from mien.runtime.card import model_card
+    from mien.runtime.model import Network
+
+    text = model_card(Network.open(model), model)
+    if out is None:
+        print(text, end="")
+        return
+    with written_whole(out) as file:
+        file.write(text)
+    print(out)
 
 
 @app.command

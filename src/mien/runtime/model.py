@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +10,14 @@ import numpy as np
 
 from mien.errors import DataError, MissingError, nearest
 from mien.preprocessing import Preprocessing
+from mien.runtime.metadata import KEY, unseal
 
 if TYPE_CHECKING:
     import onnxruntime
 
-METADATA = "mien"  # the key of the JSON in the file's metadata
 OWN = "mien:"
-ASSETS = Path(__file__).parents[1] / "assets"
+ASSETS = Path(__file__).parents[1] / "assets"  # one folder a model that comes with the package
+PREFERRED = ("base", "tiny")  # of these, the first one that is there is what an unnamed model means
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class Network:
         path = locate(where)
         content = path.read_bytes()
         session = _session(content, str(path), threads)
-        found = session.get_modelmeta().custom_metadata_map.get(METADATA)
+        found = session.get_modelmeta().custom_metadata_map.get(KEY)
         if found is None:
             raise DataError(f"{path} is an ONNX file, but not one that mien exported: it does not say its labels.")
+        values = unseal(content, found, str(path))
         try:
-            values = json.loads(found)
             calibration = values["calibration"]
             network = cls(
                 session,
@@ -84,15 +84,7 @@ def locate(where: str | Path) -> Path:
     """The .onnx file that `where` names. Raises MissingError, naming what there is, when there is none."""
     text = str(where)
     if text.startswith(OWN):
-        path = ASSETS / f"{text.removeprefix(OWN)}.onnx"
-        there = [OWN + found.stem for found in sorted(ASSETS.glob("*.onnx"))]
-        if not there:
-            raise MissingError(
-                f"Which model? None comes with mien yet ({text}): mien export RUN makes one of yours, then --model RUN."
-            )
-        if not path.is_file():
-            raise MissingError(f"{text} does not come with mien.{nearest(text, there)} These do: {', '.join(there)}.")
-        return path
+        return _shipped(text.removeprefix(OWN))
     path = Path(text).expanduser()
     if path.is_dir() and (path / "model.onnx").is_file():
         return path / "model.onnx"
@@ -101,6 +93,30 @@ def locate(where: str | Path) -> Path:
     if not path.is_file():
         raise MissingError(f"{path}: there is no such model file.")
     return path
+
+
+def shipped() -> list[str]:
+    """Names of the models that come with the package, the preferred one first."""
+    there = sorted(path.parent.name for path in ASSETS.glob("*/model.onnx"))
+    return sorted(there, key=lambda name: PREFERRED.index(name) if name in PREFERRED else len(PREFERRED))
+
+
+def default_model() -> str:
+    """What is meant where no model is named. Raises MissingError when none comes with the package."""
+    there = shipped()
+    if not there:
+        raise MissingError("Which model? None comes with mien: mien export RUN makes one of yours, then --model RUN.")
+    return OWN + there[0]
+
+
+def _shipped(name: str) -> Path:
+    there = shipped()
+    if name not in there:
+        known = f" These do: {', '.join(OWN + found for found in there)}." if there else ""
+        raise MissingError(
+            f"{OWN}{name} does not come with mien.{nearest(name, there)}{known} mien export RUN makes one."
+        )
+    return ASSETS / name / "model.onnx"
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -1,0 +1,49 @@
+"""An exported network and any data set -> predictions and scores, without the run it came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mien import labels
+from mien.config import Data
+from mien.data import Store, open_store, prepare
+from mien.data.listing import SPLITS
+from mien.errors import UsageError
+from mien.evaluate.metrics import Predictions, score
+from mien.progress import track
+from mien.runtime.model import Network
+
+ALL = "all"
+BATCH = 256
+
+
+def evaluate_export(network: Network, data: Data, split: str = "validation") -> dict[str, Any]:
+    """Score an export on a split of a data set ('all': on every image); probabilities are calibrated as in use.
+
+    Size, colour and fit are the network's own; classes are matched by name. Raises UsageError when the data has no
+    such split, DataError when it has a class that the network does not know.
+    """
+    shape = network.preprocessing
+    own = {"size": shape.size, "channels": shape.channels, "fit": shape.fit}
+    data = data.model_copy(update=own)
+    store = prepare(data) if split == ALL else open_store(data)
+    indices = np.arange(len(store)) if split == ALL else _chosen(store, split)
+    order = np.array(labels.match(store.classes, network.labels))
+    parts = [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
+    probabilities = [network.probabilities(store.images[part]) for part in track(parts, "evaluating", len(parts))]
+    predictions = Predictions(
+        names=[store.names[i] for i in indices],
+        labels=order[store.labels[indices]],
+        probabilities=np.concatenate(probabilities),
+        classes=network.labels,
+    )
+    return score(predictions)
+
+
+def _chosen(store: Store, split: str) -> np.ndarray:
+    if not store.has(split):
+        there = [name for name in SPLITS if store.has(name)]
+        raise UsageError(f"The data has no {split} split; it has {', '.join(there)}. --split all takes every image.")
+    return store.indices(split)

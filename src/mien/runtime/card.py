@@ -1,0 +1,103 @@
+"""An exported network's card -> a model card in markdown (Mitchell et al., arXiv 1810.03993). No torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mien.runtime.model import Network
+
+# What a classifier of expressions must not be used for.
+LIMITS = """\
+Do not use it to decide about a person. It names the expression that people who labelled photographs would have named;
+it does not know what anybody feels, thinks or intends. It is not made for, and not fit for, hiring, policing, threat
+or lie detection, diagnosis, or grading attention. In the European Union, inferring emotions of people at work and in
+education is prohibited except for medical or safety reasons (Regulation (EU) 2024/1689, Article 5(1)(f))."""
+
+FER2013 = """\
+FER2013: 48-pixel grey faces that a search engine returned for words of emotion, labelled by people (Goodfellow et al.
+2013, arXiv 1307.0414). People agree with its labels about 65 % of the time. The pictures were collected from the web;
+who holds their rights, and under which licence they may be used, is not clear. They are not part of mien; the weights
+learned from them are. FER2013 says nothing of age, sex or skin colour: how well the network does by group is
+unknown."""
+
+
+def model_card(network: Network, name: str) -> str:
+    """The card as markdown. name: what the network is called. Figures that were not recorded are left out."""
+    card = network.card or {}
+    parts = [
+        f"# {name}",
+        _summary(network, card),
+        "## What it must not be used for\n\n" + LIMITS,
+        "## Data\n\n" + _data(card),
+        "## How well it does\n\n" + _scores(card),
+        *(["## By class\n\n" + _classes(card["per_class"])] if card.get("per_class") else []),
+        "## Calibration\n\n" + _calibration(card),
+        "## Where it comes from\n\n" + _origin(card),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _summary(network: Network, card: dict[str, Any]) -> str:
+    shape = network.preprocessing
+    colour = "grey" if shape.channels == 1 else "colour"
+    size = f" It has {card['parameters']:,} parameters." if card.get("parameters") else ""
+    return (
+        f"Tells apart {', '.join(network.labels)} in {colour} pictures of {shape.size}×{shape.size} pixels.{size} "
+        f"Version of {card.get('date', 'an unknown date')}, fingerprint `{str(card.get('fingerprint', ''))[:12]}`."
+    )
+
+
+def _data(card: dict[str, Any]) -> str:
+    counted = f"{card['train_images']:,} images were trained on" if card.get("train_images") else "Trained"
+    copies = ", copies of validation images dropped" if card.get("copies_dropped") else ""
+    about = FER2013 if card.get("data") == "fer2013" else f"Source: `{card.get('data', 'unknown')}`."
+    return f"{about}\n\n{counted}{copies}."
+
+
+def _scores(card: dict[str, Any]) -> str:
+    rows = [_row("accuracy", card.get("validation_accuracy"), card.get("interval"), card.get("validation_images"))]
+    if card.get("clean"):
+        clean = card["clean"]
+        rows.append(
+            _row("accuracy on images that are no copies", clean["accuracy"], clean["interval"], clean["images"])
+        )
+    if card.get("macro_f1") is not None:
+        rows.append(f"| macro-F1 | {card['macro_f1']:.3f} | | {card.get('validation_images', '')} |")
+    return (
+        "On the validation split, which also chose the epoch; one model, no test-time augmentation.\n\n"
+        "| measure | value | 95 % interval | images |\n|---|---|---|---|\n" + "\n".join(rows)
+    )
+
+
+def _row(name: str, value: float | None, interval: list[float] | None, images: int | None) -> str:
+    share = "-" if value is None else f"{value:.1%}"
+    between = f"{interval[0]:.1%} to {interval[1]:.1%}" if interval else ""
+    return f"| {name} | {share} | {between} | {'' if images is None else f'{images:,}'} |"
+
+
+def _classes(rows: dict[str, dict[str, Any]]) -> str:
+    lines = [
+        f"| {name} | {row['images']:,} | {row['recall']:.1%} | {row['precision']:.1%} | {row['f1']:.3f} |"
+        for name, row in rows.items()
+    ]
+    return "| class | images | recall | precision | F1 |\n|---|---|---|---|---|\n" + "\n".join(lines)
+
+
+def _calibration(card: dict[str, Any]) -> str:
+    return (
+        f"Logits are divided by {card['temperature']:.3f}; the expected calibration error is then "
+        f"{card['calibration_error']:.3f} (15 bins). A confidence below {card['threshold']:.3f} is answered with "
+        f"“unsure”: {card['answered']:.0%} of the validation images get an answer, {card['wrong']:.0%} of these a "
+        f"wrong one (asked for: {card['error_rate']:.0%}). All by two-fold cross-fitting: no image judges what it "
+        "helped to fit."
+    )
+
+
+def _origin(card: dict[str, Any]) -> str:
+    spent = f", {card['epochs']} epochs, {card['seconds']:,.0f} seconds" if card.get("seconds") else ""
+    where = f" on {card['hardware']} ({card.get('precision', '')})" if card.get("hardware") else ""
+    commit = f", commit `{card['commit']}`" if card.get("commit") else ""
+    return (
+        f"`mien run {card.get('recipe', '?')} --seed {card.get('seed', 0)}`{spent}{where}; mien "
+        f"{card.get('mien', '?')}{commit}."
+    )

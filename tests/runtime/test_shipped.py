@@ -1,0 +1,103 @@
+"""Networks that come with the package, their cards, and the scoring of exports on any data."""
+
+import json
+
+import pytest
+from PIL import Image
+
+import mien
+from mien.cli import main
+from mien.config import Data, Model, Recipe, Train
+from mien.errors import MissingError
+from mien.export import export
+from mien.runtime import model as models
+from mien.train import run
+
+RECIPE = Recipe(
+    name="tiny",
+    data=Data(source="drawn_faces", images=140, size=24),
+    model=Model(name="resnet", widths=(4, 8), layers=(1, 1)),
+    train=Train(epochs=1, batch_size=35, lr=3e-3, precision="fp32"),
+)
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """A folder as src/mien/assets is, with a 'tiny' in it, and the run it came from."""
+    place = tmp_path_factory.mktemp("shipped")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIEN_CACHE", str(place / "cache"))
+        patch.setattr(models, "ASSETS", place / "assets")
+        folder = run.run(RECIPE, place / "run")
+        export(folder, place / "assets" / "tiny" / "model.onnx")
+        yield folder
+
+
+def test_a_model_that_comes_with_the_package(shipped, tmp_path, capsys):
+    assert models.default_model() == "mien:tiny"
+    Image.new("L", (24, 24), 99).save(tmp_path / "face.png")
+    assert main(["predict", str(tmp_path / "face.png"), "--no-detect", "--json"]) == 0
+    named = mien.load("mien:tiny").read(tmp_path / "face.png", detect=False)[0]
+    assert json.loads(capsys.readouterr().out)["faces"] == [named.to_dict()]
+    with pytest.raises(MissingError, match=r"mien:tinny does not come with mien\. Did you mean 'tiny'\? .*: mien:tiny"):
+        mien.load("mien:tinny")
+
+
+def test_the_preferred_model_comes_first(monkeypatch, tmp_path):
+    for name in ("other", "tiny", "base"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.onnx").touch()
+    monkeypatch.setattr(models, "ASSETS", tmp_path)
+    assert models.shipped() == ["base", "tiny", "other"]
+
+
+def test_none_comes_with_the_package(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(models, "ASSETS", tmp_path)
+    Image.new("L", (24, 24)).save(tmp_path / "face.png")
+    assert main(["predict", str(tmp_path / "face.png")]) == 3
+    assert "Which model? None comes with mien: mien export RUN makes one of yours" in capsys.readouterr().err
+
+
+def test_models_are_listed_with_their_scores(shipped, capsys):
+    assert main(["models", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    scores = json.loads((shipped / "evaluation.json").read_text())["validation"]
+    assert row["model"] == "mien:tiny"
+    assert row["parameters"] == json.loads((shipped / "env.json").read_text())["parameters"]
+    assert row["validation_accuracy"] == pytest.approx(scores["accuracy"], abs=0.01)  # fp16 weights
+
+
+def test_the_card_tells_what_was_measured(shipped, tmp_path, capsys):
+    out = tmp_path / "card.md"
+    assert main(["card", "mien:tiny", "--out", str(out)]) == 0
+    text = out.read_text()
+    scores = json.loads((shipped / "evaluation.json").read_text())["validation"]
+    for name, row in scores["per_class"].items():
+        assert f"| {name} | {row['images']:,} | {row['recall']:.1%} |" in text
+    assert "prohibited except for medical or safety" in text
+    assert "`mien run tiny --seed 0`" in text
+    assert main(["card", "mien:tiny"]) == 0
+    assert text in capsys.readouterr().out
+
+
+def test_an_export_is_scored_as_its_run_was(shipped, capsys):
+    data = ["--data.source", "drawn_faces", "--data.images", "140"]
+    assert main(["evaluate", "mien:tiny", *data, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    scores = json.loads((shipped / "evaluation.json").read_text())["validation"]
+    assert found["images"] == scores["images"]
+    assert abs(found["correct"] - scores["correct"]) <= 1  # fp16 weights
+    assert main(["evaluate", "mien:tiny", *data, "--json", "--split", "all"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] > found["images"]
+
+
+def test_what_cannot_be_scored(shipped, capsys, tmp_path):
+    assert main(["evaluate", "mien:tiny"]) == 2
+    assert "mien:tiny has no data of its own" in capsys.readouterr().err
+    assert main(["evaluate", str(shipped), "--data.path", str(tmp_path)]) == 2
+    assert "is scored on a split of its own data" in capsys.readouterr().err
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (24, 24)).save(tmp_path / name / "1.png")
+    assert main(["evaluate", "mien:tiny", "--data.path", str(tmp_path), "--split", "all"]) == 4
+    assert "Class 'cat' is not among the known classes" in capsys.readouterr().err
