@@ -29,6 +29,8 @@ EXTRAS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # where a model of one's own, --model.name mine:Model, is looked for
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         return 0
