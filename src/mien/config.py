@@ -79,18 +79,9 @@ class Model(Settings):
     num_heads: int | None = Field(default=None, ge=1, description="Attention heads; they divide embed_dim.")
     mlp_ratio: float | None = Field(default=None, gt=0, description="Hidden width of a block's MLP over embed_dim.")
     qkv_bias: bool | None = Field(default=None, description="Bias in the query, key and value projections.")
-    pos_embed: Literal["learn", "learn2d", "sincos2d", "relative", "none"] | None = Field(
-        default=None, description="Positions: learned one by one or by row and column, fixed, in the attention, none."
-    )
-    global_pool: Literal["token", "avg", "flatten", "seq"] | None = Field(
-        default=None,
-        description="What the head reads: the class token, all patch tokens, or a mean of them (learned: seq).",
-    )
-    layer_scale: float | None = Field(
-        default=None, gt=0, description="First value of a factor for each branch's channels."
-    )
-    shared_blocks: bool | None = Field(
-        default=None, description="One block applied depth times, in place of depth blocks."
+    pos_embed: Literal["learn", "sincos2d", "none"] | None = Field(default=None, description="Positions.")
+    global_pool: Literal["token", "avg", "flatten"] | None = Field(
+        default=None, description="What the head reads: the class token, the patch tokens' mean, or all of them."
     )
     representation_size: int | None = Field(default=None, ge=1, description="Width of a tanh layer before the head.")
     stem: Literal["patch", "conv", "conv3x3", "conv7x7"] | None = Field(

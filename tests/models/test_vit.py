@@ -5,10 +5,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mien.models.attention import Attention, RelativePositions, explicit_attention
-from mien.models.patch_embed import PatchEmbed, normalise_patches
-from mien.models.positions import Positions2d, sincos_positions
-from mien.models.vit import Block, DropPath, LayerScale, VisionTransformer
+from mien.models.vit import (
+    Attention,
+    Block,
+    DropPath,
+    PatchEmbed,
+    VisionTransformer,
+    explicit_attention,
+    normalise_patches,
+    sincos_positions,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -202,80 +208,3 @@ def test_a_conv_stem_of_several_convolutions_a_halving():
     assert model.patch_embed(torch.rand(2, 3, 12, 12)).shape == (2, 9, 8)
     with pytest.raises(ValueError, match=r"stem_widths \(=\(5,\)\) must name 2 widths"):
         VisionTransformer(img_size=12, patch_size=4, stem="conv", stem_widths=(5,))
-
-
-def test_relative_positions_by_hand():
-    """A 2 x 2 grid: nine offsets; patch 0 sees patch 3 one row down and one to the right of it."""
-    relative = RelativePositions(grid_size=2, num_heads=1, prefix=1)
-    relative.table.data = torch.arange(9.0)[None]
-    bias = relative()[0, 0]  # offset (down, right) of query from key: 3 * (down + 1) + right + 1
-    assert bias.shape == (5, 5)
-    assert bias[0].tolist() == bias[:, 0].tolist() == [0.0] * 5
-    assert bias[1, 1:].tolist() == [4.0, 3.0, 1.0, 0.0]
-    assert bias[4, 1:].tolist() == [8.0, 7.0, 5.0, 4.0]
-
-
-@pytest.mark.parametrize("explicit", [False, True])
-def test_relative_positions_shift_the_logits(explicit):
-    """With content that says nothing, the weights are the softmax of the table alone."""
-    relative = RelativePositions(grid_size=2, num_heads=1, prefix=0)
-    attention = Attention(3, 1, project=False, relative=relative)
-    attention.qkv.weight.data[:6] = 0.0
-    attention.qkv.bias.data.zero_()
-    x = torch.randn(2, 4, 3)
-    with explicit_attention(attention) if explicit else torch.enable_grad():
-        found = attention(x)
-    values = x @ attention.qkv.weight[6:].T
-    torch.testing.assert_close(found, relative()[0].softmax(-1) @ values)
-
-
-def test_learned_rows_and_columns():
-    places = Positions2d(grid_size=3, embed_dim=4, prefix=2)
-    found = places()
-    assert found.shape == (1, 11, 4)
-    assert found[0, :2].eq(0).all()
-    token = found[0, 2 + 3 * 2 + 1]  # row 2, column 1
-    torch.testing.assert_close(token, torch.cat([places.pos_embed_rows[2], places.pos_embed_columns[1]]))
-
-
-def test_sequence_pooling_by_hand():
-    model = VisionTransformer(img_size=4, patch_size=2, embed_dim=2, depth=1, num_heads=1, global_pool="seq")
-    model.seq_pool.weight.data = torch.tensor([[math.log(3.0), 0.0]])
-    tokens = torch.tensor([[[1.0, 5.0], [0.0, 1.0]]])  # weights 3/4 and 1/4
-    torch.testing.assert_close(model.pool(tokens), torch.tensor([[0.75, 4.0]]))
-
-
-def test_shared_blocks_are_one_block_used_again():
-    sizes = {"img_size": 4, "patch_size": 2, "embed_dim": 8, "num_heads": 2, "in_chans": 1}
-    shared = VisionTransformer(**sizes, depth=3, shared_blocks=True)
-    apart = VisionTransformer(**sizes, depth=3)
-    for block in apart.blocks:
-        block.load_state_dict(shared.blocks[0].state_dict())
-    rest = {name: value for name, value in shared.state_dict().items() if not name.startswith("blocks.")}
-    apart.load_state_dict(rest, strict=False)
-    images = torch.rand(2, 1, 4, 4)
-    torch.testing.assert_close(shared.forward_features(images), apart.forward_features(images))
-    assert len(list(shared.blocks.parameters())) * 3 == len(list(apart.blocks.parameters()))
-
-
-def test_layer_scale_closes_the_branches():
-    block = Block(embed_dim=6, num_heads=2, layer_scale=0.0)
-    x = torch.randn(2, 3, 6)
-    torch.testing.assert_close(block(x), x)
-    assert isinstance(block.ls1, LayerScale)
-    assert block.ls1.gamma.shape == (6,)
-
-
-@pytest.mark.parametrize("pos_embed", ["learn", "learn2d", "sincos2d", "relative"])
-def test_positions_tell_patches_apart(pos_embed):
-    """Without positions, a ViT with a class token gives the same answer for its patches in any order."""
-    sizes = {"img_size": 4, "patch_size": 2, "embed_dim": 8, "depth": 2, "num_heads": 2, "in_chans": 1, "init": "torch"}
-    image = torch.rand(1, 1, 4, 4)
-    turned = torch.cat([image[..., 2:], image[..., :2]], dim=3)  # the right patches left
-    without = VisionTransformer(**sizes, pos_embed="none").eval()
-    torch.testing.assert_close(without(image), without(turned))
-    model = VisionTransformer(**sizes, pos_embed=pos_embed).eval()
-    for name, parameter in model.named_parameters():
-        if "table" in name or "pos_embed" in name:
-            parameter.data.mul_(50)
-    assert not torch.allclose(model(image), model(turned), atol=1e-4)

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from mien.errors import UsageError
 from mien.explain.capture import capture, evaluating, network_of
 from mien.explain.targets import chosen, targets_of
-from mien.models.attention import Attention, explicit_attention
 from mien.models.shallow_vit import ShallowViT
-from mien.models.vit import VisionTransformer
+from mien.models.vit import Attention, VisionTransformer, explicit_attention
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Tokens:
     prefix: int
     grid: int
     patch_size: int
-    pool: str  # 'token', 'avg', 'flatten' or 'seq': what the head sees
+    pool: str  # 'token', 'avg' or 'flatten': what the head sees
 
 
 def has_tokens(model: nn.Module) -> bool:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import UsageError, nearest
-from mien.models.attention import Attention
+from mien.models.vit import Attention, attention_logits
 from mien.pretrained import Classifier
 
 
@@ -115,7 +115,7 @@ def _record_attention(trace: Trace, path: str, attention: Attention) -> Callable
     @torch.no_grad()
     def hook(module: nn.Module, inputs: object, qkv: Tensor) -> None:
         q, k, _ = attention.split(qkv)
-        logits = attention.logits(q, k)
+        logits = attention_logits(q, k)
         trace.attention_logits.append(trace.add(f"{inside}logits", logits))
         trace.attention_weights.append(trace.add(f"{inside}weights", logits.softmax(dim=-1)))
 

@@ -94,7 +94,7 @@ def _inside(model: Classifier, trace: Trace) -> dict[str, Any]:
         "filters": filters,
         "feature_maps": {},
         "tokens": attention.tokens_of(model),
-        "positions": None if getattr(model.model, "pos_embed", None) is None else position.similarities(model),
+        "positions": None if model.model.pos_embed is None else position.similarities(model),
         "attention": torch.cat(trace.attention_weights).float().cpu().numpy(),  # layers x (1, h, N, N)
         "attention_logits": torch.cat(trace.attention_logits).float().cpu().numpy(),
     }

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from mien.errors import UsageError
 from mien.explain.attention import grid_points, tokens_of
 from mien.explain.capture import network_of
-from mien.models.vit import VisionTransformer
 
 
 def similarities(model: nn.Module) -> np.ndarray:
@@ -64,8 +63,7 @@ def _scaled_to_two(vectors: np.ndarray) -> np.ndarray:
 def _directions(model: nn.Module) -> np.ndarray:
     """The patches' position embeddings, each of length 1, (N, D)."""
     tokens = tokens_of(model)
-    network = network_of(model)
-    embedding = network.positions() if isinstance(network, VisionTransformer) else network.pos_embed
+    embedding = network_of(model).pos_embed
     if not isinstance(embedding, Tensor):
         raise UsageError("This model has no position embeddings (pos_embed 'none'). Train one with pos_embed 'learn'.")
     vectors = embedding.detach()[0, tokens.prefix :].double().cpu().numpy()  # (1, prefix + N, D) -> (N, D)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -28,7 +27,6 @@ WORDS = {
 POOLED = {
     "token": "The class token alone goes on: it has gathered what the answer needs.",
     "avg": "The mean of all tokens goes on.",
-    "seq": "A mean of all tokens goes on, each by a weight that one more matrix gives it.",
     "flatten": "All tokens go on side by side, so that the head knows each one's place.",
 }
 BOTH = "The class and the distillation token go on, each to a head of its own; the mean of both heads counts."
@@ -63,9 +61,9 @@ def _vit(model: Classifier, trace: Trace) -> list[Step]:
     numbers = model.preprocessing.channels * p * p
     patches = Step("patches", (g * g, numbers), f"Cut into {g} x {g} patches of {p} x {p} pixels, row by row.")
     if isinstance(network, VisionTransformer):
-        middle, blocks = _vit_embedding(network, trace), _named(trace, r"blocks\.\d+")
+        middle, blocks = _vit_embedding(network, trace), [f"blocks.{i}" for i in range(len(network.blocks))]
     else:
-        middle, blocks = _shallow_embedding(trace), _named(trace, "block")
+        middle, blocks = _shallow_embedding(trace), [name for name in trace if name.partition("@")[0] == "block"]
     width = trace[blocks[-1]].shape[2]
     pooled = g * g * width if tokens.pool == "flatten" else width
     return [
@@ -78,11 +76,6 @@ def _vit(model: Classifier, trace: Trace) -> list[Step]:
     ]
 
 
-def _named(trace: Trace, pattern: str) -> list[str]:
-    """The calls of the modules of this name, in their order: 'block', 'block@2'."""
-    return [name for name in trace if re.fullmatch(rf"{pattern}(@\d+)?", name)]
-
-
 def _hidden_layer(trace: Trace) -> list[Step]:
     if "pre_logits.act" not in trace:
         return []
@@ -91,21 +84,16 @@ def _hidden_layer(trace: Trace) -> list[Step]:
 
 def _vit_embedding(network: VisionTransformer, trace: Trace) -> list[Step]:
     embedded, placed = _shape(trace, "patch_embed"), _shape(trace, "pos_drop")
-    strides = [module.stride[0] for module in network.patch_embed.stem if isinstance(module, nn.Conv2d)]
-    halving = f"{len(strides)} convolutions, {sum(stride > 1 for stride in strides)} of them of stride 2,"
-    how = f"{halving} and a last one turn" if strides else "One matrix turns"
+    halvings = sum(isinstance(module, nn.Conv2d) for module in network.patch_embed.stem)
+    how = f"{halvings} convolutions of stride 2 and a last one turn" if halvings else "One matrix turns"
     steps = [Step("embedding", embedded, f"{how} each patch into a token of {embedded[1]} numbers.")]
     if network.num_prefix_tokens:
         more = "A class token is" if network.num_prefix_tokens == 1 else "A class and a distillation token are"
         steps.append(Step("prefix", placed, f"{more} put in front, which belong to no patch."))
     if network.pos_embed is not None:
-        kind = "learned" if any(place.requires_grad for place in _parameters(network.pos_embed)) else "fixed"
+        kind = "learned" if network.pos_embed.requires_grad else "fixed"
         steps.append(Step("position", placed, f"Each token is told its place: a {kind} vector is added to it."))
     return steps
-
-
-def _parameters(positions: nn.Parameter | nn.Module) -> list[nn.Parameter]:
-    return list(positions.parameters()) if isinstance(positions, nn.Module) else [positions]
 
 
 def _shallow_embedding(trace: Trace) -> list[Step]:

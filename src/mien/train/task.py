@@ -22,9 +22,6 @@ from mien.preprocessing import Preprocessing
 from mien.train import freeze
 from mien.train.distill import Teacher, two_answers
 
-# Spared by weight decay.
-EMBEDDINGS = ("pos_embed", "pos_embed_rows", "pos_embed_columns", "table", "cls_token", "dist_token")
-
 
 class Task(L.LightningModule):
     """Trains `model` as the recipe says.
@@ -210,7 +207,7 @@ def _parameter_groups(model: nn.Module, settings: Train) -> list[dict[str, Any]]
 
 
 def _is_embedding(name: str) -> bool:
-    return name.rpartition(".")[2] in EMBEDDINGS
+    return name.rpartition(".")[2] in ("pos_embed", "cls_token", "dist_token")
 
 
 def _moving_average(model: nn.Module, decay: float) -> AveragedModel | None:
