@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from mien.errors import UsageError
 from mien.explain.capture import capture, evaluating, network_of
 from mien.explain.targets import chosen, targets_of
+from mien.models.attention import Attention, explicit_attention
 from mien.models.shallow_vit import ShallowViT
-from mien.models.vit import Attention, VisionTransformer, explicit_attention
+from mien.models.vit import VisionTransformer
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import UsageError, nearest
-from mien.models.vit import Attention, attention_logits
+from mien.models.attention import Attention, attention_logits
 from mien.pretrained import Classifier
 
 
