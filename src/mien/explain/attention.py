@@ -28,7 +28,7 @@ class Tokens:
     prefix: int
     grid: int
     patch_size: int
-    pool: str  # 'token', 'avg' or 'flatten': what the head sees
+    pool: str  # 'token', 'avg', 'flatten' or 'seq': what the head sees
 
 
 def has_tokens(model: nn.Module) -> bool:
@@ -117,7 +117,7 @@ def to_map(matrix: np.ndarray, model: nn.Module) -> np.ndarray:
     """What the head sees of a token matrix such as a rollout, (B, N, N) -> (B, g, g).
 
     The class token's row for global_pool 'token' (with a distillation token, the mean of both), the mean of the
-    patches' rows for 'avg' and 'flatten'. Raises UsageError for a CNN.
+    patches' rows for 'avg', 'flatten' and 'seq'. Raises UsageError for a CNN.
     """
     tokens = tokens_of(model)
     rows = matrix[:, : tokens.prefix] if tokens.pool == "token" else matrix[:, tokens.prefix :]

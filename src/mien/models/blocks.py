@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.models.attention import Attention
+from mien.models.positions import RelativePositions
 
 
 class Mlp(nn.Module):
@@ -41,10 +42,24 @@ class DropPath(nn.Module):
         return x * kept / (1.0 - self.rate)
 
 
+class LayerScale(nn.Module):
+    """A learned factor for each channel of a residual branch, small at first (CaiT, arXiv 2103.17239)."""
+
+    def __init__(self, embed_dim: int, start: float) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((embed_dim,), start))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, D) -> (B, N, D)."""
+        return x * self.gamma
+
+
 class Block(nn.Module):
     """Attention and MLP, each on a residual branch.
 
     pre_norm: x + f(LN(x)), as in the ViT paper; otherwise LN(x + f(x)), as in the first transformer.
+    layer_scale: where the factors of a branch start, see LayerScale; None leaves them out.
+    relative, local_attention, reattention: see Attention.
     """
 
     def __init__(
@@ -56,19 +71,27 @@ class Block(nn.Module):
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
         pre_norm: bool = True,
+        layer_scale: float | None = None,
+        relative: RelativePositions | None = None,
+        local_attention: bool = False,
+        reattention: bool = False,
     ) -> None:
         super().__init__()
         self.pre_norm = pre_norm
         self.norm1 = nn.LayerNorm(embed_dim, eps=1e-6)
-        self.attn = Attention(embed_dim, num_heads, qkv_bias, drop_rate)
+        self.attn = Attention(
+            embed_dim, num_heads, qkv_bias, drop_rate, relative=relative, local=local_attention, reattention=reattention
+        )
+        self.ls1 = nn.Identity() if layer_scale is None else LayerScale(embed_dim, layer_scale)
         self.norm2 = nn.LayerNorm(embed_dim, eps=1e-6)
         self.mlp = Mlp(embed_dim, int(embed_dim * mlp_ratio), drop_rate)
+        self.ls2 = nn.Identity() if layer_scale is None else LayerScale(embed_dim, layer_scale)
         self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) -> (B, N, D)."""
         if self.pre_norm:
-            x = x + self.drop_path(self.attn(self.norm1(x)))
-            return x + self.drop_path(self.mlp(self.norm2(x)))
-        x = self.norm1(x + self.drop_path(self.attn(x)))
-        return self.norm2(x + self.drop_path(self.mlp(x)))
+            x = x + self.drop_path(self.ls1(self.attn(self.norm1(x))))
+            return x + self.drop_path(self.ls2(self.mlp(self.norm2(x))))
+        x = self.norm1(x + self.drop_path(self.ls1(self.attn(x))))
+        return self.norm2(x + self.drop_path(self.ls2(self.mlp(x))))

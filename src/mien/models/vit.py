@@ -14,20 +14,25 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mien.models.attention import Attention
+from mien.models.attention import Attention, Reattention
 from mien.models.blocks import Block, Mlp
-from mien.models.heads import DistilledHead, make_head
+from mien.models.heads import DistilledHead, SequencePool, make_head
 from mien.models.patch_embed import PatchEmbed
-from mien.models.positions import make_positions
+from mien.models.positions import RelativePositions, make_positions
 
 
 class VisionTransformer(nn.Module):
     """Patches -> tokens (+ class token) + positions -> blocks -> norm -> pooling -> head.
 
     global_pool: 'token' classifies the class token, 'avg' the mean of the patch tokens, 'flatten' all patch tokens
-    side by side, so that the head knows each one's place.
-    pos_embed: 'learn', 'sincos2d' (fixed) or 'none'. stem: 'patch' or 'conv'; stem_convs,
-    stem_widths, patch_norm: see PatchEmbed.
+    side by side, so that the head knows each one's place, 'seq' their weighted mean (see heads.SequencePool).
+    pos_embed: 'learn', 'learn2d' (see positions.RowsAndColumns), 'sincos2d' (fixed), 'relative' (added to each
+    block's attention, see positions.RelativePositions) or 'none'.
+    stem: 'patch' or 'conv'; stem_convs, stem_widths, patch_norm, patch_shift: see PatchEmbed.
+    layer_scale, local_attention, reattention: see Block and Attention.
+    shared_blocks: one block, applied `depth` times (ALBERT, arXiv 1909.11942; Universal Transformer, arXiv
+    1807.03819), the parameters of one; every pass has the full drop_path_rate. A trace names the passes blocks.0,
+    blocks.0@2, blocks.0@3 ...
     representation_size: width of a tanh layer before the head; None leaves it out.
     distilled: a second token with a head of its own after the class token, the mean of both heads' logits
     (DeiT, arXiv 2012.12877).
@@ -46,14 +51,19 @@ class VisionTransformer(nn.Module):
         num_heads: int = 3,
         mlp_ratio: float = 4.0,
         qkv_bias: bool = True,
-        pos_embed: Literal["learn", "sincos2d", "none"] = "learn",
-        global_pool: Literal["token", "avg", "flatten"] = "token",
+        pos_embed: Literal["learn", "learn2d", "sincos2d", "relative", "none"] = "learn",
+        global_pool: Literal["token", "avg", "flatten", "seq"] = "token",
         representation_size: int | None = None,
         stem: Literal["patch", "conv"] = "patch",
         stem_convs: int = 1,
         stem_widths: tuple[int, ...] | None = None,
         patch_norm: bool = False,
+        patch_shift: bool = False,
         pre_norm: bool = True,
+        layer_scale: float | None = None,
+        shared_blocks: bool = False,
+        local_attention: bool = False,
+        reattention: bool = False,
         distilled: bool = False,
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
@@ -63,23 +73,43 @@ class VisionTransformer(nn.Module):
         init: Literal["official", "torch"] = "official",
     ) -> None:
         super().__init__()
+        if global_pool not in (pools := ("token", "avg", "flatten", "seq")):
+            raise ValueError(f"global_pool '{global_pool}' is not known; there are {', '.join(pools)}.")
         self.global_pool = global_pool
         self.patch_embed = PatchEmbed(
-            img_size, patch_size, in_chans, embed_dim, stem, patch_norm, stem_convs, stem_widths
+            img_size, patch_size, in_chans, embed_dim, stem, patch_norm, stem_convs, stem_widths, patch_shift
         )
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if global_pool == "token" else None
         self.dist_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if distilled else None
         self.num_prefix_tokens = int(self.cls_token is not None) + int(distilled)
-        self.pos_embed = make_positions(pos_embed, self.patch_embed.grid_size, embed_dim, self.num_prefix_tokens)
+        grid, prefix = self.patch_embed.grid_size, self.num_prefix_tokens
+        self.pos_embed = make_positions(pos_embed, grid, embed_dim, prefix)
         self.pos_drop = nn.Dropout(drop_rate)
+        if local_attention and grid**2 + prefix < 2:
+            raise ValueError("local_attention needs two tokens or more: none may look at itself.")
+        self.passes = depth if shared_blocks else 1
+        rates = [drop_path_rate] if shared_blocks else torch.linspace(0, drop_path_rate, depth).tolist()
         self.blocks = nn.Sequential(
             *[
-                Block(embed_dim, num_heads, mlp_ratio, qkv_bias, drop_rate, rate, pre_norm)
-                for rate in torch.linspace(0, drop_path_rate, depth).tolist()
+                Block(
+                    embed_dim,
+                    num_heads,
+                    mlp_ratio,
+                    qkv_bias,
+                    drop_rate,
+                    rate,
+                    pre_norm,
+                    layer_scale,
+                    RelativePositions(grid, num_heads, prefix) if pos_embed == "relative" else None,
+                    local_attention,
+                    reattention,
+                )
+                for rate in rates
             ]
         )
         # A post-norm block ends with a norm of its own.
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6) if pre_norm else nn.Identity()
+        self.seq_pool = SequencePool(embed_dim) if global_pool == "seq" else None
         pooled = embed_dim * self.patch_embed.grid_size**2 if global_pool == "flatten" else embed_dim
         self.pre_logits = _pre_logits(pooled, representation_size)
         options = (num_classes, head_hidden, head_batch_norm, head_drop_rate)
@@ -101,14 +131,19 @@ class VisionTransformer(nn.Module):
         prefix = [token.expand(x.shape[0], -1, -1) for token in (self.cls_token, self.dist_token) if token is not None]
         x = torch.cat([*prefix, x], dim=1)  # (B, N, D) -> (B, prefix + N, D)
         if self.pos_embed is not None:
-            x = x + self.pos_embed
-        return self.norm(self.blocks(self.pos_drop(x)))
+            x = x + (self.pos_embed() if isinstance(self.pos_embed, nn.Module) else self.pos_embed)
+        x = self.pos_drop(x)
+        for _ in range(self.passes):
+            x = self.blocks(x)
+        return self.norm(x)
 
     def pool(self, x: Tensor) -> Tensor:
         """Tokens (B, N, D) -> what the head reads (B, F): (B, 2, D), both prefix tokens, when distilled."""
         if self.head_dist is not None:
             return self.pre_logits(x[:, :2])  # (B, N, D) -> (B, 2, D)
-        if self.global_pool == "flatten":
+        if self.seq_pool is not None:
+            pooled = self.seq_pool(x)  # (B, N, D) -> (B, D)
+        elif self.global_pool == "flatten":
             pooled = x.flatten(1)  # (B, N, D) -> (B, N * D)
         else:
             pooled = x[:, 0] if self.cls_token is not None else x.mean(dim=1)  # (B, N, D) -> (B, D)
@@ -146,6 +181,8 @@ def _init_official(module: nn.Module) -> None:
         if isinstance(module.proj, nn.Linear):
             nn.init.xavier_uniform_(module.proj.weight)
             nn.init.zeros_(module.proj.bias)
+    elif isinstance(module, Reattention):  # visited after its convolution
+        module.reset_parameters()
     elif isinstance(module, Mlp):
         for layer in (module.fc1, module.fc2):
             nn.init.xavier_uniform_(layer.weight)
