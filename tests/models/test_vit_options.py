@@ -5,6 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mien.errors import UsageError
+from mien.explain.attention import relevance
+from mien.explain.capture import capture
 from mien.models import count_parameters
 from mien.models.attention import Attention, Reattention, explicit_attention
 from mien.models.blocks import LayerScale
@@ -12,6 +15,8 @@ from mien.models.heads import SequencePool
 from mien.models.patch_embed import ShiftedPatches
 from mien.models.positions import RelativePositions, RowsAndColumns, relative_index
 from mien.models.vit import VisionTransformer
+from mien.preprocessing import Preprocessing
+from mien.pretrained import to_hf
 
 OPTIONS = [
     {"global_pool": "seq"},
@@ -50,12 +55,36 @@ def test_fused_and_explicit_agree_and_everything_learns(options):
         torch.testing.assert_close(model(x), fused, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_explanations_see_what_the_softmax_sees():
+    model = tiny(pos_embed="relative", local_attention=True, shared_blocks=True, depth=3, reattention=True).eval()
+    with capture(model) as trace:
+        model(torch.randn(2, 2, 12, 12))
+    assert len(trace.attention_weights) == 3
+    assert torch.equal(trace["blocks.0.attn.attend@2"], trace["blocks.0.attn.weights@2"])
+    assert not trace["blocks.0.attn.weights"].diagonal(dim1=2, dim2=3).any()
+    assert torch.equal(trace["blocks@3"], trace["blocks.0@3"])
+    assert relevance(model, torch.randn(2, 2, 12, 12)).shape == (2, 10, 10)
+
+
+def test_hugging_faces_format_refuses_the_options(tmp_path):
+    model = tiny(pos_embed="relative", layer_scale=0.1, shared_blocks=True, local_attention=True, reattention=True)
+    text = "relative positions, layer scale, shared blocks, local attention, re-attention"
+    with pytest.raises(UsageError, match=text):
+        to_hf.save(model, tmp_path, tuple("abcde"), Preprocessing(size=12, channels=2))
+
+
+TOGETHER = [
+    {"pos_embed": "learn2d", "layer_scale": 0.1, "shared_blocks": True},
+    {"pos_embed": "relative", "local_attention": True},
+    OPTIONS[-1],
+]
+
+
+@pytest.mark.parametrize("options", TOGETHER, ids=str)
 def test_an_export_says_what_the_model_says(options, tmp_path):
     import onnxruntime
 
     from mien.export import _trace
-    from mien.preprocessing import Preprocessing
 
     model = tiny(**options).eval()
     _trace(model, Preprocessing(size=12, channels=2), tmp_path / "m.onnx")
@@ -89,14 +118,10 @@ def test_offsets_by_hand():
 
 def test_relative_positions_are_swins():
     swin = pytest.importorskip("transformers.models.swin.modeling_swin")
-    assert torch.equal(relative_index(3), swin_index(swin, 3))
-
-
-def swin_index(swin, side: int) -> torch.Tensor:
-    from transformers import SwinConfig
-
-    attention = swin.SwinSelfAttention(SwinConfig(window_size=side), dim=4, num_heads=2, window_size=side)
-    return attention.relative_position_index
+    theirs = swin.SwinRelativePositionBias(2, (3, 3))
+    ours = RelativePositions(grid_size=3, num_heads=2, prefix=0)
+    theirs.relative_position_bias_table.data = ours.table.data
+    assert torch.equal(ours(), theirs()[0])
 
 
 def test_prefix_tokens_have_no_relative_position():
