@@ -16,6 +16,10 @@ SIZES = {
     | {"num_heads": 2, "pos_embed": "sincos2d", "pre_norm": False},
     "vit_conv": {"img_size": 24, "patch_size": 8, "embed_dim": 28, "depth": 2, "num_heads": 2, "stem": "conv"},
     "vit_distilled": {"img_size": 21, "patch_size": 7, "embed_dim": 20, "depth": 2, "num_heads": 2, "distilled": True},
+    "vit_relative": {"img_size": 21, "patch_size": 7, "embed_dim": 20, "depth": 2, "num_heads": 2}
+    | {"pos_embed": "relative", "layer_scale": 0.5},
+    "vit_seq": {"img_size": 21, "patch_size": 7, "embed_dim": 20, "depth": 3, "num_heads": 2, "global_pool": "seq"}
+    | {"pos_embed": "learn2d", "shared_blocks": True},
     "shallow_vit": {"img_size": 22, "patch_size": 11, "embed_dim": 12, "num_heads": 3, "init": "scaled"},
     "lenet": {"img_size": 29},
     "cnn_v1": {"img_size": 23, "widths": (3, 5)},

@@ -79,9 +79,13 @@ class Model(Settings):
     num_heads: int | None = Field(default=None, ge=1, description="Attention heads; they divide embed_dim.")
     mlp_ratio: float | None = Field(default=None, gt=0, description="Hidden width of a block's MLP over embed_dim.")
     qkv_bias: bool | None = Field(default=None, description="Bias in the query, key and value projections.")
-    pos_embed: Literal["learn", "sincos2d", "none"] | None = Field(default=None, description="Positions.")
-    global_pool: Literal["token", "avg", "flatten"] | None = Field(
-        default=None, description="What the head reads: the class token, the patch tokens' mean, or all of them."
+    pos_embed: Literal["learn", "learn2d", "sincos2d", "relative", "none"] | None = Field(
+        default=None,
+        description="Positions: learned, learned by row and column, fixed, learned in the attention, or none.",
+    )
+    global_pool: Literal["token", "avg", "flatten", "seq"] | None = Field(
+        default=None,
+        description="What the head reads: the class token, the patch tokens' mean, all of them, or a learned mean.",
     )
     representation_size: int | None = Field(default=None, ge=1, description="Width of a tanh layer before the head.")
     stem: Literal["patch", "conv", "conv3x3", "conv7x7"] | None = Field(
@@ -92,7 +96,14 @@ class Model(Settings):
         default=None, description="ViT: channels of the conv stem's halvings, the flag once for each."
     )
     patch_norm: bool | None = Field(default=None, description="Normalise patches before and after embedding.")
+    patch_shift: bool | None = Field(default=None, description="Patches with four half-shifted copies (SPT).")
     pre_norm: bool | None = Field(default=None, description="LayerNorm before (True) or after the branches.")
+    layer_scale: float | None = Field(default=None, gt=0, description="Start of LayerScale's factors, such as 1e-4.")
+    shared_blocks: bool | None = Field(default=None, description="One block, applied depth times.")
+    local_attention: bool | None = Field(
+        default=None, description="Each head learns its temperature, no token sees itself (LSA)."
+    )
+    reattention: bool | None = Field(default=None, description="Attention weights mixed over the heads (DeepViT).")
     distilled: bool | None = Field(default=None, description="A distillation token with its own head (DeiT).")
     init: str | None = Field(
         default=None,

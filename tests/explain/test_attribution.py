@@ -122,6 +122,8 @@ def test_default_layers():
     assert found == {
         "vit": "blocks.2.norm1",
         "vit_avg": "blocks.1.norm1",
+        "vit_relative": "blocks.1.norm1",
+        "vit_seq": "blocks.0.norm1",  # shared: its last call is what counts
         "vit_flatten": "blocks.0",  # a post-norm block: what the last attention sees is the block before
         "vit_conv": "blocks.1.norm1",
         "vit_distilled": "blocks.1.norm1",

@@ -5,16 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mien.models.vit import (
-    Attention,
-    Block,
-    DropPath,
-    PatchEmbed,
-    VisionTransformer,
-    explicit_attention,
-    normalise_patches,
-    sincos_positions,
-)
+from mien.models.attention import Attention, explicit_attention
+from mien.models.blocks import Block, DropPath
+from mien.models.patch_embed import PatchEmbed, normalise_patches
+from mien.models.positions import sincos_positions
+from mien.models.vit import VisionTransformer
 
 
 @pytest.fixture(autouse=True)

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from mien.errors import UsageError
 from mien.explain.capture import capture, evaluating, network_of
 from mien.explain.targets import chosen, targets_of
+from mien.models.attention import Attention, explicit_attention
 from mien.models.shallow_vit import ShallowViT
-from mien.models.vit import Attention, VisionTransformer, explicit_attention
+from mien.models.vit import VisionTransformer
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Tokens:
     prefix: int
     grid: int
     patch_size: int
-    pool: str  # 'token', 'avg' or 'flatten': what the head sees
+    pool: str  # 'token', 'avg', 'flatten' or 'seq': what the head sees
 
 
 def has_tokens(model: nn.Module) -> bool:
@@ -116,7 +117,7 @@ def to_map(matrix: np.ndarray, model: nn.Module) -> np.ndarray:
     """What the head sees of a token matrix such as a rollout, (B, N, N) -> (B, g, g).
 
     The class token's row for global_pool 'token' (with a distillation token, the mean of both), the mean of the
-    patches' rows for 'avg' and 'flatten'. Raises UsageError for a CNN.
+    patches' rows for 'avg', 'flatten' and 'seq'. Raises UsageError for a CNN.
     """
     tokens = tokens_of(model)
     rows = matrix[:, : tokens.prefix] if tokens.pool == "token" else matrix[:, tokens.prefix :]

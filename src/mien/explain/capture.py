@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import UsageError, nearest
-from mien.models.vit import Attention, attention_logits
+from mien.models.attention import Attention
 from mien.pretrained import Classifier
 
 
@@ -59,9 +59,10 @@ class Trace:
 def capture(model: nn.Module) -> Iterator[Trace]:
     """Record the output of every named submodule while inside; the model's answers stay the same, bit for bit.
 
-    model: a Classifier or any network; names are those within the network. Attention logits q k^T / sqrt(d) and their
-    softmax are computed beside the forward pass, so that fused attention stays fused. Hooks are removed on leaving,
-    after an error too. `trace[name]` raises UsageError naming the nearest name.
+    model: a Classifier or any network; names are those within the network. Attention logits, q k^T / sqrt(d) and what
+    the model adds to it, and their softmax (before re-attention mixes the heads) are computed beside the forward pass,
+    so that fused attention stays fused. Hooks are removed on leaving, after an error too. `trace[name]` raises
+    UsageError naming the nearest name.
     """
     trace = Trace()
     handles = []
@@ -115,7 +116,7 @@ def _record_attention(trace: Trace, path: str, attention: Attention) -> Callable
     @torch.no_grad()
     def hook(module: nn.Module, inputs: object, qkv: Tensor) -> None:
         q, k, _ = attention.split(qkv)
-        logits = attention_logits(q, k)
+        logits = attention.logits(q, k)
         trace.attention_logits.append(trace.add(f"{inside}logits", logits))
         trace.attention_weights.append(trace.add(f"{inside}weights", logits.softmax(dim=-1)))
 

@@ -40,7 +40,7 @@ class Explanation:
     filters: np.ndarray | None  # float32 (filters, C, k, k): the first layer's
     feature_maps: dict[str, np.ndarray]  # of a CNN, float32 (maps, h, w): the first convolution's and each stage's
     tokens: attention.Tokens | None  # of a ViT: prefix tokens, grid, patch size, pooling
-    attention_logits: np.ndarray | None  # of a ViT, float32 (layers, h, N, N): q k^T / sqrt(d)
+    attention_logits: np.ndarray | None  # of a ViT, float32 (layers, h, N, N): what the softmax sees
     attention: np.ndarray | None  # of a ViT, float32 (layers, h, N, N): their softmax; rows sum to 1
     positions: np.ndarray | None  # of a ViT, (g, g, g, g): [i, j] is patch (i, j)'s cosine similarity with every patch
     maps: dict[str, np.ndarray]  # float32 (S, S) by method: higher where a pixel speaks more for the target
@@ -94,7 +94,7 @@ def _inside(model: Classifier, trace: Trace) -> dict[str, Any]:
         "filters": filters,
         "feature_maps": {},
         "tokens": attention.tokens_of(model),
-        "positions": None if model.model.pos_embed is None else position.similarities(model),
+        "positions": None if getattr(model.model, "pos_embed", None) is None else position.similarities(model),
         "attention": torch.cat(trace.attention_weights).float().cpu().numpy(),  # layers x (1, h, N, N)
         "attention_logits": torch.cat(trace.attention_logits).float().cpu().numpy(),
     }

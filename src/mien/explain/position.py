@@ -64,6 +64,8 @@ def _directions(model: nn.Module) -> np.ndarray:
     """The patches' position embeddings, each of length 1, (N, D)."""
     tokens = tokens_of(model)
     embedding = network_of(model).pos_embed
+    if isinstance(embedding, nn.Module):
+        embedding = embedding()
     if not isinstance(embedding, Tensor):
         raise UsageError("This model has no position embeddings (pos_embed 'none'). Train one with pos_embed 'learn'.")
     vectors = embedding.detach()[0, tokens.prefix :].double().cpu().numpy()  # (1, prefix + N, D) -> (N, D)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from mien.explain.attention import has_tokens, tokens_of
 from mien.explain.capture import Trace, module_at, network_of
@@ -27,6 +28,7 @@ WORDS = {
 POOLED = {
     "token": "The class token alone goes on: it has gathered what the answer needs.",
     "avg": "The mean of all tokens goes on.",
+    "seq": "A mean of all tokens goes on, weighted by what the network thinks of each.",
     "flatten": "All tokens go on side by side, so that the head knows each one's place.",
 }
 BOTH = "The class and the distillation token go on, each to a head of its own; the mean of both heads counts."
@@ -61,7 +63,7 @@ def _vit(model: Classifier, trace: Trace) -> list[Step]:
     numbers = model.preprocessing.channels * p * p
     patches = Step("patches", (g * g, numbers), f"Cut into {g} x {g} patches of {p} x {p} pixels, row by row.")
     if isinstance(network, VisionTransformer):
-        middle, blocks = _vit_embedding(network, trace), [f"blocks.{i}" for i in range(len(network.blocks))]
+        middle, blocks = _vit_embedding(network, trace), [n for n in trace if re.fullmatch(r"blocks\.\d+(@\d+)?", n)]
     else:
         middle, blocks = _shallow_embedding(trace), [name for name in trace if name.partition("@")[0] == "block"]
     width = trace[blocks[-1]].shape[2]
@@ -84,14 +86,15 @@ def _hidden_layer(trace: Trace) -> list[Step]:
 
 def _vit_embedding(network: VisionTransformer, trace: Trace) -> list[Step]:
     embedded, placed = _shape(trace, "patch_embed"), _shape(trace, "pos_drop")
-    halvings = sum(isinstance(module, nn.Conv2d) for module in network.patch_embed.stem)
-    how = f"{halvings} convolutions of stride 2 and a last one turn" if halvings else "One matrix turns"
+    strides = [module.stride[0] for module in network.patch_embed.stem if isinstance(module, nn.Conv2d)]
+    halving = f"{len(strides)} convolutions, {sum(stride > 1 for stride in strides)} of them of stride 2,"
+    how = f"{halving} and a last one turn" if strides else "One matrix turns"
     steps = [Step("embedding", embedded, f"{how} each patch into a token of {embedded[1]} numbers.")]
     if network.num_prefix_tokens:
         more = "A class token is" if network.num_prefix_tokens == 1 else "A class and a distillation token are"
         steps.append(Step("prefix", placed, f"{more} put in front, which belong to no patch."))
     if network.pos_embed is not None:
-        kind = "learned" if network.pos_embed.requires_grad else "fixed"
+        kind = "fixed" if isinstance(network.pos_embed, Tensor) and not network.pos_embed.requires_grad else "learned"
         steps.append(Step("position", placed, f"Each token is told its place: a {kind} vector is added to it."))
     return steps
 

@@ -59,7 +59,7 @@ def count_flops(model: nn.Module, img_size: int, in_chans: int) -> int:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from mien.models.vit import explicit_attention
+    from mien.models.attention import explicit_attention
 
     device = next(model.parameters()).device
     was_training = model.training

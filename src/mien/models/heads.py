@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 
@@ -28,6 +29,20 @@ def make_head(
         in_features = width
     last = nn.Linear(in_features, num_classes)
     return nn.Sequential(*layers, last) if layers else last
+
+
+class SequencePool(nn.Module):
+    """The tokens' mean, weighted by a softmax over what a linear layer thinks of each (CCT, arXiv 2104.05704)."""
+
+    def __init__(self, embed_dim: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(embed_dim, 1, bias=False)  # the softmax would take a bias away
+        nn.init.trunc_normal_(self.score.weight, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B, N, D) -> (B, D)."""
+        weights = self.score(x).softmax(dim=1)  # (B, N, 1)
+        return torch.matmul(weights.transpose(1, 2), x).squeeze(1)  # (B, 1, N) x (B, N, D) -> (B, 1, D) -> (B, D)
 
 
 class DistilledHead(nn.Module):

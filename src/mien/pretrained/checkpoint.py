@@ -169,6 +169,8 @@ def vit_sizes(weights: Mapping[str, Tensor], num_heads: int | None, source: str)
         "global_pool": "token" if class_token else "avg",
         "distilled": distilled,
     }
+    if "blocks.0.ls1.gamma" in weights:
+        sizes["layer_scale"] = 1.0  # where it starts; the weights say where it is
     if "pre_logits.fc.weight" in weights:
         sizes["representation_size"] = weights["pre_logits.fc.weight"].shape[0]
     return sizes

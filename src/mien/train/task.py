@@ -22,6 +22,9 @@ from mien.preprocessing import Preprocessing
 from mien.train import freeze
 from mien.train.distill import Teacher, two_answers
 
+# Names of parameters that weight decay spares.
+EMBEDDINGS = ("pos_embed", "rows", "columns", "table", "cls_token", "dist_token")
+
 
 class Task(L.LightningModule):
     """Trains `model` as the recipe says.
@@ -207,7 +210,7 @@ def _parameter_groups(model: nn.Module, settings: Train) -> list[dict[str, Any]]
 
 
 def _is_embedding(name: str) -> bool:
-    return name.rpartition(".")[2] in ("pos_embed", "cls_token", "dist_token")
+    return name.rpartition(".")[2] in EMBEDDINGS
 
 
 def _moving_average(model: nn.Module, decay: float) -> AveragedModel | None:

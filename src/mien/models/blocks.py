@@ -1,0 +1,97 @@
+"""A transformer block and what is in it. Attribute names are timm's.
+
+Shapes: B images, N tokens, D = embed_dim.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mien.models.attention import Attention
+from mien.models.positions import RelativePositions
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an exact GELU between them, applied to each token."""
+
+    def __init__(self, embed_dim: int, hidden_dim: int, drop_rate: float = 0.0) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(embed_dim, hidden_dim)
+        self.act = nn.GELU()
+        self.fc2 = nn.Linear(hidden_dim, embed_dim)
+        self.drop = nn.Dropout(drop_rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, D) -> (B, N, D)."""
+        return self.drop(self.fc2(self.drop(self.act(self.fc1(x)))))
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: while training, leaves a residual branch out for some images (arXiv 1603.09382)."""
+
+    def __init__(self, rate: float = 0.0) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, ...) -> (B, ...); kept branches are scaled by 1 / (1 - rate)."""
+        if not self.training or self.rate == 0.0:
+            return x
+        kept = torch.rand(x.shape[0], *[1] * (x.dim() - 1), device=x.device) >= self.rate  # (B, 1, ...)
+        return x * kept / (1.0 - self.rate)
+
+
+class LayerScale(nn.Module):
+    """A learned factor for each channel of a residual branch, small at first (CaiT, arXiv 2103.17239)."""
+
+    def __init__(self, embed_dim: int, start: float) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((embed_dim,), start))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, D) -> (B, N, D)."""
+        return x * self.gamma
+
+
+class Block(nn.Module):
+    """Attention and MLP, each on a residual branch.
+
+    pre_norm: x + f(LN(x)), as in the ViT paper; otherwise LN(x + f(x)), as in the first transformer.
+    layer_scale: where the factors of a branch start, see LayerScale; None leaves them out.
+    relative, local_attention, reattention: see Attention.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        mlp_ratio: float = 4.0,
+        qkv_bias: bool = True,
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        pre_norm: bool = True,
+        layer_scale: float | None = None,
+        relative: RelativePositions | None = None,
+        local_attention: bool = False,
+        reattention: bool = False,
+    ) -> None:
+        super().__init__()
+        self.pre_norm = pre_norm
+        self.norm1 = nn.LayerNorm(embed_dim, eps=1e-6)
+        self.attn = Attention(
+            embed_dim, num_heads, qkv_bias, drop_rate, relative=relative, local=local_attention, reattention=reattention
+        )
+        self.ls1 = nn.Identity() if layer_scale is None else LayerScale(embed_dim, layer_scale)
+        self.norm2 = nn.LayerNorm(embed_dim, eps=1e-6)
+        self.mlp = Mlp(embed_dim, int(embed_dim * mlp_ratio), drop_rate)
+        self.ls2 = nn.Identity() if layer_scale is None else LayerScale(embed_dim, layer_scale)
+        self.drop_path = DropPath(drop_path_rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, D) -> (B, N, D)."""
+        if self.pre_norm:
+            x = x + self.drop_path(self.ls1(self.attn(self.norm1(x))))
+            return x + self.drop_path(self.ls2(self.mlp(self.norm2(x))))
+        x = self.norm1(x + self.drop_path(self.ls1(self.attn(x))))
+        return self.norm2(x + self.drop_path(self.ls2(self.mlp(x))))

@@ -1,0 +1,109 @@
+"""From the image to tokens.
+
+Shapes: B images of C channels, H x W pixels; g x g patches of p x p pixels; N tokens of D = embed_dim numbers.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class PatchEmbed(nn.Module):
+    """Cuts the image into patches and maps each to a token, by one convolution with stride = patch_size.
+
+    stem='conv' puts a convolution, batch norm and ReLU of stride 2 in front for each halving
+    (Xiao et al., "Early Convolutions Help Transformers See Better", arXiv 2106.14881). stem_convs convolutions
+    in place of the one (the last has the stride) make it a small VGG; stem_widths are the halvings' channels,
+    each half of the next by default.
+    norm=True normalises each patch's pixels before and each token after the convolution (Kumar et al.,
+    "Dual PatchNorm", arXiv 2302.01327): light and contrast of the photo no longer drown its content.
+    shift=True puts half-shifted copies of the image beside it first, see ShiftedPatches.
+    """
+
+    def __init__(
+        self,
+        img_size: int,
+        patch_size: int,
+        in_chans: int,
+        embed_dim: int,
+        stem: str = "patch",
+        norm: bool = False,
+        stem_convs: int = 1,
+        stem_widths: tuple[int, ...] | None = None,
+        shift: bool = False,
+    ) -> None:
+        super().__init__()
+        if img_size % patch_size:
+            raise ValueError(f"img_size (={img_size}) must be divisible by patch_size (={patch_size}).")
+        self.grid_size = img_size // patch_size
+        if shift and (stem == "conv" or norm):
+            other = "stem 'conv'" if stem == "conv" else "patch_norm"
+            raise ValueError(f"patch_shift and {other} are two ways to make the same tokens. Take one of them.")
+        self.shift = ShiftedPatches(in_chans, patch_size) if shift else nn.Identity()
+        in_chans = 5 * in_chans if shift else in_chans
+        halvings = int(math.log2(patch_size)) if stem == "conv" else 0
+        if stem == "conv" and 2**halvings != patch_size:
+            raise ValueError(f"stem 'conv' needs a patch_size that is a power of two, not {patch_size}.")
+        widths = stem_widths or tuple(embed_dim // 2 ** (halvings - step) for step in range(halvings))
+        if len(widths) != halvings:
+            raise ValueError(f"stem_widths (={widths}) must name {halvings} widths, one for each halving.")
+        layers: list[nn.Module] = []
+        for width in widths:
+            for convolution in range(1, stem_convs + 1):
+                stride = 2 if convolution == stem_convs else 1
+                layers += [
+                    nn.Conv2d(in_chans, width, 3, stride, padding=1, bias=False),
+                    nn.BatchNorm2d(width),
+                    nn.ReLU(),
+                ]
+                in_chans = width
+        self.stem = nn.Sequential(*layers)
+        stride = patch_size // 2**halvings
+        self.patch_size = patch_size if norm else None
+        self.proj = nn.Conv2d(in_chans, embed_dim, kernel_size=stride, stride=stride)
+        self.norm = nn.LayerNorm(embed_dim, eps=1e-6) if norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, N, D), row by row."""
+        if self.patch_size is not None:
+            x = normalise_patches(x, self.patch_size)
+        x = self.proj(self.stem(self.shift(x)))  # (B, D, g, g)
+        return self.norm(x.flatten(2).transpose(1, 2))  # (B, D, g, g) -> (B, D, N) -> (B, N, D)
+
+
+class ShiftedPatches(nn.Module):
+    """Shifted patch tokenization: the image and its four copies shifted diagonally by half a patch (arXiv 2112.13492).
+
+    Each patch of the five, 5 C p p numbers that reach beyond it, then passes a LayerNorm.
+    """
+
+    def __init__(self, in_chans: int, patch_size: int) -> None:
+        super().__init__()
+        if patch_size < 2:
+            raise ValueError(f"patch_shift needs a patch_size of at least 2, not {patch_size}: it shifts by half.")
+        self.patch_size = patch_size
+        self.norm = nn.LayerNorm([5 * in_chans, patch_size, patch_size])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, 5C, H, W): the image, then its content moved down right, down left, up right, up left."""
+        B, C, H, W = x.shape
+        p, s = self.patch_size, self.patch_size // 2
+        padded = F.pad(x, (s, s, s, s))
+        corners = [padded[:, :, top : top + H, left : left + W] for top in (0, 2 * s) for left in (0, 2 * s)]
+        x = torch.cat([x, *corners], dim=1)  # (B, 5C, H, W)
+        patches = x.reshape(B, 5 * C, H // p, p, W // p, p).permute(0, 2, 4, 1, 3, 5)  # -> (B, h, w, 5C, p, p)
+        patches = self.norm(patches)
+        return patches.permute(0, 3, 1, 4, 2, 5).reshape(B, 5 * C, H, W)  # (B, h, w, 5C, p, p) -> (B, 5C, H, W)
+
+
+def normalise_patches(x: Tensor, patch_size: int, eps: float = 1e-3) -> Tensor:
+    """Each p x p patch of (B, C, H, W) with mean 0 and variance 1; eps keeps the noise of flat patches small."""
+    B, C, H, W = x.shape
+    p = patch_size
+    patches = x.reshape(B, C, H // p, p, W // p, p)  # (B, C, H, W) -> (B, C, h, p, w, p)
+    variance, mean = torch.var_mean(patches, dim=(1, 3, 5), keepdim=True, correction=0)
+    return ((patches - mean) * torch.rsqrt(variance + eps)).reshape(B, C, H, W)
