@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from mien.data import Store, open_store
 from mien.errors import MienError, UsageError
 from mien.evaluate.calibration import Calibration, calibrate
 from mien.evaluate.metrics import Predictions, predictions_file
+from mien.evaluate.robustness import read_robustness
 from mien.evaluate.run_folder import RunFolder
 from mien.evaluate.split import predict, refuse_other_images
 from mien.preprocessing import Preprocessing
@@ -198,4 +199,5 @@ def _card(run: Path, found: Predictions) -> dict[str, Any]:
         "train_images": env.get("store", {}).get("images", {}).get("train"),
         "copies_dropped": recipe.data.drop_leaks,
         **{key: scores[key] for key in ("interval", "clean", "macro_f1", "per_class") if key in scores},
+        "robustness": [asdict(row) for row in read_robustness(run)],
     }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -14,6 +15,9 @@ from mien.cli.data import DataSettable, DataSettings
 from mien.config import Recipe
 from mien.errors import UsageError
 from mien.progress import note
+
+if TYPE_CHECKING:
+    from mien.evaluate.robustness import Row
 
 OWN = "mien:"  # how the name of a model that comes with the package begins
 
@@ -142,6 +146,7 @@ def evaluate(
     run: Path_,
     *,
     split: Literal["validation", "test", "train", "all"] = "validation",
+    robustness: Annotated[bool, Parameter(negative="")] = False,
     json_: Json = False,
     settings: DataSettable = None,
 ) -> None:
@@ -155,15 +160,30 @@ def evaluate(
         A run folder; or an .onnx file or a model that comes with mien ('mien:tiny'), with --data.path.
     split
         Choose on validation; read test once, at the end. all: every image, for exports.
+    robustness
+        Also score a run on its validation images blurred, noisy, darker, shifted, turned and partly covered.
     """
     from mien.evaluate.metrics import describe
 
     exported = run.suffix == ".onnx" or str(run).startswith(OWN)
+    if robustness and (exported or split != "validation"):
+        raise UsageError("--robustness is measured on the validation images of a run folder.")
+    rows = _robustness(run) if robustness else []
     scores = _score_export(str(run), split, settings) if exported else _score_run(run, split, settings)
     if json_:
-        print_json(scores)
+        print_json(scores | ({"robustness": [asdict(row) for row in rows]} if rows else {}))
         return
     print(describe(scores, split))
+    if rows:
+        from mien.evaluate.robustness import describe as describe_changes
+
+        print(describe_changes(rows, scores))
+
+
+def _robustness(run: Path) -> list[Row]:
+    from mien.evaluate.robustness import robustness
+
+    return robustness(run)
 
 
 def _score_export(where: str, split: str, settings: DataSettings | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -17,7 +17,7 @@ def models(*, json_: Json = False) -> None:
     """List the networks that come with mien, for --model."""
     from mien.runtime.model import ASSETS, OWN, Network, shipped
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in shipped():
         path = ASSETS / name / "model.onnx"
         card = Network.open(path).card or {}

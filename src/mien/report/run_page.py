@@ -22,6 +22,7 @@ from mien.data.listing import SPLITS
 from mien.errors import MienError
 from mien.evaluate.metrics import Predictions, Scores, reliability
 from mien.evaluate.mistakes import Mistake, most_confident_errors, most_confused
+from mien.evaluate.robustness import by_change, read_robustness
 from mien.evaluate.run_folder import RunFolder
 from mien.report import figures
 from mien.report.html import data_uri
@@ -62,6 +63,7 @@ def context(path: Path) -> dict[str, Any]:
         "matrix": confusion(scores) if scores else None,
         "calibration": calibration(predictions) if predictions else None,
         "mistakes": mistakes(predictions, store) if predictions else [],
+        "robustness": list(by_change(read_robustness(path))),
         "confusions": most_confused(predictions)[:CONFUSIONS] if predictions else [],
         "test": run.scores("test"),
         "test_reads": [date[:10] for date in run.test_reads],
@@ -168,7 +170,7 @@ def findings(store: Store) -> list[tuple[str, int]]:
 def settings(recipe: Recipe) -> list[Setting]:
     """The settings that differ from their default, and the few that always matter."""
     found = [Setting("seed", str(recipe.seed), Recipe.model_fields["seed"].description or "")]
-    for section in ("data", "model", "augment", "train"):
+    for section in ("data", "model", "augment", "train", "distill"):
         values: BaseModel = getattr(recipe, section)
         for key, field in type(values).model_fields.items():
             value, name = getattr(values, key), f"{section}.{key}"

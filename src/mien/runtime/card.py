@@ -31,6 +31,7 @@ def model_card(network: Network, name: str) -> str:
         "## Data\n\n" + _data(card),
         "## How well it does\n\n" + _scores(card),
         *(["## By class\n\n" + _classes(card["per_class"])] if card.get("per_class") else []),
+        *(["## When pictures get worse\n\n" + _robustness(card["robustness"])] if card.get("robustness") else []),
         "## Calibration\n\n" + _calibration(card),
         "## Where it comes from\n\n" + _origin(card),
     ]
@@ -81,6 +82,15 @@ def _classes(rows: dict[str, dict[str, Any]]) -> str:
         for name, row in rows.items()
     ]
     return "| class | images | recall | precision | F1 |\n|---|---|---|---|---|\n" + "\n".join(lines)
+
+
+def _robustness(rows: list[dict[str, Any]]) -> str:
+    lines = []
+    for row in rows:
+        strength = f"{abs(row['strength']):g} {row['unit']}" if row["unit"] else ""
+        lines.append(f"| {row['change']} | {strength} | {row['accuracy']:.1%} |")
+    about = "Accuracy on the same validation images, changed before the network sees them (pixels in 0..1; side of 48)."
+    return f"{about}\n\n| change | strength | accuracy |\n|---|---|---|\n" + "\n".join(lines)
 
 
 def _calibration(card: dict[str, Any]) -> str:
