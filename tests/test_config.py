@@ -106,3 +106,14 @@ def test_merge_keeps_what_is_not_overridden(base, over):
             assert merged[key] | value == merged[key]
         else:
             assert merged[key] == value
+
+
+def test_a_described_recipe_is_the_same_recipe(tmp_path):
+    from mien.recipes import load
+
+    recipe = load("fer2013_vit_best")[0]
+    text = config.dump(recipe, described=True)
+    assert "\n  epochs: 36  # Passes over the training images.\n" in text
+    assert "\n  patch_size: 8  # Side of a patch, in pixels.\n" in text
+    (tmp_path / "described.yaml").write_text(text)
+    assert config.build(config.from_file(tmp_path / "described.yaml")) == recipe

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -327,11 +327,33 @@ def read_recipe(run: Path) -> Recipe:
     return build(from_file(path))
 
 
-def dump(recipe: Recipe) -> str:
-    """The recipe as YAML, every value written out; `build(from_file(...))` gives it back."""
+def dump(recipe: Recipe, *, described: bool = False) -> str:
+    """The recipe as YAML, every value written out; `build(from_file(...))` gives it back.
+
+    described: with a comment on each setting, saying what it is.
+    """
     import yaml
 
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+    return "\n".join(_described(text.splitlines())) + "\n" if described else text
+
+
+def _described(lines: list[str]) -> Iterator[str]:
+    """YAML lines of a recipe, each setting with its description behind it."""
+    section: type[BaseModel] = Recipe
+    for line in lines:
+        key = line.strip().partition(":")[0]
+        if not line.startswith((" ", "-")):
+            section = Recipe
+        field = section.model_fields.get(key) if not line.startswith("    ") else None
+        yield f"{line}  # {field.description}" if field and field.description else line
+        if (
+            section is Recipe
+            and field
+            and isinstance(field.annotation, type)
+            and issubclass(field.annotation, BaseModel)
+        ):
+            section = field.annotation
 
 
 def _refuse_misfits(recipe: Recipe) -> None:

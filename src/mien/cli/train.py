@@ -83,7 +83,7 @@ def show_recipes(name: str | None = None, *, json_: Json = False) -> None:
         print_json({"promise": promise, "recipe": recipe.model_dump(mode="json"), **size})
         return
     counts = "  ".join(f"{value:,} {key}" for key, value in size.items())
-    print(f"{promise}\n\n{counts}\n\n{config.dump(recipe)}", end="")
+    print(f"{promise}\n\n{counts}\n\n{config.dump(recipe, described=True)}", end="")
 
 
 @app.command
@@ -230,7 +230,10 @@ def compare(*runs: Path, out: Path = Path("comparison.html"), json_: Json = Fals
         return
     for row in comparison.rows:
         print(f"{row.folder}  {headline(row.scores)}")
+    for pair in comparison.pairs:
+        print(pair.verdict)
     print(page)
+    note(f"Open {page} in a browser. Why it answers as it does: mien explain {runs[0]} PICTURE")
 
 
 @app.command

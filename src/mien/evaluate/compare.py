@@ -63,6 +63,19 @@ class Pair:
     adjusted_p_value: float
     more_than_chance: bool
 
+    @property
+    def verdict(self) -> str:
+        """One sentence: which run is ahead, by how much, and whether that is more than chance."""
+        if not self.difference:
+            return f"{self.first} and {self.second} are right equally often."
+        ahead, behind = (self.first, self.second) if self.difference > 0 else (self.second, self.first)
+        low, high = self.interval if self.difference > 0 else (-self.interval[1], -self.interval[0])
+        chance = "more than chance" if self.more_than_chance else "no more than chance would give"
+        return (
+            f"{ahead} is {100 * abs(self.difference):.1f} points ahead of {behind} (95% interval {100 * low:+.1f} to "
+            f"{100 * high:+.1f}), {chance} (McNemar p = {self.adjusted_p_value:.2g})."
+        )
+
 
 @dataclass(frozen=True)
 class Group:
