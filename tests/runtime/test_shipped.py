@@ -101,3 +101,26 @@ def test_what_cannot_be_scored(shipped, capsys, tmp_path):
         Image.new("L", (24, 24)).save(tmp_path / name / "1.png")
     assert main(["evaluate", "mien:tiny", "--data.path", str(tmp_path), "--split", "all"]) == 4
     assert "Class 'cat' is not among the known classes" in capsys.readouterr().err
+
+
+def test_answers_as_parquet(shipped, tmp_path, monkeypatch, capsys):
+    """A second call adds what is new; without pyarrow nothing is begun."""
+    from pyarrow import parquet
+
+    folder, out = tmp_path / "faces", tmp_path / "faces.parquet"
+    folder.mkdir()
+    for count in (1, 2):
+        Image.new("L", (24, 24), 40 * count).save(folder / f"{count}.png")
+        assert main(["predict", str(folder), "--no-detect", "--out", str(out)]) == 0
+        table = parquet.read_table(out)
+        assert table["source"].to_pylist() == [str(folder / f"{number}.png") for number in range(1, count + 1)]
+    face = mien.load("mien:tiny").read(folder / "2.png", detect=False)[0]
+    assert table["confidence"].to_pylist()[1] == pytest.approx(face.confidence, abs=1e-4)
+    assert table.schema.field("happy").type == "double"
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["faces.parquet"]
+    out.write_text("something else")
+    assert main(["predict", str(folder), "--no-detect", "--out", str(out)]) == 4
+    assert "is there and no table of this model's" in capsys.readouterr().err
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    assert main(["predict", str(folder), "--no-detect", "--out", str(tmp_path / "new.parquet")]) == 3
+    assert "pip install 'mien[parquet]'" in capsys.readouterr().err

@@ -95,22 +95,25 @@ def predict(
         Folder for the pictures with boxes and bars of the probabilities; for a video, the frames that were read
         as a video with boxes, and a timeline of each face's probabilities.
     out
-        CSV file, one row a face. If it is there already, the pictures in it are skipped.
+        CSV or .parquet file, one row a face. If it is there already, the pictures in it are skipped.
     """
     from mien.runtime import YuNetDetector, load
-    from mien.runtime.files import Table
+    from mien.runtime.files import open_table
     from mien.runtime.model import default_model
     from mien.runtime.video import is_video
 
     reader = load(model or default_model(), YuNetDetector(detector) if detector else None, margin)
-    table = Table(out, reader.names) if out else None
-    if is_video(source):
-        if table and str(source) in table.known:
+    table = open_table(out, reader.names) if out else None
+    try:
+        if not is_video(source):
+            _predict_pictures(reader, source, draw, table, detect, json_)
+        elif table and str(source) in table.known:
             note(f"{out} holds {source} already")
-            return
-        _predict_video(reader, source, every, draw, table, detect, json_)
-        return
-    _predict_pictures(reader, source, draw, table, detect, json_)
+        else:
+            _predict_video(reader, source, every, draw, table, detect, json_)
+    finally:  # what has been read is kept
+        if table:
+            table.close()
 
 
 def _predict_pictures(

@@ -58,10 +58,11 @@ class Table:
 
     COLUMNS = ("source", "seconds", "face", "x", "y", "width", "height", "label", "confidence")
 
-    def __init__(self, path: Path, labels: Sequence[str]) -> None:
+    def __init__(self, path: Path, labels: Sequence[str], rows: Path | None = None) -> None:
         self.path = path
+        self.rows = rows or path  # the CSV itself
         self.labels = list(labels)
-        begun = path.is_file()
+        begun = self.rows.is_file()
         self.known = self._read() if begun else set()
         if not begun:
             self._append([[*self.COLUMNS, *self.labels]])
@@ -77,8 +78,11 @@ class Table:
         ]
         self._append(rows or [[source, when, 0, *[""] * (6 + len(self.labels))]])
 
+    def close(self) -> None:
+        """Nothing is left to be done: every row is in the file already."""
+
     def _read(self) -> set[str]:
-        with self.path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with self.rows.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             header, *rows = list(csv.reader(file)) or [[]]
         if header != [*self.COLUMNS, *self.labels]:
             raise DataError(f"{self.path} is there and no table of this model's. Choose another --out.")
@@ -86,12 +90,60 @@ class Table:
 
     def _append(self, rows: list[list[object]]) -> None:
         try:
-            with self.path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            with self.rows.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
                 csv.writer(file).writerows(rows)
         except OSError as error:
             raise MienError(
                 f"Writing {self.path} failed: {error.strerror}. Free some space, or write elsewhere."
             ) from error
+
+
+class ParquetTable(Table):
+    """The same table as Parquet. Rows are collected in a hidden CSV beside it, so that a stopped job can go on.
+
+    Raises MissingError without pyarrow, DataError when `path` is there and no Parquet file.
+    """
+
+    def __init__(self, path: Path, labels: Sequence[str]) -> None:
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise MissingError(f"{path} needs the 'parquet' extra: pip install 'mien[parquet]'") from error
+        rows = path.with_name(f".{path.name}.csv")
+        if path.is_file() and not rows.is_file():
+            _to_csv(path, rows)
+        super().__init__(path, labels, rows)
+
+    def close(self) -> None:
+        """Write the Parquet file, whole or not at all, and remove the CSV."""
+        import pyarrow
+        from pyarrow import csv, parquet
+
+        words, number = pyarrow.string(), pyarrow.float64()
+        types = dict.fromkeys(("seconds", "x", "y", "width", "height", "confidence", *self.labels), number)
+        options = csv.ConvertOptions(column_types=types | {"source": words, "label": words, "face": pyarrow.int64()})
+        draft = self.rows.with_suffix(".draft")
+        try:
+            parquet.write_table(csv.read_csv(self.rows, convert_options=options), draft)
+            draft.replace(self.path)
+        except OSError as error:
+            raise MienError(f"Writing {self.path} failed: {error}. Its rows are in {self.rows}.") from error
+        self.rows.unlink()
+
+
+def open_table(path: Path, labels: Sequence[str]) -> Table:
+    """A table at `path`, continued where it is there: Parquet for .parquet, else CSV."""
+    return (ParquetTable if path.suffix == ".parquet" else Table)(path, labels)
+
+
+def _to_csv(path: Path, rows: Path) -> None:
+    import pyarrow
+    from pyarrow import csv, parquet
+
+    try:
+        csv.write_csv(parquet.read_table(path), rows)
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} is there and no table of this model's. Choose another --out.") from error
 
 
 def _decoded(path: Path) -> Image.Image | str:
