@@ -28,9 +28,10 @@ from mien.files import write_json
 from mien.preprocessing import Preprocessing
 from mien.progress import track
 from mien.train.checkpoint import load_model
+from mien.train.hardware import keep_freed_memory
 
 FILE = "robustness.json"
-BATCH = 256
+BATCH = 128
 EYES, MOUTH = (0.22, 0.48, 0.1, 0.9), (0.62, 0.92, 0.2, 0.8)  # top, bottom, left, right of a face that fills the image
 
 Change = Callable[[Tensor, float, torch.Generator], Tensor]
@@ -112,6 +113,7 @@ def robustness(run: Path, split: str = "validation") -> list[Row]:
 
     Raises UsageError when the run's data has no such split.
     """
+    keep_freed_memory()
     model, classes, preprocessing = load_model(run)
     store = open_store(config.read_recipe(run).data)
     refuse_other_images(run, store)

@@ -1,0 +1,62 @@
+"""The networks that come with the package are what their cards and results/runs.csv say."""
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+
+import mien
+from mien.runtime import Network
+from mien.runtime.card import model_card
+from mien.runtime.model import ASSETS, shipped
+
+RUNS = Path(__file__).parents[2] / "results" / "runs.csv"
+LIMITS = {"tiny": (250_000, 1_000_000), "base": (5_200_000, 11_000_000)}  # parameters, bytes
+DATA = Path(os.environ.get("MIEN_TEST_DATA", "nowhere"))
+
+
+def test_something_comes_with_the_package():
+    assert "tiny" in shipped()
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_size_card_and_licence(name):
+    parameters, size = LIMITS[name]
+    network = Network.open(f"mien:{name}")
+    assert network.card["parameters"] <= parameters
+    assert (ASSETS / name / "model.onnx").stat().st_size <= size
+    assert (ASSETS / name / "card.md").read_text() == model_card(network, f"mien:{name}")
+    assert "FER2013" in (ASSETS / name / "LICENSE").read_text()
+    assert network.card["calibration_error"] <= 0.03
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_the_accuracy_is_that_of_a_recorded_run(name):
+    card = Network.open(f"mien:{name}").card
+    with RUNS.open(newline="") as file:
+        recorded = [
+            float(row["value"])
+            for row in csv.DictReader(file)
+            if (row["recipe"], row["split"], row["metric"]) == (card["recipe"], "validation", "accuracy")
+        ]
+    assert any(abs(card["validation_accuracy"] - value) < 1e-3 for value in recorded)  # weights are fp16
+
+
+@pytest.mark.skipif(not (DATA / "fer2013").is_dir(), reason="MIEN_TEST_DATA names no folder with fer2013")
+@pytest.mark.parametrize("name", shipped())
+def test_the_accuracy_is_measured_again(name, tmp_path, monkeypatch):
+    from mien.config import Data
+    from mien.evaluate.exported import evaluate_export
+
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
+    network = Network.open(f"mien:{name}")
+    scores = evaluate_export(network, Data(source="fer2013", path=DATA / "fer2013"))
+    assert scores["accuracy"] == pytest.approx(network.card["validation_accuracy"], abs=1e-3)
+
+
+@pytest.mark.skipif(not (DATA / "media").is_dir(), reason="MIEN_TEST_DATA names no folder with media")
+def test_every_clear_face_is_found_once():
+    reader = mien.load("mien:tiny")
+    counts = {"biden.jpg": 1, "obama-480p.jpg": 1, "two_people.jpg": 2, "no-faces.jpg": 0}
+    assert {name: len(reader.read(DATA / "media" / name)) for name in counts} == counts
