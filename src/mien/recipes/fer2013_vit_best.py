@@ -5,9 +5,9 @@ Source    ours; the answer to source report 4's "ViT doesn't fit small datasets"
           Better", arXiv 2106.14881); the head reads all tokens side by side (LOG.md); AdamW, stochastic depth,
           geometric augmentation, moving average of the weights. No outside data, no teacher.
 Command   mien run fer2013_vit_best --data.path FER2013
-Result    validation 64.0 % (62.4 to 65.6), clean images 62.9 %, macro-F1 .594, calibration error .022; one seed, 79 minutes
-          on one thread of an AMD EPYC without bf16, beside other work. From epoch 20 on only train accuracy rises: more
-          regularisation or a teacher is next, not more epochs.
+Result    validation 64.0 % (62.4 to 65.6), clean images 62.9 %, macro-F1 .594, calibration error .022; one seed, 79
+          minutes on one thread of an AMD EPYC without bf16, beside other work. From epoch 20 on only train accuracy
+          rises: more regularisation or a teacher is next, not more epochs.
 """
 
 from mien.config import Augment, Data, Model, Recipe, Train
