@@ -9,6 +9,7 @@ Shapes: B images, N tokens, D = embed_dim.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Literal
 
 import torch
@@ -89,32 +90,28 @@ class VisionTransformer(nn.Module):
             raise ValueError("local_attention needs two tokens or more: none may look at itself.")
         self.passes = depth if shared_blocks else 1
         rates = [drop_path_rate] if shared_blocks else torch.linspace(0, drop_path_rate, depth).tolist()
-        self.blocks = nn.Sequential(
-            *[
-                Block(
-                    embed_dim,
-                    num_heads,
-                    mlp_ratio,
-                    qkv_bias,
-                    drop_rate,
-                    rate,
-                    pre_norm,
-                    layer_scale,
-                    RelativePositions(grid, num_heads, prefix) if pos_embed == "relative" else None,
-                    local_attention,
-                    reattention,
-                )
-                for rate in rates
-            ]
+        block = partial(
+            Block,
+            embed_dim,
+            num_heads,
+            mlp_ratio,
+            qkv_bias,
+            drop_rate,
+            pre_norm=pre_norm,
+            layer_scale=layer_scale,
+            local_attention=local_attention,
+            reattention=reattention,
         )
+        relative = partial(RelativePositions, grid, num_heads, prefix) if pos_embed == "relative" else lambda: None
+        self.blocks = nn.Sequential(*[block(drop_path_rate=rate, relative=relative()) for rate in rates])
         # A post-norm block ends with a norm of its own.
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6) if pre_norm else nn.Identity()
         self.seq_pool = SequencePool(embed_dim) if global_pool == "seq" else None
         pooled = embed_dim * self.patch_embed.grid_size**2 if global_pool == "flatten" else embed_dim
         self.pre_logits = _pre_logits(pooled, representation_size)
-        options = (num_classes, head_hidden, head_batch_norm, head_drop_rate)
-        self.head = make_head(representation_size or pooled, *options)
-        self.head_dist = make_head(embed_dim, *options) if distilled else None
+        classifier = partial(make_head, num_classes=num_classes, hidden=head_hidden, batch_norm=head_batch_norm)
+        self.head = classifier(representation_size or pooled, drop_rate=head_drop_rate)
+        self.head_dist = classifier(embed_dim, drop_rate=head_drop_rate) if distilled else None
         if distilled and (global_pool != "token" or representation_size):
             raise ValueError("distilled needs global_pool 'token' and no representation_size: DeiT has none.")
         if init == "official":
