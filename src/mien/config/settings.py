@@ -1,20 +1,15 @@
-"""Recipe = Data + Model + Augment + Train: every setting of an experiment, in one frozen object.
-
-A recipe is built from four layers, later ones winning: the recipe's own file, a --config file,
-the environment (MIEN_TRAIN__EPOCHS=5) and flags (--train.epochs 5). An unknown key is an error.
-"""
+"""Every setting of an experiment: Recipe = Data + Model + Augment + Train + Distill; unknown keys are refused."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
-from mien.errors import MissingError, UsageError, nearest
+from mien.errors import UsageError
 
 Overrides = dict[str, Any]
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -233,7 +228,7 @@ class Train(Settings):
     @classmethod
     def _read(cls, value: Any) -> Any:
         """A flag brings text: --train.unfreeze '{2: 11, 4: [9, 10]}'."""
-        return _parsed("train.unfreeze", value) if isinstance(value, str) else value
+        return parsed("train.unfreeze", value) if isinstance(value, str) else value
 
 
 class Distill(Settings):
@@ -262,137 +257,11 @@ class Recipe(Settings):
     distill: Distill = Field(default_factory=Distill)
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over` laid on top, section by section; a value, a schedule say, is replaced whole."""
-    result = dict(base)
-    for key, value in over.items():
-        both_sections = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = {**result[key], **value} if both_sections else value
-    return result
-
-
-def from_environment(environment: Mapping[str, str] = os.environ) -> Overrides:
-    """Settings in variables such as MIEN_TRAIN__EPOCHS=5. Names without '__' are not configuration."""
-    found: Overrides = {}
-    for name, value in environment.items():
-        if name.startswith("MIEN_") and "__" in name:
-            section, _, key = name[len("MIEN_") :].lower().partition("__")
-            found.setdefault(section, {})[key] = _parsed(f"In the environment, {name}", value)
-    return found
-
-
-def from_file(path: Path) -> Overrides:
-    """Settings of a YAML (or JSON) file, such as a run's recipe.yaml."""
-    import yaml
-
-    if not path.is_file():
-        raise MissingError(f"--config {path}: there is no such file.")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"--config {path} is not YAML: {str(error).splitlines()[0]}.") from error
-    if not isinstance(values, dict):
-        raise UsageError(f"--config {path} must hold 'section: {{key: value}}', found {type(values).__name__}.")
-    return values
-
-
-def build(*layers: Mapping[str, Any]) -> Recipe:
-    """One Recipe from layers of settings, later ones winning. Raises UsageError with the nearest key.
-
-    A layer that names another model also leaves the sizes of the earlier one behind; one that names a
-    checkpoint leaves behind what the checkpoint knows, the network's sizes and the pixels' scale.
-    """
-    values: dict[str, Any] = {}
-    for layer in layers:
-        if _named(layer, "name") not in (None, _named(values, "name")):
-            values = {**values, "model": {}}
-        if _names_checkpoint(layer):
-            model = {key: value for key, value in values.get("model", {}).items() if key in FREE}
-            data = {key: value for key, value in values.get("data", {}).items() if key not in ("mean", "std")}
-            values = {**values, "model": model, "data": data}
-        values = merge(values, layer)
-    try:
-        recipe = Recipe.model_validate(values)
-    except ValidationError as error:
-        raise UsageError("\n".join(_explain(problem) for problem in error.errors())) from None
-    _refuse_misfits(recipe)
-    return recipe
-
-
-def read_recipe(run: Path) -> Recipe:
-    """The recipe of a run folder. Raises MissingError when it is none."""
-    path = run / "recipe.yaml"
-    if not path.is_file():
-        raise MissingError(f"{run} is not a run folder: it has no recipe.yaml. Runs lie under runs/.")
-    return build(from_file(path))
-
-
-def dump(recipe: Recipe, *, described: bool = False) -> str:
-    """The recipe as YAML, every value written out; `build(from_file(...))` gives it back.
-
-    described: with a comment on each setting, saying what it is.
-    """
-    import yaml
-
-    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
-    return "\n".join(_described(text.splitlines())) + "\n" if described else text
-
-
-def _described(lines: list[str]) -> Iterator[str]:
-    """YAML lines of a recipe, each setting with its description behind it."""
-    section: type[BaseModel] = Recipe
-    for line in lines:
-        key = line.strip().partition(":")[0]
-        if not line.startswith((" ", "-")):
-            section = Recipe
-        field = section.model_fields.get(key) if not line.startswith("    ") else None
-        yield f"{line}  # {field.description}" if field and field.description else line
-        if (
-            section is Recipe
-            and field
-            and isinstance(field.annotation, type)
-            and issubclass(field.annotation, BaseModel)
-        ):
-            section = field.annotation
-
-
-def _refuse_misfits(recipe: Recipe) -> None:
-    """Settings that are each right but not together (flags alone cannot be checked: the rest is in the recipe)."""
-    train = recipe.train
-    if recipe.augment.crop > recipe.data.size:
-        raise UsageError(f"augment.crop {recipe.augment.crop} is larger than data.size {recipe.data.size}.")
-    if train.batch_size % train.processes:
-        raise UsageError(
-            f"train.batch_size {train.batch_size} cannot be shared equally by train.processes {train.processes}."
-        )
-
-
-def _named(layer: Mapping[str, Any], key: str) -> Any:
-    section = layer.get("model")
-    return section.get(key) if isinstance(section, Mapping) else None
-
-
-def _names_checkpoint(layer: Mapping[str, Any]) -> bool:
-    init = _named(layer, "init")
-    return isinstance(init, str) and Model(init=init).checkpoint is not None
-
-
-def _parsed(name: str, value: str) -> Any:
+def parsed(name: str, value: str) -> Any:
+    """A setting that was given as text, read as YAML. Raises UsageError naming the setting."""
     import yaml
 
     try:
         return yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise UsageError(f"{name}={value} is no YAML value.") from error
-
-
-def _explain(problem: Any) -> str:
-    path = [str(part) for part in problem["loc"]]
-    key = ".".join(path)
-    if problem["type"] != "extra_forbidden":
-        return f"{key}: {problem['msg'].removeprefix('Value error, ')}, given {problem['input']!r}."
-    section: type[BaseModel] = Recipe
-    for part in path[:-1]:
-        section = section.model_fields[part].annotation  # type: ignore[assignment]
-    known = list(section.model_fields)
-    return f"Unknown key '{key}'.{nearest(path[-1], known)} Known here: {', '.join(known)}."

@@ -1,0 +1,24 @@
+"""Recipe: every setting of an experiment in one frozen object, and how it is put together.
+
+settings.py says what can be set, layers.py builds a recipe from files, environment and flags.
+"""
+
+from mien.config.layers import build, dump, from_environment, from_file, merge, read_recipe
+from mien.config.settings import Augment, Data, Distill, Model, Overrides, Recipe, Settings, Train
+
+__all__ = [
+    "Augment",
+    "Data",
+    "Distill",
+    "Model",
+    "Overrides",
+    "Recipe",
+    "Settings",
+    "Train",
+    "build",
+    "dump",
+    "from_environment",
+    "from_file",
+    "merge",
+    "read_recipe",
+]
