@@ -51,9 +51,9 @@ def main() -> None:
         served(browser)
 
 
-def whole(browser: Any, address: str, name: str, width: int = 1180, height: int = 800, dark: bool = False) -> None:
+def whole(browser: Any, address: str, name: str, width: int = 1180, height: int = 800) -> None:
     """What a window of this size shows of the page."""
-    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
+    page = browser.new_page(viewport={"width": width, "height": height})
     page.goto(address)
     save(page.screenshot(), name)
     page.close()
