@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MultipleLocator, NullLocator, PercentFormatter
 
 from mien import recipes
 from mien.models import create_model
@@ -83,6 +83,10 @@ def draw(ours: dict[str, tuple[int, float]], milliseconds: dict[str, float], pic
     left.set(xscale="log", xlabel="parameters", ylabel="accuracy on validation")
     right.set(xscale="log", xlabel="CPU milliseconds for a face, one thread")
     left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    left.yaxis.set_major_locator(MultipleLocator(0.05))
+    for axes, ticks in ((left, (50_000, 200_000, 1_000_000)), (right, (0.5, 1, 2, 5, 10))):
+        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        axes.xaxis.set_minor_locator(NullLocator())
     figure.savefig(picture, dpi=110)
 
 
