@@ -121,6 +121,30 @@ def test_audit_reports_and_fails_on_request(pictures, tmp_path, capsys):
     assert "Did you mean 'copies'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "folder_vit", "--data.path", "nowhere"],
+        ["run", "fer2013_lenet"],
+        ["sweep", "folder_vit", "--data.path", "nowhere", "--seed", "0,1"],
+        ["run", "begun", "--resume"],
+    ],
+)
+def test_missing_data_is_said_before_torch_is_imported(arguments, tmp_path):
+    """Importing torch takes seconds, on a slow machine a minute."""
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "recipe.yaml").write_text("data: {path: nowhere}")
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'lightning', 'matplotlib'): sys.modules[name] = None\n"
+        "from mien.cli import main\n"
+        f"sys.exit(main({arguments}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 3
+    assert "--data.path" in done.stderr
+
+
 def fails(arguments, code, text, capsys):
     assert main(arguments) == code
     out, err = capsys.readouterr()
