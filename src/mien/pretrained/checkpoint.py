@@ -210,13 +210,40 @@ def resize_positions(positions: Tensor, grid: int, prefix: int, resize: Resize) 
     )  # (1, D, g, g) -> (1, g * g, D)
 
 
+def resize_line(vectors: Tensor, grid: int) -> Tensor:
+    """Vectors of rows or of columns (n, D) for another grid, (grid, D), linear between their middles."""
+    line = F.interpolate(vectors.T[None].float(), grid, mode="linear", align_corners=False)  # (1, D, n) -> (1, D, g)
+    return line[0].T.to(vectors.dtype)  # (1, D, g) -> (g, D)
+
+
+def resize_offsets(table: Tensor, grid: int) -> Tensor:
+    """Biases by offset ((2n - 1)^2, h) for another grid, ((2 grid - 1)^2, h): bicubic over rows and columns.
+
+    As in Swin's own loading of weights (arXiv 2103.14030); the offset 0, in the middle, stays in the middle.
+    """
+    side = math.isqrt(len(table))
+    if side * side != len(table) or not side % 2:
+        raise DataError(f"{len(table)} relative positions are not those of the offsets within a square of patches.")
+    image = table.T.contiguous().view(1, -1, side, side).float()  # ((2n-1)^2, h) -> (1, h, 2n-1, 2n-1)
+    wanted = (2 * grid - 1, 2 * grid - 1)
+    image = F.interpolate(image, wanted, mode="bicubic", align_corners=False, antialias=True)
+    return image[0].flatten(1).T.to(table.dtype)  # (1, h, 2g-1, 2g-1) -> ((2g-1)^2, h)
+
+
 def _resize_positions(weights: Weights, known: Mapping[str, Tensor], checkpoint: Checkpoint, model: nn.Module) -> None:
-    found, wanted = weights.get("pos_embed"), known.get("pos_embed")
-    if found is None or wanted is None or found.shape == wanted.shape:
-        return
+    """Positions of every kind, learned for another image size, for the grid of this model."""
     prefix = int(getattr(model, "num_prefix_tokens", 0))
-    grid = math.isqrt(wanted.shape[1] - prefix)
-    weights["pos_embed"] = resize_positions(found, grid, prefix, checkpoint.resize)
+    for name, wanted in known.items():
+        found = weights.get(name)
+        if found is None or found.shape == wanted.shape:
+            continue
+        if name == "pos_embed":
+            grid = math.isqrt(wanted.shape[1] - prefix)
+            weights[name] = resize_positions(found, grid, prefix, checkpoint.resize)
+        elif name in ("pos_embed.rows", "pos_embed.columns"):
+            weights[name] = resize_line(found, len(wanted))
+        elif name.endswith(".attn.relative.table"):
+            weights[name] = resize_offsets(found, (math.isqrt(len(wanted)) + 1) // 2)
 
 
 def _middle(value: Scale) -> float:
