@@ -99,6 +99,7 @@ def test_rows_are_resized_in_a_line():
 
 def test_offsets_are_resized_around_no_offset_at_all():
     """A bias that falls with the distance, by rows more than by columns, still does so, and as far in the image."""
+
     def biases(grid):
         offsets = torch.arange(-(grid - 1), grid) / grid  # in sides of the image
         return torch.exp(-8 * offsets[:, None] ** 2 - 2 * offsets**2).flatten()
@@ -291,6 +292,25 @@ def test_every_models_head_starts_anew_for_other_classes():
         other = checkpoint.build(("x", "y", "z")).state_dict()
         assert not torch.equal(other[head], weights[head])
         assert checkpoint.build(("x", "y"), num_classes=2).state_dict()[head].shape[0] == 2
+
+
+def test_a_head_that_is_not_the_configs_is_damage_not_a_reason_for_a_fresh_one(vit, file, tmp_path):
+    mien.from_pretrained(file, num_heads=3).save_pretrained(tmp_path / "mine")
+    save_file(vit.state_dict() | {"head.weight": torch.ones(4, 24)}, tmp_path / "mine" / "model.safetensors")
+    with pytest.raises(DataError, match=r"head\.weight is \(4, 24\), not \(5, 24\)"):
+        mien.from_pretrained(tmp_path / "mine")
+
+
+def test_a_head_that_reads_every_place_says_that_it_starts_anew(capsys):
+    weights = create_model("lenet", img_size=32, num_classes=3).state_dict()
+    checkpoint = pretrained.Checkpoint(
+        "lenet", {"img_size": 32, "num_classes": 3}, weights, "mine", labels=tuple("abc")
+    )
+    kept = checkpoint.build(tuple("abc"), img_size=32).state_dict()
+    assert torch.equal(kept["classifier.0.weight"], weights["classifier.0.weight"])
+    assert capsys.readouterr().err == ""
+    assert checkpoint.build(tuple("abc"), img_size=40).classifier[0].in_features == 16 * 7**2
+    assert "mine: its head fits its own image size only, so it starts anew" in capsys.readouterr().err
 
 
 def test_what_a_checkpoint_does_not_list_is_the_models_default(file):
