@@ -87,6 +87,8 @@ def test_what_is_not_there(runs, photo, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     assert main(["explain", str(tmp_path / "run"), str(photo)]) == 3
     assert "has no finished model" in capsys.readouterr().err
+    assert main(["explain", str(tmp_path / "rum"), str(photo)]) == 3
+    assert "there is no such folder" in capsys.readouterr().err.replace("\n", " ")
     assert main(["explain", str(runs["cnn"]), str(tmp_path / "none.jpg")]) in (3, 4)
     assert "none.jpg" in capsys.readouterr().err
     (tmp_path / "text.jpg").write_text("x")

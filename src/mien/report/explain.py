@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mien.errors import MissingError, UsageError
+from mien.errors import UsageError
 from mien.explain import Explanation
 from mien.explain import explain as look_inside
 from mien.explain.faithfulness import deletion, insertion, sanity_check, smooth_noise
-from mien.pretrained import Classifier, from_pretrained
+from mien.pretrained import Classifier
+from mien.pretrained.own import from_run
 from mien.report.explain_page import Trust, context
 from mien.report.html import write
 from mien.runtime.faces import HaarDetector
@@ -35,9 +36,7 @@ def write_explanation(
 
     Raises MissingError when the run has no model yet, UsageError for a face, class or method that is not there.
     """
-    if not (run / "model" / "config.json").is_file():
-        raise MissingError(f"{run} has no finished model. Finish it with: mien run {run} --resume")
-    model = from_pretrained(run)
+    model = from_run(run)
     shown, what = _face_of(opened(image), face, image)
     explanation = look_inside(model, shown, methods, target)
     trust = {name: _trust(model, explanation, name) for name in explanation.maps}
