@@ -192,9 +192,7 @@ def test_no_run_folder(tmp_path):
         load_model(tmp_path)
     (tmp_path / "first").mkdir()
     (tmp_path / "first" / "recipe.yaml").touch()
-    with pytest.raises(
-        MissingError, match=r"frist is not a run folder: .* Did you mean '.*first'"
-    ):
+    with pytest.raises(MissingError, match=r"frist is not a run folder: .* Did you mean '.*first'"):
         load_model(tmp_path / "frist")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from PIL import Image
 
 from mien.errors import UsageError
+from mien.evaluate.calibration import fit_temperature, with_temperature
+from mien.evaluate.metrics import Predictions, predictions_file
 from mien.explain import Explanation
 from mien.explain import explain as look_inside
 from mien.explain.faithfulness import deletion, insertion, sanity_check, smooth_noise
@@ -38,11 +41,25 @@ def write_explanation(
     """
     model = from_run(run)
     shown, what = _face_of(opened(image), face, image)
-    explanation = look_inside(model, shown, methods, target)
+    explanation = calibrated(look_inside(model, shown, methods, target), run)
     trust = {name: _trust(model, explanation, name) for name in explanation.maps}
     page = (out or run / "explain") / f"{image.stem}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     return write("explain.html.j2", page, context(explanation, trust, image.name, run.name, what)), explanation, trust
+
+
+def calibrated(explanation: Explanation, run: Path) -> Explanation:
+    """With the probabilities that an export of the run would give: at the temperature fitted on its validation images.
+
+    As it was where the run was not evaluated. The maps and what is measured of them stay the network's own.
+    """
+    path = predictions_file(run, "validation")
+    if not path.is_file():
+        return explanation
+    temperature = fit_temperature(Predictions.load(path))
+    own = Predictions([""], np.zeros(1, dtype=int), explanation.probabilities[None], explanation.labels)
+    shares = with_temperature(own, temperature).probabilities[0].astype(np.float32)
+    return replace(explanation, probabilities=shares, temperature=temperature)
 
 
 def _face_of(picture: Image.Image, face: str, path: Path) -> tuple[Image.Image, str]:
