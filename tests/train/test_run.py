@@ -11,7 +11,7 @@ import sys
 import lightning as L
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mien import config
 from mien.config import Augment, Data, Model, Recipe, Train
@@ -190,6 +190,10 @@ def test_no_run_folder(tmp_path):
         run.resume(tmp_path)
     with pytest.raises(MissingError, match="has no finished model"):
         load_model(tmp_path)
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "recipe.yaml").touch()
+    with pytest.raises(MissingError, match=r"frist is not a run folder: .* Did you mean '.*first'"):
+        load_model(tmp_path / "frist")
 
 
 def test_a_damaged_model_is_refused(tmp_path):
@@ -197,6 +201,12 @@ def test_a_damaged_model_is_refused(tmp_path):
     path = folder / "model" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(DataError, match="is damaged"):
+        load_model(folder)
+    (folder / "model" / "config.json").write_text("{}")
+    with pytest.raises(DataError, match=r"model\.safetensors is damaged"):
+        load_model(folder)
+    save_file({"head.bias": torch.zeros(7)}, path)
+    with pytest.raises(DataError, match=r"config\.json is damaged: 'preprocessing'"):
         load_model(folder)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 from cyclopts import CycloptsError
 from pydantic import ValidationError
@@ -54,9 +55,13 @@ def _usage(error: CycloptsError) -> str:
     """cyclopts' own sentence; for a value of the wrong kind, the key and what was given."""
     cause = error.__cause__
     if isinstance(cause, ValidationError):
-        rows = (f"--{'.'.join(map(str, row['loc']))}: {row['msg']}, given {row['input']!r}." for row in cause.errors())
-        return "\n".join(rows)
+        return "\n".join(_problem(row) for row in cause.errors())
     return str(error)
+
+
+def _problem(row: Any) -> str:
+    key, text = ".".join(map(str, row["loc"])), row["msg"].removeprefix("Value error, ")
+    return f"--{key}: {text}, given {row['input']!r}."
 
 
 def _fail(text: str, code: int) -> int:

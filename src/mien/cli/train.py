@@ -114,16 +114,17 @@ def run(
     config_
         YAML file of settings, such as a run's recipe.yaml.
     """
-    chosen = None if resume else _recipe(recipe, config_, settings)
+    from mien.data import check
+
+    begun = _run_to_resume(recipe, out, settings) if resume else None
+    chosen = config.read_recipe(begun) if begun else _recipe(recipe, config_, settings)
+    check(chosen.data)
 
     from mien.evaluate.metrics import headline
     from mien.report import write_report
     from mien.train import run as training
 
-    if chosen is None:
-        folder = training.resume(_run_to_resume(recipe, out, settings))
-    else:
-        folder = training.run(chosen, out, overwrite=overwrite)
+    folder = training.resume(begun) if begun else training.run(chosen, out, overwrite=overwrite)
     if not training.is_first_process():
         return
     report = write_report(folder)
@@ -259,8 +260,6 @@ def _recipe(name: str | None, file: Path | None, settings: Recipe | None) -> Rec
 
 
 def _run_to_resume(name: str | None, out: Path | None, settings: Recipe | None) -> Path:
-    from mien.train.run import latest
-
     if out or (name and Path(name).is_dir()):
         if settings is not None:
             raise UsageError("--resume goes on with the settings of the run; it takes no others.")
@@ -268,6 +267,9 @@ def _run_to_resume(name: str | None, out: Path | None, settings: Recipe | None) 
     if name is None:
         raise UsageError("--resume what? Give a run folder or a recipe: mien run RUN --resume")
     chosen = _recipe(name, None, settings)
+
+    from mien.train.run import latest
+
     return latest(chosen.name, chosen.seed)
 
 

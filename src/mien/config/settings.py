@@ -33,8 +33,8 @@ class Data(Settings):
     )
     mean: float | tuple[float, float, float] | None = Field(
         default=None,
-        description="Subtracted from pixels scaled to 0..1: one number, or one a channel. None: what the checkpoint "
-        "of --model.init was trained with, 0.5 without one.",
+        description="Subtracted from pixels scaled to 0..1: one number, or one a colour with commas between them. "
+        "None: what the checkpoint of --model.init was trained with, 0.5 without one.",
     )
     std: float | tuple[float, float, float] | None = Field(
         default=None, description="Pixels are divided by it, after the mean; None as for mean."
@@ -59,6 +59,20 @@ class Data(Settings):
     @classmethod
     def _number(cls, value: Any) -> Any:
         return int(value) if value in ("1", "3") else value  # a Literal does not read '3', as a flag gives it
+
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _one_or_each(cls, value: Any) -> Any:
+        """A flag brings text: --data.mean 0.485,0.456,0.406."""
+        if not isinstance(value, str):
+            return value
+        try:
+            numbers = tuple(float(part) for part in value.strip("[( )]").split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) not in (1, 3):
+            raise ValueError("give one number, or one for each of three colours, such as 0.485,0.456,0.406")
+        return numbers if len(numbers) == 3 else numbers[0]
 
 
 class Model(Settings):

@@ -10,13 +10,13 @@ from pathlib import Path
 from mien import labels
 from mien.config import Data
 from mien.data import dogs_vs_cats, folder, splits, tiny_imagenet
-from mien.data.listing import Listing, signature
+from mien.data.listing import Listing, existing, signature
 from mien.data.store import Store, build, load, read_meta, unreadable
 from mien.errors import DataError, MissingError
 from mien.preprocessing import Preprocessing
 from mien.progress import note
 
-__all__ = ["Store", "guess_source", "open_store", "prepare", "preprocessing_of"]
+__all__ = ["Store", "check", "guess_source", "open_store", "prepare", "preprocessing_of"]
 
 
 def preprocessing_of(data: Data) -> Preprocessing:
@@ -24,6 +24,16 @@ def preprocessing_of(data: Data) -> Preprocessing:
     mean = 0.5 if data.mean is None else data.mean
     std = 0.5 if data.std is None else data.std
     return Preprocessing(size=data.size, channels=data.channels, fit=data.fit, mean=mean, std=std)
+
+
+def check(data: Data) -> None:
+    """Raise what is wrong with a data section at first sight, before anything slow is imported or read.
+
+    MissingError for a path that is not there, UsageError for a mean or std that does not fit the channels.
+    """
+    preprocessing_of(data)
+    if data.source != "drawn_faces":
+        existing(data.path, f"the data ({data.source})")
 
 
 def open_store(data: Data) -> Store:

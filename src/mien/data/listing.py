@@ -64,8 +64,11 @@ def existing(path: Path | None, what: str) -> Path:
 
 
 def file_stamp(entry: os.DirEntry[str] | Path) -> str:
-    """Name, size and time of change of a file, for a signature."""
-    found = entry.stat()
+    """Name, size and time of change of a file, for a signature; of a link that leads nowhere, its name."""
+    try:
+        found = entry.stat()
+    except FileNotFoundError:
+        return f"{os.fspath(entry)} is missing"
     return f"{os.fspath(entry)}|{found.st_size}|{found.st_mtime_ns}"
 
 

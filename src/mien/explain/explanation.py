@@ -45,6 +45,7 @@ class Explanation:
     positions: np.ndarray | None  # of a ViT, (g, g, g, g): [i, j] is patch (i, j)'s cosine similarity with every patch
     maps: dict[str, np.ndarray]  # float32 (S, S) by method: higher where a pixel speaks more for the target
     notes: tuple[str, ...] = ()  # what was done to the picture that a person might not expect
+    temperature: float | None = None  # at which the probabilities are calibrated; None: the network's own
 
     @property
     def label(self) -> str:

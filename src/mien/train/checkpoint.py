@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from mien.config import Recipe
 from mien.data import Store
-from mien.errors import DataError, MissingError
-from mien.models import create_model
 from mien.preprocessing import Preprocessing
-from mien.pretrained.own import save_folder
+from mien.pretrained.own import from_run, save_folder
 
 
 def save_model(folder: Path, model: nn.Module, recipe: Recipe, store: Store) -> None:
@@ -35,14 +29,5 @@ def load_model(run: Path) -> tuple[nn.Module, tuple[str, ...], Preprocessing]:
 
     Raises MissingError when the run has no model yet, DataError when a file is damaged.
     """
-    folder = run / "model"
-    try:
-        values: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        model = create_model(values["model"], **values["sizes"])
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-        labels, preprocessing = tuple(values["labels"]), Preprocessing(**values["preprocessing"])
-    except FileNotFoundError as error:
-        raise MissingError(f"{run} has no finished model. Finish it with: mien run {run} --resume") from error
-    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise DataError(f"The model in {folder} is damaged: {error}") from error
-    return model.eval(), labels, preprocessing
+    found = from_run(run)
+    return found.model, found.labels, found.preprocessing
