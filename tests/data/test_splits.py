@@ -56,7 +56,7 @@ def test_the_held_out_share_depends_on_the_seed_alone():
 
 
 def test_a_group_whose_first_image_is_blank_is_not_left_out_whole():
-    """Each person's first image is blank and not in the pool; half of the people are to be used, with the rest of it."""
+    """Each person's first image is blank; half of the people are to be used, with their other images."""
     groups = tuple(f"person {i // 4}" for i in range(80))
     values = [127 if i % 4 == 0 else i for i in range(80)]  # 127 beside 128 shows nothing
     images = store([0, 1] * 40, None, groups, values)
