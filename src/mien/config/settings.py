@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 from mien.errors import UsageError
 
 Overrides = dict[str, Any]
+Source = Literal[
+    "folder", "table", "fer2013", "ferplus", "raf_db", "affectnet", "tiny_imagenet", "dogs_vs_cats", "drawn_faces"
+]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -22,9 +25,7 @@ class Settings(BaseModel):
 class Data(Settings):
     """Which images, how they are split, and how each becomes `channels` x `size` x `size` pixels."""
 
-    source: Literal["fer2013", "folder", "table", "tiny_imagenet", "dogs_vs_cats", "drawn_faces"] = Field(
-        default="folder", description="Reader of the images: the module of this name in mien.data."
-    )
+    source: Source = Field(default="folder", description="Reader of the images: the module of this name in mien.data.")
     path: Path | None = Field(default=None, description="Folder or file the images are read from.")
     size: int = Field(default=48, ge=8, le=1024, description="Side of the square images, in pixels.")
     channels: Literal[1, 3] = Field(default=1, description="1 for grey, 3 for colour (RGB).")
@@ -51,6 +52,14 @@ class Data(Settings):
     )
     drop_leaks: bool = Field(
         default=False, description="Leave train images out that are exact copies of validation or test images."
+    )
+    without: tuple[str, ...] = Field(
+        default=(), description="Classes whose images are left out, such as contempt; the flag once for each."
+    )
+    soft_labels: bool = Field(
+        default=True,
+        description="Train on the classes' probabilities where the source has them (the votes of ferplus); False: on "
+        "the most probable class.",
     )
     skip_bad: bool = Field(default=False, description="Go on without images that cannot be read, and count them.")
     images: int = Field(default=3000, ge=70, description="How many faces drawn_faces draws for train.")

@@ -20,7 +20,7 @@ def apply(store: Store, data: Data) -> Store:
         splits = _fold(store, splits, data)
     elif not (splits == VALIDATION).any():
         splits = _hold_out(store, splits, data)
-    left_out = {}
+    left_out = dict(store.left_out)
     if data.drop_blank:
         left_out["blank"] = _leave_out(splits, store.blank())
     if data.drop_leaks:

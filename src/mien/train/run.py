@@ -235,7 +235,8 @@ def _fit(trainer: L.Trainer, task: Task, store: Store, folder: Path) -> None:
 def _environment(recipe: Recipe, store: Store, task: Task, device: str, precision: str) -> dict[str, Any]:
     counts = store.class_counts("train")
     most = max(32, 512 * 48**2 // recipe.data.size**2)  # images that stand for all, fewer where they are large
-    first = gather(store, store.indices("train")[:: max(1, int(counts.sum()) // most)][:most])
+    chosen = store.indices("train")[:: max(1, int(counts.sum()) // most)][:most]
+    first = gather(store.images, store.targets, chosen)
     env = hardware.environment() | {
         "device": device,
         "precision": precision,

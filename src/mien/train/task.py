@@ -87,7 +87,7 @@ class Task(L.LightningModule):
         torch.manual_seed(stream(self.recipe.seed, self.current_epoch, batch_idx, 1 + self.global_rank).initial_seed())
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step on this process's part of the batch; returns its mean loss."""
+        """One step on this process's part of the batch, labels (B,) or soft labels (B, K); returns its mean loss."""
         images, labels = batch
         pixels, targets = self._augmented(images, labels)
         if self.teacher[0] is None:
@@ -169,7 +169,7 @@ class Task(L.LightningModule):
         mean = cast(MeanMetric, self.get_submodule(f"{split}_loss"))
         accuracy = cast(MulticlassAccuracy, self.get_submodule(f"{split}_accuracy"))
         mean.update(loss, weight=len(labels))
-        accuracy.update(logits, labels)
+        accuracy.update(logits, labels if labels.ndim == 1 else labels.argmax(dim=1))
         if self.trainer.is_last_batch or split == "val":  # lightning's bookkeeping is slow, once an epoch is enough
             self.log_dict({f"{split}_loss": mean, f"{split}_accuracy": accuracy}, on_step=False, on_epoch=True)
 
