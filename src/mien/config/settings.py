@@ -107,7 +107,7 @@ class Model(Settings):
     )
     representation_size: int | None = Field(default=None, ge=1, description="Width of a tanh layer before the head.")
     stem: Literal["patch", "conv", "conv3x3", "conv7x7"] | None = Field(
-        default=None, description="ViT: plain patches or a conv stem. ResNet: conv3x3 for small images, conv7x7."
+        default=None, description="ViT: plain patches or a conv stem. ResNet, VTFF: conv3x3 for small images, conv7x7."
     )
     stem_convs: int | None = Field(default=None, ge=1, description="ViT: convolutions of the conv stem a halving.")
     stem_widths: tuple[PositiveInt, ...] | None = Field(
@@ -130,6 +130,9 @@ class Model(Settings):
     )
     widths: tuple[int, ...] | None = Field(default=None, description="Channels of each stage of a CNN.")
     layers: tuple[int, ...] | None = Field(default=None, description="Blocks in each stage of a ResNet.")
+    fusion: Literal["F", "P", "S"] | None = Field(
+        default=None, description="VTFF: how image and binary pattern are weighed; F is their mean by a learned gate."
+    )
     squeeze_excitation: bool | None = Field(default=None, description="Squeeze-excitation in ResNet blocks.")
     drop_rate: float | None = Field(default=None, ge=0, lt=1, description="Dropout probability.")
     drop_path_rate: float | None = Field(default=None, ge=0, lt=1, description="Stochastic depth of the last block.")

@@ -19,6 +19,7 @@ from mien.explain.targets import chosen, targets_of
 from mien.models.attention import Attention, explicit_attention
 from mien.models.shallow_vit import ShallowViT
 from mien.models.vit import VisionTransformer
+from mien.models.vtff import VTFF
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Tokens:
 
 def has_tokens(model: nn.Module) -> bool:
     """Whether the model is a Vision Transformer, so that its attention can be laid over the image."""
-    return isinstance(network_of(model), VisionTransformer | ShallowViT)
+    return isinstance(network_of(model), VisionTransformer | ShallowViT | VTFF)
 
 
 def tokens_of(model: nn.Module) -> Tokens:
@@ -45,8 +46,11 @@ def tokens_of(model: nn.Module) -> Tokens:
         return Tokens(network.num_prefix_tokens, embed.grid_size, math.prod(strides), network.global_pool)
     if isinstance(network, ShallowViT):
         return Tokens(0, math.isqrt(network.pos_embed.shape[1]), network.patch_size, "flatten")
+    if isinstance(network, VTFF):
+        return Tokens(network.num_prefix_tokens, network.grid_size, network.patch_size, "token")
     raise UsageError(
-        f"{type(network).__name__} has no attention over patches. Take a Vision Transformer, 'vit' or 'shallow_vit'."
+        f"{type(network).__name__} has no attention over patches. Take a Vision Transformer, 'vit', 'shallow_vit' or "
+        "'vtff'."
     )
 
 

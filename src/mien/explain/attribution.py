@@ -23,6 +23,7 @@ from mien.explain.capture import capture, evaluating, network_of
 from mien.explain.features import stages
 from mien.explain.targets import chosen, images_for, targets_of
 from mien.models.vit import VisionTransformer
+from mien.models.vtff import VTFF
 
 Maps = np.ndarray
 IMAGES_AT_ONCE = 32
@@ -66,7 +67,7 @@ def default_layer(model: nn.Module, images: Tensor) -> str:
     maps before they are pooled. Raises UsageError for a model without maps.
     """
     network = network_of(model)
-    if isinstance(network, VisionTransformer):
+    if isinstance(network, VisionTransformer | VTFF):
         # After the last attention, a class token's gradient reaches no patch any more.
         last = len(network.blocks) - 1
         if network.blocks[last].pre_norm:
@@ -94,9 +95,10 @@ def grad_cam(model: nn.Module, images: Tensor, targets: Tensor, layer: str) -> M
             score = chosen(model(images.detach().clone().requires_grad_()), targets).sum()
     finally:
         handle.remove()
-    gradient = torch.autograd.grad(score, outputs[-1], allow_unused=True)[0] if outputs else None
+    reached = outputs and outputs[-1].requires_grad
+    gradient = torch.autograd.grad(score, outputs[-1], allow_unused=True)[0] if reached else None
     if gradient is None:
-        raise UsageError(f"The prediction does not depend on layer '{layer}'. Name another.")
+        raise UsageError(f"The prediction does not depend on layer '{layer}' by a gradient. Name another.")
     maps, slopes = _as_maps(model, outputs[-1].detach(), layer), _as_maps(model, gradient, layer)
     found = (slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1).relu()  # (B, C, h, w) -> (B, h, w)
     return _resized(found, images)

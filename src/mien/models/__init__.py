@@ -19,6 +19,7 @@ CLASSES = {
     "resnet": "ResNet",
     "shallow_vit": "ShallowViT",
     "vit": "VisionTransformer",
+    "vtff": "VTFF",
 }
 
 

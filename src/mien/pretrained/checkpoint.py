@@ -23,7 +23,7 @@ Resize = Literal["bicubic_antialias", "bicubic", "bicubic_corners", "bilinear_co
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HEADS = ("head.", "head_dist.", "fc.", "classifier.")
-FIRST_LAYERS = ("patch_embed.stem.0", "patch_embed.proj", "conv1", "features.0")
+FIRST_LAYERS = ("patch_embed.stem.0", "patch_embed.proj", "conv1", "features.0", "image_branch.conv1")
 
 # Heads cannot be read off the weights' shapes; these are the published configurations (Ti, S, B, L, H).
 HEADS_OF_WIDTH = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
