@@ -99,6 +99,12 @@ class Model(Settings):
         default=None, description="Each head learns its temperature, no token sees itself (LSA)."
     )
     reattention: bool | None = Field(default=None, description="Attention weights mixed over the heads (DeepViT).")
+    attention: Literal["exact", "nystrom", "performer", "linformer"] | None = Field(
+        default=None, description="Exact, or an approximation that pays for a thousand tokens and more."
+    )
+    landmarks: int | None = Field(
+        default=None, ge=1, description="Landmarks, random features or projected tokens of the approximation."
+    )
     distilled: bool | None = Field(default=None, description="A distillation token with its own head (DeiT).")
     init: str | None = Field(
         default=None,
