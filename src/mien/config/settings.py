@@ -100,7 +100,7 @@ class Model(Settings):
     )
     reattention: bool | None = Field(default=None, description="Attention weights mixed over the heads (DeepViT).")
     attention: Literal["exact", "nystrom", "performer", "linformer"] | None = Field(
-        default=None, description="Exact, or an approximation that pays for a thousand tokens and more."
+        default=None, description="Exact, or an approximation, which pays from some hundreds of tokens on."
     )
     landmarks: int | None = Field(
         default=None, ge=1, description="Landmarks, random features or projected tokens of the approximation."

@@ -78,9 +78,8 @@ class Performer(nn.Module):
     def exponent(self, x: Tensor) -> Tensor:
         """The logarithm of phi: queries or keys (B, h, N, d) -> (B, h, N, m)."""
         x = _full(x) * x.shape[-1] ** -0.25
-        return (
-            x @ self.features.to(x.dtype).T - x.square().sum(dim=-1, keepdim=True) / 2
-        )  # (B, h, N, d) x (d, m) -> (B, h, N, m)
+        norms = x.square().sum(dim=-1, keepdim=True)  # (B, h, N, 1)
+        return x @ self.features.to(x.dtype).T - norms / 2  # (B, h, N, d) x (d, m) -> (B, h, N, m)
 
 
 class Linformer(nn.Module):
