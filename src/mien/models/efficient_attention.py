@@ -22,7 +22,7 @@ LANDMARKS = 32
 
 
 class Nystrom(nn.Module):
-    """softmax(q k~^T) softmax(q~ k~^T)^+ softmax(q~ k^T) v, each over sqrt(d): equation 13 of the paper.
+    """softmax(q k~^T) softmax(q~ k~^T)^+ softmax(q~ k^T) v, each over sqrt(d): section 3 of the paper.
 
     q~ and k~ are m landmarks (see `segment_means`), + is the pseudo-inverse (see `pseudo_inverse`). Exact when m = N.
     The convolution that the published code may add beside it is left out: it is no attention.
@@ -44,7 +44,7 @@ class Nystrom(nn.Module):
 
 
 class Performer(nn.Module):
-    """phi(q) (phi(k)^T v) / (phi(q) sum phi(k)): FAVOR+, lemma 1 and section 2.4 of the paper.
+    """phi(q) (phi(k)^T v) / (phi(q) sum phi(k)): FAVOR+, lemma 1 of the paper.
 
     phi(x) = exp(w x - |x|^2 / 2) for m random w, x scaled by d^(-1/4), so that phi(q) phi(k)^T / m has the mean
     exp(q k^T / sqrt(d)). The w are drawn once (see `orthogonal_features`) and saved with the model: they do not learn
@@ -120,7 +120,7 @@ def segment_means(x: Tensor, segments: int) -> Tensor:
 
 
 def pseudo_inverse(matrix: Tensor, iterations: int = 6) -> Tensor:
-    """The Moore-Penrose inverse of matrices (..., m, m) whose rows sum to 1, approximately; equation 11 of the paper.
+    """The Moore-Penrose inverse of matrices (..., m, m) whose rows sum to 1, approximately: section 3 of the paper.
 
     Z <- Z (13 - AZ (15 - AZ (7 - AZ))) / 4 from A^T / (greatest column sum * greatest row sum), and the rows of a
     softmax sum to 1. Small singular values come last: six iterations invert 0.1, and 0.03 by two thirds.
@@ -137,7 +137,7 @@ def pseudo_inverse(matrix: Tensor, iterations: int = 6) -> Tensor:
 
 
 def orthogonal_features(count: int, head_dim: int) -> Tensor:
-    """Draws from N(0, I), (count, head_dim), at right angles within each block of head_dim of them (section 2.4)."""
+    """Draws from N(0, I), (count, head_dim), at right angles within each block of head_dim (FAVOR+, section 2)."""
     blocks = [nn.init.orthogonal_(torch.empty(len(rows), head_dim)) for rows in torch.arange(count).split(head_dim)]
     lengths = torch.randn(count, head_dim).norm(dim=1, keepdim=True)  # of Gaussian vectors, (count, 1)
     return torch.cat(blocks) * lengths
