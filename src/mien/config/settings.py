@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from mien.errors import UsageError
 
@@ -122,6 +122,12 @@ class Model(Settings):
         default=None, description="Each head learns its temperature, no token sees itself (LSA)."
     )
     reattention: bool | None = Field(default=None, description="Attention weights mixed over the heads (DeepViT).")
+    attention: Literal["exact", "nystrom", "performer", "linformer"] | None = Field(
+        default=None, description="Exact, or an approximation, which pays from some hundreds of tokens on."
+    )
+    landmarks: int | None = Field(
+        default=None, ge=1, description="Landmarks, random features or projected tokens of the approximation."
+    )
     distilled: bool | None = Field(default=None, description="A distillation token with its own head (DeiT).")
     init: str | None = Field(
         default=None,
@@ -268,6 +274,17 @@ class Distill(Settings):
     )
     weight: float = Field(default=0.5, gt=0, le=1, description="Share of the loss; the labels have the rest.")
     temperature: float = Field(default=2.0, gt=0, description="Flattens soft answers: softmax(logits / temperature).")
+    stored: bool = Field(
+        default=False,
+        description="Ask once for each image as it is, and learn labels and answers as one soft label; else at each "
+        "step, about what augmentation made of it.",
+    )
+
+    @model_validator(mode="after")
+    def _soft_where_stored(self) -> Distill:
+        if self.stored and self.kind == "hard":
+            raise ValueError("stored answers are soft labels; kind 'hard' needs stored off")
+        return self
 
 
 class Recipe(Settings):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import UsageError
-from mien.explain.capture import capture, evaluating, network_of
+from mien.explain.capture import capture, evaluating, network_of, no_weights
 from mien.explain.targets import chosen, targets_of
 from mien.models.attention import Attention, explicit_attention
 from mien.models.shallow_vit import ShallowViT
@@ -37,6 +37,13 @@ def has_tokens(model: nn.Module) -> bool:
     return isinstance(network_of(model), VisionTransformer | ShallowViT | VTFF)
 
 
+def require_weights(model: nn.Module) -> None:
+    """Raise UsageError where there are no attention weights over patches: of a CNN, and of approximate attention."""
+    tokens_of(model)
+    if reason := no_weights(model):
+        raise UsageError(reason)
+
+
 def tokens_of(model: nn.Module) -> Tokens:
     """Raises UsageError when the model is no Vision Transformer."""
     network = network_of(model)
@@ -57,9 +64,10 @@ def tokens_of(model: nn.Module) -> Tokens:
 def weights(model: nn.Module, images: Tensor) -> np.ndarray:
     """Attention weights of every layer and head, (layers, B, h, N, N); rows (queries) sum to 1.
 
-    images: (B, C, H, W), scaled. A block that is used twice counts as two layers. Raises UsageError for a CNN.
+    images: (B, C, H, W), scaled. A block that is used twice counts as two layers. Raises UsageError for a CNN
+    and for approximate attention.
     """
-    tokens_of(model)
+    require_weights(model)
     with torch.no_grad(), evaluating(model), capture(model) as trace:
         model(images)
     return torch.stack(trace.attention_weights).float().cpu().numpy()
@@ -97,9 +105,9 @@ def relevance(model: nn.Module, images: Tensor, targets: Any = None) -> np.ndarr
 
     images: (B, C, H, W), scaled. targets: see `targets_of`. R starts as the identity; each layer adds
     mean over heads of relu(dy/dA * A), times R. Chefer et al. (arXiv 2103.15679), equations 5 and 6.
-    Raises UsageError for a CNN.
+    Raises UsageError for a CNN and for approximate attention.
     """
-    tokens_of(model)
+    require_weights(model)
     maps: list[Tensor] = []
     attends = [module.attend for module in network_of(model).modules() if isinstance(module, Attention)]
     handles = [attend.register_forward_hook(lambda module, inputs, output: maps.append(output)) for attend in attends]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mien.errors import UsageError, nearest
 from mien.explain import attention
-from mien.explain.capture import capture, evaluating, network_of
+from mien.explain.capture import capture, evaluating, network_of, no_weights
 from mien.explain.features import stages
 from mien.explain.targets import chosen, images_for, targets_of
 from mien.models.vit import VisionTransformer
@@ -40,6 +40,8 @@ def attribute(model: nn.Module, images: Any, method: str, targets: Any = None, l
     Raises UsageError for a method, layer or class that the model does not have.
     """
     known = methods_of(model)
+    if method in OF_ATTENTION and attention.has_tokens(model):
+        attention.require_weights(model)
     if method not in known:
         raise UsageError(
             f"{type(network_of(model)).__name__} has no method '{method}'.{nearest(method, known)} "
@@ -58,8 +60,9 @@ def attribute(model: nn.Module, images: Any, method: str, targets: Any = None, l
 
 
 def methods_of(model: nn.Module) -> tuple[str, ...]:
-    """The methods that can explain this model: rollout and relevance need the attention of a Vision Transformer."""
-    return tuple(name for name in METHODS if name not in OF_ATTENTION or attention.has_tokens(model))
+    """The methods that can explain this model: rollout and relevance need a Vision Transformer's attention weights."""
+    weights = attention.has_tokens(model) and not no_weights(model)
+    return tuple(name for name in METHODS if name not in OF_ATTENTION or weights)
 
 
 def default_layer(model: nn.Module, images: Tensor) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -134,8 +135,8 @@ def _shallow_embedding(trace: Trace) -> list[Step]:
 
 
 def _block(network: nn.Module, trace: Trace, name: str, number: int) -> Step:
-    block = module_at(network, name)
-    heads = trace[f"{name.partition('@')[0]}.attn.weights"].shape[1]
+    block: Any = module_at(network, name)
+    heads = block.attn.num_heads
     again = " The same weights as before." if "@" in name else ""
     then = ", then a small network works on each by itself" if hasattr(block, "mlp") else ""
     every = f"{heads} heads" if heads > 1 else "1 head"

@@ -111,6 +111,7 @@ def _refuse_inexpressible(model: VisionTransformer) -> None:
         "shared blocks": model.passes > 1,
         "local attention": block.attn.logit_scale is not None,
         "re-attention": block.attn.reattend is not None,
+        "approximate attention": block.attn.approximation is not None,
         "norms after the branches": not block.pre_norm,
         "a layer before the head": "pre_logits.fc.weight" in model.state_dict(),
         "an MLP head": not isinstance(model.head, nn.Linear),

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien import labels, pretrained
 from mien.config import Recipe
+from mien.data.store import Store
 from mien.errors import UsageError
+from mien.progress import track
 
 
 class Teacher(nn.Module):
@@ -28,6 +31,7 @@ class Teacher(nn.Module):
     def __init__(self, recipe: Recipe, classes: Sequence[str]) -> None:
         super().__init__()
         self.settings = recipe.distill
+        self.mirrors = recipe.augment.hflip > 0
         self.networks = nn.ModuleList([_network(source, recipe) for source in recipe.distill.teachers])
         # Column of the teacher's answer that means the student's class.
         self.columns = [
@@ -64,6 +68,24 @@ class Teacher(nn.Module):
         logits = network(cast(Any, network).preprocessing.scale(pixels)).float()
         probabilities = (logits / self.settings.temperature).softmax(dim=1)
         return probabilities if columns is None else probabilities[:, columns]
+
+
+def soft_labels(store: Store, teacher: Teacher, device: str = "cpu") -> np.ndarray:
+    """Targets of the store, labels mixed with the teachers' answers by `distill.weight`, float32 (N, K).
+
+    The answer to a training image is the mean of those to it and, where training mirrors images, its mirror image. They
+    are asked for once, so that many or slow teachers cost little; images outside of train keep their labels.
+    """
+    targets = store.targets if store.soft_labels is not None else np.eye(len(store.classes))[store.labels]
+    mixed = targets.astype(np.float32)  # a copy
+    teacher.to(device)
+    for part in track(np.array_split(store.indices("train"), max(1, len(store) // 256)), "Asking the teachers"):
+        pixels = torch.from_numpy(store.images[part]).to(device).float() / 255
+        answers = teacher(pixels)
+        if teacher.mirrors:
+            answers = (answers + teacher(pixels.flip(-1))) / 2
+        mixed[part] += teacher.settings.weight * (answers.cpu().numpy() - mixed[part])
+    return mixed
 
 
 def two_answers(model: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
