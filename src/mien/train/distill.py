@@ -7,6 +7,7 @@ Touvron et al., DeiT (arXiv 2012.12877): hard answers, and a token of their own 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -31,7 +32,6 @@ class Teacher(nn.Module):
     def __init__(self, recipe: Recipe, classes: Sequence[str]) -> None:
         super().__init__()
         self.settings = recipe.distill
-        self.mirrors = recipe.augment.hflip > 0
         self.networks = nn.ModuleList([_network(source, recipe) for source in recipe.distill.teachers])
         # Column of the teacher's answer that means the student's class.
         self.columns = [
@@ -70,22 +70,25 @@ class Teacher(nn.Module):
         return probabilities if columns is None else probabilities[:, columns]
 
 
-def soft_labels(store: Store, teacher: Teacher, device: str = "cpu") -> np.ndarray:
-    """Targets of the store, labels mixed with the teachers' answers by `distill.weight`, float32 (N, K).
+@torch.no_grad()
+def with_answers(store: Store, recipe: Recipe, device: str) -> Store:
+    """The store with labels and the teachers' answers mixed by `distill.weight` as soft labels of train (N, K).
 
-    The answer to a training image is the mean of those to it and, where training mirrors images, its mirror image. They
-    are asked for once, so that many or slow teachers cost little; images outside of train keep their labels.
+    An answer is the mean of those to the image and, where training mirrors images, to its mirror image. Teachers are
+    asked once, so that many or slow ones cost little.
     """
-    targets = store.targets if store.soft_labels is not None else np.eye(len(store.classes))[store.labels]
-    mixed = targets.astype(np.float32)  # a copy
-    teacher.to(device)
-    for part in track(np.array_split(store.indices("train"), max(1, len(store) // 256)), "Asking the teachers"):
+    teacher = Teacher(recipe, store.classes).to(device)
+    hard = np.eye(len(store.classes), dtype=np.float32)[store.labels]  # (N,) -> (N, K)
+    targets = hard if store.soft_labels is None else store.soft_labels.copy()
+    train = store.indices("train")
+    parts = np.array_split(train, max(1, len(train) // 256))
+    for part in track(parts, "Asking the teachers", len(parts)):
         pixels = torch.from_numpy(store.images[part]).to(device).float() / 255
         answers = teacher(pixels)
-        if teacher.mirrors:
+        if recipe.augment.hflip:
             answers = (answers + teacher(pixels.flip(-1))) / 2
-        mixed[part] += teacher.settings.weight * (answers.cpu().numpy() - mixed[part])
-    return mixed
+        targets[part] += recipe.distill.weight * (answers.cpu().numpy() - targets[part])
+    return replace(store, soft_labels=targets)
 
 
 def two_answers(model: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -35,7 +35,7 @@ from mien.progress import note
 from mien.train import features, freeze, hardware
 from mien.train.callbacks import Display, Diverged, History, StuckWarning, read_history
 from mien.train.checkpoint import save_model
-from mien.train.distill import Teacher
+from mien.train.distill import Teacher, with_answers
 from mien.train.task import Task
 
 FOLDER_VARIABLE = "MIEN_RUN_FOLDER"  # tells the processes of one run where rank 0 writes
@@ -119,7 +119,8 @@ def _hardware(recipe: Recipe) -> tuple[str, str]:
 def _task(recipe: Recipe, store: Store, checkpoint: Checkpoint | None) -> Task:
     model = build_model(recipe, store, checkpoint)
     freeze.check(model, recipe)
-    teacher = Teacher(recipe, store.classes) if recipe.distill.teachers else None
+    asks = recipe.distill.teachers and not recipe.distill.stored
+    teacher = Teacher(recipe, store.classes) if asks else None
     return Task(recipe, model, store.preprocessing, store.class_counts("train"), teacher)
 
 
@@ -131,6 +132,8 @@ def _train(task: Task, store: Store, folder: Path, device: str, precision: str) 
         write_json(folder / "env.json", env)
         note(_opening(recipe, env))
     fitted, source = _on_features(task, store, env) if features.can_be_stored(recipe) else (task, store)
+    if recipe.distill.teachers and recipe.distill.stored:
+        source = with_answers(source, recipe, device)
     if device == "cuda":  # where convolutions want their channels last; on CPUs see LOG.md
         task.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.train.compile:
