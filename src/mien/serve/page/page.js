@@ -132,7 +132,12 @@ class Photo {
   }
 }
 
-get("choose").addEventListener("click", () => get("files").click());
+get("choose").addEventListener("click", () => {
+  // Browsers open the chooser within five seconds of the key or click, and say nothing to the person where they do not.
+  const late = navigator.userActivation && !navigator.userActivation.isActive;
+  trouble(late ? "The page was held up for too long to open your files. Press “Choose photos” again." : "");
+  if (!late) get("files").click();
+});
 get("files").addEventListener("change", event => {
   addPhotos(event.target.files);
   event.target.value = ""; // the same file may be chosen again
