@@ -240,6 +240,32 @@ def test_a_camera_that_is_not_allowed(browser: Any, url: str) -> None:
         assert page.get_by_role("button", name="Use the camera").is_enabled()
 
 
+@pytest.mark.parametrize("how", ["called off", "a picture that does not start"])
+def test_a_camera_that_does_not_start_is_let_go(page: Any, how: str) -> None:
+    """The person stops it while the browser still asks, or the browser does not play it: no camera may go on unseen."""
+    page.evaluate(
+        """how => {
+          const canvas = document.createElement("canvas");
+          canvas.getContext("2d");
+          window.stream = canvas.captureStream();
+          const asked = new Promise(resolve => (window.allow = () => resolve(window.stream)));
+          navigator.mediaDevices.getUserMedia = () => { window.asking = true; return asked; };
+          if (how !== "called off") HTMLMediaElement.prototype.play = async () => { throw new Error("no picture"); };
+        }""",
+        how,
+    )
+    page.get_by_role("button", name="Use the camera").click()
+    until(page, "window.asking === true")
+    if how == "called off":
+        page.get_by_role("button", name="Stop the camera").click()
+    page.evaluate("window.allow()")
+    until(page, "window.stream.getTracks().every(track => track.readyState === 'ended')")
+    until(page, "!document.getElementById('camera').disabled")
+    assert page.locator("#live").is_hidden()
+    assert page.evaluate("document.getElementById('video').srcObject") is None
+    assert page.locator("#trouble").is_hidden() == (how == "called off")
+
+
 def test_it_works_by_keyboard(page: Any, photo: Path) -> None:
     order = []
     for _ in range(3):
