@@ -62,11 +62,9 @@ class Preprocessing:
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """A picture of any size and mode -> uint8 array (channels, size, size)."""
-        image = upright(image)
+        image = eight_bit(upright(image))
         if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-        if image.mode.startswith("I"):  # 16-bit grey: PIL's own convert would clip at 255
-            image = Image.fromarray((np.asarray(image, dtype=np.float32) / 257).clip(0, 255).astype(np.uint8))
         image = image.convert("L" if self.channels == 1 else "RGB")
         if image.size != (self.size, self.size):
             image = self._resize(image)
@@ -93,6 +91,13 @@ class Preprocessing:
             return image.resize(side, Image.Resampling.BILINEAR)
         fitted = ImageOps.fit if self.fit == "crop" else ImageOps.pad
         return fitted(image, side, method=Image.Resampling.BILINEAR)
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit grey as 8-bit grey, which PIL's own convert would clip at 255; other pictures as they are."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image, dtype=np.float32) / 257).clip(0, 255).astype(np.uint8))
 
 
 def upright(image: Image.Image) -> Image.Image:

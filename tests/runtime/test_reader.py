@@ -116,6 +116,22 @@ def test_every_kind_of_picture_gives_the_same_answer(reader, tmp_path):
         assert both[0].probabilities == pytest.approx(expected[0].probabilities, abs=1e-6)
 
 
+def test_faces_are_looked_for_in_what_a_16_bit_picture_shows(finished, tmp_path):
+    seen = []
+
+    class Looking:
+        def detect(self, image):
+            seen.append(image)
+            return [(0, 0, 24, 24)]
+
+    grey = np.random.default_rng(3).integers(0, 256, (24, 24), dtype=np.uint8)
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    reader = mien.load(finished, Looking())
+    deep, plain = reader.read([tmp_path / "deep.png", grey])
+    np.testing.assert_array_equal(seen[0], seen[1])
+    assert deep == plain
+
+
 def test_a_turned_photo_is_read_upright(reader, tmp_path):
     picture = Image.fromarray(np.random.default_rng(2).integers(0, 256, (24, 24), dtype=np.uint8))
     exif = Image.Exif()
