@@ -116,7 +116,7 @@ def run(
     """
     from mien.data import check
 
-    begun = _run_to_resume(recipe, out, settings) if resume else None
+    begun = _run_to_resume(recipe, out, settings, others=bool(config_ or overwrite)) if resume else None
     chosen = config.read_recipe(begun) if begun else _recipe(recipe, config_, settings)
     check(chosen.data)
 
@@ -259,11 +259,14 @@ def _recipe(name: str | None, file: Path | None, settings: Recipe | None) -> Rec
     return config.build(*layers)
 
 
-def _run_to_resume(name: str | None, out: Path | None, settings: Recipe | None) -> Path:
-    if out or (name and Path(name).is_dir()):
-        if settings is not None:
-            raise UsageError("--resume goes on with the settings of the run; it takes no others.")
-        return out or Path(str(name))
+def _run_to_resume(name: str | None, out: Path | None, settings: Recipe | None, others: bool) -> Path:
+    """The folder that was named, or the newest unfinished run of a recipe and (--seed) seed."""
+    named = out or (Path(name) if name and Path(name).is_dir() else None)
+    given = settings.model_dump(exclude_unset=True).keys() if settings else set()
+    if others or given - (set() if named else {"seed"}):
+        raise UsageError("--resume goes on with the settings of the run; it takes no others.")
+    if named:
+        return named
     if name is None:
         raise UsageError("--resume what? Give a run folder or a recipe: mien run RUN --resume")
     chosen = _recipe(name, None, settings)
