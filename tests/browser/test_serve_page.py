@@ -309,7 +309,7 @@ def test_a_key_that_comes_too_late_is_not_passed_over_in_silence(page: Any) -> N
 def listened_for_choosers(page: Any) -> list[Any]:
     """The file choosers that the page opens from now on; none is shown."""
     choosers: list[Any] = []
-    page.on("filechooser", choosers.append)
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
     return choosers
 
 

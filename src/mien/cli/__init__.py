@@ -49,6 +49,10 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a folder that may not be written to, a file where a folder is needed
+        if not error.filename:
+            raise
+        return _fail(f"{error.filename}: {error.strerror}.", MienError.exit_code)
 
 
 def _usage(error: CycloptsError) -> str:

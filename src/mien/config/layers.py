@@ -48,7 +48,7 @@ def from_file(path: Path) -> Overrides:
         raise UsageError(f"--config {path} is not YAML: {str(error).splitlines()[0]}.") from error
     if not isinstance(values, dict):
         raise UsageError(f"--config {path} must hold 'section: {{key: value}}', found {type(values).__name__}.")
-    return values
+    return {key: value for key, value in values.items() if value is not None}  # all lines of a section commented out
 
 
 def build(*layers: Mapping[str, Any]) -> Recipe:

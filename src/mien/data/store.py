@@ -21,7 +21,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -299,15 +299,27 @@ def _written_whole(out: Path) -> Iterator[Path]:
         ) from error
     try:
         yield folder
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(folder, out)
+        _put_in_place(folder, out)
     except OSError as error:
         raise MienError(
             f"Writing {out} failed: {error.strerror or error}. Free some space, or choose --out."
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put_in_place(folder: Path, out: Path, tries: int = 10) -> None:
+    """The folder takes the place of `out`, which other processes may be reading, or putting in place themselves."""
+    for left in reversed(range(tries)):
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent, ignore_cleanup_errors=True) as aside:
+            with suppress(FileNotFoundError):
+                os.replace(out, Path(aside) / "old")
+            try:
+                os.replace(folder, out)
+                return
+            except OSError:
+                if not left or not out.exists():
+                    raise
 
 
 def _refuse_other_content(out: Path) -> None:
