@@ -142,7 +142,7 @@ def load(folder: Path, *, verify: bool = False) -> Store:
         same = not verify or store.fingerprint == meta["fingerprint"]
     except FileNotFoundError as error:
         raise MissingError(f"{folder} is not a store: {Path(str(error.filename)).name} is missing.") from error
-    except (ValueError, OSError, EOFError, KeyError, TypeError) as error:
+    except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"The store {folder} is damaged ({error}). Delete that folder and prepare it again.") from error
     lengths = {len(array) for array in (images, store.names, *arrays.values())}
     if len(lengths) > 1 or not same:
