@@ -154,7 +154,7 @@ class VTFF(nn.Module):
         """Images (B, in_chans, H, W) -> tokens (B, 1 + N, D), the class token first."""
         fused = self.fusion(self.image_branch(x), self.lbp_branch(self.lbp(x)))  # (B, C, g, g)
         words = self.proj(fused.flatten(2).transpose(1, 2))  # (B, C, g, g) -> (B, C, N) -> (B, N, C) -> (B, N, D)
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), words], dim=1)  # (B, N, D) -> (B, 1 + N, D)
+        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), words], dim=1)  # (B, N, D) -> (B, 1 + N, D)
         return self.norm(self.blocks(self.pos_drop(x + self.pos_embed)))
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
