@@ -75,15 +75,23 @@ class Preprocessing:
 
     def scale(self, pixels: Any) -> Any:
         """Pixels 0..1 as floats (NumPy or torch, (..., channels, H, W)) -> the model's input."""
-        if isinstance(self.mean, tuple) or isinstance(self.std, tuple):
-            mean, std = (np.asarray(value, dtype=np.float32).reshape(-1, 1, 1) for value in (self.mean, self.std))
-            if not isinstance(pixels, np.ndarray):
-                mean, std = pixels.new_tensor(mean), pixels.new_tensor(std)
-            return (pixels - mean) / std
-        return (pixels - self.mean) / self.std
+        mean, std = self._moments(pixels)
+        return (pixels - mean) / std
+
+    def unscale(self, inputs: Any) -> Any:
+        """The inverse of `scale`: a model's input (..., channels, H, W) -> pixels 0..1."""
+        mean, std = self._moments(inputs)
+        return inputs * std + mean
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def _moments(self, like: Any) -> tuple[Any, Any]:
+        """Mean and deviation, as arrays (channels, 1, 1) of the kind of `like` where channels have their own."""
+        if not isinstance(self.mean, tuple) and not isinstance(self.std, tuple):
+            return self.mean, self.std
+        mean, std = (np.asarray(value, dtype=np.float32).reshape(-1, 1, 1) for value in (self.mean, self.std))
+        return (mean, std) if isinstance(like, np.ndarray) else (like.new_tensor(mean), like.new_tensor(std))
 
     def _resize(self, image: Image.Image) -> Image.Image:
         side = (self.size, self.size)

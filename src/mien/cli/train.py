@@ -128,6 +128,10 @@ def run(
     if not training.is_first_process():
         return
     report = write_report(folder)
+    trained = config.read_recipe(folder)
+    if not trained.pretrain.is_off():
+        _show_pretrained(folder, trained, report, json_)
+        return
     scores = _scores(folder)["validation"]
     if json_:
         print_json({"run": str(folder), "report": str(report), "validation": scores})
@@ -249,6 +253,19 @@ def report(run: Path_) -> None:
     from mien.report import write_report
 
     print(write_report(run))
+
+
+def _show_pretrained(folder: Path, recipe: Recipe, report: Path, json_: bool) -> None:
+    """What a run without labels ends with: the best validation loss, and how its encoder is put to use."""
+    from mien.train.callbacks import read_history
+
+    best = min(read_history(folder / "metrics.csv"), key=lambda row: row["val_loss"])
+    if json_:
+        print_json({"run": str(folder), "report": str(report), "validation_loss": best["val_loss"]})
+        return
+    print(f"{folder}  validation loss {best['val_loss']:.4f} in epoch {best['epoch']:.0f} ({recipe.pretrain.method})")
+    data = f" --data.path {recipe.data.path}" if recipe.data.path else ""
+    note(f"Open {report} in a browser. Next, with labels: mien run RECIPE{data} --model.init {folder}")
 
 
 def _recipe(name: str | None, file: Path | None, settings: Recipe | None) -> Recipe:

@@ -1,4 +1,4 @@
-"""Every setting of an experiment: Recipe = Data + Model + Augment + Train + Distill; unknown keys are refused."""
+"""Every setting of an experiment: Recipe and the groups it is made of; unknown keys are refused."""
 
 from __future__ import annotations
 
@@ -287,6 +287,26 @@ class Distill(Settings):
         return self
 
 
+class Pretrain(Settings):
+    """A ViT that learns from images without their labels, by filling in patches (arXiv 2111.06377, 2111.09886)."""
+
+    method: Literal["none", "mae", "simmim"] = Field(
+        default="none",
+        description="mae: the encoder sees the visible patches only. simmim: all of them, the masked ones blank.",
+    )
+    mask_ratio: float = Field(
+        default=0.75, gt=0, lt=1, description="Share of the patches that are masked; the papers have 0.75 and 0.6."
+    )
+    decoder_dim: int = Field(
+        default=128, ge=32, multiple_of=32, description="Width of mae's decoder, whose heads are 32 wide."
+    )
+    decoder_depth: int = Field(default=2, ge=1, description="Transformer blocks of mae's decoder.")
+
+    def is_off(self) -> bool:
+        """Whether the run learns from labels, as most do."""
+        return self.method == "none"
+
+
 class Recipe(Settings):
     """Everything `mien run` needs."""
 
@@ -298,6 +318,12 @@ class Recipe(Settings):
     augment: Augment = Field(default_factory=Augment)
     train: Train = Field(default_factory=Train)
     distill: Distill = Field(default_factory=Distill)
+    pretrain: Pretrain = Field(default_factory=Pretrain)
+
+    @property
+    def watched(self) -> Literal["accuracy", "loss"]:
+        """What the best epoch is best at on validation; without labels there is no accuracy."""
+        return self.train.monitor if self.pretrain.is_off() else "loss"
 
 
 def parsed(name: str, value: str) -> Any:

@@ -132,11 +132,18 @@ class VisionTransformer(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) -> tokens (B, N, D), the class token first where there is one."""
-        x = self.patch_embed(x)  # (B, N, D)
+        return self.encode(self.place(self.patch_embed(x)))
+
+    def place(self, x: Tensor) -> Tensor:
+        """Patch embeddings (B, N, D) -> tokens that know their places (B, prefix + N, D), prefix tokens first."""
         prefix = [token.expand(x.shape[0], -1, -1) for token in (self.cls_token, self.dist_token) if token is not None]
         x = torch.cat([*prefix, x], dim=1)  # (B, N, D) -> (B, prefix + N, D)
         if self.pos_embed is not None:
             x = x + (self.pos_embed() if isinstance(self.pos_embed, nn.Module) else self.pos_embed)
+        return x
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Tokens that know their places, all of an image or some (B, n, D) -> after blocks and norm (B, n, D)."""
         x = self.pos_drop(x)
         for _ in range(self.passes):
             x = self.blocks(x)

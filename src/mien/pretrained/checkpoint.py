@@ -52,17 +52,18 @@ class Checkpoint:
         """The network with these weights. `sizes` (img_size, in_chans, num_classes, dropout …) change it.
 
         labels: the classes it is to tell apart; unless they are the checkpoint's own, the head starts anew.
+        num_classes=0 leaves the head out, and the network gives what the head would read.
         Positions are interpolated to another img_size and kernels adapted to another number of channels;
         a head for another number of classes starts anew, and so does one that reads every place of the image
         (of a CNN, or of global_pool 'flatten') at another img_size. Raises UsageError for a size that the weights
         do not allow, DataError when a tensor is missing, surplus or of another shape.
         """
         wanted = {key: value for key, value in sizes.items() if value is not None}
-        if not wanted.get("num_classes", self.sizes["num_classes"]):
+        if not self.sizes["num_classes"] and "num_classes" not in wanted:
             raise UsageError(f"{self.source} has no head of its own. Say how many classes there are: num_classes=7.")
         self._refuse_other_sizes(wanted)
         model = create_model(self.model, **{**self.sizes, **wanted})
-        new_head = labels is not None and labels != self.labels
+        new_head = wanted.get("num_classes") == 0 or (labels is not None and labels != self.labels)
         changed = {name for name, value in wanted.items() if _plain(self._own(name, value)) != _plain(value)}
         replaced = self.load_into(model, new_head, strict=not changed)
         if replaced and not new_head and changed <= {"img_size", "in_chans"}:

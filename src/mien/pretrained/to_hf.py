@@ -102,7 +102,7 @@ def _refuse_inexpressible(model: VisionTransformer) -> None:
         "no class token": model.cls_token is None or model.global_pool != "token",
         "a distillation token": model.dist_token is not None,
         "a convolutional stem": len(model.patch_embed.stem) > 0,
-        "patch norm": model.patch_embed.patch_size is not None,
+        "patch norm": model.patch_embed.normalise,
         "shifted patches": not isinstance(model.patch_embed.shift, nn.Identity),
         "no positions": model.pos_embed is None and block.attn.relative is None,
         "relative positions": block.attn.relative is not None,

@@ -22,6 +22,7 @@ from mien.report.explain_page import Trust, context
 from mien.report.html import write
 from mien.runtime.faces import HaarDetector
 from mien.runtime.reader import opened
+from mien.train.checkpoint import refuse_headless
 
 RANDOM_MAPS = 8  # that a method is compared with
 
@@ -37,8 +38,10 @@ def write_explanation(
 ) -> tuple[Path, Explanation, dict[str, Trust]]:
     """Explain one picture by a finished run; returns the page, what is on it, and how far each method is right.
 
-    Raises MissingError when the run has no model yet, UsageError for a face, class or method that is not there.
+    Raises MissingError when the run has no model yet, UsageError for a run without a head, or a face, class or method
+    that is not there.
     """
+    refuse_headless(run)
     model = from_run(run)
     shown, what = _face_of(opened(image), face, image)
     explanation = calibrated(look_inside(model, shown, methods, target), run)

@@ -24,7 +24,7 @@ from mien.evaluate.metrics import Predictions, Scores, reliability
 from mien.evaluate.mistakes import Mistake, most_confident_errors, most_confused
 from mien.evaluate.robustness import by_change, read_robustness
 from mien.evaluate.run_folder import RunFolder
-from mien.report import figures
+from mien.report import figures, pictures
 from mien.report.html import data_uri
 from mien.report.style import STRONG
 
@@ -63,6 +63,7 @@ def context(path: Path) -> dict[str, Any]:
         "matrix": confusion(scores) if scores else None,
         "calibration": calibration(predictions) if predictions else None,
         "mistakes": mistakes(predictions, store) if predictions else [],
+        "filled": filled(run),
         "robustness": list(by_change(read_robustness(path))),
         "confusions": most_confused(predictions)[:CONFUSIONS] if predictions else [],
         "test": run.scores("test"),
@@ -99,14 +100,14 @@ def best_epoch(run: RunFolder) -> dict[str, float] | None:
 
 
 def curves(run: RunFolder, scores: Scores | None) -> list[Markup]:
-    """The figures of loss and accuracy; none before the first epoch."""
+    """The figures of loss and, where there are labels, of accuracy; none before the first epoch."""
     if not run.history:
         return []
     share, env = majority(scores), run.env
-    return [
-        figures.loss_curves(run.history, env.get("ln_classes"), env.get("prior_entropy"), env.get("best_epoch")),
-        figures.accuracy_curves(run.history, share[1] if share else None, env.get("best_epoch")),
-    ]
+    loss = figures.loss_curves(run.history, env.get("ln_classes"), env.get("prior_entropy"), env.get("best_epoch"))
+    if "val_accuracy" not in run.history:
+        return [loss]
+    return [loss, figures.accuracy_curves(run.history, share[1] if share else None, env.get("best_epoch"))]
 
 
 def trained(run: RunFolder) -> dict[str, Any] | None:
@@ -151,6 +152,12 @@ def mistakes(predictions: Predictions, store: Store | None) -> list[tuple[Mistak
     ]
 
 
+def filled(run: RunFolder) -> str | None:
+    """Of a run without labels: validation images, what it saw of them and how it filled them in, as one picture."""
+    found = run.reconstructions()
+    return pictures.rows(list(found.values())) if found else None
+
+
 def findings(store: Store) -> list[tuple[str, int]]:
     """What the data audit counted, in words; what the recipe left out of train counts as train here."""
     held_out = np.isin(store.splits, [SPLITS.index("validation"), SPLITS.index("test")])
@@ -170,7 +177,7 @@ def findings(store: Store) -> list[tuple[str, int]]:
 def settings(recipe: Recipe) -> list[Setting]:
     """The settings that differ from their default, and the few that always matter."""
     found = [Setting("seed", str(recipe.seed), Recipe.model_fields["seed"].description or "")]
-    for section in ("data", "model", "augment", "train", "distill"):
+    for section in ("data", "model", "augment", "train", "distill", "pretrain"):
         values: BaseModel = getattr(recipe, section)
         for key, field in type(values).model_fields.items():
             value, name = getattr(values, key), f"{section}.{key}"
