@@ -97,7 +97,8 @@ def test_the_same_run_gives_the_same_report(run: Path) -> None:
 def test_mistakes_are_shown_as_the_pictures_they_are(run: Path, pictures: Path) -> None:
     mistakes = run_page.context(run)["mistakes"]
     assert mistakes
-    for mistake, uri in mistakes:
+    for mistake, uri, heat in mistakes:
+        assert heat is None
         shown = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
         assert (np.asarray(shown) == np.asarray(Image.open(pictures / mistake.name))).all()
 
