@@ -1,13 +1,18 @@
 """Whether explanations can be believed: every method of a model that was trained on drawn faces, by all three tests.
 
 On validation images: the pointing game (the drawn brows, eyes and mouth are the truth), deletion and insertion against
-random maps with paired intervals, and the sanity check. The best method of the pointing game is chosen on every other
-image and scored on the rest. Where brows, eyes and mouth cover more than a fifth of the head, only their inner parts
-count. Faces that are always in the middle make one fixed point hard to beat; --shift moves each by up to so many pixels
-(for a model that was trained with augment.translate).
+random maps with paired intervals, and the sanity check. For the pointing game maps are smoothed by a Gaussian; its
+width and the best method are chosen together on every other image and scored on the rest. Beside them stand maps that a
+fair score has to beat: the same method on shuffled weights, and two that never ask the model (the picture's edges, and
+how far each pixel is from the blurred picture), smoothed by a width of their own, chosen in the same way.
+
+Where brows, eyes and mouth cover more than a fifth of the head, only their inner parts count. Faces that are always in
+the middle make one fixed point hard to beat; --shift moves each by up to so many pixels (for a model that was trained
+with augment.translate).
 
     mien run quickstart --out runs/cnn
     python benchmarks/explanations.py runs/cnn [RUN …] [--images 200] [--shift 0] [--seed 0]
+        [--methods integrated_gradients,…] [--pointing-only]
 """
 
 from __future__ import annotations
@@ -20,6 +25,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from kornia.filters import sobel
 
 import mien
 from mien import config
@@ -27,12 +34,14 @@ from mien.data import open_store
 from mien.data.drawn_faces import DrawnFace, redraw
 from mien.errors import UsageError
 from mien.explain.attribution import attribute, methods_of
-from mien.explain.faithfulness import against_random, pointing_game, sanity_check
+from mien.explain.faithfulness import against_random, blurred, pointing_game, sanity_check, shuffled
+from mien.pretrained import Classifier
 from mien.progress import note
 from mien.train.hardware import hardware
 
 FIFTH = 0.2
 SANITY_IMAGES = 32
+WIDTHS = (0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)  # of the Gaussian, in pixels of a side of 48; a drawn eye is about 6 wide
 
 
 def faces(run: Path, images: int) -> tuple[np.ndarray, np.ndarray]:
@@ -72,35 +81,62 @@ def moved(pixels: np.ndarray, masks: np.ndarray, most: int, seed: int) -> tuple[
     )
 
 
-def measure(run: Path, images: int, shift: int, seed: int) -> dict[str, object]:
+def measure(run: Path, options: argparse.Namespace) -> dict[str, object]:
     """Every figure of one run."""
-    model = mien.from_pretrained(run)
-    pixels, masks = moved(*faces(run, images), shift, seed)
+    model, seed = mien.from_pretrained(run), options.seed
+    pixels, masks = moved(*faces(run, options.images), options.shift, seed)
     scaled = model.preprocessing.scale(pixels.astype(np.float32) / 255)
     rows, maps = {}, {}
-    for method in methods_of(model):
+    for method in options.methods.split(",") if options.methods else methods_of(model):
         start = time.perf_counter()
         maps[method] = attribute(model, scaled, method)
         seconds = round(time.perf_counter() - start, 1)
-        found = against_random(model, scaled, maps[method], seed)
-        sanity = sanity_check(model, scaled[:SANITY_IMAGES], method, seed)
-        rows[method] = {
-            "pointing_game": asdict(pointing_game(maps[method], masks)),
-            **{test: asdict(getattr(found, test)) for test in ("deletion", "insertion")},
-            "verdict": found.verdict,
-            "sanity": {"correlation": sanity.correlation, "flagged": sanity.flagged},
-            "seconds": seconds,
-        }
-        note(f"{run} {method}: {found.verdict} {sanity.verdict}")
-    return {"images": len(pixels), "masks": float(masks.mean()), "best": best(maps, masks), "methods": rows}
+        rows[method] = {"pointing_game": by_width(maps[method], masks), "seconds": seconds}
+        note(f"{run} {method}: {rows[method]['pointing_game']}")
+        if not options.pointing_only:
+            rows[method] |= believed(model, scaled, maps[method], method, seed)
+    found = best(maps, masks)
+    method, sigma = str(found["method"]), float(str(found["sigma"]))
+    learned_nothing = attribute(shuffled(model, seed), scaled[1::2], method)
+    controls = {
+        "shuffled weights": pointing_game(learned_nothing, masks[1::2], sigma).hits,
+        **{name: best({name: map_}, masks) for name, map_ in without_model(torch.from_numpy(scaled)).items()},
+    }
+    return {"images": len(pixels), "masks": float(masks.mean()), "best": found, "controls": controls, "methods": rows}
+
+
+def by_width(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
+    """Hits by the width of the smoothing, on the images that choose."""
+    return {f"{sigma:g}": round(pointing_game(maps[::2], masks[::2], sigma).hits, 3) for sigma in WIDTHS}
+
+
+def believed(model: Classifier, scaled: np.ndarray, maps: np.ndarray, method: str, seed: int) -> dict[str, object]:
+    """Deletion, insertion and the sanity check of one method."""
+    found = against_random(model, scaled, maps, seed)
+    sanity = sanity_check(model, scaled[:SANITY_IMAGES], method, seed)
+    note(f"{method}: {found.verdict} {sanity.verdict}")
+    return {
+        **{test: asdict(getattr(found, test)) for test in ("deletion", "insertion")},
+        "verdict": found.verdict,
+        "sanity": {"correlation": sanity.correlation, "flagged": sanity.flagged},
+    }
 
 
 def best(maps: dict[str, np.ndarray], masks: np.ndarray) -> dict[str, object]:
-    """The method that hits most often on every other image, and what it hits on the rest."""
-    chosen = max(maps, key=lambda method: pointing_game(maps[method][::2], masks[::2]).hits)
+    """The method and width that hit most often on every other image, and what they hit on the rest."""
+    choices = [(method, sigma) for method in maps for sigma in WIDTHS]
+    method, sigma = max(choices, key=lambda one: pointing_game(maps[one[0]][::2], masks[::2], one[1]).hits)
     # The fixed point of the whole set is chosen on the same images as the method, and scored on the same rest.
-    rest = pointing_game(maps[chosen][1::2], masks[1::2])
-    return {"method": chosen, **asdict(rest), "fixed": pointing_game(maps[chosen], masks).fixed}
+    rest = pointing_game(maps[method][1::2], masks[1::2], sigma)
+    return {"method": method, "sigma": sigma, **asdict(rest), "fixed": pointing_game(maps[method], masks).fixed}
+
+
+def without_model(images: torch.Tensor) -> dict[str, np.ndarray]:
+    """Scaled images (B, C, S, S) -> maps (B, S, S) that look like reasons and are none."""
+    return {
+        "edges": sobel(images).amax(dim=1).numpy(),
+        "from the blurred": (images - blurred(images)).abs().amax(dim=1).numpy(),
+    }
 
 
 def main() -> None:
@@ -109,8 +145,10 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--shift", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--methods", default="")
+    parser.add_argument("--pointing-only", action="store_true")
     options = parser.parse_args()
-    result = {str(run): measure(run, options.images, options.shift, options.seed) for run in options.runs}
+    result = {str(run): measure(run, options) for run in options.runs}
     print(json.dumps({"hardware": hardware(), "shift": options.shift, "runs": result}, indent=1))
 
 

@@ -38,6 +38,13 @@ def rewrite(run: Path, change: object) -> None:
     change(Predictions.load(path)).save(path)  # type: ignore[operator]
 
 
+def measured(run: Path, *rows: tuple[str, float, str, float]) -> None:
+    """Write robustness.json: change, strength, unit and accuracy of each row."""
+    keys = ("change", "strength", "unit", "accuracy")
+    found = [dict(zip(keys, row, strict=True)) | {"interval": [0.1, 0.9]} for row in rows]
+    (run / "robustness.json").write_text(json.dumps({"validation": found}))
+
+
 # --- statistics
 
 
@@ -246,3 +253,18 @@ def test_the_verdict_names_the_run_that_is_ahead(ahead, behind, turned):
     assert pair.verdict.startswith(f"{ahead} is 30.0 points ahead of {behind} (95% interval {100 * low:+.1f} to ")
     assert f"to {100 * high:+.1f}), more than chance (McNemar p = " in pair.verdict
     assert _pairs(["a", "b"], [first, first])[0].verdict == "a and b are right equally often."
+
+
+def test_accuracy_on_changed_images_stands_side_by_side_where_it_was_measured(runs: list[Path]) -> None:
+    assert compare(runs).robustness == []
+    measured(runs[0], ("blur", 0.5, "pixels", 0.8), ("eyes covered", 1.0, "", 0.4))
+    measured(runs[1], ("blur", 0.5, "pixels", 0.6), ("blur", 1.0, "pixels", 0.3))
+    found = compare(runs)
+    rows = [(each.change, each.strength, each.unit, each.accuracy) for each in found.robustness]
+    assert rows == [
+        ("blur", 0.5, "pixels", [0.8, 0.6]),
+        ("eyes covered", 1.0, "", [0.4, None]),
+        ("blur", 1.0, "pixels", [None, 0.3]),
+    ]
+    written = json.loads(json.dumps(found.to_dict()))["robustness"]
+    assert written[1]["intervals"] == [[0.1, 0.9], None]

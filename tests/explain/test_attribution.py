@@ -8,7 +8,7 @@ from torch import nn
 from mien.errors import UsageError
 from mien.explain.attribution import attribute, default_layer, methods_of
 
-FOR_ALL = ("grad_cam", "integrated_gradients", "occlusion", "saliency")
+FOR_ALL = ("grad_cam", "integrated_gradients", "smooth_gradients", "occlusion", "saliency")
 
 
 def test_methods_of_every_kind():
@@ -60,6 +60,17 @@ def test_gradients_and_occlusion_are_captums(kind):
     }
     for method, value in expected.items():
         np.testing.assert_allclose(attribute(model, x, method, targets), value.detach(), atol=1e-4, err_msg=method)
+
+
+def test_smooth_gradients_are_those_of_a_straight_model_but_for_the_noise():
+    """Of a linear model the map is weight x pixel, so with noise it is the same on average, and the same every time."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(31 * 31, 3))
+    x = images("cnn_v2", 2)[:, :, :1, :1].expand(-1, -1, 31, 31) + 1
+    smooth, plain = (attribute(model, x, name, 1) for name in ("smooth_gradients", "integrated_gradients"))
+    np.testing.assert_array_equal(smooth, attribute(model, x, "smooth_gradients", 1))
+    np.testing.assert_allclose(smooth, plain, atol=1e-5)  # a flat image has no range, so there is no noise
+    x = images("cnn_v2", 2)[:, :, :1, :].expand(-1, -1, 31, -1)
+    assert not np.allclose(attribute(model, nn.functional.pad(x, (0, 31 - x.shape[-1])), "smooth_gradients", 1), 0)
 
 
 def test_many_images_are_explained_a_few_at_a_time_alike():

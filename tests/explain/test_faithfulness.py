@@ -19,6 +19,7 @@ from mien.explain.faithfulness import (
     rank_correlation,
     sanity_check,
     smooth_noise,
+    smoothed,
 )
 
 SIDE = 20
@@ -157,6 +158,19 @@ def test_pointing_game_by_hand():
     found = pointing_game(maps, masks)
     assert (found.images, found.hits, found.random, found.fixed) == (4, 0.75, 0.25, 0.5)
     assert found.interval == pytest.approx((0.3006, 0.9544), abs=1e-4)  # Wilson's, of 3 in 4
+
+
+def test_the_pointing_game_on_smoothed_maps_finds_the_blob_and_not_the_single_pixel():
+    """A pixel of 9, far from it 5 x 5 pixels of 3: smoothed by 2 pixels the first is below .4, the others above 1."""
+    maps, masks = np.zeros((2, 31, 31), np.float32), np.zeros((2, 31, 31), bool)
+    maps[:, 4, 25] = 9.0
+    maps[:, 18:23, 6:11], masks[:, 18:23, 6:11] = 3.0, True
+    assert pointing_game(maps, masks).hits == 0
+    assert pointing_game(maps, masks, sigma=2).hits == 1
+    low, high = smoothed(maps, 2)[0, 4, 25], smoothed(maps, 2)[0, 20, 8]
+    assert low == pytest.approx(9 / (2 * np.pi * 4), rel=0.02)
+    assert high > 1
+    np.testing.assert_array_equal(smoothed(maps, 0), maps)
 
 
 def edges(model, x) -> np.ndarray:

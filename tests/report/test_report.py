@@ -17,7 +17,7 @@ from fake_runs import picture_names, write_run
 from PIL import Image
 
 from mien.errors import MienError, MissingError
-from mien.evaluate.compare import Comparison
+from mien.evaluate.compare import Changed, Comparison
 from mien.evaluate.metrics import Predictions, score
 from mien.report import comparison_page, run_page, write_comparison, write_report
 from mien.report.html import THUMBNAIL, breakable, data_uri
@@ -97,7 +97,8 @@ def test_the_same_run_gives_the_same_report(run: Path) -> None:
 def test_mistakes_are_shown_as_the_pictures_they_are(run: Path, pictures: Path) -> None:
     mistakes = run_page.context(run)["mistakes"]
     assert mistakes
-    for mistake, uri in mistakes:
+    for mistake, uri, heat in mistakes:
+        assert heat is None
         shown = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
         assert (np.asarray(shown) == np.asarray(Image.open(pictures / mistake.name))).all()
 
@@ -332,6 +333,26 @@ def test_the_best_recall_of_a_class_is_marked_unless_all_are_alike(comparison: C
         assert [best for _, best in found] == [value == max(correct) for value in correct]
     alike = replace(comparison, rows=[comparison.rows[0]] * 2)
     assert not any(best for _, found in comparison_page.recalls(alike) for _, best in found)
+
+
+def test_accuracy_on_changed_images_or_how_to_get_it(comparison: Comparison, tmp_path: Path) -> None:
+    folder = comparison.rows[0].folder
+    text = Page(write_comparison(comparison, tmp_path / "page.html")).text
+    assert f"Not measured yet: mien evaluate {folder} --robustness scores a run" in text
+    wide = (0.0, 1.0)
+    rows = [
+        Changed("blur", 0.5, "pixels", [0.25, 0.75, None], [wide, wide, None]),
+        Changed("eyes covered", 1.0, "", [0.5, 0.5, None], [wide, wide, None]),
+    ]
+    page = Page(write_comparison(replace(comparison, robustness=rows), tmp_path / "page.html"))
+    check_alone(page)
+    before = [row.scores["accuracy"] for row in comparison.rows]
+    lost = [f"{100 * (now - then):+.1f}".replace("-", "−") for now, then in zip((0.25, 0.75), before, strict=False)]
+    assert f"blur 0.5 pixels 25.0% {lost[0]} 75.0% {lost[1]} –" in page.text
+    assert '<span class="best">75.0%' in page.source
+    assert page.source.count('<span class="best">50.0%') == 0
+    assert f"Not measured yet for fair: mien evaluate {comparison.rows[2].folder} --robustness" in page.text
+    assert page.source.count("<svg") == 6
 
 
 def test_turning_a_pair_round(comparison: Comparison) -> None:

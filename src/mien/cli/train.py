@@ -242,17 +242,19 @@ def compare(*runs: Path, out: Path = Path("comparison.html"), json_: Json = Fals
 
 
 @app.command
-def report(run: Path_) -> None:
+def report(run: Path_, *, explain: Annotated[bool, Parameter(negative="")] = False) -> None:
     """Write a run's report.html anew.
 
     Parameters
     ----------
     run
         A run folder.
+    explain
+        Show which pixels speak for each of the most confident wrong answers (integrated gradients).
     """
     from mien.report import write_report
 
-    print(write_report(run))
+    print(write_report(run, explain=explain))
 
 
 def _show_pretrained(folder: Path, recipe: Recipe, report: Path, json_: bool) -> None:

@@ -96,8 +96,22 @@ class Equal:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """Accuracy of each run, in the order of the rows, on images with one change at one strength (see robustness.py).
+
+    None where a run was not measured.
+    """
+
+    change: str
+    strength: float
+    unit: str
+    accuracy: list[float | None]
+    intervals: list[Interval | None]
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """What `compare` found; rows in the order given."""
+    """What `compare` found; rows in the order given. robustness is empty where no run has measured it."""
 
     split: str
     images: int
@@ -107,6 +121,7 @@ class Comparison:
     groups: list[Group]
     equal_epochs: Equal | None
     equal_seconds: Equal | None
+    robustness: list[Changed]
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON types; a loss that is not a number becomes None."""
@@ -139,6 +154,7 @@ def compare(runs: Sequence[Path], split: str = "validation") -> Comparison:
         groups=_groups(rows),
         equal_epochs=at_equal(rows, "epoch"),
         equal_seconds=at_equal(rows, "seconds"),
+        robustness=on_changed_images([folder.robustness(split) for folder in folders]),
     )
 
 
@@ -190,6 +206,21 @@ def at_equal(rows: Sequence[Row], axis: str) -> Equal | None:
         return None
     limit = min(row.curve[axis][-1] for row in rows)
     return Equal(limit, [_best_until(row.curve, axis, limit) for row in rows])
+
+
+def on_changed_images(measured: Sequence[Sequence[dict[str, Any]]]) -> list[Changed]:
+    """Rows of robustness.json of each run -> a row for every change and strength that any of them has."""
+    by_run = [{(row["change"], row["strength"]): row for row in rows} for rows in measured]
+    units = {key: row["unit"] for rows in by_run for key, row in rows.items()}
+    return [
+        Changed(
+            *key,
+            unit=unit,
+            accuracy=[rows[key]["accuracy"] if key in rows else None for rows in by_run],
+            intervals=[tuple(rows[key]["interval"]) if key in rows else None for rows in by_run],
+        )
+        for key, unit in units.items()
+    ]
 
 
 def run_labels(folders: Sequence[RunFolder]) -> list[str]:

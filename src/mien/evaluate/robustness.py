@@ -6,7 +6,6 @@ applied to the pixels that the network sees, at stated strengths, the same for e
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from mien.data import Store, open_store
 from mien.data.augment import stream, warp
 from mien.errors import UsageError
 from mien.evaluate.metrics import Scores, accuracy
+from mien.evaluate.run_folder import RunFolder
 from mien.evaluate.split import refuse_other_images
 from mien.files import write_json
 from mien.preprocessing import Preprocessing
@@ -30,7 +30,6 @@ from mien.progress import track
 from mien.train.checkpoint import load_model
 from mien.train.hardware import keep_freed_memory
 
-FILE = "robustness.json"
 BATCH = 128
 EYES, MOUTH = (0.22, 0.48, 0.1, 0.9), (0.62, 0.92, 0.2, 0.8)  # top, bottom, left, right of a face that fills the image
 
@@ -122,15 +121,13 @@ def robustness(run: Path, split: str = "validation") -> list[Row]:
     truth = np.array(labels.match(store.classes, classes))[store.labels]
     wanted = [(name, strength) for name, (_, strengths, _) in CHANGES.items() for strength in strengths]
     rows = [_row(model, store, truth, split, preprocessing, *each) for each in track(wanted, "changing", len(wanted))]
-    write_json(run / FILE, {split: [asdict(row) for row in rows]})
+    write_json(run / "robustness.json", {split: [asdict(row) for row in rows]})
     return rows
 
 
 def read_robustness(run: Path, split: str = "validation") -> list[Row]:
     """What `robustness` has saved; [] where it has not been measured."""
-    path = run / FILE
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return [Row(**row) for row in known.get(split, [])]
+    return [Row(**row) for row in RunFolder.open(run).robustness(split)]
 
 
 def changed(images: Tensor, name: str, strength: float, seed: int = 0) -> Tensor:

@@ -92,6 +92,10 @@ class RunFolder:
             return score(self.predictions(split))
         return saved
 
+    def robustness(self, split: str = "validation") -> list[dict[str, Any]]:
+        """The rows of robustness.json (see mien.evaluate.robustness.Row); [] where it has not been measured."""
+        return list(self._json("robustness.json", {}).get(split, []))
+
     def _json(self, name: str, default: Any) -> Any:
         path = self.path / name
         if not path.is_file():

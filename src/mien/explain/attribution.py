@@ -2,6 +2,7 @@
 
 grad_cam              Selvaraju et al. (arXiv 1610.02391); tokens are laid out as maps first
 integrated_gradients  Sundararajan et al. (arXiv 1703.01365), from mean grey, 32 steps (captum)
+smooth_gradients      the same averaged over noisy copies of the image, SmoothGrad: Smilkov et al. (arXiv 1706.03825)
 occlusion             Zeiler and Fergus (arXiv 1311.2901), windows of about an eighth of the side (captum)
 saliency              Simonyan et al. (arXiv 1312.6034) (captum)
 rollout, relevance    mien.explain.attention, for Vision Transformers
@@ -28,6 +29,7 @@ from mien.models.vtff import VTFF
 Maps = np.ndarray
 IMAGES_AT_ONCE = 32
 STEPS = 32  # of integrated gradients
+COPIES, NOISE = 5, 0.075  # of smooth_gradients; the noise's standard deviation, in shares of the image's range
 
 
 def attribute(model: nn.Module, images: Any, method: str, targets: Any = None, layer: str | None = None) -> Maps:
@@ -107,13 +109,25 @@ def grad_cam(model: nn.Module, images: Tensor, targets: Tensor, layer: str) -> M
     return _resized(found, images)
 
 
-def integrated_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> Maps:
+def integrated_gradients(model: nn.Module, images: Tensor, targets: Tensor, steps: int = STEPS) -> Maps:
     """What each pixel adds on the way from mean grey to the image, summed over colours, (B, H, W)."""
     from captum.attr import IntegratedGradients
 
-    settings = {"n_steps": STEPS, "internal_batch_size": max(256, len(images))}
+    settings = {"n_steps": steps, "internal_batch_size": max(256, len(images))}
     found = IntegratedGradients(model).attribute(images.requires_grad_(), target=targets, **settings)
     return found.sum(dim=1).detach().cpu().numpy()  # (B, C, H, W) -> (B, H, W)
+
+
+def smooth_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> Maps:
+    """Integrated gradients, the mean over COPIES of the image with the same noise every time, (B, H, W).
+
+    What a single pixel owes to the grain of the gradients goes, what neighbours agree on stays.
+    """
+    generator = torch.Generator().manual_seed(0)
+    extent = images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
+    noise = (NOISE * extent * torch.randn(images.shape, generator=generator).to(images.device) for _ in range(COPIES))
+    # Half the steps: noise and steps average over the same kinks.
+    return np.mean([integrated_gradients(model, images + one, targets, STEPS // 2) for one in noise], axis=0)
 
 
 def occlusion(model: nn.Module, images: Tensor, targets: Tensor) -> Maps:
@@ -150,6 +164,7 @@ OF_ATTENTION = ("rollout", "relevance")
 METHODS: dict[str, Callable[..., Maps]] = {
     "grad_cam": grad_cam,
     "integrated_gradients": integrated_gradients,
+    "smooth_gradients": smooth_gradients,
     "occlusion": occlusion,
     "saliency": saliency,
     "rollout": rollout,

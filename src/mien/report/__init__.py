@@ -10,14 +10,18 @@ if TYPE_CHECKING:
     from mien.evaluate.sweep_table import Table
 
 
-def write_report(run: Path) -> Path:
+def write_report(run: Path, *, explain: bool = False) -> Path:
     """Write RUN/report.html and return its path.
+
+    explain: first compute which pixels speak for the most confident wrong answers; later reports show these maps too.
 
     What the run lacks (scores of a run stopped early, pictures of data that was moved) is left out, with the
     reason in its place. Raises MissingError when `run` is no run folder.
     """
-    from mien.report import html, run_page
+    from mien.report import html, mistake_maps, run_page
 
+    if explain:
+        mistake_maps.explain_mistakes(run)
     return html.write("run.html.j2", run / "report.html", run_page.context(run))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mien.evaluate.compare import Comparison, Pair, Row
+from mien.evaluate.compare import Changed, Comparison, Pair, Row
 from mien.report import figures
 
 
@@ -29,6 +29,10 @@ def context(comparison: Comparison) -> dict[str, Any]:
         ),
         "curves": curves(rows),
         "recalls": recalls(comparison),
+        "changed": changed_images(comparison),
+        "unmeasured": [
+            row for i, row in enumerate(rows) if not any(each.intervals[i] for each in comparison.robustness)
+        ],
         "one_machine": len({row.hardware for row in rows}) == 1,
     }
 
@@ -69,6 +73,39 @@ def recalls(comparison: Comparison) -> list[tuple[str, list[tuple[dict[str, Any]
         all_alike = all(each["correct"] == best for each in found)
         table.append((name, [(each, each["correct"] == best and not all_alike) for each in found]))
     return table
+
+
+def changed_images(comparison: Comparison) -> dict[str, Any] | None:
+    """The figure and the table of accuracy on changed images; None where no run was measured.
+
+    A row of the table is a change, its strength in words, and for each run accuracy, loss against unchanged images and
+    whether it is the best; nothing is best of equals.
+    """
+    if not comparison.robustness:
+        return None
+    whole = [row.scores["accuracy"] for row in comparison.rows]
+    table = []
+    for each in comparison.robustness:
+        known = [value for value in each.accuracy if value is not None]
+        cells = [
+            (value, None if value is None else value - before, value == max(known) > min(known))
+            for value, before in zip(each.accuracy, whole, strict=True)
+        ]
+        table.append((each.change, strength(each), cells))
+    names = ["unchanged", *(f"{change} {how}".strip() for change, how, _ in table)]
+    levels = [whole, *(each.accuracy for each in comparison.robustness)]
+    return {"figure": figures.changed([row.label for row in comparison.rows], names, levels), "table": table}
+
+
+def unmeasured(comparison: Comparison) -> list[Row]:
+    """The runs that were not scored on changed images."""
+    changes = comparison.robustness
+    return [row for i, row in enumerate(comparison.rows) if all(each.accuracy[i] is None for each in changes)]
+
+
+def strength(changed: Changed) -> str:
+    """'0.1 of the side'; '' for a change that has but one."""
+    return f"{abs(changed.strength):g} {changed.unit}" if changed.unit else ""
 
 
 def _leading(pairs: list[Pair], ranked: list[Row]) -> Pair:

@@ -25,6 +25,11 @@ METHODS = {
         "Each pixel's share of the way from a grey picture to this one.",
         "https://arxiv.org/abs/1703.01365",
     ),
+    "smooth_gradients": (
+        "Smooth gradients",
+        "Integrated gradients, averaged over noisy copies of the picture.",
+        "https://arxiv.org/abs/1706.03825",
+    ),
     "occlusion": (
         "Occlusion",
         "How much the answer suffers when a small square is covered.",
@@ -46,7 +51,7 @@ METHODS = {
         "https://arxiv.org/abs/2103.15679",
     ),
 }
-SIGNED = ("integrated_gradients", "occlusion")
+SIGNED = ("integrated_gradients", "smooth_gradients", "occlusion")
 MOST_MAPS = 16
 
 

@@ -169,6 +169,30 @@ def accuracies(labels: Sequence[str], values: Sequence[float], intervals: Sequen
         return inline_svg(figure, "accuracies", "Accuracy of every run with its 95 % interval")
 
 
+def changed(labels: Sequence[str], names: Sequence[str], levels: Sequence[Sequence[float | None]]) -> Markup:
+    """Accuracy (0..1) on changed images: a row for each of `names`, the first on top, and in it a dot for each run.
+
+    levels: for each name the accuracy of each of `labels`, None where it is not known.
+    """
+    with drawing():
+        columns = 1 if max(map(len, labels)) > 20 else 2
+        figure = Figure(figsize=(WIDTH, 0.7 + 0.2 * len(names) + 0.18 * math.ceil(len(labels) / columns)))
+        axes = figure.subplots()
+        for index, label in enumerate(labels):
+            known = [(found[index], place) for place, found in enumerate(levels) if found[index] is not None]
+            colour = series(index)["color"]
+            axes.plot(*zip(*known, strict=True), "o", color=colour, markersize=5.5, markeredgecolor=CARD, label=label)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.grid(axis="x", visible=True)
+        axes.spines["left"].set_visible(False)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], min_n_ticks=2))
+        _legend(axes, columns)
+        return inline_svg(figure, "changed", "Accuracy of every run on images with every change")
+
+
 def _axes(x: str, y: str, *, whole: bool = True, legend_rows: int = 1) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH, HEIGHT + 0.18 * (legend_rows - 1)))
     axes = figure.subplots()

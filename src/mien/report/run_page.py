@@ -25,10 +25,10 @@ from mien.evaluate.mistakes import Mistake, most_confident_errors, most_confused
 from mien.evaluate.robustness import by_change, read_robustness
 from mien.evaluate.run_folder import RunFolder
 from mien.report import figures, pictures
-from mien.report.html import data_uri
+from mien.report.html import THUMBNAIL, data_uri
+from mien.report.mistake_maps import COUNT, MistakeMaps, read_maps
 from mien.report.style import STRONG
 
-MISTAKES = 12
 CONFUSIONS = 6
 MATRIX_CLASSES = 20  # a larger confusion matrix cannot be read
 ALWAYS_SHOWN = {"data.source", "model.name", "train.epochs", "train.batch_size", "train.optimizer", "train.lr"}
@@ -49,6 +49,7 @@ def context(path: Path) -> dict[str, Any]:
     scores = run.scores()
     predictions = run.predictions() if run.has_predictions() else None
     store, no_store = _store(run)
+    maps = read_maps(path)
     return {
         "run": run,
         "name": run.path.resolve().name,
@@ -62,7 +63,8 @@ def context(path: Path) -> dict[str, Any]:
         "trained": trained(run),
         "matrix": confusion(scores) if scores else None,
         "calibration": calibration(predictions) if predictions else None,
-        "mistakes": mistakes(predictions, store) if predictions else [],
+        "mistakes": mistakes(predictions, store, maps) if predictions else [],
+        "map_seconds": maps.seconds if maps.maps else None,
         "filled": filled(run),
         "robustness": list(by_change(read_robustness(path))),
         "confusions": most_confused(predictions)[:CONFUSIONS] if predictions else [],
@@ -142,14 +144,20 @@ def calibration(predictions: Predictions) -> dict[str, Any]:
     }
 
 
-def mistakes(predictions: Predictions, store: Store | None) -> list[tuple[Mistake, str | None]]:
-    """The most confident errors, each with its picture where the store still has it."""
-    found = most_confident_errors(predictions, MISTAKES)
-    position = {name: i for i, name in enumerate(store.names)} if store is not None else {}
-    return [
-        (each, data_uri(store.images[position[each.name]]) if store is not None and each.name in position else None)
-        for each in found
-    ]
+def mistakes(
+    predictions: Predictions, store: Store | None, maps: MistakeMaps
+) -> list[tuple[Mistake, str | None, str | None]]:
+    """The most confident errors, each with its picture and its map where the store still has it."""
+    place = {name: i for i, name in enumerate(store.names)} if store is not None else {}
+    found: list[tuple[Mistake, str | None, str | None]] = []
+    for each in most_confident_errors(predictions, COUNT):
+        if store is None or each.name not in place:
+            found.append((each, None, None))
+            continue
+        pixels, map_ = store.images[place[each.name]], maps.of(each)
+        heat = None if map_ is None else pictures.heat(pixels, map_, side=THUMBNAIL, signed=True)
+        found.append((each, data_uri(pixels), heat))
+    return found
 
 
 def filled(run: RunFolder) -> str | None:

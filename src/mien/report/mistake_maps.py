@@ -1,0 +1,87 @@
+"""Why a run is surest where it is wrong: a map for each of these pictures, computed once and kept in the run folder."""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mien import config
+from mien.data import open_store
+from mien.errors import DataError, MienError
+from mien.evaluate.mistakes import Mistake, most_confident_errors
+from mien.evaluate.run_folder import RunFolder
+from mien.evaluate.split import refuse_other_images
+from mien.explain.attribution import attribute
+from mien.explain.faithfulness import smoothed
+from mien.pretrained import from_pretrained
+from mien.progress import track
+
+FILE = "mistakes.npz"
+COUNT = 12
+METHOD = "integrated_gradients"  # every model has it, and it holds on drawn faces where Grad-CAM does not (LOG.md)
+SMOOTH = 1 / 24  # of the side: single pixels are noisy
+
+
+@dataclass(frozen=True, eq=False)
+class MistakeMaps:
+    """maps: float32 (S, S), the largest value 1 or -1, by image name and answer. seconds: what computing them took."""
+
+    maps: dict[tuple[str, str], np.ndarray]
+    seconds: float
+
+    def of(self, mistake: Mistake) -> np.ndarray | None:
+        """The map of this picture and this answer, None where it was not computed."""
+        return self.maps.get((mistake.name, mistake.predicted))
+
+
+def explain_mistakes(run: Path, count: int = COUNT) -> MistakeMaps:
+    """Which pixels speak for each of the most confident wrong answers of a run; saved in the run as mistakes.npz.
+
+    Raises MissingError when the run has no predictions or no model yet, UsageError when its images have changed.
+    """
+    started = time.perf_counter()
+    mistakes = most_confident_errors(RunFolder.open(run).predictions(), count)
+    model, store = from_pretrained(run), open_store(config.read_recipe(run).data)
+    refuse_other_images(run, store)
+    place = {name: i for i, name in enumerate(store.names)}
+    maps = {}
+    for mistake in track(mistakes, "explaining", len(mistakes)):  # one at a time: large models need the memory
+        pixels = store.images[place[mistake.name]].astype(np.float32) / 255  # (C, S, S)
+        answer = model.labels.index(mistake.predicted)
+        found = attribute(model, model.preprocessing.scale(pixels)[None], METHOD, answer)  # (1, S, S)
+        smooth = smoothed(found, SMOOTH * found.shape[-1])[0]  # (1, S, S) -> (S, S)
+        maps[mistake.name, mistake.predicted] = smooth / (np.abs(smooth).max() or 1)
+    made = MistakeMaps(maps, time.perf_counter() - started)
+    _save(made, run / FILE)
+    return made
+
+
+def read_maps(run: Path) -> MistakeMaps:
+    """What `explain_mistakes` has saved; no maps where it was not asked. Raises DataError for a damaged file."""
+    path = run / FILE
+    if not path.is_file():
+        return MistakeMaps({}, 0.0)
+    try:
+        with np.load(path) as saved:
+            keys = [(str(name), str(answer)) for name, answer in saved["of"]]
+            maps = saved["maps"].astype(np.float32)  # (n, S, S)
+            return MistakeMaps(dict(zip(keys, maps, strict=True)), float(saved["seconds"]))
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is damaged: {error}. Write it anew: mien report {run} --explain") from error
+
+
+def _save(made: MistakeMaps, path: Path) -> None:
+    """Write the file, whole or not at all."""
+    draft = path.with_name(f".{path.name}")
+    maps = np.array(list(made.maps.values()), dtype=np.float16)  # (n, S, S); a small picture needs no more digits
+    try:
+        np.savez_compressed(draft, of=np.array(list(made.maps), dtype=str), maps=maps, seconds=made.seconds)
+        draft.replace(path)
+    except OSError as error:
+        raise MienError(f"Writing {path} failed: {error.strerror}. Free some space.") from error
+    finally:
+        draft.unlink(missing_ok=True)
