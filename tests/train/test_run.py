@@ -65,6 +65,17 @@ def test_a_run_folder_has_what_it_promises(tmp_path):
     assert not list(folder.glob("*.part"))
 
 
+def test_last_is_the_last_epoch_also_when_it_was_not_the_best(tmp_path):
+    """At a rate of nothing, to float32, no loss is less than that of the first epoch."""
+    train = Train(epochs=3, batch_size=35, lr=1e-30, schedule="constant", precision="fp32", monitor="loss")
+    folder = run.run(RECIPE.model_copy(update={"train": train}), tmp_path / "run")
+    epochs = {
+        name: torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["epoch"]
+        for name in ("best", "last")
+    }
+    assert epochs == {"best": 0, "last": 2}
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
     one, two = (weights(run.run(RECIPE, tmp_path / name)) for name in ("one", "two"))
     other = weights(run.run(change(seed=1), tmp_path / "other"))

@@ -188,7 +188,9 @@ def _trainer(
         history,
         Diverged(),
         *([StuckWarning(env["ignorant_loss"], env["warnings"])] if recipe.pretrain.is_off() else []),
-        ModelCheckpoint(checkpoints, "best", monitor=watched, mode=mode, save_last=True, enable_version_counter=False),
+        ModelCheckpoint(checkpoints, "best", monitor=watched, mode=mode, enable_version_counter=False),
+        # Its own, as save_last saves only what is also the best; after it, so that it remembers which was the best.
+        ModelCheckpoint(checkpoints, "last", monitor="step", mode="max", enable_version_counter=False),
         Display(history),
     ]
     if settings.checkpoint_every:
