@@ -79,13 +79,21 @@ def changed(recipe: config.Recipe) -> str:
     original = load(recipe.name)[0].model_dump(mode="json")
     own = recipe.model_dump(mode="json")
     differences = [
-        f"{section}.{key}={value}"
+        f"{section}.{key}={named(value)}"
         for section, values in own.items()
         if isinstance(values, dict)
         for key, value in values.items()
         if value != original[section][key] and key != "path"
     ]
     return " ".join(differences)
+
+
+def named(value: object) -> object:
+    """A setting as it is quoted: a run folder by its recipe, as its path says nothing to others."""
+    if isinstance(value, list):
+        return ",".join(str(named(each)) for each in value)
+    is_run = isinstance(value, str) and (Path(value) / "recipe.yaml").is_file()
+    return config.read_recipe(Path(str(value))).name if is_run else value
 
 
 def main() -> None:

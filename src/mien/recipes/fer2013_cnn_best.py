@@ -6,6 +6,8 @@ Source    ours. The first stage is thin (16 channels at full size), the later on
           calibrated network's answers say how sure a label is.
 Command   mien run fer2013_tiny --data.path FER2013
           mien run fer2013_cnn_best --data.path FER2013 --distill.teachers RUN
+Result    validation 66.4 % (64.8 to 67.9), clean images 65.6 %, macro-F1 .601, calibration error .022 once exported;
+          one seed, 95 minutes on both cores of an AMD EPYC without bf16 (--train.processes 2), beside other work.
 """
 
 from mien.config import Augment, Data, Model, Recipe, Train

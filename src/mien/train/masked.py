@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mien.config import Pretrain, Recipe
 from mien.data import Store
 from mien.data.augment import moved, stream
-from mien.data.batches import Batch, gather
+from mien.data.batches import Batch
 from mien.errors import MienError, UsageError
 from mien.evaluate.run_folder import PICTURES
 from mien.models.masked import Masked, MaskedAutoencoder, SimMIM
@@ -68,7 +68,7 @@ class Filling(Training):
         Three arrays, uint8 (n, C, S, S). Raises MienError when it cannot be written.
         """
         chosen = np.linspace(0, len(self.validation_masks) - 1, SHOWN).astype(int)  # of several classes
-        images, _ = gather(store, store.indices("validation")[chosen])
+        images = torch.from_numpy(store.images[store.indices("validation")[chosen]])
         model, masked = cast(Masked, self.trained.eval()), self.validation_masks[chosen]
         with torch.inference_mode():
             inputs = self._inputs(images)
