@@ -53,7 +53,11 @@ def measured() -> dict[str, tuple[int, float, int]]:
     with open(RUNS, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             unchanged = all(setting.startswith(GIVEN) for setting in row["settings"].split())
-            if row["recipe"].startswith("fer2013_") and unchanged and (row["split"], row["metric"]) == ("validation", "accuracy"):
+            if (
+                row["recipe"].startswith("fer2013_")
+                and unchanged
+                and (row["split"], row["metric"]) == ("validation", "accuracy")
+            ):
                 found[row["recipe"]].append((int(row["parameters"]), float(row["value"])))
     return {name: (runs[0][0], statistics.mean(value for _, value in runs), len(runs)) for name, runs in found.items()}
 

@@ -1,15 +1,19 @@
 """Networks that come with the package, their cards, and the scoring of exports on any data."""
 
 import json
+import shutil
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 import mien
 from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
 from mien.errors import MissingError
 from mien.export import export
+from mien.pretrained import files
 from mien.runtime import model as models
 from mien.train import run
 
@@ -131,3 +135,33 @@ def test_answers_as_parquet(shipped, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     assert main(["predict", str(folder), "--no-detect", "--out", str(tmp_path / "new.parquet")]) == 3
     assert "pip install 'mien[parquet]'" in capsys.readouterr().err
+
+
+def test_backbones_come_with_the_package_to_train_from(shipped, tmp_path, monkeypatch, capsys):
+    """Kept in half the space; listed beside the ready ones, and each is refused where the other belongs."""
+    exported = models.ASSETS / "tiny" / "model.onnx"
+    monkeypatch.setattr(models, "ASSETS", tmp_path / "assets")
+    monkeypatch.setattr(files, "ASSETS", tmp_path / "assets")
+    (tmp_path / "assets" / "ready").mkdir(parents=True)
+    shutil.copyfile(exported, tmp_path / "assets" / "ready" / "model.onnx")
+    whole = mien.from_pretrained(shipped)
+    folder = whole.save_pretrained(tmp_path / "assets" / "early", half=True)
+    card = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(card | {"parameters": 23, "validation_accuracy": 0.47}))
+    (folder / "card.md").write_text("# mien:early")
+    kept = {tensor.dtype for tensor in load_file(folder / "model.safetensors").values()}
+    assert kept == {torch.float16, torch.int64}  # batch norms count in integers
+    images = torch.rand(5, 1, 24, 24)
+    torch.testing.assert_close(mien.from_pretrained("mien:early")(images), whole(images), atol=0.01, rtol=0.01)
+    assert main(["models", "--json"]) == 0
+    ready, early = json.loads(capsys.readouterr().out)
+    assert (ready["model"], ready["for"]) == ("mien:ready", "--model")
+    assert (early["model"], early["for"], early["validation_accuracy"]) == ("mien:early", "--model.init", 0.47)
+    assert main(["models"]) == 0
+    assert "validation 47.0%  --model.init" in capsys.readouterr().out
+    assert main(["card", "mien:early"]) == 0
+    assert capsys.readouterr().out == "# mien:early"
+    with pytest.raises(MissingError, match=r"mien:early is a backbone to train from.* ready: mien:ready\."):
+        mien.load("mien:early")
+    with pytest.raises(MissingError, match=r"mien:ready is an export, .* These can: mien:early"):
+        mien.from_pretrained("mien:ready")

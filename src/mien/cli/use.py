@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,25 @@ from mien.progress import note
 
 @app.command
 def models(*, json_: Json = False) -> None:
-    """List the networks that come with mien, for --model."""
+    """List the networks that come with mien: those for --model, and backbones for --model.init."""
+    rows = [*_ready(), *_backbones()]
+    if json_:
+        print_json(rows)
+        return
+    for row in rows:
+        error = row.get("calibration_error")
+        print(
+            f"{row['model']:<22} {row['parameters']:>9,} parameters  {row['bytes'] / 1e6:5.2f} MB  validation "
+            f"{row['validation_accuracy']:.1%}  " + (f"calibration error {error:.3f}" if error else row["for"])
+        )
+    known = rows[0]["model"] if rows else None
+    note(
+        f"What one is fit for: mien card {known}" if known else "None comes with this mien: mien export RUN makes one."
+    )
+
+
+def _ready() -> list[dict[str, Any]]:
+    """Exports that come with mien."""
     from mien.runtime.model import ASSETS, OWN, Network, shipped
 
     rows: list[dict[str, Any]] = []
@@ -22,18 +41,22 @@ def models(*, json_: Json = False) -> None:
         path = ASSETS / name / "model.onnx"
         card = Network.open(path).card or {}
         keys = ("parameters", "validation_accuracy", "calibration_error")
-        rows.append({"model": OWN + name, "bytes": path.stat().st_size, **{key: card.get(key) for key in keys}})
-    if json_:
-        print_json(rows)
-        return
-    for row in rows:
-        print(
-            f"{row['model']:<12} {row['parameters']:>9,} parameters  {row['bytes'] / 1e6:5.2f} MB  validation "
-            f"{row['validation_accuracy']:.1%}  calibration error {row['calibration_error']:.3f}"
-        )
-    note(
-        "What one is fit for: mien card mien:tiny" if rows else "None comes with this mien: mien export RUN makes one."
-    )
+        own = {"model": OWN + name, "for": "--model", "bytes": path.stat().st_size}
+        rows.append(own | {key: card.get(key) for key in keys})
+    return rows
+
+
+def _backbones() -> list[dict[str, Any]]:
+    """Networks that come with mien to train from."""
+    from mien.runtime.model import ASSETS, OWN, backbones
+
+    rows: list[dict[str, Any]] = []
+    for name in backbones():
+        card = json.loads((ASSETS / name / "config.json").read_text(encoding="utf-8"))
+        size = (ASSETS / name / "model.safetensors").stat().st_size
+        own = {"model": OWN + name, "for": "--model.init", "bytes": size}
+        rows.append(own | {key: card.get(key) for key in ("parameters", "validation_accuracy")})
+    return rows
 
 
 @app.command
@@ -43,14 +66,17 @@ def card(model: str, *, out: Path | None = None) -> None:
     Parameters
     ----------
     model
-        An exported .onnx file, a run folder that holds one, or a model that comes with mien.
+        An exported .onnx file, a run folder that holds one, or a network that comes with mien.
     out
         A markdown file to write instead.
     """
     from mien.runtime.card import model_card
-    from mien.runtime.model import Network
+    from mien.runtime.model import ASSETS, OWN, Network, backbones
 
-    text = model_card(Network.open(model), model)
+    if model.removeprefix(OWN) in backbones() and model.startswith(OWN):
+        text = (ASSETS / model.removeprefix(OWN) / "card.md").read_text(encoding="utf-8")
+    else:
+        text = model_card(Network.open(model), model)
     if out is None:
         print(text, end="")
         return

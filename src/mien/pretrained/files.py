@@ -14,13 +14,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from mien.assets import ASSETS, OWN
 from mien.errors import DataError, MissingError, nearest
 from mien.progress import note
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.npz")
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".npz")
 HUB = "hf-hub:"
-OWN = "mien:"
 
 
 def locate(where: str | Path) -> Path:
@@ -104,12 +104,13 @@ def _unwrapped(content: Any) -> dict[str, Tensor]:
 
 def _shipped(name: str) -> Path:
     """The folder of a network that comes with the package."""
-    assets = Path(__file__).parents[1] / "assets"
-    there = sorted(found.parent.name for found in assets.glob("*/config.json"))
+    there = sorted(found.parent.name for found in ASSETS.glob("*/config.json"))
     if name not in there:
         which = ", ".join(OWN + one for one in there) or "none yet"
+        if (ASSETS / name / "model.onnx").is_file():
+            raise MissingError(f"{OWN}{name} is an export, which cannot be trained. These can: {which}.")
         raise MissingError(f"{OWN}{name} does not come with mien.{nearest(name, there)} These do: {which}.")
-    return assets / name
+    return ASSETS / name
 
 
 def _download(repository: str) -> Path:

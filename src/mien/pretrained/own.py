@@ -39,14 +39,17 @@ class Classifier(nn.Module):
         """Scaled images (B, C, H, W) -> logits (B, K)."""
         return self.model(images)
 
-    def save_pretrained(self, folder: str | Path) -> Path:
-        """Write the folder that `mien.from_pretrained` and --model.init read. Raises MienError when it cannot."""
+    def save_pretrained(self, folder: str | Path, half: bool = False) -> Path:
+        """Write the folder that `mien.from_pretrained` and --model.init read. Raises MienError when it cannot.
+
+        half: weights as float16, in half the space; whoever reads them computes in float32.
+        """
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise MienError(f"Cannot write to {folder}: {error.strerror}. Choose another folder.") from error
-        save_folder(folder, self.model, self.name, self.sizes, self.labels, self.preprocessing)
+        save_folder(folder, self.model, self.name, self.sizes, self.labels, self.preprocessing, half)
         return folder
 
     def push_to_hub(self, repository: str, **options: Any) -> str:
@@ -102,10 +105,13 @@ def save_folder(
     sizes: dict[str, Any],
     labels: Labels,
     preprocessing: Preprocessing,
+    half: bool = False,
     **more: Any,
 ) -> None:
     """Write config.json and model.safetensors; `more` goes into config.json. Raises MienError when it cannot."""
     weights = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
+    if half:
+        weights = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in weights.items()}
     draft = folder / ".model.safetensors"
     try:
         save_file(weights, draft, metadata={"format": "pt"})

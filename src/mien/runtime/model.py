@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mien.assets import ASSETS, OWN
 from mien.errors import DataError, MissingError, nearest
 from mien.preprocessing import Preprocessing
 from mien.runtime.metadata import KEY, unseal
@@ -15,8 +16,6 @@ from mien.runtime.metadata import KEY, unseal
 if TYPE_CHECKING:
     import onnxruntime
 
-OWN = "mien:"
-ASSETS = Path(__file__).parents[1] / "assets"  # one folder a model that comes with the package
 PREFERRED = ("base", "tiny")  # of these, the first one that is there is what an unnamed model means
 
 
@@ -101,6 +100,11 @@ def shipped() -> list[str]:
     return sorted(there, key=lambda name: PREFERRED.index(name) if name in PREFERRED else len(PREFERRED))
 
 
+def backbones() -> list[str]:
+    """Names of the networks that come with the package to train from (--model.init); they are no exports."""
+    return sorted(path.parent.name for path in ASSETS.glob("*/config.json"))
+
+
 def default_model() -> str:
     """What is meant where no model is named. Raises MissingError when none comes with the package."""
     there = shipped()
@@ -111,6 +115,11 @@ def default_model() -> str:
 
 def _shipped(name: str) -> Path:
     there = shipped()
+    if name in backbones():
+        raise MissingError(
+            f"{OWN}{name} is a backbone to train from: mien run folder_vit --model.init {OWN}{name}. Networks that are "
+            f"ready: {', '.join(OWN + found for found in there) or 'none'}."
+        )
     if name not in there:
         known = f" These do: {', '.join(OWN + found for found in there)}." if there else ""
         raise MissingError(
