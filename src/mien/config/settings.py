@@ -132,7 +132,7 @@ class Model(Settings):
     init: str | None = Field(
         default=None,
         description="Initialisation (the model's docstring names them), or a checkpoint to start from: a run, a "
-        "file, a folder, hf-hub:OWNER/NAME.",
+        "file, a folder, mien:NAME (see mien models), hf-hub:OWNER/NAME.",
     )
     widths: tuple[int, ...] | None = Field(default=None, description="Channels of each stage of a CNN.")
     layers: tuple[int, ...] | None = Field(default=None, description="Blocks in each stage of a ResNet.")

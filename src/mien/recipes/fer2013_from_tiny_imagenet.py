@@ -2,7 +2,7 @@
 
 Source    ours; source report 5 pretrains on Tiny ImageNet and fine-tunes another network on faces, this joins the two.
           Both have 48 pixels; layer-wise decay of the rate keeps the lower blocks close to what they learned.
-Command   mien run fer2013_from_tiny_imagenet --data.path FER2013 --model.init RUN_OF_TINY_IMAGENET_VIT_SMALL
+Command   mien run fer2013_from_tiny_imagenet --data.path FER2013 --model.init mien:vit-tiny-imagenet
           the same network from nothing: leave --model.init out
           pretrained in grey: --data.channels 1 in both runs
 Result    never run to its end yet: no figure.
