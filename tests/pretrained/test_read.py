@@ -310,7 +310,21 @@ def test_a_head_that_reads_every_place_says_that_it_starts_anew(capsys):
     assert torch.equal(kept["classifier.0.weight"], weights["classifier.0.weight"])
     assert capsys.readouterr().err == ""
     assert checkpoint.build(tuple("abc"), img_size=40).classifier[0].in_features == 16 * 7**2
-    assert "mine: its head fits its own image size only, so it starts anew" in capsys.readouterr().err
+    assert "mine: its head fits its own image size and pooling only, so it starts anew" in capsys.readouterr().err
+
+
+def test_a_mean_may_become_a_head_on_all_tokens(capsys):
+    """Neither pooling has weights; the class token has, so it cannot be left out."""
+    sizes = {"img_size": 12, "patch_size": 4, "embed_dim": 10, "depth": 1, "num_heads": 2, "num_classes": 3}
+    mean = create_model("vit", **sizes, global_pool="avg", pos_embed="none", init="torch")
+    listed = sizes | {"global_pool": "avg", "pos_embed": "none", "init": "torch"}
+    checkpoint = pretrained.Checkpoint("vit", listed, mean.state_dict(), "mine", labels=tuple("abc"))
+    model = checkpoint.build(tuple("abc"), global_pool="flatten")
+    assert model.head.in_features == 9 * 10
+    assert torch.equal(model.blocks[0].attn.qkv.weight, mean.blocks[0].attn.qkv.weight)
+    assert "mine: its head fits its own image size and pooling only" in capsys.readouterr().err
+    with pytest.raises(UsageError, match=r"was trained with global_pool avg, not token"):
+        checkpoint.build(global_pool="token")
 
 
 def test_what_a_checkpoint_does_not_list_is_the_models_default(file):

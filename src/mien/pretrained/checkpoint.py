@@ -23,6 +23,7 @@ Resize = Literal["bicubic_antialias", "bicubic", "bicubic_corners", "bilinear_co
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HEADS = ("head.", "head_dist.", "fc.", "classifier.")
+POOLS = ("avg", "flatten")  # without weights of their own, so that one can take the place of the other
 FIRST_LAYERS = ("patch_embed.stem.0", "patch_embed.proj", "conv1", "features.0", "image_branch.conv1")
 
 # Heads cannot be read off the weights' shapes; these are the published configurations (Ti, S, B, L, H).
@@ -55,8 +56,9 @@ class Checkpoint:
         num_classes=0 leaves the head out, and the network gives what the head would read.
         Positions are interpolated to another img_size and kernels adapted to another number of channels;
         a head for another number of classes starts anew, and so does one that reads every place of the image
-        (of a CNN, or of global_pool 'flatten') at another img_size. Raises UsageError for a size that the weights
-        do not allow, DataError when a tensor is missing, surplus or of another shape.
+        (of a CNN, or of global_pool 'flatten') at another img_size, or in place of one on global_pool 'avg'. Raises
+        UsageError for a size that the weights do not allow, DataError when a tensor is missing, surplus or of
+        another shape.
         """
         wanted = {key: value for key, value in sizes.items() if value is not None}
         if not self.sizes["num_classes"] and "num_classes" not in wanted:
@@ -66,8 +68,8 @@ class Checkpoint:
         new_head = wanted.get("num_classes") == 0 or (labels is not None and labels != self.labels)
         changed = {name for name, value in wanted.items() if _plain(self._own(name, value)) != _plain(value)}
         replaced = self.load_into(model, new_head, strict=not changed)
-        if replaced and not new_head and changed <= {"img_size", "in_chans"}:
-            note(f"{self.source}: its head fits its own image size only, so it starts anew. Train it.")
+        if replaced and not new_head and changed <= {"img_size", "in_chans", "global_pool"}:
+            note(f"{self.source}: its head fits its own image size and pooling only, so it starts anew. Train it.")
         return model
 
     def scale_of(self, channels: int) -> tuple[Scale, Scale]:
@@ -107,6 +109,8 @@ class Checkpoint:
         free = ("img_size", "in_chans", "num_classes", "drop_rate", "drop_path_rate")
         for name, value in wanted.items():
             own = self._own(name, value)
+            if name == "global_pool" and own in POOLS and value in POOLS:
+                continue
             if name not in free and not name.startswith("head_") and _plain(own) != _plain(value):
                 raise UsageError(
                     f"{self.source} was trained with {name} {_plain(own)}, not {_plain(value)}. "

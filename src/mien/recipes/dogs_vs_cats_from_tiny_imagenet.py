@@ -17,9 +17,9 @@ recipe = Recipe(
     name="dogs_vs_cats_from_tiny_imagenet",
     data=Data(source="dogs_vs_cats", size=48, channels=3, mean=0.5, std=0.25),
     model=pretraining.model,
-    augment=Augment(hflip=0.5, rotate=10, translate=0.06, scale=(0.9, 1.1), contrast=0.2),
+    augment=Augment(hflip=0.5, scale=(0.9, 1.1), crop=40, contrast=0.2),
     train=Train(
-        epochs=15,
+        epochs=10,
         batch_size=32,
         optimizer="adamw",
         lr=5e-4,
@@ -27,7 +27,6 @@ recipe = Recipe(
         schedule="cosine",
         warmup_epochs=1,
         label_smoothing=0.05,
-        layer_decay=0.8,
         ema=0.99,
     ),
 )
