@@ -195,6 +195,7 @@ def _card(run: Path, found: Predictions) -> dict[str, Any]:
     return {
         "recipe": recipe.name,
         "seed": recipe.seed,
+        "teachers": [_teacher(Path(path)) for path in recipe.distill.teachers],
         "data": recipe.data.source,
         "date": date.today().isoformat(),
         "validation_accuracy": float(found.correct.mean()),
@@ -209,3 +210,8 @@ def _card(run: Path, found: Predictions) -> dict[str, Any]:
         **{key: scores[key] for key in ("interval", "clean", "macro_f1", "per_class") if key in scores},
         "robustness": [asdict(row) for row in read_robustness(run)],
     }
+
+
+def _teacher(path: Path) -> str:
+    """A teacher by its recipe; by the name of its file where it is no run that is still there."""
+    return config.read_recipe(path).name if (path / "recipe.yaml").is_file() else path.name

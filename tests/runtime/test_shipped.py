@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from mien.errors import MissingError
 from mien.export import export
 from mien.pretrained import files
 from mien.runtime import model as models
+from mien.runtime.card import model_card
 from mien.train import run
 
 RECIPE = Recipe(
@@ -89,6 +91,13 @@ def test_the_card_tells_what_was_measured(shipped, tmp_path, capsys):
     assert "`mien run tiny --seed 0`" in text
     assert main(["card", "mien:tiny"]) == 0
     assert text in capsys.readouterr().out
+
+
+def test_the_card_names_the_teachers(shipped):
+    network = models.Network.open(models.ASSETS / "tiny" / "model.onnx")
+    assert "taught" not in model_card(network, "tiny")
+    taught = replace(network, card=(network.card or {}) | {"teachers": ["fer2013_tiny", "vit.pth"]})
+    assert "--seed 0`, taught by fer2013_tiny, vit.pth, 1 epochs" in model_card(taught, "tiny")
 
 
 def test_an_export_is_scored_as_its_run_was(shipped, capsys):

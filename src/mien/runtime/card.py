@@ -107,7 +107,8 @@ def _origin(card: dict[str, Any]) -> str:
     spent = f", {card['epochs']} epochs, {card['seconds']:,.0f} seconds" if card.get("seconds") else ""
     where = f" on {card['hardware']} ({card.get('precision', '')})" if card.get("hardware") else ""
     commit = f", commit `{card['commit']}`" if card.get("commit") else ""
+    teachers = f", taught by {', '.join(card['teachers'])}" if card.get("teachers") else ""
     return (
-        f"`mien run {card.get('recipe', '?')} --seed {card.get('seed', 0)}`{spent}{where}; mien "
+        f"`mien run {card.get('recipe', '?')} --seed {card.get('seed', 0)}`{teachers}{spent}{where}; mien "
         f"{card.get('mien', '?')}{commit}."
     )
