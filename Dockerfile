@@ -7,6 +7,7 @@ RUN useradd --no-create-home mien
 USER mien
 
 EXPOSE 8000
+# http.client, as urllib would ask a proxy for 127.0.0.1 where the container was given one
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
-  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
+  CMD ["python", "-c", "from http.client import HTTPConnection as H; h = H('127.0.0.1', 8000, timeout=4); h.request('GET', '/healthz'); raise SystemExit(h.getresponse().status != 200)"]
 ENTRYPOINT ["mien", "serve", "--host", "0.0.0.0", "--port", "8000"]

@@ -1,27 +1,124 @@
-"""Pictures of the quickstart's pages for README and docs. Needs Chromium and the test extra.
+"""Every picture of README and docs, made again from runs. Needs Chromium and the train, serve and test extras.
 
-mien quickstart && python docs/screenshots.py runs/quickstart-*.html docs/comparison.png
+Command   mien quickstart && mien run fer2013_vit_best --data.path FER2013
+          python docs/screenshots.py --quickstart runs --vit runs/fer2013_vit_best-…
+Time      under a minute.
+
+The photo is NASA's portrait of Eileen Collins (S93-42345, public domain); all other faces are drawn.
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
+PICTURES = Path(__file__).parent / "pictures"
+PHOTO = PICTURES / "astronaut.jpg"
+SERVER = "http://127.0.0.1:8765/"
 
-def main(page_file: Path, picture: Path) -> None:
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quickstart", type=Path, required=True, help="the folder that `mien quickstart` wrote to")
+    parser.add_argument("--vit", type=Path, required=True, help="a ViT's run on FER2013")
+    given = parser.parse_args()
+    with TemporaryDirectory() as scratch, chromium() as browser:
+        comparison = newest(given.quickstart, "quickstart-*.html")
+        whole(browser, comparison.absolute().as_uri(), "comparison", height=1240)
+        report = newest(given.quickstart, "quickstart-vit-*") / "report.html"
+        whole(browser, report.absolute().as_uri(), "report", height=1240)
+        mien("explain", given.vit, PHOTO, "--out", scratch)
+        explained = (Path(scratch) / f"{PHOTO.stem}.html").as_uri()
+        part(browser, explained, "#why > .columns", "explain-why")
+        part(browser, explained, "#attention > .card >> nth=0", "explain-attention")
+        part(browser, explained, "#positions > .card", "explain-positions")
+        mien("predict", PHOTO, "--draw", scratch)
+        save((Path(scratch) / f"{PHOTO.name}.png").read_bytes(), "predict")
+        served(browser)
+
+
+def whole(browser: Any, address: str, name: str, width: int = 1180, height: int = 800) -> None:
+    """What a window of this size shows of the page."""
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto(address)
+    save(page.screenshot(), name)
+    page.close()
+
+
+def part(browser: Any, address: str, selector: str, name: str) -> None:
+    """One element of the page."""
+    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    page.goto(address)
+    save(page.locator(selector).screenshot(), name)
+    page.close()
+
+
+def served(browser: Any) -> None:
+    """The page of `mien serve` after a photo was dropped on it."""
+    server = subprocess.Popen([sys.executable, "-m", "mien", "serve", "--port", "8765"], stderr=subprocess.DEVNULL)
+    try:
+        wait_for(SERVER + "healthz")
+        page = browser.new_page(viewport={"width": 1000, "height": 900})
+        page.goto(SERVER)
+        page.set_input_files("#files", PHOTO)
+        page.wait_for_selector(".face")
+        save(page.screenshot(), "serve")
+        page.close()
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def save(png: bytes, name: str) -> None:
+    """In 256 colours, a third of the bytes."""
+    Image.open(BytesIO(png)).convert("RGB").quantize(256).save(PICTURES / f"{name}.png", optimize=True)
+
+
+def wait_for(address: str, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            urlopen(address).close()
+            return
+        except URLError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+def mien(*arguments: object) -> None:
+    subprocess.run([sys.executable, "-m", "mien", *map(str, arguments)], check=True)
+
+
+def newest(folder: Path, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern))
+    if not found:
+        sys.exit(f"{folder} holds no {pattern}: run `mien quickstart` there first.")
+    return found[-1]
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=shutil.which("chromium") or shutil.which("google-chrome"), args=["--no-sandbox"]
-        )
-        page = chromium.new_page(viewport={"width": 1180, "height": 1240})
-        page.goto(page_file.absolute().as_uri())
-        page.screenshot(path=picture)
-        chromium.close()
+        program = shutil.which("chromium") or shutil.which("google-chrome")
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main()

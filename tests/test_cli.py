@@ -81,6 +81,23 @@ def test_colour_is_a_flag(pictures, tmp_path):
     assert main(["data", "prepare", str(pictures), "--data.channels", "2"]) == 2
 
 
+def test_mean_and_std_are_one_number_or_one_for_each_colour(pictures, tmp_path, capsys):
+    def stored(*flags):
+        colour = ["--data.size", "16", "--data.channels", "3", "--out", "store"]
+        assert main(["data", "prepare", str(pictures), *colour, *flags]) == 0
+        return json.loads((tmp_path / "store" / "store.json").read_text())["preprocessing"]
+
+    given = stored("--data.mean", "0.485,0.456,0.406", "--data.std", "[0.2, 0.3, 0.4]")
+    assert (given["mean"], given["std"]) == ([0.485, 0.456, 0.406], [0.2, 0.3, 0.4])
+    shutil.rmtree(tmp_path / "store")
+    assert stored("--data.mean", "0.25")["mean"] == 0.25
+    for wrong in ("0.1,0.2", "grey"):
+        assert main(["data", "prepare", str(pictures), "--data.mean", wrong]) == 2
+        assert "--data.mean: give one number, or one for each of three colours" in capsys.readouterr().err
+    assert main(["data", "prepare", str(pictures), "--data.mean", "0.1,0.2,0.3"]) == 2
+    assert "one for each of 1 channel(s)" in capsys.readouterr().err
+
+
 def test_recipes(capsys):
     assert main(["recipes"]) == 0
     assert "fer2013_resnet" in capsys.readouterr().out
@@ -121,6 +138,30 @@ def test_audit_reports_and_fails_on_request(pictures, tmp_path, capsys):
     assert "Did you mean 'copies'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "folder_vit", "--data.path", "nowhere"],
+        ["run", "fer2013_lenet"],
+        ["sweep", "folder_vit", "--data.path", "nowhere", "--seed", "0,1"],
+        ["run", "begun", "--resume"],
+    ],
+)
+def test_missing_data_is_said_before_torch_is_imported(arguments, tmp_path):
+    """Importing torch takes seconds, on a slow machine a minute."""
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "recipe.yaml").write_text("data: {path: nowhere}")
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'lightning', 'matplotlib'): sys.modules[name] = None\n"
+        "from mien.cli import main\n"
+        f"sys.exit(main({arguments}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 3
+    assert "--data.path" in done.stderr
+
+
 def fails(arguments, code, text, capsys):
     assert main(arguments) == code
     out, err = capsys.readouterr()
@@ -142,6 +183,11 @@ def fails(arguments, code, text, capsys):
         (["run", "folder_vit", "--data.path", "PICTURES", "--device", "cuda"], 3, "no such device here"),
         (["run", "nothing", "--resume"], 2, "Unknown recipe 'nothing'"),
         (["run", "folder_vit", "--resume"], 3, "no unfinished run of folder_vit"),
+        (["run", "folder_vit", "--resume", "--seed", "3"], 3, "no unfinished run of folder_vit with seed 3"),
+        (["run", "folder_vit", "--resume", "--train.epochs", "3"], 2, "takes no others"),
+        (["run", "folder_vit", "--resume", "--overwrite"], 2, "takes no others"),
+        (["run", "PICTURES", "--resume", "--config", "c.yaml"], 2, "takes no others"),
+        (["run", "PICTURES", "--resume", "--seed", "3"], 2, "takes no others"),
         (["run", "PICTURES", "--resume", "--train.epochs", "3"], 2, "takes no others"),
         (["run", "--config", "none.yaml"], 3, "there is no such file"),
         (["evaluate", "nowhere"], 3, "nowhere"),

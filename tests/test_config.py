@@ -117,3 +117,9 @@ def test_a_described_recipe_is_the_same_recipe(tmp_path):
     assert "\n  patch_size: 8  # Side of a patch, in pixels.\n" in text
     (tmp_path / "described.yaml").write_text(text)
     assert config.build(config.from_file(tmp_path / "described.yaml")) == recipe
+
+
+def test_a_section_without_lines_changes_nothing(tmp_path):
+    (tmp_path / "c.yaml").write_text("train:\n  # epochs: 3\nmodel:\nseed: 4\n")
+    layers = [{"train": {"epochs": 7}}, config.from_file(tmp_path / "c.yaml"), {"model": {"init": "runs/some"}}]
+    assert (build(*layers).train.epochs, build(*layers).seed) == (7, 4)

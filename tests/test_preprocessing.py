@@ -142,3 +142,10 @@ def test_exif_that_is_none_does_not_matter(tmp_path):
     picture.save(tmp_path / "p.webp", exif=b"Exif\0\0garbage!", lossless=True)
     with Image.open(tmp_path / "p.webp") as image:
         assert upright(image).size == picture.size
+
+
+def test_a_16_bit_picture_with_a_transparent_grey_is_no_white_one(tmp_path):
+    ramp = np.linspace(0, 65535, 30 * 30).reshape(30, 30).astype(np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png", transparency=3)
+    made = Preprocessing(size=30).pixels(open_image(tmp_path / "ramp.png"))
+    np.testing.assert_allclose(made[0], ramp / 257, atol=1)

@@ -20,6 +20,7 @@ EXPECTED = {
     "fer2013_vit_scratch_naive",
     "fer2013_vit_scratch",
     "fer2013_resnet",
+    "fer2013_vtff",
     "folder_vit",
     "folder_cnn",
     "tiny_imagenet_vit",

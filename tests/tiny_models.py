@@ -21,13 +21,14 @@ SIZES = {
     "vit_seq": {"img_size": 21, "patch_size": 7, "embed_dim": 20, "depth": 3, "num_heads": 2, "global_pool": "seq"}
     | {"pos_embed": "learn2d", "shared_blocks": True},
     "shallow_vit": {"img_size": 22, "patch_size": 11, "embed_dim": 12, "num_heads": 3, "init": "scaled"},
+    "vtff": {"img_size": 14, "widths": (3, 5), "layers": (1, 1), "embed_dim": 22, "depth": 3, "num_heads": 2},
     "lenet": {"img_size": 29},
     "cnn_v1": {"img_size": 23, "widths": (3, 5)},
     "cnn_v2": {"img_size": 29, "widths": (3, 5, 7)},
     "resnet": {"img_size": 23, "widths": (3, 5), "layers": (1, 1), "squeeze_excitation": True},
 }
-VITS = [name for name in SIZES if "vit" in name]
-CNNS = [name for name in SIZES if "vit" not in name]
+VITS = [name for name in SIZES if "vit" in name or name == "vtff"]
+CNNS = [name for name in SIZES if name not in VITS]
 
 
 def network(kind: str, in_chans: int = 1, seed: int = 0, **more) -> nn.Module:

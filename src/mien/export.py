@@ -85,7 +85,15 @@ def export(run: Path, out: Path | None = None, *, weights: WeightType = "fp16", 
 
 def _reference(run: Path, model: nn.Module, store: Store, labels: tuple[str, ...]) -> Predictions:
     path = predictions_file(run, "validation")
-    return Predictions.load(path) if path.is_file() else predict(model, store, "validation", labels)
+    if not path.is_file():
+        return predict(model, store, "validation", labels)
+    found = Predictions.load(path)
+    names = [store.names[i] for i in store.indices("validation")]
+    if (found.names, found.classes) != (names, labels):
+        raise MienError(
+            f"{path} is not of the run's {len(names):,} validation images. Write it anew: mien evaluate {run}"
+        )
+    return found
 
 
 def _trace(model: nn.Module, preprocessing: Preprocessing, path: Path) -> None:

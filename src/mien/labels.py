@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from mien.errors import DataError, nearest
 
 FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+WITH_CONTEMPT = (*FER2013, "contempt")  # FER+ and AffectNet
 
 ALIASES = {
     "anger": "angry",

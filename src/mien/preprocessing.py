@@ -62,11 +62,9 @@ class Preprocessing:
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """A picture of any size and mode -> uint8 array (channels, size, size)."""
-        image = upright(image)
+        image = eight_bit(upright(image))
         if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-        if image.mode.startswith("I"):  # 16-bit grey: PIL's own convert would clip at 255
-            image = Image.fromarray((np.asarray(image, dtype=np.float32) / 257).clip(0, 255).astype(np.uint8))
         image = image.convert("L" if self.channels == 1 else "RGB")
         if image.size != (self.size, self.size):
             image = self._resize(image)
@@ -77,15 +75,23 @@ class Preprocessing:
 
     def scale(self, pixels: Any) -> Any:
         """Pixels 0..1 as floats (NumPy or torch, (..., channels, H, W)) -> the model's input."""
-        if isinstance(self.mean, tuple) or isinstance(self.std, tuple):
-            mean, std = (np.asarray(value, dtype=np.float32).reshape(-1, 1, 1) for value in (self.mean, self.std))
-            if not isinstance(pixels, np.ndarray):
-                mean, std = pixels.new_tensor(mean), pixels.new_tensor(std)
-            return (pixels - mean) / std
-        return (pixels - self.mean) / self.std
+        mean, std = self._moments(pixels)
+        return (pixels - mean) / std
+
+    def unscale(self, inputs: Any) -> Any:
+        """The inverse of `scale`: a model's input (..., channels, H, W) -> pixels 0..1."""
+        mean, std = self._moments(inputs)
+        return inputs * std + mean
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def _moments(self, like: Any) -> tuple[Any, Any]:
+        """Mean and deviation, as arrays (channels, 1, 1) of the kind of `like` where channels have their own."""
+        if not isinstance(self.mean, tuple) and not isinstance(self.std, tuple):
+            return self.mean, self.std
+        mean, std = (np.asarray(value, dtype=np.float32).reshape(-1, 1, 1) for value in (self.mean, self.std))
+        return (mean, std) if isinstance(like, np.ndarray) else (like.new_tensor(mean), like.new_tensor(std))
 
     def _resize(self, image: Image.Image) -> Image.Image:
         side = (self.size, self.size)
@@ -93,6 +99,13 @@ class Preprocessing:
             return image.resize(side, Image.Resampling.BILINEAR)
         fitted = ImageOps.fit if self.fit == "crop" else ImageOps.pad
         return fitted(image, side, method=Image.Resampling.BILINEAR)
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit grey as 8-bit grey, which PIL's own convert would clip at 255; other pictures as they are."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image, dtype=np.float32) / 257).clip(0, 255).astype(np.uint8))
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -56,6 +56,17 @@ def test_the_signature_follows_the_files(write_folder, write_picture):
     assert len({before, changed, folder.read(root).signature}) == 3
 
 
+def test_a_link_that_leads_nowhere_is_a_picture_that_cannot_be_read(write_folder):
+    root = write_folder({"cat": 2, "dog": 2})
+    (root / "cat" / "2.png").symlink_to(root / "moved.png")
+    listing = folder.read(root)
+    assert listing.names[2] == "cat/2.png"
+    with pytest.raises(DataError, match=r"2\.png: there is no such file"):
+        listing.read(2)
+    (root / "dog" / "0.png").rename(root / "moved.png")
+    assert folder.read(root).signature != listing.signature
+
+
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(MissingError, match=r"--data\.path .*nowhere: there is no such"):
         folder.read(tmp_path / "nowhere")

@@ -55,6 +55,19 @@ def test_the_held_out_share_depends_on_the_seed_alone():
     assert held(1) == held(1) != held(2)
 
 
+def test_a_group_whose_first_image_is_blank_is_not_left_out_whole():
+    """Each person's first image is blank; half of the people are to be used, with their other images."""
+    groups = tuple(f"person {i // 4}" for i in range(80))
+    values = [127 if i % 4 == 0 else i for i in range(80)]  # 127 beside 128 shows nothing
+    images = store([0, 1] * 40, None, groups, values)
+    made = splits.apply(images, Data(val_split=0.2, train_fraction=0.5))
+    people = {split: {groups[i] for i in made.indices(split)} for split in ("train", "validation")}
+    assert not people["train"] & people["validation"]
+    assert made.left_out["blank"] == 16
+    assert 6 <= len(people["train"]) <= 10
+    assert all(sum(groups[i] == person for i in made.indices("train")) == 3 for person in people["train"])
+
+
 def test_folds_use_every_image_once_and_leave_test_alone():
     images = store([0] * 25 + [1] * 25 + [0, 1], [TRAIN] * 40 + [VALIDATION] * 10 + [TEST] * 2)
     validation = [splits.apply(images, Data(folds=5, fold=fold)).indices("validation") for fold in range(5)]

@@ -251,6 +251,23 @@ def test_a_store_replaces_a_store(tmp_path, make_listing):
     assert (len(first), len(second), len(load(tmp_path / "store"))) == (2, 3, 3)
 
 
+def test_another_process_that_prepares_the_same_store_does_no_harm(tmp_path, make_listing, monkeypatch):
+    """It puts its store in place at the worst moment: when ours has just been told that there is none."""
+    listing, out = make_listing(["train"] * 2, [0, 1]), tmp_path / "store"
+    theirs = build(listing, SMALL, tmp_path / "theirs")
+    replace_ = stores.os.replace
+
+    def slipped_in(source, target):
+        if Path(target) == out and not out.exists() and (tmp_path / "theirs").exists():
+            replace_(tmp_path / "theirs", out)
+        replace_(source, target)
+
+    monkeypatch.setattr(stores.os, "replace", slipped_in)
+    ours = build(listing, SMALL, out)
+    assert ours.fingerprint == theirs.fingerprint
+    assert entries(tmp_path) == ["store"]
+
+
 def test_other_content_is_never_replaced(tmp_path, make_listing):
     holiday = tmp_path / "pictures" / "holiday.txt"
     holiday.parent.mkdir()

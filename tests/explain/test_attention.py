@@ -34,13 +34,14 @@ def test_tokens_of_every_vision_transformer():
     assert tokens_of(network("vit_distilled")) == Tokens(2, 3, 7, "token")
     assert tokens_of(network("vit_conv")) == Tokens(1, 3, 8, "token")
     assert tokens_of(classifier("vit_avg")) == Tokens(0, 3, 7, "avg")
+    assert tokens_of(network("vtff")) == Tokens(1, 7, 2, "token")
     assert tokens_of(network("shallow_vit")) == Tokens(0, 2, 11, "flatten")
 
 
 @pytest.mark.parametrize("kind", CNNS)
 def test_a_cnn_has_no_attention(kind):
     for call in (weights, relevance):
-        with pytest.raises(UsageError, match=r"has no attention over patches\. Take a Vision Transformer, 'vit' or"):
+        with pytest.raises(UsageError, match=r"has no attention over patches\. Take a Vision Transformer, 'vit',"):
             call(network(kind), images(kind))
 
 

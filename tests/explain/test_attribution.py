@@ -139,6 +139,7 @@ def test_default_layers():
         "vit_conv": "blocks.1.norm1",
         "vit_distilled": "blocks.1.norm1",
         "shallow_vit": "block",
+        "vtff": "blocks.2.norm1",
         "lenet": "features.4",
         "cnn_v1": "features.4",
         "cnn_v2": "features.11",
@@ -166,11 +167,16 @@ def test_a_layer_that_the_answer_does_not_depend_on():
     model = network("cnn_v2")
     model.idle = nn.Conv2d(1, 1, 1)
     x = images("cnn_v2")
-    with pytest.raises(UsageError, match=r"The prediction does not depend on layer 'idle'\. Name another\."):
+    with pytest.raises(UsageError, match=r"does not depend on layer 'idle' by a gradient\. Name another\."):
         attribute(model, x, "grad_cam", layer="idle")  # it is never called
     model.features.register_forward_pre_hook(lambda module, inputs: (model.idle(inputs[0]), None)[1])
-    with pytest.raises(UsageError, match=r"The prediction does not depend on layer 'idle'\. Name another\."):
+    with pytest.raises(UsageError, match=r"does not depend on layer 'idle' by a gradient\. Name another\."):
         attribute(model, x, "grad_cam", layer="idle")
+
+
+def test_no_gradient_reaches_a_binary_pattern():
+    with pytest.raises(UsageError, match=r"does not depend on layer 'lbp' by a gradient\. Name another\."):
+        attribute(network("vtff"), images("vtff"), "grad_cam", layer="lbp")
 
 
 def test_images_of_another_shape():

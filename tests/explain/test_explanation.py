@@ -74,6 +74,25 @@ def test_the_walk_of_a_distilled_vit(picture):
     assert "mean of both heads" in " ".join(step.text for step in walk)
 
 
+def test_the_walk_of_vtff(picture):
+    found = [(step.name, step.shape) for step in mien.explain(classifier("vtff", 3), picture, ()).walk]
+    assert found == [
+        ("image", (3, 14, 14)),
+        ("binary pattern", (1, 14, 14)),
+        ("branches", (2, 5, 7, 7)),
+        ("fusion", (5, 7, 7)),
+        ("embedding", (49, 22)),
+        ("prefix", (50, 22)),
+        ("position", (50, 22)),
+        ("block 1", (50, 22)),
+        ("block 2", (50, 22)),
+        ("block 3", (50, 22)),
+        ("pooling", (22,)),
+        ("head", (5,)),
+        ("probabilities", (5,)),
+    ]
+
+
 def test_the_walk_of_the_shallow_vit(picture):
     walk = mien.explain(classifier("shallow_vit"), picture, ()).walk
     assert [(step.name, step.shape) for step in walk[3:-1]] == [

@@ -69,6 +69,52 @@ def test_another_size_resizes_the_positions(file):
     assert model(torch.zeros(1, 3, 25, 25)).shape == (1, 5)
 
 
+@pytest.mark.parametrize("size", [10, 25, 35])
+@pytest.mark.parametrize("kind", ["learn2d", "relative"])
+def test_another_size_resizes_rows_columns_and_offsets(kind, size):
+    torch.manual_seed(0)
+    sizes = {**SIZES, "pos_embed": kind}
+    weights = VisionTransformer(**sizes).state_dict()
+    names = [name for name in weights if name.rpartition(".")[2] in ("rows", "columns", "table")]
+    assert len(names) == 2
+    checkpoint = pretrained.Checkpoint("vit", sizes, weights, "ours")
+    model = checkpoint.build(img_size=size).eval()
+    assert model(torch.zeros(1, 1, size, size)).shape == (1, 5)
+    for name in names:  # what is the same everywhere stays so
+        weights[name] = torch.full_like(weights[name], 0.25)
+    even = checkpoint.build(img_size=size).state_dict()
+    for name in names:
+        torch.testing.assert_close(even[name], torch.full_like(even[name], 0.25))
+
+
+def test_rows_are_resized_in_a_line():
+    rows = torch.stack([torch.arange(4.0), 7 - 2 * torch.arange(4.0)], dim=1)
+    found = pretrained.checkpoint.resize_line(rows, 8)
+    places = (torch.arange(8) + 0.5) / 2 - 0.5  # middles of the new rows, in old rows
+    torch.testing.assert_close(found[1:-1, 0], places[1:-1])
+    torch.testing.assert_close(found[1:-1, 1], 7 - 2 * places[1:-1])
+    torch.testing.assert_close(pretrained.checkpoint.resize_line(rows, 4), rows)
+    torch.testing.assert_close(pretrained.checkpoint.resize_line(rows, 2)[:, 0].mean(), rows[:, 0].mean())
+
+
+def test_offsets_are_resized_around_no_offset_at_all():
+    """A bias that falls with the distance, by rows more than by columns, still does so, and as far in the image."""
+
+    def biases(grid):
+        offsets = torch.arange(-(grid - 1), grid) / grid  # in sides of the image
+        return torch.exp(-8 * offsets[:, None] ** 2 - 2 * offsets**2).flatten()
+
+    table = torch.stack([biases(6), -biases(6)], dim=1)
+    for grid in (4, 9, 12):
+        found = pretrained.checkpoint.resize_offsets(table, grid)
+        torch.testing.assert_close(found[:, 0], biases(grid), rtol=0, atol=0.08)
+        torch.testing.assert_close(found[:, 1], -found[:, 0])
+        assert found[:, 0].argmax() == ((2 * grid - 1) ** 2) // 2
+    torch.testing.assert_close(pretrained.checkpoint.resize_offsets(table, 6), table)
+    with pytest.raises(DataError, match="80 relative positions are not those of the offsets"):
+        pretrained.checkpoint.resize_offsets(torch.zeros(80, 2), 3)
+
+
 def test_a_new_head_for_other_classes(vit, file):
     checkpoint = pretrained.read(file, num_heads=3)
     model = checkpoint.build(num_classes=2)
@@ -246,6 +292,25 @@ def test_every_models_head_starts_anew_for_other_classes():
         other = checkpoint.build(("x", "y", "z")).state_dict()
         assert not torch.equal(other[head], weights[head])
         assert checkpoint.build(("x", "y"), num_classes=2).state_dict()[head].shape[0] == 2
+
+
+def test_a_head_that_is_not_the_configs_is_damage_not_a_reason_for_a_fresh_one(vit, file, tmp_path):
+    mien.from_pretrained(file, num_heads=3).save_pretrained(tmp_path / "mine")
+    save_file(vit.state_dict() | {"head.weight": torch.ones(4, 24)}, tmp_path / "mine" / "model.safetensors")
+    with pytest.raises(DataError, match=r"head\.weight is \(4, 24\), not \(5, 24\)"):
+        mien.from_pretrained(tmp_path / "mine")
+
+
+def test_a_head_that_reads_every_place_says_that_it_starts_anew(capsys):
+    weights = create_model("lenet", img_size=32, num_classes=3).state_dict()
+    checkpoint = pretrained.Checkpoint(
+        "lenet", {"img_size": 32, "num_classes": 3}, weights, "mine", labels=tuple("abc")
+    )
+    kept = checkpoint.build(tuple("abc"), img_size=32).state_dict()
+    assert torch.equal(kept["classifier.0.weight"], weights["classifier.0.weight"])
+    assert capsys.readouterr().err == ""
+    assert checkpoint.build(tuple("abc"), img_size=40).classifier[0].in_features == 16 * 7**2
+    assert "mine: its head fits its own image size only, so it starts anew" in capsys.readouterr().err
 
 
 def test_what_a_checkpoint_does_not_list_is_the_models_default(file):

@@ -2,14 +2,18 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import mien
 from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
+from mien.export import export
 from mien.report import pictures
+from mien.runtime import Network
 from mien.train import run
 
 VIT = Model(name="vit", patch_size=8, embed_dim=24, depth=2, num_heads=3, global_pool="flatten", init="torch")
@@ -68,6 +72,30 @@ def test_the_plain_command_says_what_holds(runs, photo, capsys):
     assert "Why sad?" in page.read_text(encoding="utf-8")
 
 
+def test_probabilities_are_those_of_an_export_or_said_to_be_uncalibrated(runs, photo, tmp_path, capsys):
+    def explained(run):
+        command = ["explain", str(run), str(photo), "--face", "none", "--methods", "saliency"]
+        assert main([*command, "--json"]) == 0
+        return json.loads(capsys.readouterr().out), (run / "explain" / "photo.html").read_text(encoding="utf-8")
+
+    folder = tmp_path / "run"
+    shutil.copytree(runs["cnn"], folder)
+    export(folder, weights="fp32")
+    capsys.readouterr()
+    answer = mien.load(folder).read(photo, detect=False)[0].probabilities
+    found, page = explained(folder)
+    assert found["probabilities"] == pytest.approx(answer, abs=1e-4)
+    assert found["temperature"] == pytest.approx(Network.open(folder).temperature, rel=1e-2)
+    assert "calibrated on the validation images" in page
+    (folder / "predictions.csv").unlink()
+    found, page = explained(folder)
+    assert found["temperature"] is None
+    assert found["probabilities"] != pytest.approx(answer, abs=1e-3)
+    assert "uncalibrated" in page
+    assert main(["explain", str(folder), str(photo), "--methods", "saliency"]) == 0
+    assert "% (uncalibrated)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("more", "code", "text"),
     [
@@ -87,6 +115,8 @@ def test_what_is_not_there(runs, photo, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     assert main(["explain", str(tmp_path / "run"), str(photo)]) == 3
     assert "has no finished model" in capsys.readouterr().err
+    assert main(["explain", str(tmp_path / "rum"), str(photo)]) == 3
+    assert "there is no such folder" in capsys.readouterr().err.replace("\n", " ")
     assert main(["explain", str(runs["cnn"]), str(tmp_path / "none.jpg")]) in (3, 4)
     assert "none.jpg" in capsys.readouterr().err
     (tmp_path / "text.jpg").write_text("x")

@@ -86,6 +86,9 @@ def test_an_export_that_answers_otherwise_is_refused(finished, tmp_path):
         Predictions(found.names, found.labels, np.roll(found.probabilities, 1, axis=1), found.classes).save(path)
         with pytest.raises(MienError, match=r"differ from those of .* by up to .*nothing was written"):
             export(finished, tmp_path / "x.onnx", weights="fp32")
+        path.write_text("\n".join(before.splitlines()[:-1]))
+        with pytest.raises(MienError, match=r"is not of the run's 70 validation images .* anew: mien evaluate"):
+            export(finished, tmp_path / "x.onnx", weights="fp32")
     finally:
         path.write_text(before)
     assert list(tmp_path.iterdir()) == []
@@ -114,6 +117,22 @@ def test_every_kind_of_picture_gives_the_same_answer(reader, tmp_path):
     assert reader.read(colour[..., ::-1], detect=False, order="BGR") == expected
     for both in reader.read([colour, picture], detect=False):
         assert both[0].probabilities == pytest.approx(expected[0].probabilities, abs=1e-6)
+
+
+def test_faces_are_looked_for_in_what_a_16_bit_picture_shows(finished, tmp_path):
+    seen = []
+
+    class Looking:
+        def detect(self, image):
+            seen.append(image)
+            return [(0, 0, 24, 24)]
+
+    grey = np.random.default_rng(3).integers(0, 256, (24, 24), dtype=np.uint8)
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    reader = mien.load(finished, Looking())
+    deep, plain = reader.read([tmp_path / "deep.png", grey])
+    np.testing.assert_array_equal(seen[0], seen[1])
+    assert deep == plain
 
 
 def test_a_turned_photo_is_read_upright(reader, tmp_path):

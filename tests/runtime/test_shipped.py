@@ -58,6 +58,13 @@ def test_none_comes_with_the_package(monkeypatch, tmp_path, capsys):
     assert "Which model? None comes with mien: mien export RUN makes one of yours" in capsys.readouterr().err
 
 
+def test_a_file_where_a_folder_is_needed_is_no_traceback(shipped, tmp_path, capsys):
+    Image.new("L", (24, 24), 99).save(tmp_path / "face.png")
+    (tmp_path / "drawn").write_text("")
+    assert main(["predict", str(tmp_path / "face.png"), "--no-detect", "--draw", str(tmp_path / "drawn")]) == 1
+    assert "drawn: File exists." in capsys.readouterr().err.replace("\n", "")
+
+
 def test_models_are_listed_with_their_scores(shipped, capsys):
     assert main(["models", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)

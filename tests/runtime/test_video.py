@@ -138,4 +138,22 @@ def test_the_commands_lines(film, tmp_path, capsys, monkeypatch):
     assert rows[0]["faces"][0]["track"] == 1
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["film-faces.mp4", "film-faces.png"]
     assert main([*command, "--out", str(tmp_path / "faces.csv")]) == 0
-    assert (tmp_path / "faces.csv").read_text().splitlines()[0].startswith("source,seconds,face,x,y")
+    written = (tmp_path / "faces.csv").read_text()
+    assert written.splitlines()[0].startswith("source,seconds,face,x,y")
+    assert main([*command, "--out", str(tmp_path / "faces.csv")]) == 0
+    assert (tmp_path / "faces.csv").read_text() == written
+    assert "holds" in capsys.readouterr().err
+
+
+def test_a_camera_is_read_into_the_same_table_again(film, tmp_path, capsys, monkeypatch):
+    import mien.runtime
+    from mien.cli import main
+
+    monkeypatch.setattr(mien.runtime, "load", lambda *arguments: Reader(FakeNetwork(), TwoBoxes()))
+    opened = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: opened(str(film)))  # a camera that is taken away soon
+    command = ["predict", "camera", "--every", "0.001", "--out", str(tmp_path / "new" / "faces.csv")]
+    assert main(command) == 0
+    once = len((tmp_path / "new" / "faces.csv").read_text().splitlines())
+    assert main(command) == 0
+    assert len((tmp_path / "new" / "faces.csv").read_text().splitlines()) > once > 1

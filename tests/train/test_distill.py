@@ -7,9 +7,10 @@ import torch
 
 from mien import config
 from mien.config import Augment, Data, Distill, Model, Recipe, Train
+from mien.data import open_store
 from mien.errors import UsageError
 from mien.models import create_model
-from mien.train.distill import Teacher, two_answers
+from mien.train.distill import Teacher, two_answers, with_answers
 from mien.train.run import run
 from mien.train.task import Task
 
@@ -125,3 +126,37 @@ def test_a_student_run_keeps_no_teacher(teacher_run, tmp_path):
     assert not any("teacher" in key or "networks" in key for key in state)
     assert config.read_recipe(folder).distill.teachers == (str(teacher_run),)
     assert (folder / "evaluation.json").exists()
+
+
+def test_stored_answers_by_hand(teacher_run):
+    """A quarter of the mean of the answers to a face and its mirror image, three quarters of its label; train alone."""
+    settings = taught(teacher_run, stored=True, weight=0.25).model_copy(update={"augment": Augment(hflip=0.5)})
+    images = open_store(settings.data)
+    answered = with_answers(images, settings, "cpu")
+    face, label = images.indices("train")[11], images.labels[images.indices("train")[11]]
+    pixels = torch.tensor(images.images[face : face + 1]).float() / 255
+    teacher = Teacher(settings, images.classes)
+    answer = (teacher(pixels) + teacher(pixels.flip(-1))) / 2
+    expected = 0.25 * answer[0]
+    expected[label] += 0.75
+    torch.testing.assert_close(torch.from_numpy(answered.soft_labels[face]), expected)
+    unseen = images.indices("validation")
+    assert (answered.soft_labels[unseen].argmax(axis=1) == images.labels[unseen]).all()
+    assert (answered.soft_labels[unseen].max(axis=1) == 1).all()
+    assert images.soft_labels is None  # as it was
+
+
+def test_a_student_learns_stored_answers(teacher_run, tmp_path):
+    """All of the target is the teachers': the student's loss sinks towards the teacher's uncertainty, labels unseen."""
+    settings = taught(teacher_run, stored=True, weight=1.0)
+    student = run(
+        settings.model_copy(update={"name": "student", "train": Train(epochs=2, batch_size=35)}), tmp_path / "s"
+    )
+    assert config.read_recipe(student).distill.stored
+    losses = [line.split(",")[4] for line in (student / "metrics.csv").read_text().splitlines()[1:]]
+    assert float(losses[1]) < float(losses[0])
+
+
+def test_hard_answers_are_not_stored():
+    with pytest.raises(UsageError, match="stored answers are soft labels; kind 'hard' needs stored off"):
+        config.build({"distill": {"teachers": ["run"], "kind": "hard", "stored": True}})

@@ -11,7 +11,7 @@ import sys
 import lightning as L
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mien import config
 from mien.config import Augment, Data, Model, Recipe, Train
@@ -63,6 +63,17 @@ def test_a_run_folder_has_what_it_promises(tmp_path):
     assert model(torch.zeros(2, 1, 16, 16)).shape == (2, len(labels))
     assert (preprocessing.size, preprocessing.mean) == (16, 0.5)
     assert not list(folder.glob("*.part"))
+
+
+def test_last_is_the_last_epoch_also_when_it_was_not_the_best(tmp_path):
+    """At a rate of nothing, to float32, no loss is less than that of the first epoch."""
+    train = Train(epochs=3, batch_size=35, lr=1e-30, schedule="constant", precision="fp32", monitor="loss")
+    folder = run.run(RECIPE.model_copy(update={"train": train}), tmp_path / "run")
+    epochs = {
+        name: torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["epoch"]
+        for name in ("best", "last")
+    }
+    assert epochs == {"best": 0, "last": 2}
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
@@ -190,6 +201,10 @@ def test_no_run_folder(tmp_path):
         run.resume(tmp_path)
     with pytest.raises(MissingError, match="has no finished model"):
         load_model(tmp_path)
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "recipe.yaml").touch()
+    with pytest.raises(MissingError, match=r"frist is not a run folder: .* Did you mean '.*first'"):
+        load_model(tmp_path / "frist")
 
 
 def test_a_damaged_model_is_refused(tmp_path):
@@ -197,6 +212,12 @@ def test_a_damaged_model_is_refused(tmp_path):
     path = folder / "model" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(DataError, match="is damaged"):
+        load_model(folder)
+    (folder / "model" / "config.json").write_text("{}")
+    with pytest.raises(DataError, match=r"model\.safetensors is damaged"):
+        load_model(folder)
+    save_file({"head.bias": torch.zeros(7)}, path)
+    with pytest.raises(DataError, match=r"config\.json is damaged: 'preprocessing'"):
         load_model(folder)
 
 

@@ -96,6 +96,9 @@ def test_the_command_of_a_run_says_its_settings_as_flags():
         "mien run folder_cnn --config 'my file.yaml' --model.widths 4 --model.widths 8 --augment.scale 1.0 2.0 "
         "--train.class_weights=true --train.lr 0.002"
     )
+    colours = plan({"data.mean": "[0.1,0.2,0.3],0.5"})
+    assert colours.command(colours.trials()[0].settings).endswith(" --data.mean 0.1,0.2,0.3")
+    assert colours.command(colours.trials()[1].settings).endswith(" --data.mean 0.5")
 
 
 @pytest.mark.parametrize(

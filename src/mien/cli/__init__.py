@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 from cyclopts import CycloptsError
 from pydantic import ValidationError
@@ -48,15 +49,23 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a folder that may not be written to, a file where a folder is needed
+        if not error.filename:
+            raise
+        return _fail(f"{error.filename}: {error.strerror}.", MienError.exit_code)
 
 
 def _usage(error: CycloptsError) -> str:
     """cyclopts' own sentence; for a value of the wrong kind, the key and what was given."""
     cause = error.__cause__
     if isinstance(cause, ValidationError):
-        rows = (f"--{'.'.join(map(str, row['loc']))}: {row['msg']}, given {row['input']!r}." for row in cause.errors())
-        return "\n".join(rows)
+        return "\n".join(_problem(row) for row in cause.errors())
     return str(error)
+
+
+def _problem(row: Any) -> str:
+    key, text = ".".join(map(str, row["loc"])), row["msg"].removeprefix("Value error, ")
+    return f"--{key}: {text}, given {row['input']!r}."
 
 
 def _fail(text: str, code: int) -> int:

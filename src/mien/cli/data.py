@@ -43,11 +43,14 @@ def prepare(path: Path_, *, out: Path | None = None, json_: Json = False, settin
     store = prepare_store(_data(path, settings), out)
     counts = {split: int(store.class_counts(split).sum()) for split in ("train", "validation", "test")}
     if json_:
-        print_json({"images": counts, "classes": store.classes, "fingerprint": store.fingerprint})
+        found = {"images": counts, "classes": store.classes, "left_out": store.left_out}
+        print_json(found | {"fingerprint": store.fingerprint})
         return
     print(", ".join(f"{count:,} {split}" for split, count in counts.items() if count), "images of", len(store.classes))
     print("classes:", ", ".join(store.classes))
     print("fingerprint:", store.fingerprint)
+    if any(store.left_out.values()):
+        print("left out:", ", ".join(f"{count:,} {why}" for why, count in store.left_out.items() if count))
     note(f"Next: mien data audit {path}")
 
 

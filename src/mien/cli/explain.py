@@ -44,9 +44,11 @@ def explain(
     if json_:
         shares = dict(zip(explanation.labels, map(float, explanation.probabilities), strict=True))
         found = {name: {"verdict": one.verdict, "correlation": one.correlation} for name, one in trust.items()}
-        print_json({"page": str(page), "label": best, "probabilities": shares, "methods": found})
+        about = {"page": str(page), "label": best, "probabilities": shares, "temperature": explanation.temperature}
+        print_json(about | {"methods": found})
         return
-    print(f"{page}  {best} {explanation.probabilities.max():.0%}")
+    how = "" if explanation.temperature else " (uncalibrated)"
+    print(f"{page}  {best} {explanation.probabilities.max():.0%}{how}")
     for name, one in trust.items():
         print(f"  {name:<22} {one.verdict}")
     note(f"Open {page} in a browser.")

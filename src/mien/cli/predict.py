@@ -95,19 +95,19 @@ def predict(
         Folder for the pictures with boxes and bars of the probabilities; for a video, the frames that were read
         as a video with boxes, and a timeline of each face's probabilities.
     out
-        CSV or .parquet file, one row a face. If it is there already, the pictures in it are skipped.
+        CSV or .parquet file, one row a face. If it is there already, the pictures and films in it are skipped.
     """
     from mien.runtime import YuNetDetector, load
     from mien.runtime.files import open_table
     from mien.runtime.model import default_model
-    from mien.runtime.video import is_video
+    from mien.runtime.video import is_camera, is_video
 
     reader = load(model or default_model(), YuNetDetector(detector) if detector else None, margin)
     table = open_table(out, reader.names) if out else None
     try:
         if not is_video(source):
             _predict_pictures(reader, source, draw, table, detect, json_)
-        elif table and str(source) in table.known:
+        elif table and str(source) in table.known and not is_camera(source):  # a camera shows something new each time
             note(f"{out} holds {source} already")
         else:
             _predict_video(reader, source, every, draw, table, detect, json_)

@@ -74,6 +74,11 @@ def sweep(
         plan = _plan(recipe, config_, settings, zip_, search)
         folder = out or _new_folder(plan)
 
+    from mien.data import check
+
+    for settings_ in plan.probes():
+        check(plan.build(settings_).data)
+
     from mien.train.sweep import start
 
     begun = start(plan, folder)

@@ -114,19 +114,24 @@ def run(
     config_
         YAML file of settings, such as a run's recipe.yaml.
     """
-    chosen = None if resume else _recipe(recipe, config_, settings)
+    from mien.data import check
+
+    begun = _run_to_resume(recipe, out, settings, others=bool(config_ or overwrite)) if resume else None
+    chosen = config.read_recipe(begun) if begun else _recipe(recipe, config_, settings)
+    check(chosen.data)
 
     from mien.evaluate.metrics import headline
     from mien.report import write_report
     from mien.train import run as training
 
-    if chosen is None:
-        folder = training.resume(_run_to_resume(recipe, out, settings))
-    else:
-        folder = training.run(chosen, out, overwrite=overwrite)
+    folder = training.resume(begun) if begun else training.run(chosen, out, overwrite=overwrite)
     if not training.is_first_process():
         return
     report = write_report(folder)
+    trained = config.read_recipe(folder)
+    if not trained.pretrain.is_off():
+        _show_pretrained(folder, trained, report, json_)
+        return
     scores = _scores(folder)["validation"]
     if json_:
         print_json({"run": str(folder), "report": str(report), "validation": scores})
@@ -252,6 +257,19 @@ def report(run: Path_, *, explain: Annotated[bool, Parameter(negative="")] = Fal
     print(write_report(run, explain=explain))
 
 
+def _show_pretrained(folder: Path, recipe: Recipe, report: Path, json_: bool) -> None:
+    """What a run without labels ends with: the best validation loss, and how its encoder is put to use."""
+    from mien.train.callbacks import read_history
+
+    best = min(read_history(folder / "metrics.csv"), key=lambda row: row["val_loss"])
+    if json_:
+        print_json({"run": str(folder), "report": str(report), "validation_loss": best["val_loss"]})
+        return
+    print(f"{folder}  validation loss {best['val_loss']:.4f} in epoch {best['epoch']:.0f} ({recipe.pretrain.method})")
+    data = f" --data.path {recipe.data.path}" if recipe.data.path else ""
+    note(f"Open {report} in a browser. Next, with labels: mien run RECIPE{data} --model.init {folder}")
+
+
 def _recipe(name: str | None, file: Path | None, settings: Recipe | None) -> Recipe:
     """Recipe < --config file < environment < flags."""
     layers = recipe_layers(name, file)
@@ -260,16 +278,20 @@ def _recipe(name: str | None, file: Path | None, settings: Recipe | None) -> Rec
     return config.build(*layers)
 
 
-def _run_to_resume(name: str | None, out: Path | None, settings: Recipe | None) -> Path:
-    from mien.train.run import latest
-
-    if out or (name and Path(name).is_dir()):
-        if settings is not None:
-            raise UsageError("--resume goes on with the settings of the run; it takes no others.")
-        return out or Path(str(name))
+def _run_to_resume(name: str | None, out: Path | None, settings: Recipe | None, others: bool) -> Path:
+    """The folder that was named, or the newest unfinished run of a recipe and (--seed) seed."""
+    named = out or (Path(name) if name and Path(name).is_dir() else None)
+    given = settings.model_dump(exclude_unset=True).keys() if settings else set()
+    if others or given - (set() if named else {"seed"}):
+        raise UsageError("--resume goes on with the settings of the run; it takes no others.")
+    if named:
+        return named
     if name is None:
         raise UsageError("--resume what? Give a run folder or a recipe: mien run RUN --resume")
     chosen = _recipe(name, None, settings)
+
+    from mien.train.run import latest
+
     return latest(chosen.name, chosen.seed)
 
 

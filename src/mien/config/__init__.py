@@ -4,7 +4,7 @@ settings.py says what can be set, layers.py builds a recipe from files, environm
 """
 
 from mien.config.layers import build, dump, from_environment, from_file, merge, read_recipe
-from mien.config.settings import Augment, Data, Distill, Model, Overrides, Recipe, Settings, Train
+from mien.config.settings import Augment, Data, Distill, Model, Overrides, Pretrain, Recipe, Settings, Train
 
 __all__ = [
     "Augment",
@@ -12,6 +12,7 @@ __all__ = [
     "Distill",
     "Model",
     "Overrides",
+    "Pretrain",
     "Recipe",
     "Settings",
     "Train",

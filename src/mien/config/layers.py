@@ -16,6 +16,12 @@ from pydantic import BaseModel, ValidationError
 from mien.config.settings import FREE, Model, Overrides, Recipe, parsed
 from mien.errors import MissingError, UsageError, nearest
 
+# Settings that do nothing where there are no labels and no head.
+NEEDS_LABELS = (
+    *("train.label_smoothing", "train.class_weights", "train.sampler", "train.trainable", "train.last_blocks"),
+    *("train.layer_decay", "train.unfreeze", "augment.mixup", "augment.cutmix", "distill.teachers"),
+)
+
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with the values of `over` laid on top, section by section; a value, a schedule say, is replaced whole."""
@@ -48,7 +54,7 @@ def from_file(path: Path) -> Overrides:
         raise UsageError(f"--config {path} is not YAML: {str(error).splitlines()[0]}.") from error
     if not isinstance(values, dict):
         raise UsageError(f"--config {path} must hold 'section: {{key: value}}', found {type(values).__name__}.")
-    return values
+    return {key: value for key, value in values.items() if value is not None}  # all lines of a section commented out
 
 
 def build(*layers: Mapping[str, Any]) -> Recipe:
@@ -120,6 +126,27 @@ def _refuse_misfits(recipe: Recipe) -> None:
         raise UsageError(
             f"train.batch_size {train.batch_size} cannot be shared equally by train.processes {train.processes}."
         )
+    if not recipe.pretrain.is_off():
+        _refuse_labels(recipe)
+
+
+def _refuse_labels(recipe: Recipe) -> None:
+    """What needs labels, or a head that learns from them, would silently do nothing in a run that has none."""
+    method = recipe.pretrain.method
+    if recipe.model.name != "vit":
+        raise UsageError(
+            f"pretrain.method {method} masks the patches of a ViT, and model '{recipe.model.name}' has none. Take "
+            "--model.name vit."
+        )
+    for key in NEEDS_LABELS:
+        section, _, name = key.partition(".")
+        settings = getattr(recipe, section)
+        value, off = getattr(settings, name), type(settings).model_fields[name].default
+        if value != off:
+            raise UsageError(
+                f"pretrain.method {method} learns without labels and without a head, so {key} {value} would do "
+                f"nothing. Leave it at {off}."
+            )
 
 
 def _named(layer: Mapping[str, Any], key: str) -> Any:

@@ -1,4 +1,4 @@
-"""Every setting of an experiment: Recipe = Data + Model + Augment + Train + Distill; unknown keys are refused."""
+"""Every setting of an experiment: Recipe and the groups it is made of; unknown keys are refused."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from mien.errors import UsageError
 
 Overrides = dict[str, Any]
+Source = Literal[
+    "folder", "table", "fer2013", "ferplus", "raf_db", "affectnet", "tiny_imagenet", "dogs_vs_cats", "drawn_faces"
+]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -22,9 +25,7 @@ class Settings(BaseModel):
 class Data(Settings):
     """Which images, how they are split, and how each becomes `channels` x `size` x `size` pixels."""
 
-    source: Literal["fer2013", "folder", "table", "tiny_imagenet", "dogs_vs_cats", "drawn_faces"] = Field(
-        default="folder", description="Reader of the images: the module of this name in mien.data."
-    )
+    source: Source = Field(default="folder", description="Reader of the images: the module of this name in mien.data.")
     path: Path | None = Field(default=None, description="Folder or file the images are read from.")
     size: int = Field(default=48, ge=8, le=1024, description="Side of the square images, in pixels.")
     channels: Literal[1, 3] = Field(default=1, description="1 for grey, 3 for colour (RGB).")
@@ -33,8 +34,8 @@ class Data(Settings):
     )
     mean: float | tuple[float, float, float] | None = Field(
         default=None,
-        description="Subtracted from pixels scaled to 0..1: one number, or one a channel. None: what the checkpoint "
-        "of --model.init was trained with, 0.5 without one.",
+        description="Subtracted from pixels scaled to 0..1: one number, or one a colour with commas between them. "
+        "None: what the checkpoint of --model.init was trained with, 0.5 without one.",
     )
     std: float | tuple[float, float, float] | None = Field(
         default=None, description="Pixels are divided by it, after the mean; None as for mean."
@@ -52,6 +53,14 @@ class Data(Settings):
     drop_leaks: bool = Field(
         default=False, description="Leave train images out that are exact copies of validation or test images."
     )
+    without: tuple[str, ...] = Field(
+        default=(), description="Classes whose images are left out, such as contempt; the flag once for each."
+    )
+    soft_labels: bool = Field(
+        default=True,
+        description="Train on the classes' probabilities where the source has them (the votes of ferplus); False: on "
+        "the most probable class.",
+    )
     skip_bad: bool = Field(default=False, description="Go on without images that cannot be read, and count them.")
     images: int = Field(default=3000, ge=70, description="How many faces drawn_faces draws for train.")
 
@@ -59,6 +68,20 @@ class Data(Settings):
     @classmethod
     def _number(cls, value: Any) -> Any:
         return int(value) if value in ("1", "3") else value  # a Literal does not read '3', as a flag gives it
+
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _one_or_each(cls, value: Any) -> Any:
+        """A flag brings text: --data.mean 0.485,0.456,0.406."""
+        if not isinstance(value, str):
+            return value
+        try:
+            numbers = tuple(float(part) for part in value.strip("[( )]").split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) not in (1, 3):
+            raise ValueError("give one number, or one for each of three colours, such as 0.485,0.456,0.406")
+        return numbers if len(numbers) == 3 else numbers[0]
 
 
 class Model(Settings):
@@ -84,7 +107,7 @@ class Model(Settings):
     )
     representation_size: int | None = Field(default=None, ge=1, description="Width of a tanh layer before the head.")
     stem: Literal["patch", "conv", "conv3x3", "conv7x7"] | None = Field(
-        default=None, description="ViT: plain patches or a conv stem. ResNet: conv3x3 for small images, conv7x7."
+        default=None, description="ViT: plain patches or a conv stem. ResNet, VTFF: conv3x3 for small images, conv7x7."
     )
     stem_convs: int | None = Field(default=None, ge=1, description="ViT: convolutions of the conv stem a halving.")
     stem_widths: tuple[PositiveInt, ...] | None = Field(
@@ -99,6 +122,12 @@ class Model(Settings):
         default=None, description="Each head learns its temperature, no token sees itself (LSA)."
     )
     reattention: bool | None = Field(default=None, description="Attention weights mixed over the heads (DeepViT).")
+    attention: Literal["exact", "nystrom", "performer", "linformer"] | None = Field(
+        default=None, description="Exact, or an approximation, which pays from some hundreds of tokens on."
+    )
+    landmarks: int | None = Field(
+        default=None, ge=1, description="Landmarks, random features or projected tokens of the approximation."
+    )
     distilled: bool | None = Field(default=None, description="A distillation token with its own head (DeiT).")
     init: str | None = Field(
         default=None,
@@ -107,6 +136,9 @@ class Model(Settings):
     )
     widths: tuple[int, ...] | None = Field(default=None, description="Channels of each stage of a CNN.")
     layers: tuple[int, ...] | None = Field(default=None, description="Blocks in each stage of a ResNet.")
+    fusion: Literal["F", "P", "S"] | None = Field(
+        default=None, description="VTFF: how image and binary pattern are weighed; F is their mean by a learned gate."
+    )
     squeeze_excitation: bool | None = Field(default=None, description="Squeeze-excitation in ResNet blocks.")
     drop_rate: float | None = Field(default=None, ge=0, lt=1, description="Dropout probability.")
     drop_path_rate: float | None = Field(default=None, ge=0, lt=1, description="Stochastic depth of the last block.")
@@ -242,6 +274,37 @@ class Distill(Settings):
     )
     weight: float = Field(default=0.5, gt=0, le=1, description="Share of the loss; the labels have the rest.")
     temperature: float = Field(default=2.0, gt=0, description="Flattens soft answers: softmax(logits / temperature).")
+    stored: bool = Field(
+        default=False,
+        description="Ask once for each image as it is, and learn labels and answers as one soft label; else at each "
+        "step, about what augmentation made of it.",
+    )
+
+    @model_validator(mode="after")
+    def _soft_where_stored(self) -> Distill:
+        if self.stored and self.kind == "hard":
+            raise ValueError("stored answers are soft labels; kind 'hard' needs stored off")
+        return self
+
+
+class Pretrain(Settings):
+    """A ViT that learns from images without their labels, by filling in patches (arXiv 2111.06377, 2111.09886)."""
+
+    method: Literal["none", "mae", "simmim"] = Field(
+        default="none",
+        description="mae: the encoder sees the visible patches only. simmim: all of them, the masked ones blank.",
+    )
+    mask_ratio: float = Field(
+        default=0.75, gt=0, lt=1, description="Share of the patches that are masked; the papers have 0.75 and 0.6."
+    )
+    decoder_dim: int = Field(
+        default=128, ge=32, multiple_of=32, description="Width of mae's decoder, whose heads are 32 wide."
+    )
+    decoder_depth: int = Field(default=2, ge=1, description="Transformer blocks of mae's decoder.")
+
+    def is_off(self) -> bool:
+        """Whether the run learns from labels, as most do."""
+        return self.method == "none"
 
 
 class Recipe(Settings):
@@ -255,6 +318,12 @@ class Recipe(Settings):
     augment: Augment = Field(default_factory=Augment)
     train: Train = Field(default_factory=Train)
     distill: Distill = Field(default_factory=Distill)
+    pretrain: Pretrain = Field(default_factory=Pretrain)
+
+    @property
+    def watched(self) -> Literal["accuracy", "loss"]:
+        """What the best epoch is best at on validation; without labels there is no accuracy."""
+        return self.train.monitor if self.pretrain.is_off() else "loss"
 
 
 def parsed(name: str, value: str) -> Any:

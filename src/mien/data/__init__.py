@@ -9,14 +9,14 @@ from pathlib import Path
 
 from mien import labels
 from mien.config import Data
-from mien.data import dogs_vs_cats, folder, splits, tiny_imagenet
-from mien.data.listing import Listing, signature
+from mien.data import affectnet, dogs_vs_cats, ferplus, folder, raf_db, splits, tiny_imagenet
+from mien.data.listing import Listing, existing, signature
 from mien.data.store import Store, build, load, read_meta, unreadable
 from mien.errors import DataError, MissingError
 from mien.preprocessing import Preprocessing
 from mien.progress import note
 
-__all__ = ["Store", "guess_source", "open_store", "prepare", "preprocessing_of"]
+__all__ = ["Store", "check", "guess_source", "open_store", "prepare", "preprocessing_of"]
 
 
 def preprocessing_of(data: Data) -> Preprocessing:
@@ -26,12 +26,23 @@ def preprocessing_of(data: Data) -> Preprocessing:
     return Preprocessing(size=data.size, channels=data.channels, fit=data.fit, mean=mean, std=std)
 
 
+def check(data: Data) -> None:
+    """Raise what is wrong with a data section at first sight, before anything slow is imported or read.
+
+    MissingError for a path that is not there, UsageError for a mean or std that does not fit the channels.
+    """
+    preprocessing_of(data)
+    if data.source != "drawn_faces":
+        existing(data.path, f"the data ({data.source})")
+
+
 def open_store(data: Data) -> Store:
     """The store of a recipe: prepared if need be, split, and cleaned as the recipe asks.
 
     Images that are left out (blank, leaked, not in train_fraction) belong to no split.
     """
-    return splits.apply(prepare(data), data)
+    store = prepare(data)
+    return splits.apply(store if data.soft_labels else replace(store, soft_labels=None), data)
 
 
 def prepare(data: Data, out: Path | None = None) -> Store:
@@ -58,9 +69,9 @@ def guess_source(path: Path) -> str:
     if path.is_file():
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             header = [name.strip().lower() for name in file.readline(1000).split(",")]
-        return "fer2013" if "pixels" in header else "table"
+        return "fer2013" if "pixels" in header else "ferplus" if {"image name", "nf"} <= set(header) else "table"
     if path.is_dir():
-        for source in (tiny_imagenet, dogs_vs_cats):
+        for source in (tiny_imagenet, dogs_vs_cats, ferplus, raf_db, affectnet):
             if source.recognises(path):
                 return source.__name__.rpartition(".")[2]
         folders = folder.split_folders(path)
@@ -94,6 +105,6 @@ def _reopened(place: Path, listing: Listing, preprocessing: Preprocessing) -> St
 
 def _read(data: Data) -> Listing:
     source = importlib.import_module(f"mien.data.{data.source}")
-    if data.source == "drawn_faces":
-        return source.read(data.images, data.size, data.split_seed)
-    return source.read(data.path)
+    drawn = data.source == "drawn_faces"
+    listing: Listing = source.read(data.images, data.size, data.split_seed) if drawn else source.read(data.path)
+    return listing.without(data.without) if data.without else listing

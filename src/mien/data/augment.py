@@ -90,12 +90,13 @@ class Augmentation:
         return self._erase(images, draws) if s.erase else images
 
     def mix(self, images: Tensor, labels: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Images mixed with their neighbour in the batch, and their targets (B, K).
+        """Images mixed with their neighbour in the batch, and their targets (B, K), from labels (B,) or (B, K).
 
         Mixup (arXiv 1710.09412) blends two images, cutmix (arXiv 1905.04899) pastes a rectangle of one
         into the other; the targets are blended by the same share. Neighbours stay in one process.
         """
-        targets = torch.nn.functional.one_hot(labels, self.num_classes).to(images.dtype)
+        soft = labels if labels.ndim == 2 else F.one_hot(labels, self.num_classes)
+        targets = soft.to(images.dtype)
         if "share" not in draws:
             return images, targets
         partner = torch.arange(len(images), device=images.device) ^ 1  # 0 <-> 1, 2 <-> 3, ...

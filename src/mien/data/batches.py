@@ -14,7 +14,7 @@ from torch import Tensor
 from mien.data.augment import stream
 from mien.data.store import Store
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, Tensor]  # images, and labels (b,) or soft labels (b, K)
 
 ORDER = 1_000_003  # keeps the stream of orders apart from the streams of training steps
 
@@ -42,7 +42,9 @@ class Order:
 
 
 class TrainBatches:
-    """Training batches: uint8 images (b, C, H, W) and labels (b,), where b = batch_size / processes.
+    """Training batches: uint8 images (b, C, H, W) and the store's targets, where b = batch_size / processes.
+
+    Targets are labels int64 (b,), or soft labels float32 (b, K) where the store has any.
 
     Every process walks the same order and takes its own part of each batch. A last batch that is not
     full is left out, unless it is the only one.
@@ -66,11 +68,11 @@ class TrainBatches:
         share = self.batch_size // self.processes
         for step in range(len(self)):
             start = step * self.batch_size + self.rank * share
-            yield gather(self.store, order[start : start + share].numpy())
+            yield gather(self.store.images, self.store.targets, order[start : start + share].numpy())
 
 
 class Batches:
-    """Every image of the given positions once, in order; process `rank` takes every `processes`-th image."""
+    """Every image of the given positions once, in order, with its label; process `rank` takes every `processes`-th."""
 
     def __init__(
         self, store: Store, indices: np.ndarray, batch_size: int = 256, *, rank: int = 0, processes: int = 1
@@ -83,12 +85,12 @@ class Batches:
         return len(self.parts)
 
     def __iter__(self) -> Iterator[Batch]:
-        return (gather(self.store, part) for part in self.parts)
+        return (gather(self.store.images, self.store.labels, part) for part in self.parts)
 
 
-def gather(store: Store, positions: np.ndarray) -> Batch:
-    """Images uint8 (b, C, H, W) and labels int64 (b,) at these positions of the store."""
-    batch = torch.from_numpy(store.images[positions]), torch.from_numpy(store.labels[positions])
+def gather(images: np.ndarray, targets: np.ndarray, positions: np.ndarray) -> Batch:
+    """What stands at these positions of a store's images (N, C, H, W) and its labels (N,) or targets (N, K)."""
+    batch = torch.from_numpy(images[positions]), torch.from_numpy(targets[positions])
     if torch.cuda.is_available():  # pinned, so that the copy to the GPU does not wait for the step before it
         return batch[0].pin_memory(), batch[1].pin_memory()
     return batch

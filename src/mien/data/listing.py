@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
-from mien.errors import MissingError
+from mien.errors import MissingError, UsageError, nearest
+from mien.labels import canonical
 
 SPLITS = ("train", "validation", "test")
 SPLIT_ALIASES = {
@@ -39,6 +41,8 @@ class Listing:
     signature: changes whenever the source does; cheap to compute (names, sizes, times).
     problems: position -> what is wrong with an image, where listing alone shows it (a label that is
     not known, say); its label and split mean nothing.
+    soft_labels: float32 (N, K), the probability of each class where the source has it (votes, say), else None.
+    left_out: why images of the source are not in the listing -> how many.
     """
 
     classes: tuple[str, ...]
@@ -49,9 +53,47 @@ class Listing:
     signature: str
     groups: Sequence[str] = ()
     problems: Mapping[int, str] = field(default_factory=dict)
+    soft_labels: np.ndarray | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def subset(self, positions: Sequence[int]) -> Listing:
+        """The images at these positions, in that order."""
+        return replace(
+            self,
+            names=[self.names[i] for i in positions],
+            labels=[self.labels[i] for i in positions],
+            splits=[self.splits[i] for i in positions],
+            read=lambda i: self.read(positions[i]),
+            groups=[self.groups[i] for i in positions] if self.groups else (),
+            problems={new: self.problems[old] for new, old in enumerate(positions) if old in self.problems},
+            soft_labels=None if self.soft_labels is None else self.soft_labels[np.array(positions, dtype=int)],
+        )
+
+    def without(self, names: Sequence[str]) -> Listing:
+        """The images of the classes that are not named; soft labels are shared out among those.
+
+        Raises UsageError when there is no class of a name, or fewer than two are left.
+        """
+        index = {canonical(name): label for label, name in enumerate(self.classes)}
+        for name in names:
+            if canonical(name) not in index:
+                near = nearest(canonical(name), index)
+                raise UsageError(f"--data.without {name}: no class of that name. There are {', '.join(index)}.{near}")
+        gone = {index[canonical(name)] for name in names}
+        kept = [label for label in range(len(self.classes)) if label not in gone]
+        if len(kept) < 2:
+            raise UsageError(f"--data.without leaves {len(kept)} class(es); a classifier needs at least two.")
+        rest = self.subset([i for i, label in enumerate(self.labels) if label not in gone or i in self.problems])
+        return replace(
+            rest,
+            classes=tuple(self.classes[label] for label in kept),
+            labels=[kept.index(label) if label in kept else 0 for label in rest.labels],
+            soft_labels=None if rest.soft_labels is None else _shares(rest.soft_labels[:, kept]),
+            left_out={**self.left_out, f"of {', '.join(names)}": len(self) - len(rest)},
+        )
 
 
 def existing(path: Path | None, what: str) -> Path:
@@ -64,11 +106,20 @@ def existing(path: Path | None, what: str) -> Path:
 
 
 def file_stamp(entry: os.DirEntry[str] | Path) -> str:
-    """Name, size and time of change of a file, for a signature."""
-    found = entry.stat()
+    """Name, size and time of change of a file, for a signature; of a link that leads nowhere, its name."""
+    try:
+        found = entry.stat()
+    except FileNotFoundError:
+        return f"{os.fspath(entry)} is missing"
     return f"{os.fspath(entry)}|{found.st_size}|{found.st_mtime_ns}"
 
 
 def signature(parts: Sequence[str]) -> str:
     """sha256 over the parts, hexadecimal."""
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _shares(weights: np.ndarray) -> np.ndarray:
+    """Weights (N, K) over their sums, float32; rows of zeros stay."""
+    sums = weights.sum(axis=1, keepdims=True)  # (N, 1)
+    return (weights / np.where(sums > 0, sums, 1)).astype(np.float32)

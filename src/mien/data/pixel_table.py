@@ -6,7 +6,6 @@ in any order; icml_face_data.csv has blanks before the column names.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from mien.data.csv_lines import csv_lines
 from mien.data.listing import SPLIT_ALIASES, Listing, file_stamp, signature
 from mien.errors import DataError
 
@@ -52,15 +52,11 @@ def read(path: Path, classes: tuple[str, ...]) -> Listing:
 
 
 def _rows(path: Path, classes: tuple[str, ...]) -> Iterator[Row]:
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        reader = csv.reader(file)
-        try:
-            where = _columns(next(reader, []), path)
-            for cells in reader:
-                if cells:
-                    yield _row(cells, where, classes, f"{path.name} row {reader.line_num}")
-        except csv.Error as error:
-            raise DataError(f"{path.name} row {reader.line_num} is not CSV ({error}).") from error
+    lines = csv_lines(path)
+    _, header = next(lines, ("", []))
+    where = _columns(header, path)
+    for name, cells in lines:
+        yield _row(cells, where, classes, name)
 
 
 def _row(cells: list[str], where: dict[str, int], classes: tuple[str, ...], name: str) -> Row:

@@ -20,7 +20,7 @@ def apply(store: Store, data: Data) -> Store:
         splits = _fold(store, splits, data)
     elif not (splits == VALIDATION).any():
         splits = _hold_out(store, splits, data)
-    left_out = {}
+    left_out = dict(store.left_out)
     if data.drop_blank:
         left_out["blank"] = _leave_out(splits, store.blank())
     if data.drop_leaks:
@@ -65,12 +65,14 @@ def _beyond_fraction(store: Store, splits: np.ndarray, data: Data) -> np.ndarray
 def _ranks(store: Store, pool: np.ndarray, seed: int) -> np.ndarray:
     """A random position in 0..1 for each image of the pool, (N,): evenly spread within each class.
 
-    Images of one group share the position of the group's first image, so no threshold separates them.
+    Images of one group share the position of the group's first image in the pool, so no threshold separates them.
     """
     ranks = np.ones(len(store))
     order = np.random.default_rng(seed).permutation(len(store))
     groups = np.array(store.groups) if store.groups else np.arange(len(store))
-    _, leader, member = np.unique(groups, return_index=True, return_inverse=True)
+    first = np.argsort(~pool, kind="stable")  # the pool's images before the others
+    _, leader, member = np.unique(groups[first], return_index=True, return_inverse=True)
+    leader, member = first[leader], member[np.argsort(first)]
     is_leader = np.zeros(len(store), dtype=bool)
     is_leader[leader] = True
     for label in range(len(store.classes)):

@@ -7,7 +7,8 @@ On disk a store is a folder:
     sizes.npy    int32 (N, 2), width and height before preprocessing
     digests.npy  16 bytes (N,), equal for images that are equal
     blanks.npy   bool (N,), images that show nothing
-    store.json   classes, names, groups, preprocessing, unreadable images, signature, fingerprint
+    soft_labels.npy  float32 (N, K), probabilities of the classes; only where the source has them
+    store.json   classes, names, groups, preprocessing, unreadable and left out images, signature, fingerprint
 It is written beside its final place and moved there whole, so a store is complete or not there.
 """
 
@@ -20,7 +21,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +37,7 @@ from mien.progress import track
 FORMAT = 2
 BLANK_RANGE = 8  # of 255: what saving as JPEG makes of one single colour stays below
 ARRAYS = ("labels", "splits", "sizes", "digests", "blanks")
+SOFT = "soft_labels"
 PART = 64  # images a thread decodes in one go
 WINDOW = 2**25  # bytes of decoded images that wait to be written
 
@@ -55,7 +57,8 @@ class Store:
     sizes: np.ndarray  # (N, 2): width and height before preprocessing
     groups: tuple[str, ...] = ()
     unreadable: dict[str, str] = field(default_factory=dict)  # name of an image that is not here -> why
-    left_out: dict[str, int] = field(default_factory=dict)  # what training dropped, and how many
+    left_out: dict[str, int] = field(default_factory=dict)  # what source and training dropped, and how many
+    soft_labels: np.ndarray | None = None  # float32 (N, K), probabilities of the classes
     known_digests: np.ndarray | None = None  # what a store on disk has already worked out
     known_blanks: np.ndarray | None = None
 
@@ -64,10 +67,11 @@ class Store:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over pixels, labels, splits and classes: what the numbers of a run rest on."""
+        """sha256 over pixels, labels, splits, classes and any soft labels: what the numbers of a run rest on."""
         digest = hashlib.sha256(json.dumps(self.classes).encode())
-        for array in (self.images, self.labels, self.splits):
-            digest.update(np.ascontiguousarray(array).data)
+        for array in (self.images, self.labels, self.splits, self.soft_labels):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     @cached_property
@@ -77,6 +81,11 @@ class Store:
             return self.known_digests
         hashes = (hashlib.blake2b(image.data, digest_size=16).digest() for image in np.ascontiguousarray(self.images))
         return np.array(list(hashes), dtype="V16")
+
+    @property
+    def targets(self) -> np.ndarray:
+        """What training is to answer: soft labels (N, K) where there are any, else labels (N,)."""
+        return self.labels if self.soft_labels is None else self.soft_labels
 
     def indices(self, split: str) -> np.ndarray:
         """Positions of the images of a split, int64 (n,)."""
@@ -127,12 +136,13 @@ def load(folder: Path, *, verify: bool = False) -> Store:
     try:
         meta = json.loads((folder / "store.json").read_text(encoding="utf-8"))
         images = np.load(folder / "images.npy", mmap_mode="r")
-        arrays = {name: np.load(folder / f"{name}.npy") for name in ARRAYS}
+        names = (*ARRAYS, SOFT) if meta.get(SOFT) else ARRAYS
+        arrays = {name: np.load(folder / f"{name}.npy") for name in names}
         store = _from_disk(meta, images, arrays)
         same = not verify or store.fingerprint == meta["fingerprint"]
     except FileNotFoundError as error:
         raise MissingError(f"{folder} is not a store: {Path(str(error.filename)).name} is missing.") from error
-    except (ValueError, OSError, EOFError, KeyError, TypeError) as error:
+    except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"The store {folder} is damaged ({error}). Delete that folder and prepare it again.") from error
     lengths = {len(array) for array in (images, store.names, *arrays.values())}
     if len(lengths) > 1 or not same:
@@ -162,6 +172,8 @@ def _from_disk(meta: dict[str, Any], images: np.ndarray, arrays: dict[str, np.nd
         unreadable=meta["unreadable"],
         known_digests=arrays["digests"],
         known_blanks=arrays["blanks"],
+        soft_labels=arrays.get(SOFT),
+        left_out=meta.get("left_out", {}),
     )
 
 
@@ -250,11 +262,15 @@ def _describe(
         preprocessing=preprocessing,
         groups=tuple(listing.groups[i] for i in good) if listing.groups else (),
         unreadable=bad,
+        left_out=dict(listing.left_out),
+        soft_labels=None if listing.soft_labels is None else listing.soft_labels[good],
     )
 
 
 def _save(store: Store, folder: Path, signature: str) -> None:
     arrays = {"labels": store.labels, "splits": store.splits, "sizes": store.sizes}
+    if store.soft_labels is not None:
+        arrays[SOFT] = store.soft_labels
     for name, array in (arrays | {"digests": store.digests, "blanks": store.blank()}).items():
         np.save(folder / f"{name}.npy", array)
     meta = {
@@ -265,6 +281,8 @@ def _save(store: Store, folder: Path, signature: str) -> None:
         "preprocessing": store.preprocessing.to_dict(),
         "unreadable": store.unreadable,
         "groups": store.groups,
+        "left_out": store.left_out,
+        SOFT: store.soft_labels is not None,
         "names": store.names,
     }
     (folder / "store.json").write_text(json.dumps(meta), encoding="utf-8")
@@ -281,15 +299,27 @@ def _written_whole(out: Path) -> Iterator[Path]:
         ) from error
     try:
         yield folder
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(folder, out)
+        _put_in_place(folder, out)
     except OSError as error:
         raise MienError(
             f"Writing {out} failed: {error.strerror or error}. Free some space, or choose --out."
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put_in_place(folder: Path, out: Path, tries: int = 10) -> None:
+    """The folder takes the place of `out`, which other processes may be reading, or putting in place themselves."""
+    for left in reversed(range(tries)):
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent, ignore_cleanup_errors=True) as aside:
+            with suppress(FileNotFoundError):
+                os.replace(out, Path(aside) / "old")
+            try:
+                os.replace(folder, out)
+                return
+            except OSError:
+                if not left or not out.exists():
+                    raise
 
 
 def _refuse_other_content(out: Path) -> None:

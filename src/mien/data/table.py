@@ -5,13 +5,13 @@ Paths are relative to the CSV. Images of one group (a person, a video) never end
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
+from mien.data.csv_lines import csv_lines
 from mien.data.listing import SPLIT_ALIASES, SPLITS, Listing, existing, file_stamp, signature
 from mien.errors import DataError, MissingError, nearest
 from mien.picture_files import open_image
@@ -59,15 +59,11 @@ def read(path: Path | None) -> Listing:
 
 
 def _rows(table: Path) -> Iterator[Row]:
-    with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        reader = csv.reader(file)
-        try:
-            where = _columns(next(reader, []), table)
-            for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    yield _row(cells, where, f"{table.name} row {reader.line_num}", table.parent)
-        except csv.Error as error:
-            raise DataError(f"{table.name} row {reader.line_num} is not CSV ({error}).") from error
+    lines = csv_lines(table)
+    _, header = next(lines, ("", []))
+    where = _columns(header, table)
+    for place, cells in lines:
+        yield _row(cells, where, place, table.parent)
 
 
 def _columns(header: Sequence[str], table: Path) -> dict[str, int]:

@@ -8,11 +8,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
 
 from mien import config
 from mien.config import Recipe
 from mien.errors import DataError, MissingError, nearest
 from mien.evaluate.metrics import Predictions, Scores, predictions_file, score
+
+PICTURES = "reconstructions.npz"  # what a run without labels has in place of scores, written last
+
+
+def is_finished(run: Path) -> bool:
+    """Whether a run has been trained to its end, and scored where it has labels."""
+    return any((run / name).is_file() for name in ("evaluation.json", PICTURES))
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,20 @@ class RunFolder:
     def predictions(self, split: str = "validation") -> Predictions:
         """Raises MissingError when the run was not evaluated on the split."""
         return Predictions.load(predictions_file(self.path, split))
+
+    def reconstructions(self) -> dict[str, np.ndarray]:
+        """Of a run without labels: validation images, what of them it saw and how it filled them; {} of any other.
+
+        'image', 'visible' and 'filled', each uint8 (n, C, S, S).
+        """
+        path = self.path / PICTURES
+        if not path.is_file():
+            return {}
+        try:
+            with np.load(path) as file:
+                return {name: file[name] for name in ("image", "visible", "filled")}
+        except (ValueError, KeyError, OSError, BadZipFile) as error:
+            raise DataError(f"{path} is damaged: {error}. Write it anew: mien run {self.path} --resume") from error
 
     def scores(self, split: str = "validation") -> Scores | None:
         """The scores of a split: those of evaluation.json, else computed from the predictions, else None."""

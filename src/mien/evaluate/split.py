@@ -16,7 +16,7 @@ from mien.data import Store, open_store
 from mien.data.batches import Batches
 from mien.data.listing import SPLITS
 from mien.errors import UsageError
-from mien.evaluate.metrics import Predictions, score
+from mien.evaluate.metrics import Predictions, predictions_file, score
 from mien.files import write_json
 from mien.preprocessing import Preprocessing
 from mien.progress import track
@@ -42,7 +42,7 @@ def evaluate(
     if split == "test":
         _note_reading(run)
     predictions = predict(model, store, split, classes or store.classes)
-    predictions.save(run / ("predictions.csv" if split == "validation" else f"predictions-{split}.csv"))
+    predictions.save(predictions_file(run, split))
     scores = score(predictions, clean=is_clean(store, split))
     path = run / "evaluation.json"
     known = json.loads(path.read_text()) if path.exists() else {}

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import UsageError
-from mien.explain.capture import capture, evaluating, network_of
+from mien.explain.capture import capture, evaluating, network_of, no_weights
 from mien.explain.targets import chosen, targets_of
 from mien.models.attention import Attention, explicit_attention
 from mien.models.shallow_vit import ShallowViT
 from mien.models.vit import VisionTransformer
+from mien.models.vtff import VTFF
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,14 @@ class Tokens:
 
 def has_tokens(model: nn.Module) -> bool:
     """Whether the model is a Vision Transformer, so that its attention can be laid over the image."""
-    return isinstance(network_of(model), VisionTransformer | ShallowViT)
+    return isinstance(network_of(model), VisionTransformer | ShallowViT | VTFF)
+
+
+def require_weights(model: nn.Module) -> None:
+    """Raise UsageError where there are no attention weights over patches: of a CNN, and of approximate attention."""
+    tokens_of(model)
+    if reason := no_weights(model):
+        raise UsageError(reason)
 
 
 def tokens_of(model: nn.Module) -> Tokens:
@@ -45,17 +53,21 @@ def tokens_of(model: nn.Module) -> Tokens:
         return Tokens(network.num_prefix_tokens, embed.grid_size, math.prod(strides), network.global_pool)
     if isinstance(network, ShallowViT):
         return Tokens(0, math.isqrt(network.pos_embed.shape[1]), network.patch_size, "flatten")
+    if isinstance(network, VTFF):
+        return Tokens(network.num_prefix_tokens, network.grid_size, network.patch_size, "token")
     raise UsageError(
-        f"{type(network).__name__} has no attention over patches. Take a Vision Transformer, 'vit' or 'shallow_vit'."
+        f"{type(network).__name__} has no attention over patches. Take a Vision Transformer, 'vit', 'shallow_vit' or "
+        "'vtff'."
     )
 
 
 def weights(model: nn.Module, images: Tensor) -> np.ndarray:
     """Attention weights of every layer and head, (layers, B, h, N, N); rows (queries) sum to 1.
 
-    images: (B, C, H, W), scaled. A block that is used twice counts as two layers. Raises UsageError for a CNN.
+    images: (B, C, H, W), scaled. A block that is used twice counts as two layers. Raises UsageError for a CNN
+    and for approximate attention.
     """
-    tokens_of(model)
+    require_weights(model)
     with torch.no_grad(), evaluating(model), capture(model) as trace:
         model(images)
     return torch.stack(trace.attention_weights).float().cpu().numpy()
@@ -93,9 +105,9 @@ def relevance(model: nn.Module, images: Tensor, targets: Any = None) -> np.ndarr
 
     images: (B, C, H, W), scaled. targets: see `targets_of`. R starts as the identity; each layer adds
     mean over heads of relu(dy/dA * A), times R. Chefer et al. (arXiv 2103.15679), equations 5 and 6.
-    Raises UsageError for a CNN.
+    Raises UsageError for a CNN and for approximate attention.
     """
-    tokens_of(model)
+    require_weights(model)
     maps: list[Tensor] = []
     attends = [module.attend for module in network_of(model).modules() if isinstance(module, Attention)]
     handles = [attend.register_forward_hook(lambda module, inputs, output: maps.append(output)) for attend in attends]

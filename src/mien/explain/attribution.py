@@ -20,10 +20,11 @@ from torch import Tensor, nn
 
 from mien.errors import UsageError, nearest
 from mien.explain import attention
-from mien.explain.capture import capture, evaluating, network_of
+from mien.explain.capture import capture, evaluating, network_of, no_weights
 from mien.explain.features import stages
 from mien.explain.targets import chosen, images_for, targets_of
 from mien.models.vit import VisionTransformer
+from mien.models.vtff import VTFF
 
 Maps = np.ndarray
 IMAGES_AT_ONCE = 32
@@ -41,6 +42,8 @@ def attribute(model: nn.Module, images: Any, method: str, targets: Any = None, l
     Raises UsageError for a method, layer or class that the model does not have.
     """
     known = methods_of(model)
+    if method in OF_ATTENTION and attention.has_tokens(model):
+        attention.require_weights(model)
     if method not in known:
         raise UsageError(
             f"{type(network_of(model)).__name__} has no method '{method}'.{nearest(method, known)} "
@@ -59,8 +62,9 @@ def attribute(model: nn.Module, images: Any, method: str, targets: Any = None, l
 
 
 def methods_of(model: nn.Module) -> tuple[str, ...]:
-    """The methods that can explain this model: rollout and relevance need the attention of a Vision Transformer."""
-    return tuple(name for name in METHODS if name not in OF_ATTENTION or attention.has_tokens(model))
+    """The methods that can explain this model: rollout and relevance need a Vision Transformer's attention weights."""
+    weights = attention.has_tokens(model) and not no_weights(model)
+    return tuple(name for name in METHODS if name not in OF_ATTENTION or weights)
 
 
 def default_layer(model: nn.Module, images: Tensor) -> str:
@@ -68,7 +72,7 @@ def default_layer(model: nn.Module, images: Tensor) -> str:
     maps before they are pooled. Raises UsageError for a model without maps.
     """
     network = network_of(model)
-    if isinstance(network, VisionTransformer):
+    if isinstance(network, VisionTransformer | VTFF):
         # After the last attention, a class token's gradient reaches no patch any more.
         last = len(network.blocks) - 1
         if network.blocks[last].pre_norm:
@@ -96,9 +100,10 @@ def grad_cam(model: nn.Module, images: Tensor, targets: Tensor, layer: str) -> M
             score = chosen(model(images.detach().clone().requires_grad_()), targets).sum()
     finally:
         handle.remove()
-    gradient = torch.autograd.grad(score, outputs[-1], allow_unused=True)[0] if outputs else None
+    reached = outputs and outputs[-1].requires_grad
+    gradient = torch.autograd.grad(score, outputs[-1], allow_unused=True)[0] if reached else None
     if gradient is None:
-        raise UsageError(f"The prediction does not depend on layer '{layer}'. Name another.")
+        raise UsageError(f"The prediction does not depend on layer '{layer}' by a gradient. Name another.")
     maps, slopes = _as_maps(model, outputs[-1].detach(), layer), _as_maps(model, gradient, layer)
     found = (slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1).relu()  # (B, C, h, w) -> (B, h, w)
     return _resized(found, images)

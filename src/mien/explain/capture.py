@@ -23,9 +23,12 @@ class Trace:
 
     A name is the path of a submodule, and holds its output. The second call of the same module is 'path@2', also
     when the model itself is called again. Every Attention at path P adds 'P.logits' and 'P.weights', (B, h, N, N).
+
+    no_weights: why the model's attention adds neither, '' where it does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, no_weights: str = "") -> None:
+        self.no_weights = no_weights
         self._tensors: dict[str, Tensor] = {}
         self.attention_logits: list[Tensor] = []  # of every Attention, from the first layer to the last
         self.attention_weights: list[Tensor] = []
@@ -33,6 +36,8 @@ class Trace:
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._tensors:
             hint = nearest(name, self._tensors) or f" There are {', '.join(self._tensors) or 'none'}."
+            if self.no_weights and name.partition("@")[0].endswith(("logits", "weights")):
+                hint = f" {self.no_weights}"
             raise UsageError(f"Nothing called '{name}' was captured.{hint}")
         return self._tensors[name]
 
@@ -61,10 +66,10 @@ def capture(model: nn.Module) -> Iterator[Trace]:
 
     model: a Classifier or any network; names are those within the network. Attention logits, q k^T / sqrt(d) and what
     the model adds to it, and their softmax (before re-attention mixes the heads) are computed beside the forward pass,
-    so that fused attention stays fused. Hooks are removed on leaving, after an error too. `trace[name]` raises
-    UsageError naming the nearest name.
+    so that fused attention stays fused; approximate attention has none. Hooks are removed on leaving, after an error
+    too. `trace[name]` raises UsageError naming the nearest name.
     """
-    trace = Trace()
+    trace = Trace(no_weights(model))
     handles = []
     try:
         modules = dict(network_of(model).named_modules())
@@ -72,7 +77,7 @@ def capture(model: nn.Module) -> Iterator[Trace]:
             if path:  # the network itself has none
                 handles.append(module.register_forward_hook(_record(trace, path)))
         for path, module in modules.items():
-            if isinstance(module, Attention):
+            if isinstance(module, Attention) and module.approximation is None:
                 handles.append(module.qkv.register_forward_hook(_record_attention(trace, path, module)))
         yield trace
     finally:
@@ -90,6 +95,17 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in before.items():
             module.training = training
+
+
+def no_weights(model: nn.Module) -> str:
+    """Why the model's attention has no weights to look at; '' where it has, and where there is no attention."""
+    for module in network_of(model).modules():
+        if isinstance(module, Attention) and module.approximation is not None:
+            return (
+                f"{type(module.approximation).__name__} attention has no weights: it never compares every token with "
+                "every other. Train with --model.attention exact, or take a map of pixels such as integrated_gradients."
+            )
+    return ""
 
 
 def network_of(model: nn.Module) -> nn.Module:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from mien.errors import DataError, MissingError, UsageError, nearest
 from mien.explain import attention, position
@@ -40,11 +41,14 @@ class Explanation:
     filters: np.ndarray | None  # float32 (filters, C, k, k): the first layer's
     feature_maps: dict[str, np.ndarray]  # of a CNN, float32 (maps, h, w): the first convolution's and each stage's
     tokens: attention.Tokens | None  # of a ViT: prefix tokens, grid, patch size, pooling
-    attention_logits: np.ndarray | None  # of a ViT, float32 (layers, h, N, N): what the softmax sees
-    attention: np.ndarray | None  # of a ViT, float32 (layers, h, N, N): their softmax; rows sum to 1
+    attention_logits: np.ndarray | None  # of a ViT with exact attention, float32 (layers, h, N, N): before the softmax
+    attention: (
+        np.ndarray | None
+    )  # of a ViT with exact attention, float32 (layers, h, N, N): their softmax; rows sum to 1
     positions: np.ndarray | None  # of a ViT, (g, g, g, g): [i, j] is patch (i, j)'s cosine similarity with every patch
     maps: dict[str, np.ndarray]  # float32 (S, S) by method: higher where a pixel speaks more for the target
     notes: tuple[str, ...] = ()  # what was done to the picture that a person might not expect
+    temperature: float | None = None  # at which the probabilities are calibrated; None: the network's own
 
     @property
     def label(self) -> str:
@@ -95,9 +99,14 @@ def _inside(model: Classifier, trace: Trace) -> dict[str, Any]:
         "feature_maps": {},
         "tokens": attention.tokens_of(model),
         "positions": None if getattr(model.model, "pos_embed", None) is None else position.similarities(model),
-        "attention": torch.cat(trace.attention_weights).float().cpu().numpy(),  # layers x (1, h, N, N)
-        "attention_logits": torch.cat(trace.attention_logits).float().cpu().numpy(),
+        "attention": _stacked(trace.attention_weights),
+        "attention_logits": _stacked(trace.attention_logits),
     }
+
+
+def _stacked(layers: list[Tensor]) -> np.ndarray | None:
+    """One (1, h, N, N) a layer -> (layers, h, N, N); None of approximate attention, which has no weights."""
+    return torch.cat(layers).float().cpu().numpy() if layers else None
 
 
 def _open(image: Picture) -> tuple[Image.Image, tuple[str, ...]]:

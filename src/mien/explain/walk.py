@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from mien.explain.attention import has_tokens, tokens_of
 from mien.explain.capture import Trace, module_at, network_of
 from mien.explain.features import stages
 from mien.models.vit import VisionTransformer
+from mien.models.vtff import VTFF
 from mien.pretrained import Classifier
 
 Shape = tuple[int, ...]
@@ -31,6 +33,10 @@ POOLED = {
     "seq": "A mean of all tokens goes on, weighted by what the network thinks of each.",
     "flatten": "All tokens go on side by side, so that the head knows each one's place.",
 }
+PATTERN = (
+    "Beside the image stands its local binary pattern: of each pixel, which of its eight neighbours are at least as "
+    "bright. No gradient passes here, so methods that follow gradients see the image alone."
+)
 BOTH = "The class and the distillation token go on, each to a head of its own; the mean of both heads counts."
 
 
@@ -59,23 +65,29 @@ def walk(model: Classifier, trace: Trace) -> tuple[Step, ...]:
 
 def _vit(model: Classifier, trace: Trace) -> list[Step]:
     tokens, network = tokens_of(model), network_of(model)
-    g, p = tokens.grid, tokens.patch_size
-    numbers = model.preprocessing.channels * p * p
-    patches = Step("patches", (g * g, numbers), f"Cut into {g} x {g} patches of {p} x {p} pixels, row by row.")
-    if isinstance(network, VisionTransformer):
-        middle, blocks = _vit_embedding(network, trace), [n for n in trace if re.fullmatch(r"blocks\.\d+(@\d+)?", n)]
+    blocks = [name for name in trace if re.fullmatch(r"(blocks\.\d+|block)(@\d+)?", name)]
+    if isinstance(network, VTFF):
+        words = [*_fused(trace), *_placed(network, trace)]
+    elif isinstance(network, VisionTransformer):
+        words = [_patches(model), *_vit_embedding(network, trace), *_placed(network, trace)]
     else:
-        middle, blocks = _shallow_embedding(trace), [name for name in trace if name.partition("@")[0] == "block"]
+        words = [_patches(model), *_shallow_embedding(trace)]
     width = trace[blocks[-1]].shape[2]
-    pooled = g * g * width if tokens.pool == "flatten" else width
+    pooled = tokens.grid**2 * width if tokens.pool == "flatten" else width
     return [
-        patches,
-        *middle,
+        *words,
         *(_block(network, trace, name, i) for i, name in enumerate(blocks, 1)),
         Step("pooling", (pooled,), POOLED[tokens.pool] if tokens.prefix < 2 else BOTH),
         *_hidden_layer(trace),
         Step("head", tuple(trace["head"].shape[1:]), "One number for each class, the logits."),
     ]
+
+
+def _patches(model: Classifier) -> Step:
+    tokens = tokens_of(model)
+    g, p = tokens.grid, tokens.patch_size
+    numbers = model.preprocessing.channels * p * p
+    return Step("patches", (g * g, numbers), f"Cut into {g} x {g} patches of {p} x {p} pixels, row by row.")
 
 
 def _hidden_layer(trace: Trace) -> list[Step]:
@@ -85,11 +97,26 @@ def _hidden_layer(trace: Trace) -> list[Step]:
 
 
 def _vit_embedding(network: VisionTransformer, trace: Trace) -> list[Step]:
-    embedded, placed = _shape(trace, "patch_embed"), _shape(trace, "pos_drop")
+    embedded = _shape(trace, "patch_embed")
     strides = [module.stride[0] for module in network.patch_embed.stem if isinstance(module, nn.Conv2d)]
     halving = f"{len(strides)} convolutions, {sum(stride > 1 for stride in strides)} of them of stride 2,"
     how = f"{halving} and a last one turn" if strides else "One matrix turns"
-    steps = [Step("embedding", embedded, f"{how} each patch into a token of {embedded[1]} numbers.")]
+    return [Step("embedding", embedded, f"{how} each patch into a token of {embedded[1]} numbers.")]
+
+
+def _fused(trace: Trace) -> list[Step]:
+    maps, words = _shape(trace, "fusion"), _shape(trace, "proj")
+    size = f"{maps[0]} maps of {maps[1]} x {maps[2]} numbers"
+    return [
+        Step("binary pattern", _shape(trace, "lbp"), PATTERN),
+        Step("branches", (2, *maps), f"Two residual networks make {size} each, one of the image, one of the pattern."),
+        Step("fusion", maps, "For each map and place, a gate weighs what comes from the image and the pattern."),
+        Step("embedding", words, f"One matrix turns each place into a token of {words[1]} numbers."),
+    ]
+
+
+def _placed(network: VisionTransformer | VTFF, trace: Trace) -> list[Step]:
+    steps, placed = [], _shape(trace, "pos_drop")
     if network.num_prefix_tokens:
         more = "A class token is" if network.num_prefix_tokens == 1 else "A class and a distillation token are"
         steps.append(Step("prefix", placed, f"{more} put in front, which belong to no patch."))
@@ -108,8 +135,8 @@ def _shallow_embedding(trace: Trace) -> list[Step]:
 
 
 def _block(network: nn.Module, trace: Trace, name: str, number: int) -> Step:
-    block = module_at(network, name)
-    heads = trace[f"{name.partition('@')[0]}.attn.weights"].shape[1]
+    block: Any = module_at(network, name)
+    heads = block.attn.num_heads
     again = " The same weights as before." if "@" in name else ""
     then = ", then a small network works on each by itself" if hasattr(block, "mlp") else ""
     every = f"{heads} heads" if heads > 1 else "1 head"

@@ -27,6 +27,8 @@ class Attention(nn.Module):
     arXiv 2112.13492). `logit_scale` starts at 1 and multiplies 1 / sqrt(d): their learned temperature, inverted.
     reattention: the heads' weights are mixed before they meet the values (see Reattention); always explicit, since
     no fused kernel mixes heads. `self.attend` still gives the weights before the mixing, whose rows sum to 1.
+    approximation: what stands in for the softmax, (q, k, v) -> (B, h, N, d), see efficient_attention. It has no
+    weights, explicit or not, so ValueError refuses it beside the three options above, which change them.
     """
 
     def __init__(
@@ -39,10 +41,18 @@ class Attention(nn.Module):
         relative: RelativePositions | None = None,
         local: bool = False,
         reattention: bool = False,
+        approximation: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if embed_dim % num_heads:
             raise ValueError(f"embed_dim (={embed_dim}) must be divisible by num_heads (={num_heads}).")
+        of_weights = {"relative positions": relative is not None, "local_attention": local, "reattention": reattention}
+        if approximation is not None and any(of_weights.values()):
+            given = ", ".join(name for name, there in of_weights.items() if there)
+            raise ValueError(
+                f"{type(approximation).__name__} attention has no weights for {given} to change. "
+                "Take attention 'exact', or leave that out."
+            )
         self.num_heads = num_heads
         self.explicit = False
         self.qkv = nn.Linear(embed_dim, 3 * embed_dim, bias=qkv_bias)
@@ -50,6 +60,7 @@ class Attention(nn.Module):
         self.logit_scale = nn.Parameter(torch.ones(num_heads)) if local else None
         self.attend = nn.Softmax(dim=-1)
         self.reattend = Reattention(num_heads) if reattention else None
+        self.approximation = approximation
         self.proj = nn.Linear(embed_dim, embed_dim) if project else nn.Identity()
         self.proj_drop = nn.Dropout(drop_rate)
 
@@ -57,7 +68,9 @@ class Attention(nn.Module):
         """(B, N, D) -> (B, N, D)."""
         B, N, D = x.shape
         q, k, v = self.split(self.qkv(x))
-        if self.explicit or self.reattend is not None:
+        if self.approximation is not None:
+            x = self.approximation(q, k, v)  # (B, h, N, d)
+        elif self.explicit or self.reattend is not None:
             weights = self.attend(self.logits(q, k))  # (B, h, N, N)
             if self.reattend is not None:
                 weights = self.reattend(weights)
@@ -119,7 +132,7 @@ def attention_logits(q: Tensor, k: Tensor) -> Tensor:
 
 @contextmanager
 def explicit_attention(model: nn.Module) -> Iterator[None]:
-    """Within it, every Attention of the model computes its weights in the open."""
+    """Within it, every Attention of the model that has weights computes them in the open."""
     modules = [module for module in model.modules() if isinstance(module, Attention)]
     before = [module.explicit for module in modules]
     try:

@@ -59,7 +59,7 @@ class Block(nn.Module):
 
     pre_norm: x + f(LN(x)), as in the ViT paper; otherwise LN(x + f(x)), as in the first transformer.
     layer_scale: where the factors of a branch start, see LayerScale; None leaves them out.
-    relative, local_attention, reattention: see Attention.
+    relative, local_attention, reattention, approximation: see Attention.
     """
 
     def __init__(
@@ -75,12 +75,20 @@ class Block(nn.Module):
         relative: RelativePositions | None = None,
         local_attention: bool = False,
         reattention: bool = False,
+        approximation: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.pre_norm = pre_norm
         self.norm1 = nn.LayerNorm(embed_dim, eps=1e-6)
         self.attn = Attention(
-            embed_dim, num_heads, qkv_bias, drop_rate, relative=relative, local=local_attention, reattention=reattention
+            embed_dim,
+            num_heads,
+            qkv_bias,
+            drop_rate,
+            relative=relative,
+            local=local_attention,
+            reattention=reattention,
+            approximation=approximation,
         )
         self.ls1 = nn.Identity() if layer_scale is None else LayerScale(embed_dim, layer_scale)
         self.norm2 = nn.LayerNorm(embed_dim, eps=1e-6)

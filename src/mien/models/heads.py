@@ -16,11 +16,14 @@ def make_head(
     hidden: widths of the layers in between, each Linear, BatchNorm1d if batch_norm, ReLU, Dropout(drop_rate);
     () is a plain nn.Linear, so that other people's weights fit by name. Source report 4 puts (512, 256) and
     (512, 256, 128, 64) on a ViT-B/16, with dropout 0.5.
+    num_classes 0 is no head, as in timm: the features come out as they are.
     Raises ValueError for batch_norm or drop_rate without a hidden layer that they could act on.
     """
     if not hidden and (batch_norm or drop_rate):
         given = "head_batch_norm" if batch_norm else f"head_drop_rate (={drop_rate})"
         raise ValueError(f"{given} needs head_hidden, the widths of the head's hidden layers, such as (512, 256).")
+    if not num_classes:
+        return nn.Identity()
     layers: list[nn.Module] = []
     for width in hidden:
         layers.append(nn.Linear(in_features, width))

@@ -40,6 +40,10 @@ class PatchEmbed(nn.Module):
         if img_size % patch_size:
             raise ValueError(f"img_size (={img_size}) must be divisible by patch_size (={patch_size}).")
         self.grid_size = img_size // patch_size
+        self.patch_size = patch_size
+        self.in_chans = in_chans
+        self.overlaps = stem == "conv" or shift  # whether a token sees pixels beyond its own patch
+        self.normalise = norm
         if shift and (stem == "conv" or norm):
             other = "stem 'conv'" if stem == "conv" else "patch_norm"
             raise ValueError(f"patch_shift and {other} are two ways to make the same tokens. Take one of them.")
@@ -63,13 +67,12 @@ class PatchEmbed(nn.Module):
                 in_chans = width
         self.stem = nn.Sequential(*layers)
         stride = patch_size // 2**halvings
-        self.patch_size = patch_size if norm else None
         self.proj = nn.Conv2d(in_chans, embed_dim, kernel_size=stride, stride=stride)
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, N, D), row by row."""
-        if self.patch_size is not None:
+        if self.normalise:
             x = normalise_patches(x, self.patch_size)
         x = self.proj(self.stem(self.shift(x)))  # (B, D, g, g)
         return self.norm(x.flatten(2).transpose(1, 2))  # (B, D, g, g) -> (B, D, N) -> (B, N, D)

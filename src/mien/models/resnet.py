@@ -76,7 +76,8 @@ class ResNet(nn.Module):
             raise ValueError(f"stem '{stem}' is not known; there are 'conv3x3' and 'conv7x7'.")
         if len(widths) != len(layers):
             raise ValueError(f"widths (={widths}) and layers (={layers}) must be equally long.")
-        if img_size < 2 ** (len(widths) - 1) * (4 if stem == "conv7x7" else 1):
+        self.reduction = 2 ** (len(widths) - 1) * (4 if stem == "conv7x7" else 1)  # side of the image over the maps'
+        if img_size < self.reduction:
             raise ValueError(f"img_size (={img_size}) is too small for {len(widths)} stages.")
         kernel, stride = (7, 2) if stem == "conv7x7" else (3, 1)
         self.conv1 = nn.Conv2d(in_chans, widths[0], kernel, stride, padding=kernel // 2, bias=False)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mien.models.attention import Attention, Reattention
 from mien.models.blocks import Block, Mlp
+from mien.models.efficient_attention import make_approximation
 from mien.models.heads import DistilledHead, SequencePool, make_head
 from mien.models.patch_embed import PatchEmbed
 from mien.models.positions import RelativePositions, make_positions
@@ -31,6 +32,8 @@ class VisionTransformer(nn.Module):
     block's attention, see positions.RelativePositions) or 'none'.
     stem: 'patch' or 'conv'; stem_convs, stem_widths, patch_norm, patch_shift: see PatchEmbed.
     layer_scale, local_attention, reattention: see Block and Attention.
+    attention: 'exact', or an approximation for long sequences, 'nystrom', 'performer' or 'linformer', of `landmarks`
+    landmarks, features or projected tokens (32 unless given), see efficient_attention.
     shared_blocks: one block, applied `depth` times (ALBERT, arXiv 1909.11942; Universal Transformer, arXiv
     1807.03819), the parameters of one; every pass has the full drop_path_rate. A trace names the passes blocks.0,
     blocks.0@2, blocks.0@3 ...
@@ -65,6 +68,8 @@ class VisionTransformer(nn.Module):
         shared_blocks: bool = False,
         local_attention: bool = False,
         reattention: bool = False,
+        attention: Literal["exact", "nystrom", "performer", "linformer"] = "exact",
+        landmarks: int | None = None,
         distilled: bool = False,
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
@@ -103,7 +108,10 @@ class VisionTransformer(nn.Module):
             reattention=reattention,
         )
         relative = partial(RelativePositions, grid, num_heads, prefix) if pos_embed == "relative" else lambda: None
-        self.blocks = nn.Sequential(*[block(drop_path_rate=rate, relative=relative()) for rate in rates])
+        approximation = partial(make_approximation, attention, landmarks, grid**2 + prefix, embed_dim // num_heads)
+        self.blocks = nn.Sequential(
+            *[block(drop_path_rate=rate, relative=relative(), approximation=approximation()) for rate in rates]
+        )
         # A post-norm block ends with a norm of its own.
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6) if pre_norm else nn.Identity()
         self.seq_pool = SequencePool(embed_dim) if global_pool == "seq" else None
@@ -124,11 +132,18 @@ class VisionTransformer(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) -> tokens (B, N, D), the class token first where there is one."""
-        x = self.patch_embed(x)  # (B, N, D)
+        return self.encode(self.place(self.patch_embed(x)))
+
+    def place(self, x: Tensor) -> Tensor:
+        """Patch embeddings (B, N, D) -> tokens that know their places (B, prefix + N, D), prefix tokens first."""
         prefix = [token.expand(x.shape[0], -1, -1) for token in (self.cls_token, self.dist_token) if token is not None]
         x = torch.cat([*prefix, x], dim=1)  # (B, N, D) -> (B, prefix + N, D)
         if self.pos_embed is not None:
             x = x + (self.pos_embed() if isinstance(self.pos_embed, nn.Module) else self.pos_embed)
+        return x
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Tokens that know their places, all of an image or some (B, n, D) -> after blocks and norm (B, n, D)."""
         x = self.pos_drop(x)
         for _ in range(self.passes):
             x = self.blocks(x)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mien.errors import DataError, UsageError
 from mien.models import create_model, model_class
+from mien.progress import note
 
 Weights = dict[str, Tensor]
 Scale = float | tuple[float, ...]
@@ -22,7 +23,7 @@ Resize = Literal["bicubic_antialias", "bicubic", "bicubic_corners", "bilinear_co
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HEADS = ("head.", "head_dist.", "fc.", "classifier.")
-FIRST_LAYERS = ("patch_embed.stem.0", "patch_embed.proj", "conv1", "features.0")
+FIRST_LAYERS = ("patch_embed.stem.0", "patch_embed.proj", "conv1", "features.0", "image_branch.conv1")
 
 # Heads cannot be read off the weights' shapes; these are the published configurations (Ti, S, B, L, H).
 HEADS_OF_WIDTH = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
@@ -51,16 +52,22 @@ class Checkpoint:
         """The network with these weights. `sizes` (img_size, in_chans, num_classes, dropout …) change it.
 
         labels: the classes it is to tell apart; unless they are the checkpoint's own, the head starts anew.
+        num_classes=0 leaves the head out, and the network gives what the head would read.
         Positions are interpolated to another img_size and kernels adapted to another number of channels;
-        a head for another number of classes starts anew. Raises UsageError for a size that the weights
+        a head for another number of classes starts anew, and so does one that reads every place of the image
+        (of a CNN, or of global_pool 'flatten') at another img_size. Raises UsageError for a size that the weights
         do not allow, DataError when a tensor is missing, surplus or of another shape.
         """
         wanted = {key: value for key, value in sizes.items() if value is not None}
-        if not wanted.get("num_classes", self.sizes["num_classes"]):
+        if not self.sizes["num_classes"] and "num_classes" not in wanted:
             raise UsageError(f"{self.source} has no head of its own. Say how many classes there are: num_classes=7.")
         self._refuse_other_sizes(wanted)
         model = create_model(self.model, **{**self.sizes, **wanted})
-        self.load_into(model, new_head=labels is not None and labels != self.labels)
+        new_head = wanted.get("num_classes") == 0 or (labels is not None and labels != self.labels)
+        changed = {name for name, value in wanted.items() if _plain(self._own(name, value)) != _plain(value)}
+        replaced = self.load_into(model, new_head, strict=not changed)
+        if replaced and not new_head and changed <= {"img_size", "in_chans"}:
+            note(f"{self.source}: its head fits its own image size only, so it starts anew. Train it.")
         return model
 
     def scale_of(self, channels: int) -> tuple[Scale, Scale]:
@@ -70,14 +77,18 @@ class Checkpoint:
             return _middle(self.mean), _middle(self.std)
         return self.mean, self.std
 
-    def load_into(self, model: nn.Module, new_head: bool = False) -> None:
-        """Copy the weights into a model of this architecture. Strict: only a head may differ."""
+    def load_into(self, model: nn.Module, new_head: bool = False, strict: bool = False) -> bool:
+        """Copy the weights into a model of this architecture; only its head may differ, and when strict nothing.
+
+        new_head: the head keeps its fresh weights even where the checkpoint's would fit. Returns whether it did.
+        """
         weights = dict(self.weights)
         known = model.state_dict()
         _resize_positions(weights, known, self, model)
         self._adapt_channels(weights, known)
         replaced = [name for name in known if name.startswith(HEADS) and _differs(weights.get(name), known[name])]
-        if replaced or new_head:  # a head for other classes, or with other layers, keeps its fresh weights
+        fresh = new_head or bool(replaced and not strict)
+        if fresh:  # a head for other classes, or with other layers, keeps its fresh weights
             weights = {name: value for name, value in weights.items() if not name.startswith(HEADS)}
             weights |= {name: value for name, value in known.items() if name.startswith(HEADS)}
         for name, value in known.items():
@@ -85,12 +96,17 @@ class Checkpoint:
                 weights.setdefault(name, value)
         refuse_mismatch(weights, known, self.source)
         model.load_state_dict(weights)
+        return fresh
+
+    def _own(self, name: str, default: Any) -> Any:
+        """The checkpoint's size of this name: as it lists it, else the model's default."""
+        defaults = inspect.signature(model_class(self.model).__init__).parameters
+        return self.sizes.get(name, defaults[name].default if name in defaults else default)
 
     def _refuse_other_sizes(self, wanted: Mapping[str, Any]) -> None:
         free = ("img_size", "in_chans", "num_classes", "drop_rate", "drop_path_rate")
-        defaults = inspect.signature(model_class(self.model).__init__).parameters
         for name, value in wanted.items():
-            own = self.sizes.get(name, defaults[name].default if name in defaults else value)
+            own = self._own(name, value)
             if name not in free and not name.startswith("head_") and _plain(own) != _plain(value):
                 raise UsageError(
                     f"{self.source} was trained with {name} {_plain(own)}, not {_plain(value)}. "
@@ -210,13 +226,40 @@ def resize_positions(positions: Tensor, grid: int, prefix: int, resize: Resize) 
     )  # (1, D, g, g) -> (1, g * g, D)
 
 
+def resize_line(vectors: Tensor, grid: int) -> Tensor:
+    """Vectors of rows or of columns (n, D) for another grid, (grid, D), linear between their middles."""
+    line = F.interpolate(vectors.T[None].float(), grid, mode="linear", align_corners=False)  # (1, D, n) -> (1, D, g)
+    return line[0].T.to(vectors.dtype)  # (1, D, g) -> (g, D)
+
+
+def resize_offsets(table: Tensor, grid: int) -> Tensor:
+    """Biases by offset ((2n - 1)^2, h) for another grid, ((2 grid - 1)^2, h): bicubic over rows and columns.
+
+    As in Swin's own loading of weights (arXiv 2103.14030); the offset 0, in the middle, stays in the middle.
+    """
+    side = math.isqrt(len(table))
+    if side * side != len(table) or not side % 2:
+        raise DataError(f"{len(table)} relative positions are not those of the offsets within a square of patches.")
+    image = table.T.contiguous().view(1, -1, side, side).float()  # ((2n-1)^2, h) -> (1, h, 2n-1, 2n-1)
+    wanted = (2 * grid - 1, 2 * grid - 1)
+    image = F.interpolate(image, wanted, mode="bicubic", align_corners=False, antialias=True)
+    return image[0].flatten(1).T.to(table.dtype)  # (1, h, 2g-1, 2g-1) -> ((2g-1)^2, h)
+
+
 def _resize_positions(weights: Weights, known: Mapping[str, Tensor], checkpoint: Checkpoint, model: nn.Module) -> None:
-    found, wanted = weights.get("pos_embed"), known.get("pos_embed")
-    if found is None or wanted is None or found.shape == wanted.shape:
-        return
+    """Positions of every kind, learned for another image size, for the grid of this model."""
     prefix = int(getattr(model, "num_prefix_tokens", 0))
-    grid = math.isqrt(wanted.shape[1] - prefix)
-    weights["pos_embed"] = resize_positions(found, grid, prefix, checkpoint.resize)
+    for name, wanted in known.items():
+        found = weights.get(name)
+        if found is None or found.shape == wanted.shape:
+            continue
+        if name == "pos_embed":
+            grid = math.isqrt(wanted.shape[1] - prefix)
+            weights[name] = resize_positions(found, grid, prefix, checkpoint.resize)
+        elif name in ("pos_embed.rows", "pos_embed.columns"):
+            weights[name] = resize_line(found, len(wanted))
+        elif name.endswith(".attn.relative.table"):
+            weights[name] = resize_offsets(found, (math.isqrt(len(wanted)) + 1) // 2)
 
 
 def _middle(value: Scale) -> float:

@@ -10,10 +10,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import mien
-from mien.errors import DataError, MienError, MissingError
+from mien.errors import DataError, MienError, MissingError, nearest
 from mien.files import write_json
 from mien.preprocessing import Preprocessing
 from mien.pretrained.checkpoint import Checkpoint
+from mien.pretrained.files import read_folder
 
 Labels = tuple[str, ...]
 
@@ -78,6 +79,20 @@ def from_checkpoint(checkpoint: Checkpoint, labels: Labels | None = None, **size
     shape = {"size": sizes["img_size"], "channels": channels}
     preprocessing = Preprocessing(**{**checkpoint.preprocessing, **shape, **scale})
     return Classifier(model, checkpoint.model, sizes, names, preprocessing)
+
+
+def from_run(run: Path) -> Classifier:
+    """The network of a finished run, in eval mode.
+
+    Raises MissingError when there is no such folder or no model in it yet, DataError when a file is damaged.
+    """
+    if not run.is_dir():
+        beside = [str(found.parent) for found in run.parent.glob("*/recipe.yaml")]
+        raise MissingError(f"{run} is not a run folder: there is no such folder.{nearest(str(run), beside)}")
+    folder = run / "model"
+    if not all((folder / name).is_file() for name in ("config.json", "model.safetensors")):
+        raise MissingError(f"{run} has no finished model. Finish it with: mien run {run} --resume")
+    return from_checkpoint(convert(*read_folder(folder), str(folder)))
 
 
 def save_folder(

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from mien.errors import MissingError, UsageError
+from mien.errors import UsageError
+from mien.evaluate.calibration import fit_temperature, with_temperature
+from mien.evaluate.metrics import Predictions, predictions_file
 from mien.explain import Explanation
 from mien.explain import explain as look_inside
 from mien.explain.faithfulness import deletion, insertion, sanity_check, smooth_noise
-from mien.pretrained import Classifier, from_pretrained
+from mien.pretrained import Classifier
+from mien.pretrained.own import from_run
 from mien.report.explain_page import Trust, context
 from mien.report.html import write
 from mien.runtime.faces import HaarDetector
 from mien.runtime.reader import opened
+from mien.train.checkpoint import refuse_headless
 
 RANDOM_MAPS = 8  # that a method is compared with
 
@@ -33,17 +38,31 @@ def write_explanation(
 ) -> tuple[Path, Explanation, dict[str, Trust]]:
     """Explain one picture by a finished run; returns the page, what is on it, and how far each method is right.
 
-    Raises MissingError when the run has no model yet, UsageError for a face, class or method that is not there.
+    Raises MissingError when the run has no model yet, UsageError for a run without a head, or a face, class or method
+    that is not there.
     """
-    if not (run / "model" / "config.json").is_file():
-        raise MissingError(f"{run} has no finished model. Finish it with: mien run {run} --resume")
-    model = from_pretrained(run)
+    refuse_headless(run)
+    model = from_run(run)
     shown, what = _face_of(opened(image), face, image)
-    explanation = look_inside(model, shown, methods, target)
+    explanation = calibrated(look_inside(model, shown, methods, target), run)
     trust = {name: _trust(model, explanation, name) for name in explanation.maps}
     page = (out or run / "explain") / f"{image.stem}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     return write("explain.html.j2", page, context(explanation, trust, image.name, run.name, what)), explanation, trust
+
+
+def calibrated(explanation: Explanation, run: Path) -> Explanation:
+    """With the probabilities that an export of the run would give: at the temperature fitted on its validation images.
+
+    As it was where the run was not evaluated. The maps and what is measured of them stay the network's own.
+    """
+    path = predictions_file(run, "validation")
+    if not path.is_file():
+        return explanation
+    temperature = fit_temperature(Predictions.load(path))
+    own = Predictions([""], np.zeros(1, dtype=int), explanation.probabilities[None], explanation.labels)
+    shares = with_temperature(own, temperature).probabilities[0].astype(np.float32)
+    return replace(explanation, probabilities=shares, temperature=temperature)
 
 
 def _face_of(picture: Image.Image, face: str, path: Path) -> tuple[Image.Image, str]:

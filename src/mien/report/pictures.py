@@ -69,6 +69,17 @@ def patches(pixels: np.ndarray, patch_size: int, side: int = SIDE) -> str:
     return address(paper)
 
 
+def rows(images: Sequence[np.ndarray], side: int = 96, gap: int = 4) -> str:
+    """Rows of images, each uint8 (n, C, S, S), one below the other."""
+    tiles = [[_enlarged(colours(one), side) for one in row] for row in images]
+    step = tiles[0][0].shape[0] + gap
+    paper = np.full((len(tiles) * step - gap, len(tiles[0]) * step - gap, 3), 255, dtype=np.uint8)
+    for y, row in enumerate(tiles):
+        for x, tile in enumerate(row):
+            paper[y * step : (y + 1) * step - gap, x * step : (x + 1) * step - gap] = tile
+    return address(paper)
+
+
 def colours(pixels: np.ndarray) -> np.ndarray:
     """uint8 (C, S, S), grey or colour -> (S, S, 3)."""
     return np.ascontiguousarray(np.broadcast_to(pixels, (3, *pixels.shape[1:])).transpose(1, 2, 0))

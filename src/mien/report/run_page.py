@@ -65,6 +65,7 @@ def context(path: Path) -> dict[str, Any]:
         "calibration": calibration(predictions) if predictions else None,
         "mistakes": mistakes(predictions, store, maps) if predictions else [],
         "map_seconds": maps.seconds if maps.maps else None,
+        "filled": filled(run),
         "robustness": list(by_change(read_robustness(path))),
         "confusions": most_confused(predictions)[:CONFUSIONS] if predictions else [],
         "test": run.scores("test"),
@@ -101,14 +102,14 @@ def best_epoch(run: RunFolder) -> dict[str, float] | None:
 
 
 def curves(run: RunFolder, scores: Scores | None) -> list[Markup]:
-    """The figures of loss and accuracy; none before the first epoch."""
+    """The figures of loss and, where there are labels, of accuracy; none before the first epoch."""
     if not run.history:
         return []
     share, env = majority(scores), run.env
-    return [
-        figures.loss_curves(run.history, env.get("ln_classes"), env.get("prior_entropy"), env.get("best_epoch")),
-        figures.accuracy_curves(run.history, share[1] if share else None, env.get("best_epoch")),
-    ]
+    loss = figures.loss_curves(run.history, env.get("ln_classes"), env.get("prior_entropy"), env.get("best_epoch"))
+    if "val_accuracy" not in run.history:
+        return [loss]
+    return [loss, figures.accuracy_curves(run.history, share[1] if share else None, env.get("best_epoch"))]
 
 
 def trained(run: RunFolder) -> dict[str, Any] | None:
@@ -159,6 +160,12 @@ def mistakes(
     return found
 
 
+def filled(run: RunFolder) -> str | None:
+    """Of a run without labels: validation images, what it saw of them and how it filled them in, as one picture."""
+    found = run.reconstructions()
+    return pictures.rows(list(found.values())) if found else None
+
+
 def findings(store: Store) -> list[tuple[str, int]]:
     """What the data audit counted, in words; what the recipe left out of train counts as train here."""
     held_out = np.isin(store.splits, [SPLITS.index("validation"), SPLITS.index("test")])
@@ -178,7 +185,7 @@ def findings(store: Store) -> list[tuple[str, int]]:
 def settings(recipe: Recipe) -> list[Setting]:
     """The settings that differ from their default, and the few that always matter."""
     found = [Setting("seed", str(recipe.seed), Recipe.model_fields["seed"].description or "")]
-    for section in ("data", "model", "augment", "train", "distill"):
+    for section in ("data", "model", "augment", "train", "distill", "pretrain"):
         values: BaseModel = getattr(recipe, section)
         for key, field in type(values).model_fields.items():
             value, name = getattr(values, key), f"{section}.{key}"

@@ -90,6 +90,7 @@ class Table:
 
     def _append(self, rows: list[list[object]]) -> None:
         try:
+            self.rows.parent.mkdir(parents=True, exist_ok=True)
             with self.rows.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
                 csv.writer(file).writerows(rows)
         except OSError as error:

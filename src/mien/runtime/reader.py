@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from mien.errors import DataError, UsageError
 from mien.picture_files import open_image
-from mien.preprocessing import upright
+from mien.preprocessing import eight_bit, upright
 from mien.runtime.faces import Box, Detector, HaarDetector, WholeImage, with_margin
 from mien.runtime.model import Network
 
@@ -136,18 +136,18 @@ def lower_case(labels: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def opened(image: Picture, order: str = "RGB") -> Image.Image:
-    """A picture from whatever it comes as, upright. Raises DataError or UsageError, see `Reader.read`."""
+    """A picture from whatever it comes as, upright, of 8 bits. Raises DataError or UsageError, see `Reader.read`."""
     if isinstance(image, str | Path):
-        return upright(open_image(Path(image)))
+        return eight_bit(upright(open_image(Path(image))))
     if isinstance(image, bytes):
         try:
             with Image.open(io.BytesIO(image)) as file:
                 file.load()
-                return upright(file.copy())
+                return eight_bit(upright(file.copy()))
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DataError(f"These {len(image):,} bytes cannot be read as an image ({error}).") from error
     if isinstance(image, Image.Image):
-        return upright(image)
+        return eight_bit(upright(image))
     if image.dtype != np.uint8 or image.ndim - (image.shape[-1:] == (3,)) != 2:
         raise UsageError(
             f"An image array is uint8 (H, W) or (H, W, 3), given {image.dtype} {image.shape}. For many faces that are "

@@ -69,7 +69,8 @@ class History(L.Callback):
 
     def _write(self) -> None:
         with written_whole(self.path) as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            known = [name for name in COLUMNS if name in self.rows[0]]  # no accuracies where there are no labels
+            writer = csv.DictWriter(file, known)
             writer.writeheader()
             writer.writerows(self.rows)
 
@@ -127,10 +128,14 @@ def epoch_line(row: Row, epochs: int, preparation: float = 0.0) -> str:
     """One epoch in one line, with the time left at the present speed."""
     left = (row["seconds"] - preparation) / row["epoch"] * (epochs - row["epoch"])
     return (
-        f"epoch {row['epoch']:>3.0f}/{epochs}  train loss {row['train_loss']:.3f} acc {row['train_accuracy']:.1%}"
-        f"  validation loss {row['val_loss']:.3f} acc {row['val_accuracy']:.1%}"
+        f"epoch {row['epoch']:>3.0f}/{epochs}  train {_result(row, 'train')}  validation {_result(row, 'val')}"
         f"  {row['images_per_second']:,.0f} images/s  {left / 60:.1f} min left"
     )
+
+
+def _result(row: Row, split: str) -> str:
+    accuracy = f" acc {row[f'{split}_accuracy']:.1%}" if f"{split}_accuracy" in row else ""
+    return f"loss {row[f'{split}_loss']:.3f}{accuracy}"
 
 
 class Diverged(L.Callback):

@@ -2,47 +2,45 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
+from mien import config
 from mien.config import Recipe
 from mien.data import Store
-from mien.errors import DataError, MissingError
-from mien.models import create_model
+from mien.errors import UsageError
 from mien.preprocessing import Preprocessing
-from mien.pretrained.own import save_folder
+from mien.pretrained.own import from_run, save_folder
 
 
 def save_model(folder: Path, model: nn.Module, recipe: Recipe, store: Store) -> None:
-    """Write config.json (model, sizes, labels, preprocessing) and model.safetensors."""
+    """Write config.json (model, sizes, labels, preprocessing) and model.safetensors; no head without labels."""
     folder.mkdir(exist_ok=True)
+    labels = tuple(store.classes) if recipe.pretrain.is_off() else ()
     sizes = {
         "img_size": store.preprocessing.size,
         "in_chans": store.preprocessing.channels,
-        "num_classes": len(store.classes),
+        "num_classes": len(labels),
         **recipe.model.sizes(),
     }
-    save_folder(folder, model, recipe.model.name, sizes, tuple(store.classes), store.preprocessing, recipe=recipe.name)
+    save_folder(folder, model, recipe.model.name, sizes, labels, store.preprocessing, recipe=recipe.name)
+
+
+def refuse_headless(run: Path) -> None:
+    """Raise UsageError when a run was pretrained without labels, and so answers nothing."""
+    if (run / "recipe.yaml").is_file() and not (pretrain := config.read_recipe(run).pretrain).is_off():
+        raise UsageError(
+            f"{run} was pretrained without labels (pretrain.method {pretrain.method}): it has no head and names no "
+            f"classes yet. Train it on labelled images first: mien run RECIPE --model.init {run}"
+        )
 
 
 def load_model(run: Path) -> tuple[nn.Module, tuple[str, ...], Preprocessing]:
     """A run's model in eval mode, its labels and its preprocessing.
 
-    Raises MissingError when the run has no model yet, DataError when a file is damaged.
+    Raises MissingError when the run has no model yet, UsageError when it has no head, DataError when a file is damaged.
     """
-    folder = run / "model"
-    try:
-        values: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        model = create_model(values["model"], **values["sizes"])
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-        labels, preprocessing = tuple(values["labels"]), Preprocessing(**values["preprocessing"])
-    except FileNotFoundError as error:
-        raise MissingError(f"{run} has no finished model. Finish it with: mien run {run} --resume") from error
-    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise DataError(f"The model in {folder} is damaged: {error}") from error
-    return model.eval(), labels, preprocessing
+    refuse_headless(run)
+    found = from_run(run)
+    return found.model, found.labels, found.preprocessing

@@ -7,15 +7,19 @@ Touvron et al., DeiT (arXiv 2012.12877): hard answers, and a token of their own 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien import labels, pretrained
 from mien.config import Recipe
+from mien.data.store import Store
 from mien.errors import UsageError
+from mien.progress import track
 
 
 class Teacher(nn.Module):
@@ -64,6 +68,27 @@ class Teacher(nn.Module):
         logits = network(cast(Any, network).preprocessing.scale(pixels)).float()
         probabilities = (logits / self.settings.temperature).softmax(dim=1)
         return probabilities if columns is None else probabilities[:, columns]
+
+
+@torch.no_grad()
+def with_answers(store: Store, recipe: Recipe, device: str) -> Store:
+    """The store with labels and the teachers' answers mixed by `distill.weight` as soft labels of train (N, K).
+
+    An answer is the mean of those to the image and, where training mirrors images, to its mirror image. Teachers are
+    asked once, so that many or slow ones cost little.
+    """
+    teacher = Teacher(recipe, store.classes).to(device)
+    hard = np.eye(len(store.classes), dtype=np.float32)[store.labels]  # (N,) -> (N, K)
+    targets = hard if store.soft_labels is None else store.soft_labels.copy()
+    train = store.indices("train")
+    parts = np.array_split(train, max(1, len(train) // 256))
+    for part in track(parts, "Asking the teachers", len(parts)):
+        pixels = torch.from_numpy(store.images[part]).to(device).float() / 255
+        answers = teacher(pixels)
+        if recipe.augment.hflip:
+            answers = (answers + teacher(pixels.flip(-1))) / 2
+        targets[part] += recipe.distill.weight * (answers.cpu().numpy() - targets[part])
+    return replace(store, soft_labels=targets)
 
 
 def two_answers(model: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:

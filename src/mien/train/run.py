@@ -27,6 +27,7 @@ from mien.config import Recipe, Train
 from mien.data import Store, open_store
 from mien.data.batches import Batches, TrainBatches, gather
 from mien.errors import MienError, MissingError, UsageError
+from mien.evaluate.run_folder import is_finished
 from mien.evaluate.split import evaluate, refuse_other_images
 from mien.files import write_json
 from mien.models import count_flops, count_parameters, create_model
@@ -35,8 +36,9 @@ from mien.progress import note
 from mien.train import features, freeze, hardware
 from mien.train.callbacks import Display, Diverged, History, StuckWarning, read_history
 from mien.train.checkpoint import save_model
-from mien.train.distill import Teacher
-from mien.train.task import Task
+from mien.train.distill import Teacher, with_answers
+from mien.train.masked import Filling
+from mien.train.task import Task, Training
 
 FOLDER_VARIABLE = "MIEN_RUN_FOLDER"  # tells the processes of one run where rank 0 writes
 
@@ -70,7 +72,7 @@ def resume(folder: Path) -> Path:
 def latest(recipe_name: str, seed: int, runs: Path = Path("runs")) -> Path:
     """The newest run of a recipe and seed that has not finished, for --resume."""
     found = sorted(runs.glob(f"{recipe_name}-*-{seed}"), key=lambda folder: folder.stat().st_mtime)
-    unfinished = [folder for folder in found if not (folder / "evaluation.json").exists()]
+    unfinished = [folder for folder in found if not is_finished(folder)]
     if not unfinished:
         raise MissingError(f"--resume: no unfinished run of {recipe_name} with seed {seed} under {runs}/.")
     return unfinished[-1]
@@ -101,7 +103,8 @@ def with_sizes_of(checkpoint: Checkpoint | None, recipe: Recipe) -> Recipe:
 def build_model(recipe: Recipe, store: Store, checkpoint: Checkpoint | None = None) -> nn.Module:
     """The recipe's model with weights drawn from its seed, those of the checkpoint put in their place."""
     torch.manual_seed(recipe.seed)
-    fixed = {"img_size": recipe.data.size, "in_chans": recipe.data.channels, "num_classes": len(store.classes)}
+    num_classes = len(store.classes) if recipe.pretrain.is_off() else 0
+    fixed = {"img_size": recipe.data.size, "in_chans": recipe.data.channels, "num_classes": num_classes}
     if checkpoint is None:
         model = create_model(recipe.model.name, **fixed, **recipe.model.sizes())
     else:
@@ -116,14 +119,17 @@ def _hardware(recipe: Recipe) -> tuple[str, str]:
     return device, hardware.choose_precision(recipe.train.precision, device)
 
 
-def _task(recipe: Recipe, store: Store, checkpoint: Checkpoint | None) -> Task:
+def _task(recipe: Recipe, store: Store, checkpoint: Checkpoint | None) -> Training:
     model = build_model(recipe, store, checkpoint)
+    if not recipe.pretrain.is_off():
+        return Filling(recipe, model, store.preprocessing, len(store.indices("validation")))
     freeze.check(model, recipe)
-    teacher = Teacher(recipe, store.classes) if recipe.distill.teachers else None
+    asks = recipe.distill.teachers and not recipe.distill.stored
+    teacher = Teacher(recipe, store.classes) if asks else None
     return Task(recipe, model, store.preprocessing, store.class_counts("train"), teacher)
 
 
-def _train(task: Task, store: Store, folder: Path, device: str, precision: str) -> Path:
+def _train(task: Training, store: Store, folder: Path, device: str, precision: str) -> Path:
     recipe = task.recipe
     hardware.keep_freed_memory()
     env = _environment(recipe, store, task, device, precision) | _earlier(folder)
@@ -131,6 +137,8 @@ def _train(task: Task, store: Store, folder: Path, device: str, precision: str) 
         write_json(folder / "env.json", env)
         note(_opening(recipe, env))
     fitted, source = _on_features(task, store, env) if features.can_be_stored(recipe) else (task, store)
+    if recipe.distill.teachers and recipe.distill.stored:
+        source = with_answers(source, recipe, device)
     if device == "cuda":  # where convolutions want their channels last; on CPUs see LOG.md
         task.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.train.compile:
@@ -142,16 +150,19 @@ def _train(task: Task, store: Store, folder: Path, device: str, precision: str) 
         return folder
     state = torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
     fitted.load_state_dict(state["state_dict"])
-    model = fitted.trained if fitted is task else _with_head(task.model, fitted.trained)
+    model = fitted.kept if fitted is task else _with_head(task.model, fitted.trained)
     rows = read_history(history.path)
     env |= {"seconds": rows[-1]["seconds"], "best_epoch": state["epoch"] + 1, "epochs": len(rows)}
     write_json(folder / "env.json", env)
     save_model(folder / "model", model, recipe, store)
-    evaluate(folder, "validation", model=model.to(device), store=store)  # lightning has moved it to the CPU
+    if isinstance(task, Filling):
+        task.save_pictures(folder, store)
+    else:
+        evaluate(folder, "validation", model=model.to(device), store=store)  # lightning has moved it to the CPU
     return folder
 
 
-def _on_features(task: Task, store: Store, env: dict[str, Any]) -> tuple[Task, Store]:
+def _on_features(task: Training, store: Store, env: dict[str, Any]) -> tuple[Training, Store]:
     """The head's own task, and what its frozen backbone makes of the images."""
     started = time.perf_counter()
     source = features.store_features(task.model, store, env["device"], env["precision"])
@@ -170,14 +181,16 @@ def _trainer(
     recipe: Recipe, folder: Path, history: History, env: dict[str, Any], device: str, precision: str
 ) -> L.Trainer:
     settings = recipe.train
-    mode = "max" if settings.monitor == "accuracy" else "min"
-    watched = f"val_{settings.monitor}"
+    mode = "max" if recipe.watched == "accuracy" else "min"
+    watched = f"val_{recipe.watched}"
     checkpoints = folder / "checkpoints"
     callbacks: list[L.Callback] = [
         history,
         Diverged(),
-        StuckWarning(env["ignorant_loss"], env["warnings"]),
-        ModelCheckpoint(checkpoints, "best", monitor=watched, mode=mode, save_last=True, enable_version_counter=False),
+        *([StuckWarning(env["ignorant_loss"], env["warnings"])] if recipe.pretrain.is_off() else []),
+        ModelCheckpoint(checkpoints, "best", monitor=watched, mode=mode, enable_version_counter=False),
+        # Its own, as save_last saves only what is also the best; after it, so that it remembers which was the best.
+        ModelCheckpoint(checkpoints, "last", monitor="step", mode="max", enable_version_counter=False),
         Display(history),
     ]
     if settings.checkpoint_every:
@@ -210,7 +223,7 @@ def _strategy(settings: Train) -> str:
     return "ddp_find_unused_parameters_true" if settings.unfreeze else "ddp"  # unused: those still frozen
 
 
-def _fit(trainer: L.Trainer, task: Task, store: Store, folder: Path) -> None:
+def _fit(trainer: L.Trainer, task: Training, store: Store, folder: Path) -> None:
     """lightning's fit, from the last finished epoch where there is one. Ctrl-C becomes KeyboardInterrupt."""
     settings = task.recipe.train
     shared = {"rank": trainer.global_rank, "processes": trainer.world_size}
@@ -232,10 +245,11 @@ def _fit(trainer: L.Trainer, task: Task, store: Store, folder: Path) -> None:
         ) from error
 
 
-def _environment(recipe: Recipe, store: Store, task: Task, device: str, precision: str) -> dict[str, Any]:
+def _environment(recipe: Recipe, store: Store, task: Training, device: str, precision: str) -> dict[str, Any]:
     counts = store.class_counts("train")
     most = max(32, 512 * 48**2 // recipe.data.size**2)  # images that stand for all, fewer where they are large
-    first = gather(store, store.indices("train")[:: max(1, int(counts.sum()) // most)][:most])
+    chosen = store.indices("train")[:: max(1, int(counts.sum()) // most)][:most]
+    first = gather(store.images, store.targets, chosen)
     env = hardware.environment() | {
         "device": device,
         "precision": precision,
@@ -244,15 +258,16 @@ def _environment(recipe: Recipe, store: Store, task: Task, device: str, precisio
         "seed": recipe.seed,
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "classes": store.classes,
-        "parameters": count_parameters(task.model),
-        "flops": count_flops(task.model, recipe.data.size, recipe.data.channels),
+        "parameters": count_parameters(task.kept),
+        "flops": count_flops(task.kept, recipe.data.size, recipe.data.channels),
         "initial_loss": task.initial_loss(first),
-        "ln_classes": math.log(len(store.classes)),
-        "prior_entropy": entropy(counts),
         "warnings": [],
         "trained": freeze.history(task.model, recipe.train),
         "store": _describe(store),
     }
+    if not recipe.pretrain.is_off():
+        return env
+    env |= {"ln_classes": math.log(len(store.classes)), "prior_entropy": entropy(counts)}
     balanced = recipe.train.sampler == "balanced" or recipe.train.class_weights
     env["ignorant_loss"] = env["ln_classes"] if balanced else env["prior_entropy"]
     if env["initial_loss"] > 1.25 * env["ln_classes"] and recipe.model.checkpoint is None:
@@ -284,14 +299,19 @@ def _describe(store: Store) -> dict[str, Any]:
 
 def _opening(recipe: Recipe, env: dict[str, Any]) -> str:
     images = env["store"]["images"]
+    at_start = f"loss before training {env['initial_loss']:.3f}"
+    if recipe.pretrain.is_off():
+        at_start += (
+            f", ln({len(env['classes'])}) = {env['ln_classes']:.3f}, "
+            f"entropy of the class frequencies {env['prior_entropy']:.3f}"
+        )
     lines = [
         f"{recipe.name}: {recipe.model.name}, {env['parameters']:,} parameters, "
         f"{env['flops'] / 1e6:,.1f} MFLOPs an image",
         f"{images['train']:,} train and {images['validation']:,} validation images, {len(env['classes'])} classes; "
         f"{env['device']}, {env['precision']}, {env['hardware']}",
         *([f"starts from {recipe.model.checkpoint}"] if recipe.model.checkpoint else []),
-        f"loss before training {env['initial_loss']:.3f}, ln({len(env['classes'])}) = {env['ln_classes']:.3f}, "
-        f"entropy of the class frequencies {env['prior_entropy']:.3f}",
+        at_start,
     ]
     lines += [freeze.describe(env["trained"])] if env["trained"] else []
     return "\n".join(lines + [f"warning: {text}" for text in env["warnings"]])

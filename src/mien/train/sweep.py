@@ -118,6 +118,7 @@ def check(plan: Plan) -> None:
     for settings in plan.probes():
         recipe = plan.build(settings)
         _refuse_processes(recipe)
+        _refuse_pretraining(recipe)
         when = (recipe.train.trainable, recipe.train.last_blocks, str(recipe.train.unfreeze), recipe.train.epochs)
         kind = (recipe.data, recipe.model, recipe.augment.crop, recipe.train.layer_decay, when)
         if kind in seen:
@@ -155,6 +156,14 @@ def _refuse_processes(recipe: Recipe) -> None:
         raise UsageError(
             f"train.processes {recipe.train.processes}: the runs of a sweep take one process each. Leave it at 1, or "
             "start the runs one by one with mien run."
+        )
+
+
+def _refuse_pretraining(recipe: Recipe) -> None:
+    if not recipe.pretrain.is_off():
+        raise UsageError(
+            f"pretrain.method {recipe.pretrain.method}: a sweep ranks its runs by accuracy, and pretraining has none. "
+            "Pretrain with mien run, then sweep the runs that start from it: --model.init RUN."
         )
 
 

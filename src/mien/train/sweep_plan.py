@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -291,10 +291,11 @@ def _flag(key: str, value: Any) -> list[str]:
     if not isinstance(value, list):
         return [f"--{key}", str(value)]
     section, name = _section(key)
-    any_length = Ellipsis in [
-        kind for each in get_args(section.model_fields[name].annotation) for kind in get_args(each)
-    ]
+    annotation = section.model_fields[name].annotation
     words = [str(each) for each in value]
+    if float in get_args(annotation) and get_origin(annotation) is not tuple:  # one number, or one for each colour
+        return [f"--{key}", ",".join(words)]
+    any_length = Ellipsis in [kind for each in get_args(annotation) for kind in get_args(each)]
     return [word for each in words for word in (f"--{key}", each)] if any_length else [f"--{key}", *words]
 
 

@@ -1,4 +1,4 @@
-"""The one LightningModule: loss, optimizer, schedule, moving average of the weights."""
+"""How a model trains: loss, optimizer, schedule, moving average of the weights."""
 
 from __future__ import annotations
 
@@ -16,67 +16,51 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from mien.config import Recipe, Train
-from mien.data.augment import Augmentation, stream
+from mien.data.augment import Augmentation, Draws, stream
 from mien.data.batches import Batch
 from mien.preprocessing import Preprocessing
 from mien.train import freeze
 from mien.train.distill import Teacher, two_answers
 
 # Names of parameters that weight decay spares.
-EMBEDDINGS = ("pos_embed", "rows", "columns", "table", "cls_token", "dist_token")
+EMBEDDINGS = ("pos_embed", "rows", "columns", "table", "cls_token", "dist_token", "mask_token")
 
 
-class Task(L.LightningModule):
-    """Trains `model` as the recipe says.
+class Training(L.LightningModule):
+    """`model` trained as the recipe says, whatever its loss; Task and masked.Filling know theirs.
 
-    Every random number of a step (augmentation, dropout, drop-path) comes from (seed, epoch, step), so
+    Every random number of a step (augmentation, masks, dropout, drop-path) comes from (seed, epoch, step), so
     a run that is interrupted and resumed goes through the same steps as one that was not.
 
     preprocessing: None when the batches hold features in place of images, and `model` is a head.
-    class_counts: training images of each class, (K,). teacher: whose answers are learned beside the labels.
     """
 
-    class_weights: Tensor | None
-
     def __init__(
-        self,
-        recipe: Recipe,
-        model: nn.Module,
-        preprocessing: Preprocessing | None,
-        class_counts: np.ndarray,
-        teacher: Teacher | None = None,
+        self, recipe: Recipe, model: nn.Module, preprocessing: Preprocessing | None, num_classes: int = 0
     ) -> None:
         super().__init__()
         self.recipe = recipe
         self.preprocessing = preprocessing
         self.model = model
         self.averaged = _moving_average(model, recipe.train.ema)
-        self.augmentation = Augmentation(recipe.augment, len(class_counts))
-        self.teacher = (teacher,)  # in a tuple, so that its weights go into no checkpoint and its mode is its own
-        weights = torch.from_numpy(class_counts.sum() / (len(class_counts) * np.maximum(class_counts, 1))).float()
-        self.register_buffer("class_weights", weights if recipe.train.class_weights else None, persistent=False)
+        self.augmentation = Augmentation(recipe.augment, num_classes)
         for split in ("train", "val"):
             # Without checks of their input: each would make a GPU finish its queue at every step.
             self.add_module(f"{split}_loss", MeanMetric(nan_strategy="disable"))
-            accuracy = MulticlassAccuracy(len(class_counts), average="micro", validate_args=False)
-            self.add_module(f"{split}_accuracy", accuracy)
 
     @property
     def trained(self) -> nn.Module:
-        """The network that is evaluated and kept: the moving average where there is one."""
+        """The network that is evaluated: the moving average where there is one."""
         return self.averaged.module if self.averaged is not None else self.model
 
-    def forward(self, images: Tensor) -> Tensor:
-        """uint8 images (B, C, H, W) or features (B, D) -> logits (B, K) of the network that is kept."""
-        return self.trained(self._inputs(images))
+    @property
+    def kept(self) -> nn.Module:
+        """The network that goes into the run's model/."""
+        return self.trained
 
     def setup(self, stage: str) -> None:
         """Optimizer and processes are made for all that will ever train; what is frozen until then has no gradient."""
         freeze.freeze(self.model, self.recipe.train, self.recipe.train.epochs)
-
-    def on_fit_start(self) -> None:
-        if self.teacher[0] is not None:
-            self.teacher[0].to(self.device)
 
     def on_train_epoch_start(self) -> None:
         freeze.freeze(self.model, self.recipe.train, self.current_epoch + 1)
@@ -85,25 +69,6 @@ class Task(L.LightningModule):
         self.random = stream(self.recipe.seed, self.current_epoch, batch_idx)
         # Dropout and drop-path draw from torch's own generator; each process its own numbers.
         torch.manual_seed(stream(self.recipe.seed, self.current_epoch, batch_idx, 1 + self.global_rank).initial_seed())
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step on this process's part of the batch; returns its mean loss."""
-        images, labels = batch
-        pixels, targets = self._augmented(images, labels)
-        if self.teacher[0] is None:
-            logits = self.model(self._scaled(pixels)).float()
-            loss = self._loss(logits, targets)
-        else:
-            logits, taught = two_answers(self.model, self._scaled(pixels))
-            by_teacher = self.teacher[0].loss(taught, self.teacher[0](pixels))
-            loss = torch.lerp(self._loss(logits, targets), by_teacher, self.recipe.distill.weight)
-        self._count("train", loss.detach(), logits.detach(), labels)
-        return loss
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        images, labels = batch
-        logits = self(images).float()
-        self._count("val", F.cross_entropy(logits, labels), logits, labels)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self.averaged is not None:
@@ -134,19 +99,18 @@ class Task(L.LightningModule):
 
         ln(classes) is the loss of a uniform guess; far above it, the initialisation is badly scaled.
         """
-        images, labels = batch
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         # As in the first step: a batch norm that has seen nothing cannot be evaluated, a frozen one must be.
         freeze.freeze(self.model, self.recipe.train, 1)
         with torch.no_grad():
-            loss = F.cross_entropy(self.model(self._inputs(images)), labels).item()
+            loss = self._plain_loss(batch).item()
         for name, buffer in self.model.named_buffers():
             buffer.copy_(buffers[name])
         return loss
 
-    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        smoothing = self.recipe.train.label_smoothing
-        return F.cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=smoothing)
+    def _plain_loss(self, batch: Batch) -> Tensor:
+        """The loss of `model` on a batch that is not augmented."""
+        raise NotImplementedError
 
     def _inputs(self, images: Tensor) -> Tensor:
         return images if self.preprocessing is None else self._scaled(images.float() / 255)
@@ -154,24 +118,94 @@ class Task(L.LightningModule):
     def _scaled(self, pixels: Tensor) -> Tensor:
         return pixels if self.preprocessing is None else self.preprocessing.scale(pixels)
 
+    def _changed(self, images: Tensor) -> tuple[Tensor, Draws]:
+        """Images (B, C, H, W) augmented as floats 0..1, and what was drawn for them."""
+        draws = self.augmentation.draw(len(images) * self.trainer.world_size, self.random)
+        own = {name: self._own(values, len(images)) for name, values in draws.items()}
+        with torch.autocast(images.device.type, enabled=False):  # in bf16 a warp would miss its pixels
+            return self.augmentation.apply(images.float() / 255, own), own
+
+    def _own(self, drawn: Tensor, share: int) -> Tensor:
+        """This process's rows of what was drawn for the whole batch."""
+        start = self.global_rank * share
+        return drawn[start : start + share]
+
+    def _log(self, split: str, loss: Tensor, images: int) -> None:
+        cast(MeanMetric, self.get_submodule(f"{split}_loss")).update(loss, weight=images)
+        if self.trainer.is_last_batch or split == "val":  # lightning's bookkeeping is slow, once an epoch is enough
+            metrics = {name: part for name, part in self.named_children() if name.startswith(f"{split}_")}
+            self.log_dict(cast(Any, metrics), on_step=False, on_epoch=True)
+
+
+class Task(Training):
+    """Trains a classifier on labelled images.
+
+    class_counts: training images of each class, (K,). teacher: whose answers are learned beside the labels.
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: nn.Module,
+        preprocessing: Preprocessing | None,
+        class_counts: np.ndarray,
+        teacher: Teacher | None = None,
+    ) -> None:
+        super().__init__(recipe, model, preprocessing, len(class_counts))
+        self.teacher = (teacher,)  # in a tuple, so that its weights go into no checkpoint and its mode is its own
+        weights = torch.from_numpy(class_counts.sum() / (len(class_counts) * np.maximum(class_counts, 1))).float()
+        self.register_buffer("class_weights", weights if recipe.train.class_weights else None, persistent=False)
+        for split in ("train", "val"):
+            accuracy = MulticlassAccuracy(len(class_counts), average="micro", validate_args=False)
+            self.add_module(f"{split}_accuracy", accuracy)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 images (B, C, H, W) or features (B, D) -> logits (B, K) of the network that is kept."""
+        return self.trained(self._inputs(images))
+
+    def on_fit_start(self) -> None:
+        if self.teacher[0] is not None:
+            self.teacher[0].to(self.device)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step on this process's part of the batch, labels (B,) or soft labels (B, K); returns its mean loss."""
+        images, labels = batch
+        pixels, targets = self._augmented(images, labels)
+        if self.teacher[0] is None:
+            logits = self.model(self._scaled(pixels)).float()
+            loss = self._loss(logits, targets)
+        else:
+            logits, taught = two_answers(self.model, self._scaled(pixels))
+            by_teacher = self.teacher[0].loss(taught, self.teacher[0](pixels))
+            loss = torch.lerp(self._loss(logits, targets), by_teacher, self.recipe.distill.weight)
+        self._count("train", loss.detach(), logits.detach(), labels)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        images, labels = batch
+        logits = self(images).float()
+        self._count("val", F.cross_entropy(logits, labels), logits, labels)
+
+    def _plain_loss(self, batch: Batch) -> Tensor:
+        images, labels = batch
+        return F.cross_entropy(self.model(self._inputs(images)), labels)
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        smoothing = self.recipe.train.label_smoothing
+        return F.cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=smoothing)
+
     def _augmented(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         if self.preprocessing is None:
             return images, labels
-        share = len(images)
-        draws = self.augmentation.draw(share * self.trainer.world_size, self.random)
-        start = self.global_rank * share
-        own = {name: values[start : start + share] for name, values in draws.items()}
-        with torch.autocast(images.device.type, enabled=False):  # in bf16 a warp would miss its pixels
-            pixels = self.augmentation.apply(images.float() / 255, own)
-            return self.augmentation.mix(pixels, labels, own)
+        pixels, draws = self._changed(images)
+        return self.augmentation.mix(pixels, labels, draws)
 
     def _count(self, split: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        mean = cast(MeanMetric, self.get_submodule(f"{split}_loss"))
-        accuracy = cast(MulticlassAccuracy, self.get_submodule(f"{split}_accuracy"))
-        mean.update(loss, weight=len(labels))
-        accuracy.update(logits, labels)
-        if self.trainer.is_last_batch or split == "val":  # lightning's bookkeeping is slow, once an epoch is enough
-            self.log_dict({f"{split}_loss": mean, f"{split}_accuracy": accuracy}, on_step=False, on_epoch=True)
+        hard = labels if labels.ndim == 1 else labels.argmax(dim=1)
+        cast(MulticlassAccuracy, self.get_submodule(f"{split}_accuracy")).update(logits, hard)
+        self._log(split, loss, len(labels))
 
 
 def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:

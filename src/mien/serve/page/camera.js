@@ -13,17 +13,30 @@ const REASONS = {
   NotReadableError: "The camera is in use by another program. Close that one, then try again.",
 };
 
-// onFaces(faces) after every frame, onTrouble(text) when it has to end. Returns {stop} once the picture runs.
-export async function film(video, overlay, unsureBelow, { onFaces, onTrouble }) {
+// onFaces(faces) after every frame, onTrouble(text) when it has to end. Returns {stop} once the picture runs, or undefined
+// where wanted() says that it was called off in the meantime: a person may think about the browser's question for long.
+export async function film(video, overlay, unsureBelow, { onFaces, onTrouble, wanted }) {
   const stream = await open();
-  video.srcObject = stream;
-  await video.play();
+  const release = () => {
+    stream.getTracks().forEach(track => track.stop());
+    video.srcObject = null;
+  };
+  try {
+    video.srcObject = stream;
+    if (wanted()) await video.play();
+  } catch (error) {
+    release();
+    throw error;
+  }
+  if (!wanted()) {
+    release();
+    return undefined;
+  }
   let running = true;
   let faces = [];
   const stop = () => {
     running = false;
-    stream.getTracks().forEach(track => track.stop());
-    video.srcObject = null;
+    release();
     overlay.getContext("2d").clearRect(0, 0, overlay.width, overlay.height);
   };
   stream.getVideoTracks()[0].addEventListener("ended", () => running && onTrouble("The camera was taken away."));

@@ -132,7 +132,12 @@ class Photo {
   }
 }
 
-get("choose").addEventListener("click", () => get("files").click());
+get("choose").addEventListener("click", () => {
+  // Browsers open the chooser within five seconds of the key or click, and say nothing to the person where they do not.
+  const late = navigator.userActivation && !navigator.userActivation.isActive;
+  trouble(late ? "The page was held up for too long to open your files. Press “Choose photos” again." : "");
+  if (!late) get("files").click();
+});
 get("files").addEventListener("change", event => {
   addPhotos(event.target.files);
   event.target.value = ""; // the same file may be chosen again
@@ -152,21 +157,26 @@ document.addEventListener("drop", event => {
 // Camera ------------------------------------------------------------------------------------------
 
 let camera = null;
+let calledOff = false; // before the camera was on
 let said = { text: "", at: 0 };
 let frames = [];
 let cards = [];
 
 get("camera").addEventListener("click", async () => {
   trouble("");
-  await ready;
   get("camera").disabled = true;
+  await ready;
+  calledOff = false;
   filming(true);
   try {
-    camera = await film(get("video"), get("overlay"), model.unsure_below, { onFaces: showSeen, onTrouble: endCamera });
-    get("stop").focus();
-    say("The camera is on.");
+    const told = { onFaces: showSeen, onTrouble: endCamera, wanted: () => !calledOff };
+    camera = (await film(get("video"), get("overlay"), model.unsure_below, told)) ?? null;
+    if (camera) {
+      get("stop").focus();
+      say("The camera is on.");
+    }
   } catch (error) {
-    endCamera(error instanceof Refused ? error.message : String(error));
+    if (!calledOff) endCamera(error instanceof Refused ? error.message : String(error));
   }
   get("camera").disabled = false;
 });
@@ -183,6 +193,7 @@ function filming(on) {
 }
 
 function endCamera(text) {
+  calledOff = true;
   camera?.stop();
   camera = null;
   cards = [];
