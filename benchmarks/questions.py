@@ -3,11 +3,13 @@
 1. Why does the validation loss rise while accuracy rises too? For every epoch: loss, calibration error, accuracy and
    confidence on validation, as they are and at a temperature (fitted on one half, judged on the other, and in turn).
 2. Why is a network so sure of nonsense when pixels are 0 to 255 in place of 0 to 1? The same images at several scales,
-   by the same run or by another (--trained).
+   by the first of the runs or by another (--trained).
 
     mien run fer2013_lenet --data.path FER2013 --data.train_fraction 0.2 --train.epochs 24 --train.checkpoint_every 1 \\
-        --out runs/lenet
-    python benchmarks/questions.py runs/lenet [--trained RUN] [--figures docs]
+        --train.schedule cosine --out runs/cosine
+    ... and the same without --train.schedule cosine, --out runs/constant
+    mien run fer2013_lenet --data.path FER2013 --seed 1 --out runs/lenet
+    python benchmarks/questions.py runs/cosine runs/constant --trained runs/lenet [--figures docs/pictures]
 """
 
 from __future__ import annotations
@@ -64,10 +66,14 @@ def by_epoch(run: Path) -> list[dict[str, float]]:
 def scores(predictions: Predictions) -> dict[str, float]:
     """What the model is worth as it is, and at the temperature of the other half of the images."""
     scaled, _ = cross_fitted(predictions, error_rate=0.2, seed=0)
+    true = predictions.probabilities[np.arange(len(predictions)), predictions.labels]
+    losses, right = -np.log(true.clip(np.finfo(np.float64).eps)), predictions.correct
     return {
         "accuracy": float(predictions.correct.mean()),
         "confidence": float(predictions.confidence.mean()),
         "loss": negative_log_likelihood(predictions),
+        "loss_right": float(losses[right].mean()),
+        "loss_wrong": float(losses[~right].mean()),
         "calibration_error": calibration_error(predictions),
         "temperature": fit_temperature(predictions),
         "scaled_confidence": float(scaled.confidence.mean()),
@@ -139,7 +145,9 @@ def draw_scales(rows: dict[float, dict[str, float]]) -> str:
         figure = Figure(figsize=(4.6, 3.0))
         axes = figure.subplots()
         for index, key in enumerate(("accuracy", "confidence")):
-            axes.plot(list(rows), [row[key] for row in rows.values()], "o-", markersize=3.5, label=key, **series(index))
+            axes.plot(
+                list(rows), [row[key] for row in rows.values()], marker="o", markersize=3.5, label=key, **series(index)
+            )
         axes.set_xscale("log", base=2)
         axes.set_xticks(list(rows), [f"{factor:g}" for factor in rows])
         axes.set(xlabel="input multiplied by", ylim=(0, 1.02))
@@ -150,6 +158,7 @@ def draw_scales(rows: dict[float, dict[str, float]]) -> str:
 
 def save(svg: str, path: Path) -> None:
     """A figure of the reports as a file of its own: the colours of the light page, on its card."""
+    svg = str(svg)  # no longer Markup, which would escape what is put in
     for name, colour in LIGHT.items():
         svg = svg.replace(f"var(--{name})", colour)
     own = f'<svg xmlns="http://www.w3.org/2000/svg" style="background: {LIGHT["card"]}; font-family: sans-serif"'
@@ -158,19 +167,20 @@ def save(svg: str, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--trained", type=Path, help="a finished run for the second question; the same if not given")
+    parser.add_argument("runs", type=Path, nargs="+", help="with all their checkpoints; the figure shows the first")
+    parser.add_argument("--trained", type=Path, help="a finished run for the second question; the first if not given")
     parser.add_argument("--figures", type=Path, help="folder for overconfidence.svg and scale.svg")
     options = parser.parse_args()
-    epochs = by_epoch(options.run)
-    model, images, labels = trained(options.trained or options.run)
+    epochs = {run.name: by_epoch(run) for run in options.runs}
+    model, images, labels = trained(options.trained or options.runs[0])
     own = torch.from_numpy(images).float() / 127.5 - 1
     factors = {factor: at_scale(model, factor * own, labels) for factor in FACTORS}
     if options.figures:
-        save(draw_epochs(epochs), options.figures / "overconfidence.svg")
+        save(draw_epochs(epochs[options.runs[0].name]), options.figures / "overconfidence.svg")
         save(draw_scales(factors), options.figures / "scale.svg")
     found = {"epochs": epochs, "scales": by_scale(model, images, labels), "factors": factors}
-    print(json.dumps({"hardware": hardware(), **found}, indent=1))
+    rounded = json.loads(json.dumps(found), parse_float=lambda text: round(float(text), 4))
+    print(json.dumps({"hardware": hardware(), **rounded}, indent=1))
 
 
 if __name__ == "__main__":
