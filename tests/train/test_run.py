@@ -1,6 +1,7 @@
 """Recipe -> run folder, interrupted and resumed, alone and shared by two processes."""
 
 import csv
+import functools
 import json
 import math
 import os
@@ -74,6 +75,16 @@ def test_last_is_the_last_epoch_also_when_it_was_not_the_best(tmp_path):
         for name in ("best", "last")
     }
     assert epochs == {"best": 0, "last": 2}
+
+
+def test_the_validation_loss_counts_every_image_once(tmp_path, monkeypatch):
+    """Also where the last batch is smaller than the others."""
+    monkeypatch.setattr(run, "Batches", functools.partial(run.Batches, batch_size=11))
+    folder = run.run(change(train={"epochs": 1, "warmup_epochs": 0}), tmp_path / "run")
+    [row] = csv.DictReader((folder / "metrics.csv").open())
+    scores = json.loads((folder / "evaluation.json").read_text())["validation"]
+    assert scores["images"] % 11
+    assert float(row["val_loss"]) == pytest.approx(scores["negative_log_likelihood"], abs=1e-5)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):

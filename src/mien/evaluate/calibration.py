@@ -42,7 +42,7 @@ def calibrate(predictions: Predictions, error_rate: float = 0.2, seed: int = 0) 
     """Fit temperature and threshold on all predictions of a split, and judge both by two-fold cross-fitting."""
     temperature = fit_temperature(predictions)
     scaled = with_temperature(predictions, temperature)
-    judged, answered = _cross_fitted(predictions, error_rate, seed)
+    judged, answered = cross_fitted(predictions, error_rate, seed)
     right = judged.correct[answered]
     return Calibration(
         temperature=temperature,
@@ -83,7 +83,7 @@ def with_temperature(predictions: Predictions, temperature: float) -> Prediction
     return Predictions(predictions.names, predictions.labels, scaled, predictions.classes)
 
 
-def _cross_fitted(predictions: Predictions, error_rate: float, seed: int) -> tuple[Predictions, np.ndarray]:
+def cross_fitted(predictions: Predictions, error_rate: float, seed: int) -> tuple[Predictions, np.ndarray]:
     """Every prediction at the temperature of the other half, and whether that half's threshold lets it answer."""
     half = np.random.default_rng(seed).permutation(len(predictions)) % 2
     probabilities = np.empty_like(predictions.probabilities)

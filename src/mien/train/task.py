@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torchmetrics import MeanMetric
+from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from mien.config import Recipe, Train
@@ -24,6 +24,29 @@ from mien.train.distill import Teacher, two_answers
 
 # Names of parameters that weight decay spares.
 EMBEDDINGS = ("pos_embed", "rows", "columns", "table", "cls_token", "dist_token", "mask_token")
+
+
+class MeanLoss(Metric):
+    """The mean over images of losses that are means over batches.
+
+    torchmetrics' MeanMetric checks its input, so a GPU finishes its queue at every step; without the check it ignores
+    weights, and a last batch of 5 images counts as much as one of 256.
+    """
+
+    total: Tensor
+    images: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("total", "images"):
+            self.add_state(name, torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, loss: Tensor, images: int) -> None:
+        self.total += loss * images
+        self.images += images
+
+    def compute(self) -> Tensor:
+        return self.total / self.images
 
 
 class Training(L.LightningModule):
@@ -45,8 +68,7 @@ class Training(L.LightningModule):
         self.averaged = _moving_average(model, recipe.train.ema)
         self.augmentation = Augmentation(recipe.augment, num_classes)
         for split in ("train", "val"):
-            # Without checks of their input: each would make a GPU finish its queue at every step.
-            self.add_module(f"{split}_loss", MeanMetric(nan_strategy="disable"))
+            self.add_module(f"{split}_loss", MeanLoss())
 
     @property
     def trained(self) -> nn.Module:
@@ -131,7 +153,7 @@ class Training(L.LightningModule):
         return drawn[start : start + share]
 
     def _log(self, split: str, loss: Tensor, images: int) -> None:
-        cast(MeanMetric, self.get_submodule(f"{split}_loss")).update(loss, weight=images)
+        cast(MeanLoss, self.get_submodule(f"{split}_loss")).update(loss, images)
         if self.trainer.is_last_batch or split == "val":  # lightning's bookkeeping is slow, once an epoch is enough
             metrics = {name: part for name, part in self.named_children() if name.startswith(f"{split}_")}
             self.log_dict(cast(Any, metrics), on_step=False, on_epoch=True)
