@@ -18,6 +18,7 @@ from mien.explain.faithfulness import smoothed
 from mien.files import read_arrays, write_arrays
 from mien.pretrained import from_pretrained
 from mien.progress import track
+from mien.train.checkpoint import refuse_headless
 
 FILE = "mistakes.npz"
 COUNT = 12
@@ -40,9 +41,11 @@ class MistakeMaps:
 def explain_mistakes(run: Path, count: int = COUNT) -> MistakeMaps:
     """Which pixels speak for each of the most confident wrong answers of a run; saved in the run as mistakes.npz.
 
-    Raises MissingError when the run has no predictions or no model yet, UsageError when its images have changed.
+    Raises MissingError when the run has no predictions or no model yet, UsageError when it has no head or its images
+    have changed.
     """
     started = time.perf_counter()
+    refuse_headless(run)
     mistakes = most_confident_errors(RunFolder.open(run).predictions(), count)
     model, store = from_pretrained(run), open_store(config.read_recipe(run).data)
     refuse_other_images(run, store)
