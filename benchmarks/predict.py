@@ -99,7 +99,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self.errors,
             text=True,
-            env={**os.environ, **ENVIRONMENT, "DEEPFACE_HOME": str(contestant.home.parent)},
+            env={**os.environ, **ENVIRONMENT},
         )
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def installed(name: str, requirements: tuple[str, ...], work: Path) -> Contestan
     found = json.loads(marker.read_text()) if marker.is_file() else {}
     if found.get("recipe") != recipe:
         note(f"{name}: pip install {' '.join(requirements)}")
-        venv.create(home, with_pip=True, clear=bool(found), symlinks=os.name != "nt")
+        venv.create(home, with_pip=True, clear=True, symlinks=os.name != "nt")
         pip(python_of(home), "install", *requirements)
         packages = len({*home.rglob("*.dist-info")})
         found = {"recipe": recipe, "size": mebibytes(home), "packages": packages}
@@ -209,15 +209,18 @@ def ready(options: argparse.Namespace, work: Path, photo: str) -> tuple[list[Con
     """Contestants that are installed and answer, mien first, and why the others do not."""
     requirements = {"mien": (str(options.wheel or wheel(work)),), **PEERS}
     there, missing = [], {}
-    weights = work / ".deepface" / "weights" / "facial_expression_model_weights.onnx"
-    if options.stand_in and not weights.is_file():
-        stand_in(weights)
+    home = work / ("weights-random" if options.stand_in else "weights-own")  # apart: random ones must not pass for own
+    os.environ["DEEPFACE_HOME"] = str(home)
+    if options.stand_in:
+        stand_in(home / ".deepface" / "weights" / "facial_expression_model_weights.onnx")
     for name in ["mien", *filter(None, options.only.split(","))]:
         try:
             contestant = installed(name, requirements[name], work)
             cold_start(contestant, photo)  # not counted: it fills the disk's cache and shows whether it works
             there.append(contestant)
         except NoAnswerError as error:
+            if name == "mien":  # without it there is nothing to compare
+                raise
             missing[name] = str(error)
             note(f"{name}: {error}")
     return there, missing
@@ -235,8 +238,8 @@ def measure(there: list[Contestant], photos: list[str], faces: str, rounds: int,
     for turn in range(rounds):
         order = there[turn % len(there) :] + there[: turn % len(there)]  # nobody always follows the same one
         for one in order:
-            for what, seconds in zip(("cold", "clock"), cold_start(one, photos[0]), strict=True):
-                values[what][one.name].append(seconds)
+            for what, found in zip(("cold", "clock"), cold_start(one, photos[0]), strict=True):
+                values[what][one.name].append(found)
         for what, ask in asks.items():
             for one in order:
                 answer = workers[one.name].ask(**ask)

@@ -49,8 +49,8 @@ def rows(run: Path) -> list[dict[str, object]]:
             found.append(
                 shared | {"split": split, "metric": metric, "value": value, "low": low, "high": high, "images": images}
             )
-    first = {"split": "train", "metric": "initial_loss", "value": round(env["initial_loss"], 4), "images": 512}
-    return [*found, shared | first]
+    first = {"split": "train", "metric": "initial_loss", "value": round(env["initial_loss"], 4)}
+    return [*found, shared | first | {"images": env.get("initial_loss_images", "")}]
 
 
 def metrics(scores: dict) -> list[tuple[str, float, list[float] | None, int]]:

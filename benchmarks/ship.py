@@ -14,6 +14,7 @@ from pathlib import Path
 import mien
 from mien import config
 from mien.data import open_store
+from mien.errors import UsageError
 from mien.evaluate.run_folder import RunFolder
 from mien.evaluate.split import predict
 from mien.runtime.card import model_card
@@ -49,17 +50,19 @@ commit `{commit}`.
 
 
 def ship_export(run: Path, name: str) -> Path:
-    """Copy RUN/model.onnx, and print its card beside it."""
-    folder = ASSETS / name
+    """Copy RUN/model.onnx, and write its card beside it. What is no export of mien's is refused before."""
+    card, folder = model_card(Network.open(run), f"mien:{name}"), ASSETS / name
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run / "model.onnx", folder / "model.onnx")
-    (folder / "card.md").write_text(model_card(Network.open(folder / "model.onnx"), f"mien:{name}"), encoding="utf-8")
+    (folder / "card.md").write_text(card, encoding="utf-8")
     return folder
 
 
 def ship_backbone(run: Path, name: str) -> Path:
     """Write float16 weights, score what was written, and say so in config.json and card.md."""
     network, recipe, env = mien.from_pretrained(run), config.read_recipe(run), RunFolder.open(run).env
+    if recipe.data.source != "tiny_imagenet":
+        raise UsageError(f"{run} was trained on {recipe.data.source}; the card of a backbone speaks of Tiny ImageNet.")
     folder = network.save_pretrained(ASSETS / name, half=True)
     store = open_store(recipe.data)
     found = predict(mien.from_pretrained(folder).model, store, "validation", tuple(store.classes))

@@ -1,9 +1,10 @@
 import os
 
+import numpy as np
 import pytest
 
-from mien.errors import MienError
-from mien.files import write_json, written_whole
+from mien.errors import DataError, MienError
+from mien.files import read_arrays, write_arrays, write_json, written_whole
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -32,3 +33,39 @@ def test_an_error_of_the_writer_leaves_nothing(tmp_path):
     with pytest.raises(TypeError):
         write_json(tmp_path / "a.json", {"a": object()})
     assert not list(tmp_path.iterdir())
+
+
+def test_arrays_come_back_and_stay_when_writing_fails(tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    write_arrays(path, of=np.array(["a", "é"]), numbers=np.arange(3))
+
+    def full(*paths):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(MienError, match=r"a\.npz failed: No space left on device"):
+        write_arrays(path, numbers=np.zeros(1))
+    assert list(tmp_path.iterdir()) == [path]
+    with read_arrays(path, "mien again") as saved:
+        assert saved["of"].tolist() == ["a", "é"]
+        assert saved["numbers"].tolist() == [0, 1, 2]
+
+
+def test_arrays_are_read_or_said_to_be_damaged_wherever_the_damage_is(tmp_path):
+    path = tmp_path / "a.npz"
+    write_arrays(path, numbers=np.arange(40, dtype=np.float32))
+    whole = path.read_bytes()
+    damaged = [whole[:i] + bytes([whole[i] ^ 255]) + whole[i + 1 :] for i in range(len(whole))]
+    npy = tmp_path / "one.npy"
+    np.save(npy, np.arange(3))
+    refused = 0
+    for content in [b"", *damaged, npy.read_bytes()]:
+        path.write_bytes(content)
+        try:
+            with read_arrays(path, "mien again") as saved:
+                np.testing.assert_array_equal(saved["numbers"], np.arange(40))
+        except DataError as error:
+            assert "a.npz is damaged: " in str(error)  # noqa: PT017  (what is not damaged where it matters is read)
+            assert str(error).endswith("Write it anew: mien again")  # noqa: PT017
+            refused += 1
+    assert refused > len(whole) / 2

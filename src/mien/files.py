@@ -5,25 +5,34 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
-from mien.errors import MienError
+from mien.errors import DataError, MienError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# What NumPy lets through of a damaged .npz; of the zip file in it, too.
+DAMAGED = (ValueError, KeyError, TypeError, OSError, EOFError, RuntimeError, BadZipFile, zlib.error)
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[TextIO]:
-    """A UTF-8 text file that takes the place of `path` once it is complete.
+def written_whole(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
+    """A file, UTF-8 text or binary, that takes the place of `path` once it is complete.
 
     Raises MienError when it cannot be written (a full disk, say); what was there before then stays.
     """
+    how: dict[str, Any] = {"mode": "w", "newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
     draft: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with open(handle, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with open(handle, **({"mode": "wb"} if binary else how)) as file:
             yield file
         os.chmod(draft, 0o644)  # mkstemp's files are for their owner alone
         os.replace(draft, path)
@@ -38,3 +47,23 @@ def write_json(path: Path, values: Any) -> None:
     """Values as indented JSON, written whole."""
     with written_whole(path) as file:
         json.dump(values, file, indent=1)
+
+
+def write_arrays(path: Path, **arrays: Any) -> None:
+    """Arrays as a compressed .npz, written whole."""
+    import numpy as np
+
+    with written_whole(path, binary=True) as file:
+        np.savez_compressed(file, **arrays)
+
+
+@contextmanager
+def read_arrays(path: Path, anew: str) -> Iterator[Mapping[str, np.ndarray]]:
+    """What `write_arrays` wrote. Raises DataError when the file is damaged; anew: the command that writes it again."""
+    import numpy as np
+
+    try:
+        with np.load(path) as saved:
+            yield saved
+    except DAMAGED as error:
+        raise DataError(f"{path} is damaged: {error}. Write it anew: {anew}") from error

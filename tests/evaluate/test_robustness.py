@@ -7,7 +7,7 @@ import torch
 
 from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
-from mien.evaluate.robustness import CHANGES, EYES, MOUTH, changed, read_robustness
+from mien.evaluate.robustness import CHANGES, EYES, MOUTH, changed, read_robustness, robustness
 from mien.train.run import run
 
 
@@ -86,5 +86,8 @@ def test_a_run_is_scored_and_its_report_shows_it(tmp_path, monkeypatch, capsys):
     page = (folder / "report.html").read_text()
     assert "When pictures get worse" in page
     assert "mouth covered" in page
+    of_train = robustness(folder, "train")
+    assert (read_robustness(folder, "train"), read_robustness(folder)) == (of_train, rows)
+    assert of_train != rows
     assert main(["evaluate", str(folder), "--robustness", "--split", "train"]) == 2
     assert "--robustness is measured on the validation images" in capsys.readouterr().err

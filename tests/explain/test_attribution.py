@@ -79,6 +79,12 @@ def test_many_images_are_explained_a_few_at_a_time_alike():
     np.testing.assert_allclose(whole[33:], attribute(model, x[33:].numpy(), "relevance"), rtol=1e-4)
 
 
+def test_a_map_does_not_depend_on_the_images_beside_it():
+    model, x = network("lenet"), images("lenet")
+    whole = attribute(model, x, "smooth_gradients", 1)
+    np.testing.assert_allclose(whole[2:], attribute(model, x[2:], "smooth_gradients", 1), atol=1e-5)
+
+
 class Quadrant(nn.Module):
     """Two maps, the input and its negative, pooled: class 0 is the mean of the first."""
 

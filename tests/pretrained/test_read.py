@@ -166,6 +166,19 @@ def test_a_file_of_another_format(tmp_path, name):
         pretrained.read(tmp_path / "a.txt")
 
 
+def test_an_npz_of_words_or_with_flipped_bits(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", kernel=np.zeros((8, 8), dtype=np.float32))
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[60:64] = b"\xff" * 4  # where the compressed array begins: zlib.error
+    (tmp_path / "a.npz").write_bytes(content)
+    np.savez(tmp_path / "b.npz", names=np.array(["a", "b"]))
+    np.save(tmp_path / "c.npy", np.zeros(3))
+    (tmp_path / "c.npy").rename(tmp_path / "c.npz")
+    for name in ("a.npz", "b.npz", "c.npz"):
+        with pytest.raises(DataError, match=f"{name} is damaged or no .npz file"):
+            pretrained.read(tmp_path / name)
+
+
 class Code:
     """Pickled, it creates a file when it is loaded."""
 

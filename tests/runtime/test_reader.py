@@ -17,6 +17,7 @@ from mien.export import export
 from mien.runtime import Network, files
 from mien.runtime.files import Table, read_all
 from mien.runtime.metadata import seal
+from mien.runtime.model import locate
 from mien.train import run
 from mien.train.checkpoint import load_model
 
@@ -166,6 +167,16 @@ def with_other_weights(content: bytes) -> bytes:
     raw[1] ^= 1
     place = content.index(largest.raw_data)
     return content[:place] + bytes(raw) + content[place + len(raw) :]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: b"", lambda content: content.replace(b"conv1.weight", b"conv1.wEight", 1)]
+)
+def test_an_empty_or_damaged_file_is_no_model(tmp_path, damage):
+    path = tmp_path / "a.onnx"
+    path.write_bytes(damage(locate("mien:tiny").read_bytes()))
+    with pytest.raises(DataError, match=r"a\.onnx cannot be read as an ONNX model: .*INVALID_ARGUMENT"):
+        Network.open(path)
 
 
 def test_a_tampered_or_foreign_file(finished, tmp_path):

@@ -142,7 +142,9 @@ def test_the_encoder_says_that_it_has_no_head(finished):
     assert mien.from_pretrained(finished, num_classes=0)(torch.zeros(2, 1, 16, 16)).shape == (2, 16)
 
 
-@pytest.mark.parametrize("words", [["evaluate"], ["evaluate", "--robustness"], ["export"], ["explain"]])
+@pytest.mark.parametrize(
+    "words", [["evaluate"], ["evaluate", "--robustness"], ["export"], ["explain"], ["report", "--explain"]]
+)
 def test_commands_that_need_a_head_say_what_to_do(finished, words, capsys, tmp_path):
     from PIL import Image
 

@@ -54,6 +54,7 @@ def test_a_run_folder_has_what_it_promises(tmp_path):
     assert float(rows[0]["seconds"]) < float(rows[2]["seconds"]) == env["seconds"]
     assert env["ln_classes"] == pytest.approx(math.log(7))
     assert env["initial_loss"] == pytest.approx(math.log(7), abs=0.01)
+    assert env["initial_loss_images"] == 70
     assert env["store"]["images"]["train"] == 70
     assert (folder / "predictions.csv").read_text().count("\n") == 1 + env["store"]["images"]["validation"]
     scores = json.loads((folder / "evaluation.json").read_text())["validation"]

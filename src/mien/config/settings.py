@@ -276,8 +276,8 @@ class Distill(Settings):
     temperature: float = Field(default=2.0, gt=0, description="Flattens soft answers: softmax(logits / temperature).")
     stored: bool = Field(
         default=False,
-        description="Ask once for each image as it is, and learn labels and answers as one soft label; else at each "
-        "step, about what augmentation made of it.",
+        description="Ask once for each image as it is (with hflip, mirrored too), and learn labels and answers as one "
+        "soft label; else at each step, about what augmentation made of it.",
     )
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ applied to the pixels that the network sees, at stated strengths, the same for e
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -108,9 +109,9 @@ CHANGES: dict[str, tuple[str, tuple[float, ...], Change]] = {
 
 
 def robustness(run: Path, split: str = "validation") -> list[Row]:
-    """Accuracy of a run's model on its changed images; the rows are saved in the run as robustness.json.
+    """Accuracy of a run's model on its changed images; the rows are saved in the run's robustness.json.
 
-    Raises UsageError when the run's data has no such split.
+    Raises UsageError when the run's data has no such split or has changed.
     """
     keep_freed_memory()
     model, classes, preprocessing = load_model(run)
@@ -121,7 +122,9 @@ def robustness(run: Path, split: str = "validation") -> list[Row]:
     truth = np.array(labels.match(store.classes, classes))[store.labels]
     wanted = [(name, strength) for name, (_, strengths, _) in CHANGES.items() for strength in strengths]
     rows = [_row(model, store, truth, split, preprocessing, *each) for each in track(wanted, "changing", len(wanted))]
-    write_json(run / "robustness.json", {split: [asdict(row) for row in rows]})
+    path = run / "robustness.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    write_json(path, known | {split: [asdict(row) for row in rows]})
     return rows
 
 
@@ -138,7 +141,7 @@ def changed(images: Tensor, name: str, strength: float, seed: int = 0) -> Tensor
 
 
 def describe(rows: list[Row], unchanged: Scores) -> str:
-    """A line for each change: accuracy at each strength, and how much was lost."""
+    """A line for unchanged images, and one for each change: accuracy at each strength."""
     lines = [f"unchanged: {unchanged['accuracy']:.1%}"]
     for name, levels in by_change(rows):
         shares = ", ".join(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from mien import config
 from mien.config import Recipe
 from mien.errors import DataError, MissingError, nearest
 from mien.evaluate.metrics import Predictions, Scores, predictions_file, score
+from mien.files import read_arrays
 
 PICTURES = "reconstructions.npz"  # what a run without labels has in place of scores, written last
 
@@ -79,11 +79,8 @@ class RunFolder:
         path = self.path / PICTURES
         if not path.is_file():
             return {}
-        try:
-            with np.load(path) as file:
-                return {name: file[name] for name in ("image", "visible", "filled")}
-        except (ValueError, KeyError, OSError, BadZipFile) as error:
-            raise DataError(f"{path} is damaged: {error}. Write it anew: mien run {self.path} --resume") from error
+        with read_arrays(path, f"mien run {self.path} --resume") as saved:
+            return {name: saved[name] for name in ("image", "visible", "filled")}
 
     def scores(self, split: str = "validation") -> Scores | None:
         """The scores of a split: those of evaluation.json, else computed from the predictions, else None."""

@@ -119,13 +119,14 @@ def integrated_gradients(model: nn.Module, images: Tensor, targets: Tensor, step
 
 
 def smooth_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> Maps:
-    """Integrated gradients, the mean over COPIES of the image with the same noise every time, (B, H, W).
+    """Integrated gradients, the mean over COPIES of the image with the same noise for every image, (B, H, W).
 
     What a single pixel owes to the grain of the gradients goes, what neighbours agree on stays.
     """
     generator = torch.Generator().manual_seed(0)
     extent = images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
-    noise = (NOISE * extent * torch.randn(images.shape, generator=generator).to(images.device) for _ in range(COPIES))
+    grain = (torch.randn(images[:1].shape, generator=generator).to(images.device) for _ in range(COPIES))
+    noise = (NOISE * extent * one for one in grain)  # (B, 1, 1, 1) x (1, C, H, W)
     # Half the steps: noise and steps average over the same kinks.
     return np.mean([integrated_gradients(model, images + one, targets, STEPS // 2) for one in noise], axis=0)
 

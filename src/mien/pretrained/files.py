@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from mien.assets import ASSETS, OWN
 from mien.errors import DataError, MissingError, nearest
+from mien.files import DAMAGED
 from mien.progress import note
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.npz")
@@ -75,7 +75,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"{path} holds more than tensors: {_first_line(error)} It could run code, so it is not opened. Ask for a "
             ".safetensors file, or save its state_dict() alone."
         ) from error
-    except (SafetensorError, RuntimeError, ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except (SafetensorError, *DAMAGED) as error:
         raise DataError(f"{path} is damaged or no {path.suffix} file: {_first_line(error)}") from error
     return {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
 

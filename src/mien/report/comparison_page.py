@@ -30,9 +30,7 @@ def context(comparison: Comparison) -> dict[str, Any]:
         "curves": curves(rows),
         "recalls": recalls(comparison),
         "changed": changed_images(comparison),
-        "unmeasured": [
-            row for i, row in enumerate(rows) if not any(each.intervals[i] for each in comparison.robustness)
-        ],
+        "unmeasured": unmeasured(comparison),
         "one_machine": len({row.hardware for row in rows}) == 1,
     }
 

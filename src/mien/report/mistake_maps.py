@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +10,15 @@ import numpy as np
 
 from mien import config
 from mien.data import open_store
-from mien.errors import DataError, MienError
 from mien.evaluate.mistakes import Mistake, most_confident_errors
 from mien.evaluate.run_folder import RunFolder
 from mien.evaluate.split import refuse_other_images
 from mien.explain.attribution import attribute
 from mien.explain.faithfulness import smoothed
+from mien.files import read_arrays, write_arrays
 from mien.pretrained import from_pretrained
 from mien.progress import track
+from mien.train.checkpoint import refuse_headless
 
 FILE = "mistakes.npz"
 COUNT = 12
@@ -41,9 +41,11 @@ class MistakeMaps:
 def explain_mistakes(run: Path, count: int = COUNT) -> MistakeMaps:
     """Which pixels speak for each of the most confident wrong answers of a run; saved in the run as mistakes.npz.
 
-    Raises MissingError when the run has no predictions or no model yet, UsageError when its images have changed.
+    Raises MissingError when the run has no predictions or no model yet, UsageError when it has no head or its images
+    have changed.
     """
     started = time.perf_counter()
+    refuse_headless(run)
     mistakes = most_confident_errors(RunFolder.open(run).predictions(), count)
     model, store = from_pretrained(run), open_store(config.read_recipe(run).data)
     refuse_other_images(run, store)
@@ -56,7 +58,8 @@ def explain_mistakes(run: Path, count: int = COUNT) -> MistakeMaps:
         smooth = smoothed(found, SMOOTH * found.shape[-1])[0]  # (1, S, S) -> (S, S)
         maps[mistake.name, mistake.predicted] = smooth / (np.abs(smooth).max() or 1)
     made = MistakeMaps(maps, time.perf_counter() - started)
-    _save(made, run / FILE)
+    small = np.array(list(maps.values()), dtype=np.float16)  # (n, S, S); a small picture needs no more digits
+    write_arrays(run / FILE, of=np.array(list(maps), dtype=str), maps=small, seconds=made.seconds)
     return made
 
 
@@ -65,23 +68,7 @@ def read_maps(run: Path) -> MistakeMaps:
     path = run / FILE
     if not path.is_file():
         return MistakeMaps({}, 0.0)
-    try:
-        with np.load(path) as saved:
-            keys = [(str(name), str(answer)) for name, answer in saved["of"]]
-            maps = saved["maps"].astype(np.float32)  # (n, S, S)
-            return MistakeMaps(dict(zip(keys, maps, strict=True)), float(saved["seconds"]))
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is damaged: {error}. Write it anew: mien report {run} --explain") from error
-
-
-def _save(made: MistakeMaps, path: Path) -> None:
-    """Write the file, whole or not at all."""
-    draft = path.with_name(f".{path.name}")
-    maps = np.array(list(made.maps.values()), dtype=np.float16)  # (n, S, S); a small picture needs no more digits
-    try:
-        np.savez_compressed(draft, of=np.array(list(made.maps), dtype=str), maps=maps, seconds=made.seconds)
-        draft.replace(path)
-    except OSError as error:
-        raise MienError(f"Writing {path} failed: {error.strerror}. Free some space.") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    with read_arrays(path, f"mien report {run} --explain") as saved:
+        keys = [(str(name), str(answer)) for name, answer in saved["of"]]
+        maps = saved["maps"].astype(np.float32)  # (n, S, S)
+        return MistakeMaps(dict(zip(keys, maps, strict=True)), float(saved["seconds"]))

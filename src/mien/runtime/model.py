@@ -141,9 +141,10 @@ def _session(content: bytes, name: str, threads: int) -> onnxruntime.InferenceSe
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    known = (states.Fail, states.InvalidArgument, states.InvalidProtobuf, states.InvalidGraph, states.NotImplemented)
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except (states.Fail, states.InvalidProtobuf, states.InvalidGraph, states.NotImplemented, RuntimeError) as error:
+    except (*known, RuntimeError) as error:
         raise DataError(f"{name} cannot be read as an ONNX model: {str(error).splitlines()[0]}") from error
 
 

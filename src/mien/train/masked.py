@@ -13,8 +13,9 @@ from mien.config import Pretrain, Recipe
 from mien.data import Store
 from mien.data.augment import moved, stream
 from mien.data.batches import Batch
-from mien.errors import MienError, UsageError
+from mien.errors import UsageError
 from mien.evaluate.run_folder import PICTURES
+from mien.files import write_arrays
 from mien.models.masked import Masked, MaskedAutoencoder, SimMIM
 from mien.models.vit import VisionTransformer
 from mien.preprocessing import Preprocessing
@@ -73,13 +74,7 @@ class Filling(Training):
         with torch.inference_mode():
             inputs = self._inputs(images)
             visible, filled = (self._pixels(made(inputs, masked)) for made in (model.hide, model.fill))
-        draft = run / f".{PICTURES}"
-        try:
-            np.savez_compressed(draft, image=images.numpy(), visible=visible, filled=filled)
-            draft.replace(run / PICTURES)
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise MienError(f"Saving to {run} failed ({error.strerror}). Free some space and try again.") from error
+        write_arrays(run / PICTURES, image=images.numpy(), visible=visible, filled=filled)
 
     def _plain_loss(self, batch: Batch) -> Tensor:
         return self.model(self._inputs(batch[0]), self._masks(len(batch[0])))

@@ -261,6 +261,7 @@ def _environment(recipe: Recipe, store: Store, task: Training, device: str, prec
         "parameters": count_parameters(task.kept),
         "flops": count_flops(task.kept, recipe.data.size, recipe.data.channels),
         "initial_loss": task.initial_loss(first),
+        "initial_loss_images": len(chosen),
         "warnings": [],
         "trained": freeze.history(task.model, recipe.train),
         "store": _describe(store),
