@@ -34,6 +34,8 @@ def correct(runs: list[Path]) -> dict[str, bool]:
 
 
 def main() -> None:
+    if not all("=" in word for word in sys.argv[1:]) or len(sys.argv) < 2:
+        sys.exit(__doc__)
     named = dict(word.split("=", 1) for word in sys.argv[1:])
     kinds = {name: correct([Path(run) for run in runs.split(",")]) for name, runs in named.items()}
     images = sorted(next(iter(kinds.values())))

@@ -102,8 +102,8 @@ def main() -> None:
         with TABLE.open(newline="") as file:
             known = list(csv.DictReader(file))
     new = [row for run in sys.argv[1:] for row in rows(Path(run))]
-    started = {row["started"] for row in new}
-    known = [row for row in known if row["started"] not in started]
+    again = {(row["started"], row["settings"], str(row["seed"])) for row in new}
+    known = [row for row in known if (row["started"], row["settings"], row["seed"]) not in again]
     TABLE.parent.mkdir(exist_ok=True)
     with TABLE.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
