@@ -2,14 +2,14 @@
 
 Source    ours: the network of fer2013_resnet, narrower, on 64-pixel colour images.
 Command   mien run folder_cnn --data.path FOLDER
-Result    depends on the folder; never run on a public one yet.
+Result    depends on the folder. Copies of validation images are left out of training; no figure of a public folder yet.
 """
 
 from mien.config import Augment, Data, Model, Recipe, Train
 
 recipe = Recipe(
     name="folder_cnn",
-    data=Data(source="folder", size=64, channels=3, std=0.25),
+    data=Data(source="folder", size=64, channels=3, drop_leaks=True, std=0.25),
     model=Model(name="resnet", widths=(32, 64, 128, 256), drop_rate=0.2),
     augment=Augment(hflip=0.5, rotate=10, translate=0.08, scale=(0.85, 1.15), brightness=0.15, contrast=0.2, erase=0.2),
     train=Train(

@@ -3,14 +3,14 @@
 Source    ours: a ViT with a convolutional stem (arXiv 2106.14881), which learns from few images better
           than plain patches do, on 64-pixel colour images.
 Command   mien run folder_vit --data.path FOLDER
-Result    depends on the folder; never run on a public one yet.
+Result    depends on the folder. Copies of validation images are left out of training; no figure of a public folder yet.
 """
 
 from mien.config import Augment, Data, Model, Recipe, Train
 
 recipe = Recipe(
     name="folder_vit",
-    data=Data(source="folder", size=64, channels=3, std=0.25),
+    data=Data(source="folder", size=64, channels=3, drop_leaks=True, std=0.25),
     model=Model(
         name="vit",
         stem="conv",
