@@ -142,7 +142,7 @@ def curves(left: object, right: object) -> Iterator[tuple]:
 def draw_scales(rows: dict[float, dict[str, float]]) -> str:
     """Accuracy and confidence by the factor on the model's input."""
     with drawing():
-        figure = Figure(figsize=(4.6, 3.0))
+        figure = Figure(figsize=(7.6, 3.0))
         axes = figure.subplots()
         for index, key in enumerate(("accuracy", "confidence")):
             axes.plot(
