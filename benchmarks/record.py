@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mien import config
 
+MOST_CLASSES = 20  # beyond, a row for the recall of each would drown the rest
 TABLE = Path(__file__).parent.parent / "results" / "runs.csv"
 COLUMNS = [
     "recipe",
@@ -62,7 +63,8 @@ def metrics(scores: dict) -> list[tuple[str, float, list[float] | None, int]]:
         found.append(("clean_accuracy", clean["accuracy"], clean["interval"], clean["images"]))
     for name in ("macro_f1", "weighted_f1", "calibration_error", "negative_log_likelihood"):
         found.append((name, scores[name], None, images))
-    found += [(f"recall_{name}", row["recall"], None, row["images"]) for name, row in scores["per_class"].items()]
+    if len(scores["per_class"]) <= MOST_CLASSES:
+        found += [(f"recall_{name}", row["recall"], None, row["images"]) for name, row in scores["per_class"].items()]
     return [
         (name, round(value, 4), interval and [round(edge, 4) for edge in interval], count)
         for name, value, interval, count in found
