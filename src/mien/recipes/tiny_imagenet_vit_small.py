@@ -6,8 +6,8 @@ Source    ours. Pictures of 48 pixels, random 40-pixel crops of them in training
           initialisation and mean pooling, which learn from few images (LOG.md). A fortieth of tiny_imagenet_vit's
           parameters.
 Command   mien run tiny_imagenet_vit_small --data.path tiny-imagenet-200
-Result    42.2 % (40.1 to 44.4) of 2,000 validation images; one seed, 100 minutes on both cores of an AMD EPYC without bf16
-          (--train.processes 2), beside other work. It ships as mien:vit-tiny-imagenet.
+Result    42.2 % (40.1 to 44.4) of 2,000 validation images; one seed, 100 minutes on both cores of an AMD EPYC
+          without bf16 (--train.processes 2), beside other work. It ships as mien:vit-tiny-imagenet.
 """
 
 from mien.config import Augment, Data, Model, Recipe, Train
