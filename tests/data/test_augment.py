@@ -18,6 +18,7 @@ EVERYTHING = Augment(
     shear=10,
     brightness=0.2,
     contrast=0.3,
+    noise=0.1,
     erase=0.5,
     randaugment=2,
     mixup=0.2,
@@ -97,6 +98,17 @@ def test_erasing_fills_one_rectangle_with_the_mean():
         assert changed.sum() == rows * columns
         for channel in range(3):
             torch.testing.assert_close(erased[channel][changed].mean(), image[channel].mean())
+
+
+def test_noise_has_each_images_own_deviation():
+    grey = torch.full((5, 1, 97, 97), 0.5)
+    augmentation = Augmentation(Augment(noise=0.1), 3)
+    draws = augmentation.draw(5, stream(7))
+    changed = augmentation.apply(grey, draws) - grey
+    assert draws["noise"].max() <= 0.1
+    torch.testing.assert_close(changed.std(dim=(1, 2, 3)), draws["noise"], rtol=0.03, atol=0)
+    assert changed.mean().abs() < 0.003
+    assert abs(np.corrcoef(changed[0].flatten(), changed[1].flatten())[0, 1]) < 0.05
 
 
 def test_rectangles_by_hand():

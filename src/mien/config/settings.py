@@ -178,6 +178,9 @@ class Augment(Settings):
     crop: int = Field(default=0, ge=0, description="Train on random crops of this side, in pixels; 0 is off.")
     brightness: float = Field(default=0.0, ge=0, le=1, description="Largest change of brightness, added.")
     contrast: float = Field(default=0.0, ge=0, le=1, description="Largest relative change of contrast.")
+    noise: float = Field(
+        default=0.0, ge=0, le=1, description="Largest standard deviation of Gaussian noise, share of the pixels' range."
+    )
     erase: float = Field(default=0.0, ge=0, le=1, description="Probability that a rectangle is erased.")
     erase_area: tuple[float, float] = Field(default=(0.02, 0.2), description="Erased share of the area.")
     randaugment: int = Field(default=0, ge=0, le=4, description="RandAugment: operations for each image.")
@@ -196,7 +199,7 @@ class Augment(Settings):
 
     def is_off(self) -> bool:
         """Whether training images stay as they are."""
-        of_pixels = (self.brightness, self.contrast, self.erase, self.randaugment, self.mixup, self.cutmix)
+        of_pixels = (self.brightness, self.contrast, self.noise, self.erase, self.randaugment, self.mixup, self.cutmix)
         of_place = (self.hflip, self.vflip, self.rotate, self.translate, self.shear, self.crop)
         return self.scale == (1.0, 1.0) and not any((*of_pixels, *of_place))
 

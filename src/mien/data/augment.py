@@ -68,6 +68,8 @@ class Augmentation:
             "operation": (uniform(0, 1, s.randaugment) * len(OPERATIONS)).long(),  # (B, n)
             "sign": uniform(-1, 1, s.randaugment).sign(),
         }
+        if s.noise:  # each image its own seed, so that it does not matter which process makes its noise
+            draws |= {"noise": uniform(0, s.noise), "noise_seed": torch.randint(2**31, (batch,), generator=generator)}
         if s.mixup or s.cutmix:
             draws |= self._draw_mix(batch, generator)
         return draws
@@ -87,6 +89,8 @@ class Augmentation:
             images = enhance.adjust_contrast(images, moved(draws["contrast"], images.device))
         if s.brightness:
             images = enhance.adjust_brightness(images, moved(draws["brightness"], images.device))
+        if s.noise:
+            images = noisy(images, draws["noise"], draws["noise_seed"])
         return self._erase(images, draws) if s.erase else images
 
     def mix(self, images: Tensor, labels: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
@@ -186,6 +190,13 @@ class Augmentation:
         start = (draws["erase_corner"] * (side - extent + 1)).floor()
         inside = moved(rectangles(start, extent, side), images.device)
         return torch.where(inside, images.mean(dim=(2, 3), keepdim=True), images)
+
+
+def noisy(images: Tensor, deviation: Tensor, seeds: Tensor) -> Tensor:
+    """Images (B, C, H, W) in 0..1 with Gaussian noise: a standard deviation (B,) and a seed (B,) for each."""
+    fields = [torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(int(seed))) for seed in seeds]
+    noise = deviation[:, None, None, None] * torch.stack(fields)  # (B, C, H, W)
+    return (images + moved(noise, images.device).to(images.dtype)).clamp(0, 1)
 
 
 def mirrored(images: Tensor, flip: Tensor) -> Tensor:
