@@ -43,7 +43,10 @@ def explain(
     best = explanation.label
     if json_:
         shares = dict(zip(explanation.labels, map(float, explanation.probabilities), strict=True))
-        found = {name: {"verdict": one.verdict, "correlation": one.correlation} for name, one in trust.items()}
+        found = {
+            name: {"verdict": one.verdict, "correlation": None if one.empty else one.correlation}
+            for name, one in trust.items()
+        }
         about = {"page": str(page), "label": best, "probabilities": shares, "temperature": explanation.temperature}
         print_json(about | {"methods": found})
         return

@@ -61,6 +61,11 @@ def attribute(model: nn.Module, images: Any, method: str, targets: Any = None, l
     return np.concatenate(found).astype(np.float32)
 
 
+def is_empty(values: np.ndarray) -> bool:
+    """Whether a map says nothing: the same number everywhere, but for rounding."""
+    return bool(np.ptp(values) <= 1e-6 * np.abs(values).max())
+
+
 def methods_of(model: nn.Module) -> tuple[str, ...]:
     """The methods that can explain this model: rollout and relevance need a Vision Transformer's attention weights."""
     weights = attention.has_tokens(model) and not no_weights(model)

@@ -54,7 +54,7 @@ def write_explanation(
 def calibrated(explanation: Explanation, run: Path) -> Explanation:
     """With the probabilities that an export of the run would give: at the temperature fitted on its validation images.
 
-    As it was where the run was not evaluated. The maps and what is measured of them stay the network's own.
+    As it was where the run was not evaluated. The maps stay the network's own.
     """
     path = predictions_file(run, "validation")
     if not path.is_file():
@@ -80,6 +80,8 @@ def _face_of(picture: Image.Image, face: str, path: Path) -> tuple[Image.Image, 
 
 def _trust(model: Classifier, explanation: Explanation, name: str) -> Trust:
     """Deletion and insertion of this one picture against random maps, and the check with shuffled weights."""
+    if name in explanation.empty:
+        return Trust(empty=True)
     scaled = model.preprocessing.scale(explanation.image.astype(np.float32) / 255)
     images = torch.from_numpy(np.ascontiguousarray(scaled, dtype=np.float32))[None]  # (1, C, S, S)
     several = images.expand(1 + RANDOM_MAPS, -1, -1, -1)  # the method's own map, then random ones
@@ -87,7 +89,8 @@ def _trust(model: Classifier, explanation: Explanation, name: str) -> Trust:
         [explanation.maps[name][None], smooth_noise((RANDOM_MAPS, *explanation.image.shape[1:]), seed=0)]
     )
     targets = [explanation.target] * len(several)
-    gone, come = (curve(model, several, maps, targets).areas for curve in (deletion, insertion))
+    temperature = explanation.temperature or 1.0
+    gone, come = (curve(model, several, maps, targets, temperature).areas for curve in (deletion, insertion))
     return Trust(
         deletion=float(gone[0]),
         insertion=float(come[0]),

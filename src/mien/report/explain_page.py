@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 
 from mien.explain import Explanation
 from mien.explain.attention import mean_attention_distance
+from mien.explain.faithfulness import NOTICEABLE, UNCHANGED
 from mien.report import pictures
 from mien.report.style import drawing, inline_svg, series
 
@@ -60,19 +62,24 @@ class Trust:
     """What was measured about one method on this picture.
 
     deletion, insertion: areas under the curves of the class's probability. random_deletion, random_insertion: those of
-    random maps. correlation: rank correlation with the maps of the same model with shuffled weights.
+    random maps. correlation: rank correlation with the maps of the same model with shuffled weights. All are NaN of an
+    empty map, which has no order to test.
     """
 
-    deletion: float
-    insertion: float
-    random_deletion: float
-    random_insertion: float
-    correlation: float
+    deletion: float = math.nan
+    insertion: float = math.nan
+    random_deletion: float = math.nan
+    random_insertion: float = math.nan
+    correlation: float = math.nan
+    empty: bool = False
 
     @property
     def verdict(self) -> str:
-        better = (self.deletion < self.random_deletion) + (self.insertion > self.random_insertion)
-        if self.correlation > 0.5:
+        if self.empty:
+            return "Empty: the map is the same everywhere, so there is nothing in it to see."
+        gains = (self.random_deletion - self.deletion, self.insertion - self.random_insertion)
+        better = sum(gain >= NOTICEABLE for gain in gains)
+        if self.correlation > UNCHANGED:
             return "Does not depend on what the model learned: do not believe it."
         return ("No better than chance here.", "In doubt: better than chance in one of the two tests.", "Holds here.")[
             better
@@ -90,6 +97,7 @@ def context(explanation: Explanation, trust: dict[str, Trust], source: str, mode
         "picture": pictures.image(explanation.image),
         "answers": [(explanation.labels[i], float(explanation.probabilities[i])) for i in order],
         "target": explanation.labels[explanation.target],
+        "noticeable": NOTICEABLE,
         "methods": [_method(explanation, name, trust.get(name)) for name in explanation.maps],
         "patches": _patches(explanation),
         "filters": _filters(explanation),
