@@ -120,7 +120,7 @@ def run(
     chosen = config.read_recipe(begun) if begun else _recipe(recipe, config_, settings)
     check(chosen.data)
 
-    from mien.evaluate.metrics import headline
+    from mien.evaluate.metrics import headline, warning
     from mien.report import write_report
     from mien.train import run as training
 
@@ -137,12 +137,8 @@ def run(
         print_json({"run": str(folder), "report": str(report), "validation": scores})
         return
     print(f"{folder}  {headline(scores)}")
-    common = max(row["images"] for row in scores["per_class"].values()) / scores["images"]
-    if scores["interval"][0] <= common:
-        note(
-            f"warning: no better than always giving the most common answer, which is right {common:.1%} of the time. "
-            "Train longer (--train.epochs), or on more images."
-        )
+    if found := warning(scores):
+        note(f"{found} Train longer (--train.epochs), or on more images.")
     note(f"Open {report} in a browser. Next: mien compare {folder} ANOTHER_RUN")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from mien.evaluate.metrics import Scores, beats_majority, majority
 from mien.explain import Explanation
 from mien.explain.attention import mean_attention_distance
 from mien.explain.faithfulness import NOTICEABLE, UNCHANGED
@@ -86,8 +87,13 @@ class Trust:
         ]
 
 
-def context(explanation: Explanation, trust: dict[str, Trust], source: str, model: str, what: str) -> dict[str, Any]:
-    """Everything the page of an explanation shows. what: the part of the picture that is explained."""
+def context(
+    explanation: Explanation, trust: dict[str, Trust], source: str, model: str, what: str, scores: Scores | None
+) -> dict[str, Any]:
+    """Everything the page of an explanation shows.
+
+    what: the part of the picture that is explained. scores: those of the run's validation images, where there are any.
+    """
     order = np.argsort(-explanation.probabilities)
     return {
         "explanation": explanation,
@@ -98,6 +104,8 @@ def context(explanation: Explanation, trust: dict[str, Trust], source: str, mode
         "answers": [(explanation.labels[i], float(explanation.probabilities[i])) for i in order],
         "target": explanation.labels[explanation.target],
         "noticeable": NOTICEABLE,
+        "weak": scores if scores and not beats_majority(scores) else None,
+        "majority": majority(scores) if scores else None,
         "methods": [_method(explanation, name, trust.get(name)) for name in explanation.maps],
         "patches": _patches(explanation),
         "filters": _filters(explanation),
@@ -136,7 +144,7 @@ def _attention(explanation: Explanation) -> list[list[str]]:
 
 
 def _distance(explanation: Explanation) -> Any:
-    """Mean attention distance of every head by layer (the ViT paper, figure 7)."""
+    """Mean attention distance of every head by layer (the ViT paper, figure 7); a layer's heads stand side by side."""
     if explanation.attention is None or explanation.tokens is None:
         return None
     tokens = explanation.tokens
@@ -144,10 +152,13 @@ def _distance(explanation: Explanation) -> Any:
     with drawing():
         figure = Figure(figsize=(6.4, 2.6))
         axes = figure.subplots()
+        layers = np.arange(1, len(found) + 1)
         for head in range(found.shape[1]):
-            axes.plot(range(1, len(found) + 1), found[:, head], "o", markersize=5, color=series(head)["color"])
-        axes.set(xlabel="layer", ylabel="distance, pixels", ylim=(0, None))
-        axes.set_xticks(range(1, len(found) + 1))
+            aside = 0.5 * ((head + 0.5) / found.shape[1] - 0.5)  # equal distances must not hide each other
+            axes.plot(layers + aside, found[:, head], "o", markersize=5, color=series(head)["color"])
+        highest = float(found.max()) or 1.0
+        axes.set(xlabel="layer", ylabel="distance, pixels", ylim=(0, 1.1 * highest), xlim=(0.5, len(found) + 0.5))
+        axes.set_xticks(layers)
         return inline_svg(figure, "distance", "Mean attention distance of every head by layer")
 
 
