@@ -1,6 +1,7 @@
 """`mien sweep` from the command line: a real grid, stopped and resumed; failures, JSON, exit codes and error texts."""
 
 import json
+import re
 import shlex
 import sys
 
@@ -58,6 +59,8 @@ def test_a_sweep_stopped_and_resumed_equals_one_run_after_the_other(tmp_path, ca
     assert best.startswith("s/lr=0.0")
     assert "  accuracy " in best
     assert page == "s/sweep.html"
+    assert all(re.search(rf"^  lr {rate} +accuracy ", err, re.M) for rate in ("0.01", "0.001"))  # the table
+    assert not (tmp_path / "s" / "failed.json").exists()
     assert (tmp_path / "s" / "lr=0.001" / "report.html").exists()
     # the next step, as printed, gives the very same run
     run = shlex.split(err.rpartition("Next: mien ")[2])

@@ -40,6 +40,13 @@ def test_a_temperature_does_not_change_the_answers():
     np.testing.assert_allclose(cooler.probabilities[0], np.exp(logits) / np.exp(logits).sum())
 
 
+def test_a_temperature_at_the_end_of_those_tried_is_told():
+    sure = np.tile([[0.999, 0.001]], (4, 1))
+    chance = Predictions(list("abcd"), np.array([0, 1, 0, 1]), sure, ("x", "y"))
+    right = Predictions(list("abcd"), np.zeros(4, dtype=int), np.tile([[0.6, 0.4]], (4, 1)), ("x", "y"))
+    assert [calibrate(one).bound for one in (chance, right, drawn(1.0))] == ["highest", "lowest", ""]
+
+
 def test_a_threshold_by_hand():
     """Right, right, wrong, right, by falling confidence: a third wrong at .7, a quarter at .6."""
     confidence = np.array([0.9, 0.8, 0.7, 0.6])

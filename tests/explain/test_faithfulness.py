@@ -57,6 +57,18 @@ def test_deletion_and_insertion_by_hand():
     np.testing.assert_allclose(come.areas, [47 / 48] * 2, atol=1e-4)
 
 
+def test_probabilities_are_taken_at_a_temperature():
+    x, maps = bright_spot()
+    start = insertion(Spot(), x, maps, temperature=24.0).probabilities[:, -1]  # the logit 60 * 0.4 divided by 24
+    np.testing.assert_allclose(start, 1 / (1 + np.exp(-1)), atol=1e-4)
+
+
+def test_maps_that_are_the_same_everywhere_are_called_empty():
+    x, maps = bright_spot()
+    assert against_random(Spot(), x, np.full_like(maps, 0.3)).verdict.startswith("Empty")
+    assert not against_random(Spot(), x, maps).empty
+
+
 def test_the_worst_order_keeps_the_spot_to_the_end():
     x, maps = bright_spot()
     assert deletion(Spot(), x, -maps).areas.min() > 0.9

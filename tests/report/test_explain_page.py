@@ -11,8 +11,11 @@ from PIL import Image
 import mien
 from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
+from mien.evaluate.metrics import accuracy
+from mien.explain.attribution import METHODS
 from mien.export import export
 from mien.report import pictures
+from mien.report.explain_page import Trust
 from mien.runtime import Network
 from mien.train import run
 
@@ -61,6 +64,36 @@ def test_the_page_of_a_photo(runs, photo, tmp_path, capsys, name, methods, secti
     loaded = re.findall(r'(?:src|href)="([^"#]{1,40})', page)
     assert all(address.startswith(("data:", "https://arxiv.org/")) for address in loaded)
     assert len(page) < 6e6
+
+
+def test_an_empty_map_is_called_empty(runs, photo, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(METHODS, "saliency", lambda model, images, targets: np.zeros((1, 24, 24), np.float32))
+    command = ["explain", str(runs["cnn"]), str(photo), "--out", str(tmp_path), "--methods", "saliency", "--json"]
+    assert main(command) == 0
+    found = json.loads(capsys.readouterr().out)["methods"]["saliency"]
+    assert found["verdict"].startswith("Empty")
+    assert found["correlation"] is None
+    assert "Empty: the map" in (tmp_path / "photo.html").read_text(encoding="utf-8")
+    assert mien.explain(mien.from_pretrained(runs["cnn"]), photo, ["saliency"]).empty == ("saliency",)
+
+
+def test_differences_as_small_as_rounding_do_not_count():
+    assert Trust(0.269, 0.271, 0.270, 0.270, 0.0).verdict == "No better than chance here."
+    assert Trust(0.200, 0.271, 0.270, 0.270, 0.0).verdict.startswith("In doubt")
+    assert Trust(0.200, 0.350, 0.270, 0.270, 0.0).verdict == "Holds here."
+
+
+def test_a_network_no_better_than_one_answer_is_not_to_be_believed(runs, photo, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(runs["cnn"], folder)
+    for correct, warned in ((0, True), (14, False)):
+        saved = json.loads((folder / "evaluation.json").read_text())
+        saved["validation"] |= accuracy(np.arange(14) < correct)
+        (folder / "evaluation.json").write_text(json.dumps(saved))
+        assert main(["explain", str(folder), str(photo), "--methods", "saliency"]) == 0
+        page = (folder / "explain" / "photo.html").read_text(encoding="utf-8")
+        assert ("Do not believe this answer" in page) == warned
+        assert ("warning: no better than always" in capsys.readouterr().err) == warned
 
 
 def test_the_plain_command_says_what_holds(runs, photo, capsys):

@@ -43,6 +43,12 @@ def test_accuracy_curves_are_in_percent() -> None:
     assert any(re.fullmatch(r"\d+%", text) for text in found)
 
 
+def test_a_narrow_range_has_decimals_rather_than_the_same_percentage_twice() -> None:
+    narrow = {"epoch": [1.0, 2.0, 3.0], "val_accuracy": [0.142, 0.1431, 0.1436]}
+    ticks = [text for text in texts(figures.accuracy_curves(narrow, None, None)) if text.endswith("%")]
+    assert len(ticks) == len(set(ticks)) > 1
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e9])
 def test_a_run_that_diverged_can_be_drawn(value: float) -> None:
     diverged = HISTORY | {"val_loss": [1.8, value, value], "train_loss": [value] * 3}

@@ -70,6 +70,16 @@ def check_alone(page: Page) -> None:
 # --- the report of a run
 
 
+def test_a_run_at_chance_is_said_to_have_learned_nothing(tmp_path: Path) -> None:
+    names, labels = picture_names()
+    run = write_run(tmp_path / "run", names=names, labels=labels, skill=0)
+    text = Page(write_report(run)).text
+    scores = json.loads((run / "evaluation.json").read_text())["validation"]
+    assert scores["accuracy"] <= 13 / 25
+    assert f"has learned nothing: {scores['accuracy']:.1%} right" in text
+    assert "of unseen images right" not in text
+
+
 def test_a_whole_report(run: Path) -> None:
     path = write_report(run)
     page = Page(path)
@@ -79,6 +89,7 @@ def test_a_whole_report(run: Path) -> None:
     assert f"tiny gets {scores['accuracy']:.1%} of unseen images right." in page.text
     assert f"That is {scores['correct']} of 25 validation images" in page.text
     assert "Always giving the same answer, at best happy , would be right 52.0% of the time." in page.text
+    assert "learned nothing" not in page.text
     happy = scores["per_class"]["happy"]
     assert f"Happy {100 * happy['correct'] // 13}% ({happy['correct']}/13)" in page.text
     for expected in ("2.71 million", "310 million", "Example CPU, 2 cores", "0123abc", "train.lr", "every class alike"):

@@ -60,6 +60,22 @@ def test_a_grid_of_two_fields(tmp_path: Path) -> None:
     assert f"mien run --config {tmp_path}/s/{best.name}/recipe.yaml" in page.text
 
 
+def test_runs_at_chance_and_ties_have_no_best(tmp_path: Path) -> None:
+    names, labels = picture_names(counts=(71, 131, 53))
+    for skill, opening in ((0.0, "No better than one answer for all images: "), (3.0, "Best: ")):
+        plan = make_plan("folder_cnn", None, [load("folder_cnn")[0].model_dump()], {"train.lr": "1e-2,1e-3"})
+        folder = tmp_path / str(skill)
+        for trial in plan.trials():
+            write_run(folder / trial.name, names=names, labels=labels, skill=skill)
+        table = read_table(plan, folder, plan.trials(), {}, 2)
+        heading = re.search("<h1>(.*?)</h1>", page_of(table).source)
+        assert heading is not None
+        assert heading[1].startswith(opening)
+        assert [group.label for group in table.tied] == ["lr 0.001"]
+        assert bool(table.warning) == (skill == 0)
+    assert "shared by 2 settings" in heading[1]
+
+
 def test_each_run_leads_to_its_report(tmp_path: Path) -> None:
     page = page_of(write_table(tmp_path / "s", FLAGS))
     reports = [address for address in page.addresses if not address.startswith(("#", "data:"))]

@@ -298,6 +298,16 @@ def test_a_recipe_that_cannot_be_built_leaves_no_folder_and_overwrites_none(tmp_
     assert not (tmp_path / "other").exists()
 
 
+def test_what_needs_no_images_is_refused_before_they_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "open_store", lambda data: pytest.fail("the images were read"))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.jpg").write_text("precious")
+    with pytest.raises(UsageError, match="Choose another --out"):
+        run.run(RECIPE, tmp_path / "full")
+    with pytest.raises(UsageError, match="must be divisible by patch_size"):
+        run.run(change(model={"patch_size": 7}), tmp_path / "other")
+
+
 def test_overwrite_deletes_runs_only(tmp_path):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "mine.jpg").write_text("precious")

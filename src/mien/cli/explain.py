@@ -34,8 +34,10 @@ def explain(
     target
         The class to explain; the predicted one if not given.
     methods
-        Names with commas between them, such as grad_cam,occlusion; all that the model allows if not given.
+        Names with commas between them; all that the model allows if not given. Few are quicker: grad_cam,occlusion.
     """
+    from mien.evaluate.metrics import warning
+    from mien.evaluate.run_folder import RunFolder
     from mien.report.explain import write_explanation
 
     names = methods.split(",") if methods else None
@@ -43,7 +45,10 @@ def explain(
     best = explanation.label
     if json_:
         shares = dict(zip(explanation.labels, map(float, explanation.probabilities), strict=True))
-        found = {name: {"verdict": one.verdict, "correlation": one.correlation} for name, one in trust.items()}
+        found = {
+            name: {"verdict": one.verdict, "correlation": None if one.empty else one.correlation}
+            for name, one in trust.items()
+        }
         about = {"page": str(page), "label": best, "probabilities": shares, "temperature": explanation.temperature}
         print_json(about | {"methods": found})
         return
@@ -51,4 +56,7 @@ def explain(
     print(f"{page}  {best} {explanation.probabilities.max():.0%}{how}")
     for name, one in trust.items():
         print(f"  {name:<22} {one.verdict}")
+    scores = RunFolder.open(run).scores()
+    if scores and (doubt := warning(scores)):
+        note(f"{doubt} Do not believe this one.")
     note(f"Open {page} in a browser.")

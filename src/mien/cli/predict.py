@@ -13,6 +13,7 @@ from mien.errors import DataError
 from mien.progress import note
 
 if TYPE_CHECKING:
+    from mien.evaluate.calibration import Calibration
     from mien.runtime import Face, Reader
     from mien.runtime.files import Table
 
@@ -50,15 +51,31 @@ def export(
     print(f"{done.path}  {done.size / 1e6:.2f} MB")
     note(
         f"probabilities equal the run's within {done.difference:.1g}; calibration error "
-        f"{calibration.calibration_error:.3f}; {calibration.answered:.0%} of validation images get an answer, "
-        f"{calibration.wrong:.0%} of these a wrong one"
+        f"{calibration.calibration_error:.3f}; {_answers(calibration)}"
     )
+    if calibration.bound:
+        note(
+            f"warning: the temperature is {calibration.temperature:.3g}, the {calibration.bound} that is tried: "
+            + (
+                "how sure the network is says next to nothing about whether it is right."
+                if calibration.bound == "highest"
+                else "its wrong answers are too few to fit one on."
+            )
+        )
     if calibration.answered < 0.05:
         note(
             "warning: nearly every answer will be 'unsure': the model is wrong too often to answer at the error rate "
             f"of {error_rate:.0%}. Train it longer, or allow more errors: --error-rate 0.5"
         )
     note(f"Next: mien predict PHOTO --model {done.path}")
+
+
+def _answers(calibration: Calibration) -> str:
+    if not calibration.answered:
+        return "none of the validation images would get an answer, all are 'unsure'"
+    return (
+        f"{calibration.answered:.0%} of validation images get an answer, {calibration.wrong:.0%} of these a wrong one"
+    )
 
 
 @app.command

@@ -151,12 +151,27 @@ def _print(table: Table, as_json: bool) -> None:
     if as_json:
         rows = [row.to_dict() for row in table.ranked]
         print_json({"sweep": str(table.folder), "page": str(page), "runs": rows})
-    elif table.best and table.best.scores:
+        return
+    for line in _lines(table):
+        note(line)
+    if table.best and table.best.scores:
         print(f"{table.folder / table.best.name}  {headline(table.best.scores)}{_spread(table)}")
-    if not as_json:
-        print(page)
+    print(page)
+    if table.tied:
+        note(f"The best accuracy is shared by {len(table.tied) + 1} settings; this one has the lower loss.")
+    if table.warning:
+        note(f"{table.warning} There is nothing to choose between these runs yet. Train longer, or sweep other values.")
     if table.best:
         note(f"Open {page} in a browser. Next: {_repeat(table)}")
+
+
+def _lines(table: Table) -> list[str]:
+    """A line for each run, the best first."""
+    from mien.evaluate.metrics import headline
+
+    width = max((len(row.label) for row in table.ranked), default=0)
+    told = [(row.label, headline(row.scores) if row.scores else row.state) for row in table.ranked]
+    return [f"  {label:<{width}}  {text}" for label, text in told]
 
 
 def _spread(table: Table) -> str:

@@ -7,6 +7,7 @@ so that no image judges what it helped to fit. Guo et al., "On Calibration of Mo
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,6 +34,12 @@ class Calibration:
     calibration_error: float
     answered: float
     wrong: float
+
+    @property
+    def bound(self) -> str:
+        """'lowest' or 'highest' where the temperature is that of all that are tried, else ''."""
+        low, high = (math.isclose(self.temperature, end, rel_tol=1e-3) for end in TEMPERATURES)
+        return "lowest" if low else "highest" if high else ""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

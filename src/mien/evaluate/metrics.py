@@ -221,6 +221,25 @@ def headline(scores: Scores) -> str:
     return f"accuracy {scores['accuracy']:.1%} ({low:.1%} to {high:.1%}), macro-F1 {scores['macro_f1']:.3f}"
 
 
+def majority(scores: Scores) -> tuple[str, float]:
+    """The commonest class of the split and its share: the accuracy of always naming it."""
+    name, found = max(scores["per_class"].items(), key=lambda item: item[1]["images"])
+    return name, found["images"] / scores["images"]
+
+
+def beats_majority(scores: Scores) -> bool:
+    """Whether the whole 95 % interval of the accuracy lies above that of always naming the commonest class."""
+    return bool(scores["interval"][0] > majority(scores)[1])
+
+
+def warning(scores: Scores) -> str:
+    """What is to be said of scores that do not beat the majority; '' where they do."""
+    share = majority(scores)[1]
+    if beats_majority(scores):
+        return ""
+    return f"warning: no better than always giving the most common answer, which is right {share:.1%} of the time."
+
+
 def describe(scores: Scores, split: str) -> str:
     """The scores of a split in words, a line for each class at the end."""
     lines = [f"{split}: {headline(scores)} on {scores['images']:,} images"]

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from mien.evaluate.metrics import Scores
+from mien.evaluate.metrics import Scores, warning
 from mien.evaluate.run_folder import RunFolder
 from mien.files import written_whole
 from mien.train.sweep_plan import Plan, Range, Settings, Trial
@@ -122,6 +122,17 @@ class Table:
         """The best run of the best settings."""
         group = self.best_group
         return max(group.rows, key=lambda row: row.merit) if group else None
+
+    @property
+    def tied(self) -> list[Group]:
+        """The other settings whose mean accuracy is that of the best."""
+        best = self.best_group
+        return [group for group in self.groups if best and group is not best and group.mean == best.mean]
+
+    @property
+    def warning(self) -> str:
+        """What is to be said where not even the best run beats always giving the commonest answer; else ''."""
+        return warning(self.best.scores) if self.best and self.best.scores else ""
 
     def count(self, state: State) -> int:
         """How many runs are in a state."""

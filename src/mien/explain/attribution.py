@@ -41,14 +41,7 @@ def attribute(model: nn.Module, images: Any, method: str, targets: Any = None, l
     The model is explained in eval mode and left as it was found, its parameters' gradients untouched.
     Raises UsageError for a method, layer or class that the model does not have.
     """
-    known = methods_of(model)
-    if method in OF_ATTENTION and attention.has_tokens(model):
-        attention.require_weights(model)
-    if method not in known:
-        raise UsageError(
-            f"{type(network_of(model)).__name__} has no method '{method}'.{nearest(method, known)} "
-            f"There are {', '.join(known)}."
-        )
+    require_method(model, method)
     if layer is not None and method != "grad_cam":
         raise UsageError(f"'{method}' has no layer to choose; only grad_cam has.")
     inputs = images_for(model, images)
@@ -59,6 +52,23 @@ def attribute(model: nn.Module, images: Any, method: str, targets: Any = None, l
             with torch.enable_grad():
                 found.append(METHODS[method](model, part, classes, **options))
     return np.concatenate(found).astype(np.float32)
+
+
+def require_method(model: nn.Module, method: str) -> None:
+    """Raise UsageError where this model cannot be explained by the method."""
+    known = methods_of(model)
+    if method in OF_ATTENTION and attention.has_tokens(model):
+        attention.require_weights(model)
+    if method not in known:
+        raise UsageError(
+            f"{type(network_of(model)).__name__} has no method '{method}'.{nearest(method, known)} "
+            f"There are {', '.join(known)}."
+        )
+
+
+def is_empty(values: np.ndarray) -> bool:
+    """Whether a map says nothing: the same number everywhere, but for rounding."""
+    return bool(np.ptp(values) <= 1e-6 * np.abs(values).max())
 
 
 def methods_of(model: nn.Module) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mien.errors import DataError, MissingError, UsageError, nearest
 from mien.explain import attention, position
-from mien.explain.attribution import attribute, methods_of
+from mien.explain.attribution import attribute, is_empty, methods_of
 from mien.explain.capture import Trace, capture, evaluating
 from mien.explain.features import feature_maps, first_filters
 from mien.explain.targets import images_for, targets_of
@@ -54,6 +54,11 @@ class Explanation:
     def label(self) -> str:
         """The name of the most probable class."""
         return self.labels[int(self.probabilities.argmax())]
+
+    @property
+    def empty(self) -> tuple[str, ...]:
+        """The methods whose map says nothing: it is the same everywhere."""
+        return tuple(name for name, values in self.maps.items() if is_empty(values))
 
 
 def explain(

@@ -18,13 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from mien.evaluate.metrics import wilson
-from mien.explain.attribution import Maps, attribute
+from mien.explain.attribution import Maps, attribute, is_empty
 from mien.explain.capture import evaluating, network_of
 from mien.explain.targets import images_for, targets_of
 
 Method = str | Callable[[nn.Module, Tensor], Maps]  # a name, or a function of a model and scaled images (B, C, H, W)
 
 SHARES = np.linspace(0, 1, 25)  # of the pixels, in 24 steps
+NOTICEABLE = 0.01  # difference of two areas, 0 to 1, below which they are said to be the same
 UNCHANGED = 0.5  # rank correlation above which a map is said not to depend on the weights
 
 
@@ -61,14 +62,17 @@ class Against:
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """How far the maps of a method tell what the model needs, on so many images."""
+    """How far the maps of a method tell what the model needs, on so many images; empty: maps that say nothing."""
 
     images: int
     deletion: Against
     insertion: Against
+    empty: int = 0
 
     @property
     def verdict(self) -> str:
+        if self.empty == self.images:
+            return "Empty: every map is the same everywhere. There is nothing to read into it."
         won = [name for name in ("deletion", "insertion") if getattr(self, name).beats_random]
         if len(won) == 2:
             return "Faithful: better than random maps in deletion and in insertion."
@@ -109,19 +113,20 @@ class SanityCheck:
         return f"Passed: with random weights the maps are others (rank correlation {self.correlation:.2f})."
 
 
-def deletion(model: nn.Module, images: Any, maps: Maps, targets: Any = None) -> Curves:
+def deletion(model: nn.Module, images: Any, maps: Maps, targets: Any = None, temperature: float = 1.0) -> Curves:
     """The target's probability while the image is blurred pixel by pixel, the highest of the map first.
 
-    images: scaled (B, C, H, W). maps: (B, H, W). targets: see `attribute`. A faithful map makes it fall fast.
+    images: scaled (B, C, H, W). maps: (B, H, W). targets: see `attribute`. temperature: at which
+    the probabilities are calibrated. A faithful map makes it fall fast.
     """
     inputs = images_for(model, images)
-    return _curves(model, inputs, blurred(inputs), maps, _classes(model, inputs, targets))
+    return _curves(model, inputs, blurred(inputs), maps, _classes(model, inputs, targets), temperature)
 
 
-def insertion(model: nn.Module, images: Any, maps: Maps, targets: Any = None) -> Curves:
+def insertion(model: nn.Module, images: Any, maps: Maps, targets: Any = None, temperature: float = 1.0) -> Curves:
     """The target's probability while a blurred image becomes sharp, the highest of the map first; see `deletion`."""
     inputs = images_for(model, images)
-    return _curves(model, blurred(inputs), inputs, maps, _classes(model, inputs, targets))
+    return _curves(model, blurred(inputs), inputs, maps, _classes(model, inputs, targets), temperature)
 
 
 def against_random(model: nn.Module, images: Any, maps: Maps, seed: int = 0, targets: Any = None) -> Faithfulness:
@@ -138,6 +143,7 @@ def against_random(model: nn.Module, images: Any, maps: Maps, seed: int = 0, tar
         len(inputs),
         deletion=_against(gone, gone_random, gone_random - gone, seed),
         insertion=_against(come, come_random, come - come_random, seed),
+        empty=sum(map(is_empty, maps)),
     )
 
 
@@ -224,7 +230,7 @@ def blurred(images: Tensor) -> Tensor:
     return _gaussian(images, images.shape[-1] / 8, reach=1.5)
 
 
-def _curves(model: nn.Module, start: Tensor, end: Tensor, maps: Maps, classes: Tensor) -> Curves:
+def _curves(model: nn.Module, start: Tensor, end: Tensor, maps: Maps, classes: Tensor, temperature: float) -> Curves:
     B, _, H, W = start.shape
     with torch.no_grad(), evaluating(model):
         ranks = torch.from_numpy(_ranks(maps)).to(start.device)  # (B, H, W): 0 for the pixel that changes first
@@ -233,7 +239,7 @@ def _curves(model: nn.Module, start: Tensor, end: Tensor, maps: Maps, classes: T
         for image in range(B):
             changed = ranks[image] < counts[:, None, None]  # (steps, H, W)
             steps = torch.where(changed[:, None], end[image], start[image])  # (steps, C, H, W)
-            curves.append(_probabilities(model, steps)[:, classes[image]])
+            curves.append(_probabilities(model, steps, temperature)[:, classes[image]])
     return Curves(SHARES, torch.stack(curves).cpu().numpy())
 
 
@@ -260,8 +266,8 @@ def _classes(model: nn.Module, images: Tensor, targets: Any = None) -> Tensor:
         return targets_of(_probabilities(model, images), targets)
 
 
-def _probabilities(model: nn.Module, images: Tensor) -> Tensor:
-    return torch.cat([model(part) for part in images.split(256)]).float().softmax(dim=1)
+def _probabilities(model: nn.Module, images: Tensor, temperature: float = 1.0) -> Tensor:
+    return (torch.cat([model(part) for part in images.split(256)]).float() / temperature).softmax(dim=1)
 
 
 def _against(areas: np.ndarray, random: np.ndarray, better: np.ndarray, seed: int) -> Against:

@@ -13,11 +13,14 @@ from PIL import Image
 from mien.errors import UsageError
 from mien.evaluate.calibration import fit_temperature, with_temperature
 from mien.evaluate.metrics import Predictions, predictions_file
+from mien.evaluate.run_folder import RunFolder
 from mien.explain import Explanation
 from mien.explain import explain as look_inside
+from mien.explain.attribution import attribute, methods_of, require_method
 from mien.explain.faithfulness import deletion, insertion, sanity_check, smooth_noise
 from mien.pretrained import Classifier
 from mien.pretrained.own import from_run
+from mien.progress import note
 from mien.report.explain_page import Trust, context
 from mien.report.html import write
 from mien.runtime.faces import HaarDetector
@@ -44,17 +47,25 @@ def write_explanation(
     refuse_headless(run)
     model = from_run(run)
     shown, what = _face_of(opened(image), face, image)
-    explanation = calibrated(look_inside(model, shown, methods, target), run)
-    trust = {name: _trust(model, explanation, name) for name in explanation.maps}
+    names = list(methods_of(model) if methods is None else methods)
+    for name in names:  # a wrong one is said before the minutes that the others take
+        require_method(model, name)
+    explanation = calibrated(look_inside(model, shown, (), target), run)
+    trust = {}
+    for number, name in enumerate(names, start=1):
+        note(f"{number} of {len(names)}: {name}, its map and whether to believe it")
+        explanation.maps[name] = attribute(model, _scaled(model, explanation), name, explanation.target)[0]
+        trust[name] = _trust(model, explanation, name)
     page = (out or run / "explain") / f"{image.stem}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    return write("explain.html.j2", page, context(explanation, trust, image.name, run.name, what)), explanation, trust
+    shown_on = context(explanation, trust, image.name, run.name, what, RunFolder.open(run).scores())
+    return write("explain.html.j2", page, shown_on), explanation, trust
 
 
 def calibrated(explanation: Explanation, run: Path) -> Explanation:
     """With the probabilities that an export of the run would give: at the temperature fitted on its validation images.
 
-    As it was where the run was not evaluated. The maps and what is measured of them stay the network's own.
+    As it was where the run was not evaluated. The maps stay the network's own.
     """
     path = predictions_file(run, "validation")
     if not path.is_file():
@@ -78,16 +89,24 @@ def _face_of(picture: Image.Image, face: str, path: Path) -> tuple[Image.Image, 
     return picture.crop((x, y, x + width, y + height)), f"Face {face} of the {len(boxes)} found in the picture"
 
 
+def _scaled(model: Classifier, explanation: Explanation) -> torch.Tensor:
+    """The picture as the network takes it, (1, C, S, S)."""
+    scaled = model.preprocessing.scale(explanation.image.astype(np.float32) / 255)
+    return torch.from_numpy(np.ascontiguousarray(scaled, dtype=np.float32))[None]
+
+
 def _trust(model: Classifier, explanation: Explanation, name: str) -> Trust:
     """Deletion and insertion of this one picture against random maps, and the check with shuffled weights."""
-    scaled = model.preprocessing.scale(explanation.image.astype(np.float32) / 255)
-    images = torch.from_numpy(np.ascontiguousarray(scaled, dtype=np.float32))[None]  # (1, C, S, S)
+    if name in explanation.empty:
+        return Trust(empty=True)
+    images = _scaled(model, explanation)
     several = images.expand(1 + RANDOM_MAPS, -1, -1, -1)  # the method's own map, then random ones
     maps = np.concatenate(
         [explanation.maps[name][None], smooth_noise((RANDOM_MAPS, *explanation.image.shape[1:]), seed=0)]
     )
     targets = [explanation.target] * len(several)
-    gone, come = (curve(model, several, maps, targets).areas for curve in (deletion, insertion))
+    temperature = explanation.temperature or 1.0
+    gone, come = (curve(model, several, maps, targets, temperature).areas for curve in (deletion, insertion))
     return Trust(
         deletion=float(gone[0]),
         insertion=float(come[0]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from mien.evaluate.metrics import Scores, beats_majority, majority
 from mien.explain import Explanation
 from mien.explain.attention import mean_attention_distance
+from mien.explain.faithfulness import NOTICEABLE, UNCHANGED
 from mien.report import pictures
 from mien.report.style import drawing, inline_svg, series
 
@@ -60,27 +63,37 @@ class Trust:
     """What was measured about one method on this picture.
 
     deletion, insertion: areas under the curves of the class's probability. random_deletion, random_insertion: those of
-    random maps. correlation: rank correlation with the maps of the same model with shuffled weights.
+    random maps. correlation: rank correlation with the maps of the same model with shuffled weights. All are NaN of an
+    empty map, which has no order to test.
     """
 
-    deletion: float
-    insertion: float
-    random_deletion: float
-    random_insertion: float
-    correlation: float
+    deletion: float = math.nan
+    insertion: float = math.nan
+    random_deletion: float = math.nan
+    random_insertion: float = math.nan
+    correlation: float = math.nan
+    empty: bool = False
 
     @property
     def verdict(self) -> str:
-        better = (self.deletion < self.random_deletion) + (self.insertion > self.random_insertion)
-        if self.correlation > 0.5:
+        if self.empty:
+            return "Empty: the map is the same everywhere, so there is nothing in it to see."
+        gains = (self.random_deletion - self.deletion, self.insertion - self.random_insertion)
+        better = sum(gain >= NOTICEABLE for gain in gains)
+        if self.correlation > UNCHANGED:
             return "Does not depend on what the model learned: do not believe it."
         return ("No better than chance here.", "In doubt: better than chance in one of the two tests.", "Holds here.")[
             better
         ]
 
 
-def context(explanation: Explanation, trust: dict[str, Trust], source: str, model: str, what: str) -> dict[str, Any]:
-    """Everything the page of an explanation shows. what: the part of the picture that is explained."""
+def context(
+    explanation: Explanation, trust: dict[str, Trust], source: str, model: str, what: str, scores: Scores | None
+) -> dict[str, Any]:
+    """Everything the page of an explanation shows.
+
+    what: the part of the picture that is explained. scores: those of the run's validation images, where there are any.
+    """
     order = np.argsort(-explanation.probabilities)
     return {
         "explanation": explanation,
@@ -90,6 +103,9 @@ def context(explanation: Explanation, trust: dict[str, Trust], source: str, mode
         "picture": pictures.image(explanation.image),
         "answers": [(explanation.labels[i], float(explanation.probabilities[i])) for i in order],
         "target": explanation.labels[explanation.target],
+        "noticeable": NOTICEABLE,
+        "weak": scores if scores and not beats_majority(scores) else None,
+        "majority": majority(scores) if scores else None,
         "methods": [_method(explanation, name, trust.get(name)) for name in explanation.maps],
         "patches": _patches(explanation),
         "filters": _filters(explanation),
@@ -128,7 +144,7 @@ def _attention(explanation: Explanation) -> list[list[str]]:
 
 
 def _distance(explanation: Explanation) -> Any:
-    """Mean attention distance of every head by layer (the ViT paper, figure 7)."""
+    """Mean attention distance of every head by layer (the ViT paper, figure 7); a layer's heads stand side by side."""
     if explanation.attention is None or explanation.tokens is None:
         return None
     tokens = explanation.tokens
@@ -136,10 +152,13 @@ def _distance(explanation: Explanation) -> Any:
     with drawing():
         figure = Figure(figsize=(6.4, 2.6))
         axes = figure.subplots()
+        layers = np.arange(1, len(found) + 1)
         for head in range(found.shape[1]):
-            axes.plot(range(1, len(found) + 1), found[:, head], "o", markersize=5, color=series(head)["color"])
-        axes.set(xlabel="layer", ylabel="distance, pixels", ylim=(0, None))
-        axes.set_xticks(range(1, len(found) + 1))
+            aside = 0.5 * ((head + 0.5) / found.shape[1] - 0.5)  # equal distances must not hide each other
+            axes.plot(layers + aside, found[:, head], "o", markersize=5, color=series(head)["color"])
+        highest = float(found.max()) or 1.0
+        axes.set(xlabel="layer", ylabel="distance, pixels", ylim=(0, 1.1 * highest), xlim=(0.5, len(found) + 0.5))
+        axes.set_xticks(layers)
         return inline_svg(figure, "distance", "Mean attention distance of every head by layer")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import Formatter, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from mien.report.style import CARD, INK, LINE, QUIET, drawing, inline_svg, series
 from mien.report.words import percent
@@ -21,6 +21,19 @@ Curve = Mapping[str, Sequence[float]]
 
 WIDTH, HEIGHT = 4.2, 3.0  # inches; small, so that the text stays readable when a telephone shrinks the figure
 VALIDATION, TRAIN = series(0), series(1)
+
+
+class Percents(Formatter):
+    """Shares (0..1) as percentages, with as many decimals as the ticks need to be told apart: 14.2%, 14.4%."""
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        shares = [100 * tick for tick in values]
+        needed = (digits for digits in range(3) if all(abs(share - round(share, digits)) < 1e-6 for share in shares))
+        digits = next(needed, 3)
+        return [percent(tick, digits) for tick in values]
+
+    def __call__(self, value: float, pos: int | None = None) -> str:
+        return self.format_ticks([value])[0]
 
 
 def loss_curves(
@@ -46,7 +59,7 @@ def accuracy_curves(history: Curve, majority: float | None, best_epoch: int | No
         if majority:
             _guess(axes, majority, f"commonest class: {percent(majority)}", above=False)
         _mark_best(axes, history, "val_accuracy", best_epoch)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_formatter(Percents())
         return inline_svg(figure, "accuracy", "Training and validation accuracy by epoch")
 
 
@@ -86,8 +99,8 @@ def calibration(reliability: Mapping[str, np.ndarray]) -> Markup:
         lower.bar(middles, reliability["count"], width, color=series(5)["color"])
         upper.set(ylabel="right", xlim=(0, 1), ylim=(0, 1))
         lower.set(xlabel="confidence", ylabel="images")
-        upper.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        lower.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        upper.yaxis.set_major_formatter(Percents())
+        lower.xaxis.set_major_formatter(Percents())
         lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
         return inline_svg(figure, "calibration", "Share of right answers by confidence, and how common each is")
 
@@ -108,7 +121,7 @@ def run_curves(curves: Mapping[str, Curve], axis: str, measure: str) -> Markup:
         axes.axvline(shortest, color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_xlim(left=0)
         if measure == "accuracy":
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            axes.yaxis.set_major_formatter(Percents())
         _legend(axes, columns)
         return inline_svg(figure, f"{measure}-{axis}", f"Validation {measure} of every run by {unit}")
 
@@ -127,7 +140,7 @@ def sweep_curves(curves: Sequence[tuple[str, int | None, Curve]], measure: str) 
             once = name if name not in names[:position] else None  # in the legend
             axes.plot(curve["epoch"], curve[f"val_{measure}"], label=once, **_points(curve["epoch"]), **look)
         if measure == "accuracy":
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            axes.yaxis.set_major_formatter(Percents())
         else:
             _leave_out_outliers(axes, [value for _, _, curve in curves for value in curve["val_loss"]])
         _legend(axes, columns)
@@ -143,7 +156,7 @@ def accuracy_by(name: str, values: Sequence[float], accuracies: Sequence[float],
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))  # matplotlib's own is set in TeX
             axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_formatter(Percents())
         return inline_svg(figure, f"by-{name.replace('.', '-')}", f"Accuracy of every run by {name}")
 
 
@@ -164,7 +177,7 @@ def accuracies(labels: Sequence[str], values: Sequence[float], intervals: Sequen
         axes.grid(axis="y", visible=False)
         axes.grid(axis="x", visible=True)
         axes.spines["left"].set_visible(False)
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.xaxis.set_major_formatter(Percents())
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], min_n_ticks=2))
         return inline_svg(figure, "accuracies", "Accuracy of every run with its 95 % interval")
 
@@ -187,7 +200,7 @@ def changed(labels: Sequence[str], names: Sequence[str], levels: Sequence[Sequen
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.grid(axis="x", visible=True)
         axes.spines["left"].set_visible(False)
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.xaxis.set_major_formatter(Percents())
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], min_n_ticks=2))
         _legend(axes, columns)
         return inline_svg(figure, "changed", "Accuracy of every run on images with every change")

@@ -20,7 +20,7 @@ from mien.data import Store, open_store
 from mien.data.audit import audit
 from mien.data.listing import SPLITS
 from mien.errors import MienError
-from mien.evaluate.metrics import Predictions, Scores, reliability
+from mien.evaluate.metrics import Predictions, Scores, beats_majority, majority, reliability
 from mien.evaluate.mistakes import Mistake, most_confident_errors, most_confused
 from mien.evaluate.robustness import by_change, read_robustness
 from mien.evaluate.run_folder import RunFolder
@@ -55,7 +55,8 @@ def context(path: Path) -> dict[str, Any]:
         "name": run.path.resolve().name,
         "env": run.env,
         "scores": scores,
-        "majority": majority(scores),
+        "majority": majority(scores) if scores else None,
+        "beats_majority": scores and beats_majority(scores),
         "best": best_epoch(run),
         "model": model(run.recipe),
         "images_per_second": _median(run.history.get("images_per_second", [])),
@@ -84,14 +85,6 @@ def model(recipe: Recipe) -> str:
     return f"{recipe.model.name}({sizes})"
 
 
-def majority(scores: Scores | None) -> tuple[str, float] | None:
-    """The commonest class of the split and its share: the accuracy of always naming it."""
-    if not scores:
-        return None
-    name, found = max(scores["per_class"].items(), key=lambda item: item[1]["images"])
-    return name, found["images"] / scores["images"]
-
-
 def best_epoch(run: RunFolder) -> dict[str, float] | None:
     """The row of metrics.csv whose weights were kept; None where it is not known."""
     epoch = run.env.get("best_epoch")
@@ -105,11 +98,11 @@ def curves(run: RunFolder, scores: Scores | None) -> list[Markup]:
     """The figures of loss and, where there are labels, of accuracy; none before the first epoch."""
     if not run.history:
         return []
-    share, env = majority(scores), run.env
+    share, env = majority(scores)[1] if scores else None, run.env
     loss = figures.loss_curves(run.history, env.get("ln_classes"), env.get("prior_entropy"), env.get("best_epoch"))
     if "val_accuracy" not in run.history:
         return [loss]
-    return [loss, figures.accuracy_curves(run.history, share[1] if share else None, env.get("best_epoch"))]
+    return [loss, figures.accuracy_curves(run.history, share, env.get("best_epoch"))]
 
 
 def trained(run: RunFolder) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from mien.evaluate.metrics import majority
 from mien.evaluate.sweep_table import Group, Row, Table
 from mien.report import figures
 from mien.report.style import STRONG
@@ -26,6 +27,7 @@ def context(table: Table) -> dict[str, Any]:
         "name": table.folder.resolve().name,
         "best": table.best,
         "best_group": table.best_group,
+        "majority": majority(table.best.scores) if table.best and table.best.scores else None,
         "level": level(table),
         "colours": {row.name: i for i, group in enumerate(coloured) for row in group.rows},
         "swept": [(key, swept(values)) for key, values in table.plan.fields.items()],

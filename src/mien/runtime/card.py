@@ -94,12 +94,16 @@ def _robustness(rows: list[dict[str, Any]]) -> str:
 
 
 def _calibration(card: dict[str, Any]) -> str:
+    answers = (
+        f"{card['answered']:.0%} of the validation images get an answer, {card['wrong']:.0%} of these a wrong one"
+        if card["answered"]
+        else "none of the validation images would get an answer"
+    )
     return (
         f"Logits are divided by {card['temperature']:.3f}; the expected calibration error is then "
         f"{card['calibration_error']:.3f} (15 bins). A confidence below {card['threshold']:.3f} is answered with "
-        f"“unsure”: {card['answered']:.0%} of the validation images get an answer, {card['wrong']:.0%} of these a "
-        f"wrong one (asked for: {card['error_rate']:.0%}). All by two-fold cross-fitting: no image judges what it "
-        "helped to fit."
+        f"“unsure”: {answers} (asked for: {card['error_rate']:.0%}). All by two-fold cross-fitting: no image "
+        "judges what it helped to fit."
     )
 
 

@@ -48,10 +48,15 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
 
     Raises UsageError when `out` exists and overwrite is False.
     """
+    if out and is_first_process():
+        _refuse_used(out, overwrite)
     checkpoint = read_checkpoint(recipe)
     recipe = with_sizes_of(checkpoint, recipe)
-    store = open_store(recipe.data)
     device, precision = _hardware(recipe)
+    if checkpoint is None:  # sizes that do not fit are said before minutes of decoding
+        fixed = {"img_size": recipe.data.size, "in_chans": recipe.data.channels}
+        create_model(recipe.model.name, **fixed, **recipe.model.sizes())
+    store = open_store(recipe.data)
     # A recipe that cannot be built leaves no folder behind, and none overwritten.
     task = _task(recipe, store, checkpoint)
     return _train(task, store, _new_folder(recipe, out, overwrite), device, precision)
@@ -329,11 +334,7 @@ def _new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
         return Path(os.environ.get(FOLDER_VARIABLE) or out or ".")
     stamp = time.strftime("%Y%m%d-%H%M%S")
     folder = out or Path("runs") / f"{recipe.name}-{stamp}-{recipe.seed}"
-    if folder.is_file() or (folder.exists() and any(folder.iterdir())):
-        if overwrite and not (folder / "recipe.yaml").is_file():
-            raise UsageError(f"{folder} is no run folder, so --overwrite leaves it alone. Choose another --out.")
-        if not overwrite:
-            raise UsageError(f"{folder} exists. Choose another --out, continue it with --resume, or --overwrite it.")
+    if _refuse_used(folder, overwrite):
         shutil.rmtree(folder)
     try:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -342,6 +343,17 @@ def _new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
         raise MienError(f"Cannot write to {folder}: {error.strerror}. Choose another place with --out.") from error
     os.environ[FOLDER_VARIABLE] = str(folder)
     return folder
+
+
+def _refuse_used(folder: Path, overwrite: bool) -> bool:
+    """Whether the folder holds a run that is to be overwritten; raises UsageError for one that must not be."""
+    if not folder.is_file() and not (folder.exists() and any(folder.iterdir())):
+        return False
+    if overwrite and not (folder / "recipe.yaml").is_file():
+        raise UsageError(f"{folder} is no run folder, so --overwrite leaves it alone. Choose another --out.")
+    if not overwrite:
+        raise UsageError(f"{folder} exists. Choose another --out, continue it with --resume, or --overwrite it.")
+    return True
 
 
 def _check_crop(model: nn.Module, recipe: Recipe) -> None:

@@ -92,7 +92,10 @@ class Sweep:
         if trial.name in self.problems:
             note(f"This run failed: {self.problems[trial.name]}")
         self.source.tell(trial, accuracy(folder) if trial.name not in self.problems else None)
-        write_json(self.folder / "failed.json", self.problems)
+        if self.problems:
+            write_json(self.folder / "failed.json", self.problems)
+        else:
+            (self.folder / "failed.json").unlink(missing_ok=True)
 
 
 def start(plan: Plan, folder: Path) -> Sweep:
