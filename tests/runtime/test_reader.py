@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import mien
 from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
 from mien.errors import DataError, MienError, MissingError, UsageError
+from mien.evaluate.exported import evaluate_export
 from mien.evaluate.metrics import Predictions
 from mien.export import export
 from mien.runtime import Network, files
@@ -71,6 +73,21 @@ def test_the_card_says_where_it_comes_from(finished):
     assert card["recipe"] == "tiny"
     assert card["validation_accuracy"] == pytest.approx(scores["accuracy"], abs=1e-6)
     assert (card["mien"], len(card["fingerprint"])) == (mien.__version__, 64)
+
+
+def test_a_score_on_the_images_of_the_training_comes_with_a_warning(finished, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
+    network = Network.open(finished)
+    old = replace(network, card={key: value for key, value in network.card.items() if key != "content"})
+    for network, images, split, warned in (
+        (network, 140, "all", True),
+        (network, 140, "train", True),
+        (network, 140, "validation", False),
+        (network, 70, "all", False),
+        (old, 140, "all", False),  # an export of before the card told
+    ):
+        evaluate_export(network, Data(source="drawn_faces", images=images), split)
+        assert ("very images that the network was trained on" in capsys.readouterr().err) == warned, (images, split)
 
 
 def test_half_the_size_in_fp16(finished, tmp_path):
