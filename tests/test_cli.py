@@ -231,17 +231,17 @@ def test_an_unknown_key_in_a_file_or_the_environment(tmp_path, capsys, monkeypat
     fails(["run", "folder_vit"], 2, "Did you mean 'train'?", capsys)
 
 
-def test_a_missing_extra_names_the_pip_line(tmp_path):
-    """As on a machine where only `pip install mien` was run."""
-    code = (
-        "import sys\n"
-        "for name in ('torch', 'lightning', 'matplotlib'): sys.modules[name] = None\n"
-        "from mien.cli import main\n"
-        "sys.exit(main(['quickstart']))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+def without_torch(code, folder):
+    """Run code as on a machine where only `pip install mien` was run."""
+    hide = "import sys\nfor name in ('torch', 'torchmetrics', 'lightning', 'matplotlib'): sys.modules[name] = None\n"
+    return subprocess.run([sys.executable, "-c", hide + code], capture_output=True, text=True, cwd=folder)
+
+
+@pytest.mark.parametrize("arguments", [["quickstart"], ["evaluate", "mien:tiny", "--data.source", "drawn_faces"]])
+def test_a_missing_extra_names_the_pip_line(arguments, tmp_path):
+    done = without_torch(f"from mien.cli import main\nsys.exit(main({arguments}))", tmp_path)
     assert done.returncode == 3, done.stderr
-    assert "this needs the 'train' extra: pip install 'mien[train]'" in done.stderr
+    assert done.stderr.strip() == "mien: this needs the 'train' extra: pip install 'mien[train]'"
     assert not list(tmp_path.iterdir())
 
 

@@ -25,6 +25,8 @@ def evaluate_export(network: Network, data: Data, split: str = "validation") -> 
     Size, colour and fit are the network's own; classes are matched by name. Raises UsageError when the data has no
     such split, DataError when it has a class that the network does not know.
     """
+    import torchmetrics  # noqa: F401  (the scores need it; without it, no picture is decoded in vain)
+
     shape = network.preprocessing
     own = {"size": shape.size, "channels": shape.channels, "fit": shape.fit}
     data = data.model_copy(update=own)
