@@ -106,7 +106,7 @@ def run(
     recipe
         A recipe's name, a .py file that defines one, or (with --resume) a run folder.
     out
-        The run folder; runs/<recipe>-<date>-<seed> if not given.
+        The run folder; runs/RECIPE-DATE-SEED if not given.
     overwrite
         Delete the run folder first if it exists.
     resume
