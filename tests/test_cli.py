@@ -10,6 +10,7 @@ import pytest
 
 from mien.cli import main
 from mien.data.drawn_faces import read
+from mien.models import list_models
 
 
 @pytest.fixture(scope="module")
@@ -245,11 +246,29 @@ def test_a_missing_extra_names_the_pip_line(arguments, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("verb", ["from_pretrained", "explain"])
+def test_a_verb_whose_extra_is_missing(verb, tmp_path):
+    done = without_torch(f"import mien\nmien.{verb}('run')", tmp_path)
+    assert "mien.errors.MissingError: this needs the 'train' extra: pip install 'mien[train]'" in done.stderr
+
+
+def test_a_recipe_is_shown_without_torch(tmp_path):
+    done = without_torch("from mien.cli import main\nsys.exit(main(['recipes', 'folder_vit']))", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "embed_dim" in done.stdout
+    assert "pip install 'mien[train]'" in done.stderr
+
+
 def test_version_and_help(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == "0.1.0"
     assert main(["run", "--help"]) == 0
-    assert "--train.label-smoothing" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "--train.label-smoothing" in out
+    assert "runs/RECIPE-DATE-SEED" in out  # <recipe> would be taken for markup and vanish
+    words = " ".join(out.replace("│", " ").split())
+    listed = words.partition("One of ")[2].partition(";")[0].split(", ")
+    assert sorted(listed) == list_models()
 
 
 def test_a_closed_pipe_is_no_error():

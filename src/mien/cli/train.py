@@ -13,7 +13,7 @@ from mien import config
 from mien.cli.app import Json, Path_, Settable, app, print_json, recipe_layers
 from mien.cli.data import DataSettable, DataSettings
 from mien.config import Recipe
-from mien.errors import UsageError
+from mien.errors import MissingError, UsageError
 from mien.progress import note
 
 if TYPE_CHECKING:
@@ -302,7 +302,8 @@ def _size(recipe: Recipe) -> dict[str, int]:
 
         fixed = {"img_size": recipe.data.size, "in_chans": recipe.data.channels}
         model = create_model(recipe.model.name, **fixed, **recipe.model.sizes())
-    except ModuleNotFoundError:
+    except MissingError as error:
+        note(f"how large it is cannot be said: {error}")
         return {}
     return {"parameters": count_parameters(model), "flops": count_flops(model, **fixed)}
 
