@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from fake_runs import picture_names, write_run
 
 from mien.cli import main
 from mien.data.drawn_faces import read
@@ -58,6 +59,23 @@ def test_a_run_from_pictures_to_comparison(pictures, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["page"] == "page.html"
     assert main(["report", "a"]) == 0
     assert capsys.readouterr().out.strip() == "a/report.html"
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path, capsys, monkeypatch):
+    names, labels = picture_names()
+    write_run(tmp_path / "done", names=names, labels=labels)
+    monkeypatch.setitem(sys.modules, "mien.train.run", None)
+    for text in ("mine", None):
+        if text:
+            (tmp_path / "done" / "report.html").write_text(text)
+        else:
+            (tmp_path / "done" / "report.html").unlink()
+        assert main(["run", "done", "--resume"]) == 0
+        out, err = capsys.readouterr()
+        assert "done is finished: nothing is left to be trained" in err
+        assert out.startswith("done  accuracy ")
+        written = (tmp_path / "done" / "report.html").read_text()
+        assert written == "mine" if text else "<html" in written
 
 
 def test_flags_win_over_environment_over_file(pictures, tmp_path, capsys, monkeypatch):

@@ -115,19 +115,30 @@ def run(
         YAML file of settings, such as a run's recipe.yaml.
     """
     from mien.data import check
+    from mien.evaluate.run_folder import is_finished
 
     begun = _run_to_resume(recipe, out, settings, others=bool(config_ or overwrite)) if resume else None
     chosen = config.read_recipe(begun) if begun else _recipe(recipe, config_, settings)
+    if begun and is_finished(begun):
+        note(f"{begun} is finished: nothing is left to be trained. To start another run from it: --model.init {begun}")
+        _show_run(begun, begun / "report.html", json_)
+        return
     check(chosen.data)
 
-    from mien.evaluate.metrics import headline
-    from mien.report import write_report
     from mien.train import run as training
 
     folder = training.resume(begun) if begun else training.run(chosen, out, overwrite=overwrite)
-    if not training.is_first_process():
-        return
-    report = write_report(folder)
+    if training.is_first_process():
+        _show_run(folder, None, json_)
+
+
+def _show_run(folder: Path, report: Path | None, json_: bool) -> None:
+    """What a run ends with: its report, written unless it is there already, and its scores."""
+    from mien.evaluate.metrics import headline
+    from mien.report import write_report
+
+    if report is None or not report.is_file():
+        report = write_report(folder)
     trained = config.read_recipe(folder)
     if not trained.pretrain.is_off():
         _show_pretrained(folder, trained, report, json_)
