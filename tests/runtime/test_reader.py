@@ -170,6 +170,10 @@ def test_what_cannot_be_read(reader, tmp_path):
         reader.read(b"junk")
     with pytest.raises(UsageError, match=r"uint8 \(H, W\) or \(H, W, 3\), given float64 \(3, 3\)"):
         reader.read(np.zeros((3, 3)))
+    with pytest.raises(UsageError, match=r"A float is no picture\. Give a path, bytes, a PIL image"):
+        reader.read(3.0)
+    with pytest.raises(UsageError, match=r"is a folder\. Give a list of its pictures"):
+        reader.read(tmp_path)
     with pytest.raises(UsageError, match="order 'GBR' is not known"):
         reader.read(np.zeros((3, 3), np.uint8), order="GBR")
 
