@@ -191,13 +191,28 @@ def with_other_weights(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda content: b"", lambda content: content.replace(b"conv1.weight", b"conv1.wEight", 1)]
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content.replace(b"conv1.weight", b"conv1.wEight", 1),
+        lambda content: content + b"x",
+        lambda content: content[:-1],
+    ],
 )
 def test_an_empty_or_damaged_file_is_no_model(tmp_path, damage):
     path = tmp_path / "a.onnx"
     path.write_bytes(damage(locate("mien:tiny").read_bytes()))
-    with pytest.raises(DataError, match=r"a\.onnx cannot be read as an ONNX model: .*INVALID_ARGUMENT"):
+    with pytest.raises(DataError, match=r"a\.onnx cannot be read as an ONNX model: it is damaged, or was changed"):
         Network.open(path)
+
+
+def test_a_misspelt_model_names_the_nearest_and_where_all_are_listed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-vit").mkdir()
+    (tmp_path / "my-vit" / "model.onnx").touch()
+    for given, meant in {"tiny": "mien:tiny", "my-vti": "my-vit"}.items():
+        with pytest.raises(MissingError, match=rf"^{given}: there .* Did you mean '{meant}'\? 'mien models' lists"):
+            locate(given)
 
 
 def test_a_tampered_or_foreign_file(finished, tmp_path):
