@@ -79,14 +79,14 @@ def test_a_score_on_the_images_of_the_training_comes_with_a_warning(finished, tm
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
     network = Network.open(finished)
     old = replace(network, card={key: value for key, value in network.card.items() if key != "content"})
-    for network, images, split, warned in (
+    for export_, images, split, warned in (
         (network, 140, "all", True),
         (network, 140, "train", True),
         (network, 140, "validation", False),
         (network, 70, "all", False),
         (old, 140, "all", False),  # an export of before the card told
     ):
-        evaluate_export(network, Data(source="drawn_faces", images=images), split)
+        evaluate_export(export_, Data(source="drawn_faces", images=images), split)
         assert ("very images that the network was trained on" in capsys.readouterr().err) == warned, (images, split)
 
 
@@ -263,8 +263,28 @@ def test_predict_a_folder_with_one_bad_file(finished, faces, tmp_path, capsys):
     assert main([*command, "--out", str(tmp_path / "faces.csv")]) == 4
     table = (tmp_path / "faces.csv").read_text()
     assert table.count("\n") == 6
+    assert "faces.csv  5 faces in 5 pictures, " in capsys.readouterr().out
     assert main([*command, "--out", str(tmp_path / "faces.csv")]) == 4  # what is in the table is not read again
     assert (tmp_path / "faces.csv").read_text() == table
+    (folder / "bad.jpg").unlink()
+    capsys.readouterr()
+    assert main([*command, "--out", str(tmp_path / "faces.csv")]) == 0
+    assert capsys.readouterr().out.strip() == f"{tmp_path / 'faces.csv'}  5 pictures were in it already"
+
+
+def test_one_face_is_no_plural_and_no_face_no_table(tmp_path, capsys):
+    """On grey noise, with the network that comes with mien."""
+    noise = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "p.png")
+    assert main(["predict", str(tmp_path / "p.png"), "--no-detect", "--out", str(tmp_path / "t.csv")]) == 0
+    assert "t.csv  1 face in 1 picture, " in capsys.readouterr().out
+    Image.new("L", (48, 48)).save(tmp_path / "black.png")
+    for flags, hinted in ((["--no-detect"], True), ([], False)):
+        assert main(["predict", str(tmp_path / "black.png"), *flags]) == 0
+        assert ("As a table:" in capsys.readouterr().err) == hinted
+    assert main(["predict", str(tmp_path / "p.png"), "--out", str(tmp_path / "t.txt")]) == 2
+    assert r"t.txt: a table ends in .csv or .parquet" in capsys.readouterr().err
+    assert not (tmp_path / "t.txt").exists()
 
 
 def test_pictures_with_boxes_and_bars(finished, faces, tmp_path):
