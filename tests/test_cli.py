@@ -214,7 +214,9 @@ def fails(arguments, code, text, capsys):
         (["compare", "nowhere", "elsewhere"], 3, "nowhere"),
         (["report", "nowhere"], 3, "nowhere"),
         (["data", "audit", "nowhere"], 3, "there is no such file or folder"),
-        (["recipess"], 2, 'Did you mean "recipes"'),
+        (["recipess"], 2, "Did you mean 'recipes'?"),
+        (["train"], 2, "quickstart, recipes, report, run, serve, "),
+        (["data", "look"], 2, "There are audit, prepare, show."),
         (["recipes", "lenet"], 2, "Did you mean 'fer2013_lenet'?"),
     ],
 )

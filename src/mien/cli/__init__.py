@@ -9,12 +9,12 @@ import os
 import sys
 from typing import Any
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, UnknownCommandError
 from pydantic import ValidationError
 
 from mien.cli import data, explain, predict, serve, sweep, train, use  # noqa: F401  (importing them adds their commands)
 from mien.cli.app import app
-from mien.errors import MienError, UsageError, missing_extra
+from mien.errors import MienError, UsageError, missing_extra, nearest
 from mien.progress import console
 
 
@@ -50,6 +50,9 @@ def _usage(error: CycloptsError) -> str:
     cause = error.__cause__
     if isinstance(cause, ValidationError):
         return "\n".join(_problem(row) for row in cause.errors())
+    if isinstance(error, UnknownCommandError) and error.app and error.unused_tokens:
+        given, there = error.unused_tokens[0], [name for name in error.app if not name.startswith("-")]
+        return f"Unknown command '{given}'.{nearest(given, there)} There are {', '.join(sorted(there))}."
     return str(error)
 
 
