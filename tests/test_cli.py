@@ -7,9 +7,11 @@ import sys
 
 import numpy as np
 import pytest
+from fake_runs import picture_names, write_run
 
 from mien.cli import main
 from mien.data.drawn_faces import read
+from mien.models import list_models
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,23 @@ def test_a_run_from_pictures_to_comparison(pictures, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["page"] == "page.html"
     assert main(["report", "a"]) == 0
     assert capsys.readouterr().out.strip() == "a/report.html"
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path, capsys, monkeypatch):
+    names, labels = picture_names()
+    write_run(tmp_path / "done", names=names, labels=labels)
+    monkeypatch.setitem(sys.modules, "mien.train.run", None)
+    for text in ("mine", None):
+        if text:
+            (tmp_path / "done" / "report.html").write_text(text)
+        else:
+            (tmp_path / "done" / "report.html").unlink()
+        assert main(["run", "done", "--resume"]) == 0
+        out, err = capsys.readouterr()
+        assert "done is finished: nothing is left to be trained" in err
+        assert out.startswith("done  accuracy ")
+        written = (tmp_path / "done" / "report.html").read_text()
+        assert written == "mine" if text else "<html" in written
 
 
 def test_flags_win_over_environment_over_file(pictures, tmp_path, capsys, monkeypatch):
@@ -195,7 +214,9 @@ def fails(arguments, code, text, capsys):
         (["compare", "nowhere", "elsewhere"], 3, "nowhere"),
         (["report", "nowhere"], 3, "nowhere"),
         (["data", "audit", "nowhere"], 3, "there is no such file or folder"),
-        (["recipess"], 2, 'Did you mean "recipes"'),
+        (["recipess"], 2, "Did you mean 'recipes'?"),
+        (["train"], 2, "quickstart, recipes, report, run, serve, "),
+        (["data", "look"], 2, "There are audit, prepare, show."),
         (["recipes", "lenet"], 2, "Did you mean 'fer2013_lenet'?"),
     ],
 )
@@ -231,25 +252,43 @@ def test_an_unknown_key_in_a_file_or_the_environment(tmp_path, capsys, monkeypat
     fails(["run", "folder_vit"], 2, "Did you mean 'train'?", capsys)
 
 
-def test_a_missing_extra_names_the_pip_line(tmp_path):
-    """As on a machine where only `pip install mien` was run."""
-    code = (
-        "import sys\n"
-        "for name in ('torch', 'lightning', 'matplotlib'): sys.modules[name] = None\n"
-        "from mien.cli import main\n"
-        "sys.exit(main(['quickstart']))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+def without_torch(code, folder):
+    """Run code as on a machine where only `pip install mien` was run."""
+    hide = "import sys\nfor name in ('torch', 'torchmetrics', 'lightning', 'matplotlib'): sys.modules[name] = None\n"
+    return subprocess.run([sys.executable, "-c", hide + code], capture_output=True, text=True, cwd=folder)
+
+
+@pytest.mark.parametrize("arguments", [["quickstart"], ["evaluate", "mien:tiny", "--data.source", "drawn_faces"]])
+def test_a_missing_extra_names_the_pip_line(arguments, tmp_path):
+    done = without_torch(f"from mien.cli import main\nsys.exit(main({arguments}))", tmp_path)
     assert done.returncode == 3, done.stderr
-    assert "this needs the 'train' extra: pip install 'mien[train]'" in done.stderr
+    assert done.stderr.strip() == "mien: this needs the 'train' extra: pip install 'mien[train]'"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("verb", ["from_pretrained", "explain"])
+def test_a_verb_whose_extra_is_missing(verb, tmp_path):
+    done = without_torch(f"import mien\nmien.{verb}('run')", tmp_path)
+    assert "mien.errors.MissingError: this needs the 'train' extra: pip install 'mien[train]'" in done.stderr
+
+
+def test_a_recipe_is_shown_without_torch(tmp_path):
+    done = without_torch("from mien.cli import main\nsys.exit(main(['recipes', 'folder_vit']))", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "embed_dim" in done.stdout
+    assert "pip install 'mien[train]'" in done.stderr
 
 
 def test_version_and_help(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == "0.1.0"
     assert main(["run", "--help"]) == 0
-    assert "--train.label-smoothing" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "--train.label-smoothing" in out
+    assert "runs/RECIPE-DATE-SEED" in out  # <recipe> would be taken for markup and vanish
+    words = " ".join(out.replace("│", " ").split())
+    listed = words.partition("One of ")[2].partition(";")[0].split(", ")
+    assert sorted(listed) == list_models()
 
 
 def test_a_closed_pipe_is_no_error():

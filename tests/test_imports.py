@@ -18,8 +18,12 @@ ALLOWED = {
         for name in ["config", "data", "errors", "files", "labels", "picture_files", "preprocessing", "progress"]
     }
     | {"mien"},
-    "runtime": {f"mien.{name}" for name in ["errors", "picture_files", "preprocessing", "progress", "runtime"]},
-    "pretrained": {f"mien.{name}" for name in ["errors", "files", "models", "preprocessing", "pretrained", "progress"]}
+    "runtime": {
+        f"mien.{name}" for name in ["assets", "errors", "picture_files", "preprocessing", "progress", "runtime"]
+    },
+    "pretrained": {
+        f"mien.{name}" for name in ["assets", "errors", "files", "models", "preprocessing", "pretrained", "progress"]
+    }
     | {"mien"},
 }
 

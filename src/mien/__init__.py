@@ -16,7 +16,15 @@ __all__ = ["__version__", *VERBS]
 def __getattr__(name: str) -> Any:
     if name not in VERBS:
         raise AttributeError(f"module 'mien' has no attribute '{name}'")
-    module = importlib.import_module(VERBS[name])
+    try:
+        module = importlib.import_module(VERBS[name])
+    except ModuleNotFoundError as error:
+        from mien.errors import missing_extra
+
+        missing = missing_extra(error)
+        if missing is None:
+            raise
+        raise missing from error
     return globals().get(name) or getattr(module, name)  # a verb that is a package of its own can be called itself
 
 

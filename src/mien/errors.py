@@ -8,6 +8,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+TRAINING = ("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2")
+AFTERWARDS = ("onnx", "onnxscript", "captum")
+SERVING = ("fastapi", "starlette", "uvicorn", "h11", "python_multipart")
+EXTRAS = {
+    "tensorboard": "tensorboard",
+    "optuna": "tune",
+    **dict.fromkeys((*TRAINING, *AFTERWARDS), "train"),
+    **dict.fromkeys(SERVING, "serve"),
+}  # a package that may not be installed -> the extra that brings it
+
 
 class MienError(Exception):
     """Something failed that is nobody's mistake (a full disk, say). Exit code 1."""
@@ -31,6 +41,12 @@ class DataError(MienError):
     """The data is bad: unreadable, foreign, mislabelled or empty. Exit code 4."""
 
     exit_code = 4
+
+
+def missing_extra(error: ModuleNotFoundError) -> MissingError | None:
+    """What to install where a package of an extra is not there; None when it is another package."""
+    extra = EXTRAS.get((error.name or "").partition(".")[0])
+    return MissingError(f"this needs the '{extra}' extra: pip install 'mien[{extra}]'") if extra else None
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

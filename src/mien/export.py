@@ -74,7 +74,7 @@ def export(run: Path, out: Path | None = None, *, weights: WeightType = "fp16", 
         found = _predicted(draft, store, reference)
         difference, lost = _compare(found, reference, weights, run)
         calibration = calibrate(found, error_rate)
-        _write_metadata(draft, run, labels, preprocessing, calibration, found)
+        _write_metadata(draft, run, labels, preprocessing, calibration, found, store)
         draft.replace(out)
     except OSError as error:
         raise MienError(f"Writing {out} failed: {error.strerror}. Free some space, or choose another --out.") from error
@@ -176,19 +176,20 @@ def _write_metadata(
     preprocessing: Preprocessing,
     calibration: Calibration,
     found: Predictions,
+    store: Store,
 ) -> None:
     values: dict[str, Any] = {
         "mien": mien.__version__,
         "labels": list(labels),
         "preprocessing": preprocessing.to_dict(),
         "calibration": calibration.to_dict(),
-        "card": _card(run, found),
+        "card": _card(run, found, store),
     }
     path.write_bytes(seal(path.read_bytes(), values))
     note(f"calibration error {calibration.calibration_error:.3f} at temperature {calibration.temperature:.2f}")
 
 
-def _card(run: Path, found: Predictions) -> dict[str, Any]:
+def _card(run: Path, found: Predictions, store: Store) -> dict[str, Any]:
     """What `mien.runtime.card` makes the model card of: where the network comes from and how well it does."""
     folder = RunFolder.open(run)
     recipe, env, scores = folder.recipe, folder.env, folder.scores() or {}
@@ -207,6 +208,7 @@ def _card(run: Path, found: Predictions) -> dict[str, Any]:
         },
         "train_images": env.get("store", {}).get("images", {}).get("train"),
         "copies_dropped": recipe.data.drop_leaks,
+        "content": {"all": store.content(), **{split: store.content(split) for split in ("validation", "test")}},
         **{key: scores[key] for key in ("interval", "clean", "macro_f1", "per_class") if key in scores},
         "robustness": [asdict(row) for row in read_robustness(run)],
     }

@@ -202,6 +202,9 @@ def test_what_is_no_picture(tmp_path, picture):
         mien.explain(model, tmp_path / "photo.png")
     with pytest.raises(MissingError, match=r"phto\.png: there is no such picture\. Did you mean '.*photo\.png'\?"):
         mien.explain(model, tmp_path / "phto.png")
+    (tmp_path / "phto.py").touch()
+    with pytest.raises(MissingError, match=r"phto\.jpg: there is no such picture\.( Did you mean '.*photo\.png'\?)?$"):
+        mien.explain(model, tmp_path / "phto.jpg")
     with pytest.raises(DataError, match=r"An array float64 \(3, 3\) is no picture\. Give a path, a PIL image"):
         mien.explain(model, np.zeros((3, 3)))
     for array in (np.zeros((3, 3, 4), np.uint8), np.zeros((0, 3), np.uint8), np.zeros(3, np.uint8)):

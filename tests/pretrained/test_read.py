@@ -359,3 +359,11 @@ def test_a_config_cannot_name_just_anything(file, tmp_path):
     config.write_text(json.dumps(values))
     with pytest.raises(UsageError, match=r"Model 'subprocess:Popen' is no torch\.nn\.Module"):
         pretrained.read(tmp_path / "mine").build()
+
+
+def test_a_network_comes_ready_to_use(file):
+    """In eval mode as a whole: dropout is off, and two calls give the same answer."""
+    model = mien.from_pretrained(file, num_heads=3, drop_rate=0.5)
+    assert not any(module.training for module in model.modules())
+    images = torch.rand(2, 3, 15, 15)
+    assert torch.equal(model(images), model(images))

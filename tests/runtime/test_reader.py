@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import mien
 from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
 from mien.errors import DataError, MienError, MissingError, UsageError
+from mien.evaluate.exported import evaluate_export
 from mien.evaluate.metrics import Predictions
 from mien.export import export
 from mien.runtime import Network, files
@@ -71,6 +73,21 @@ def test_the_card_says_where_it_comes_from(finished):
     assert card["recipe"] == "tiny"
     assert card["validation_accuracy"] == pytest.approx(scores["accuracy"], abs=1e-6)
     assert (card["mien"], len(card["fingerprint"])) == (mien.__version__, 64)
+
+
+def test_a_score_on_the_images_of_the_training_comes_with_a_warning(finished, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
+    network = Network.open(finished)
+    old = replace(network, card={key: value for key, value in network.card.items() if key != "content"})
+    for export_, images, split, warned in (
+        (network, 140, "all", True),
+        (network, 140, "train", True),
+        (network, 140, "validation", False),
+        (network, 70, "all", False),
+        (old, 140, "all", False),  # an export of before the card told
+    ):
+        evaluate_export(export_, Data(source="drawn_faces", images=images), split)
+        assert ("very images that the network was trained on" in capsys.readouterr().err) == warned, (images, split)
 
 
 def test_half_the_size_in_fp16(finished, tmp_path):
@@ -153,6 +170,10 @@ def test_what_cannot_be_read(reader, tmp_path):
         reader.read(b"junk")
     with pytest.raises(UsageError, match=r"uint8 \(H, W\) or \(H, W, 3\), given float64 \(3, 3\)"):
         reader.read(np.zeros((3, 3)))
+    with pytest.raises(UsageError, match=r"A float is no picture\. Give a path, bytes, a PIL image"):
+        reader.read(3.0)
+    with pytest.raises(UsageError, match=r"is a folder\. Give a list of its pictures"):
+        reader.read(tmp_path)
     with pytest.raises(UsageError, match="order 'GBR' is not known"):
         reader.read(np.zeros((3, 3), np.uint8), order="GBR")
 
@@ -170,13 +191,28 @@ def with_other_weights(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda content: b"", lambda content: content.replace(b"conv1.weight", b"conv1.wEight", 1)]
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content.replace(b"conv1.weight", b"conv1.wEight", 1),
+        lambda content: content + b"x",
+        lambda content: content[:-1],
+    ],
 )
 def test_an_empty_or_damaged_file_is_no_model(tmp_path, damage):
     path = tmp_path / "a.onnx"
     path.write_bytes(damage(locate("mien:tiny").read_bytes()))
-    with pytest.raises(DataError, match=r"a\.onnx cannot be read as an ONNX model: .*INVALID_ARGUMENT"):
+    with pytest.raises(DataError, match=r"a\.onnx cannot be read as an ONNX model: it is damaged, or was changed"):
         Network.open(path)
+
+
+def test_a_misspelt_model_names_the_nearest_and_where_all_are_listed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-vit").mkdir()
+    (tmp_path / "my-vit" / "model.onnx").touch()
+    for given, meant in {"tiny": "mien:tiny", "my-vti": "my-vit"}.items():
+        with pytest.raises(MissingError, match=rf"^{given}: there .* Did you mean '{meant}'\? 'mien models' lists"):
+            locate(given)
 
 
 def test_a_tampered_or_foreign_file(finished, tmp_path):
@@ -227,8 +263,28 @@ def test_predict_a_folder_with_one_bad_file(finished, faces, tmp_path, capsys):
     assert main([*command, "--out", str(tmp_path / "faces.csv")]) == 4
     table = (tmp_path / "faces.csv").read_text()
     assert table.count("\n") == 6
+    assert "faces.csv  5 faces in 5 pictures, " in capsys.readouterr().out
     assert main([*command, "--out", str(tmp_path / "faces.csv")]) == 4  # what is in the table is not read again
     assert (tmp_path / "faces.csv").read_text() == table
+    (folder / "bad.jpg").unlink()
+    capsys.readouterr()
+    assert main([*command, "--out", str(tmp_path / "faces.csv")]) == 0
+    assert capsys.readouterr().out.strip() == f"{tmp_path / 'faces.csv'}  5 pictures were in it already"
+
+
+def test_one_face_is_no_plural_and_no_face_no_table(tmp_path, capsys):
+    """On grey noise, with the network that comes with mien."""
+    noise = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "p.png")
+    assert main(["predict", str(tmp_path / "p.png"), "--no-detect", "--out", str(tmp_path / "t.csv")]) == 0
+    assert "t.csv  1 face in 1 picture, " in capsys.readouterr().out
+    Image.new("L", (48, 48)).save(tmp_path / "black.png")
+    for flags, hinted in ((["--no-detect"], True), ([], False)):
+        assert main(["predict", str(tmp_path / "black.png"), *flags]) == 0
+        assert ("As a table:" in capsys.readouterr().err) == hinted
+    assert main(["predict", str(tmp_path / "p.png"), "--out", str(tmp_path / "t.txt")]) == 2
+    assert r"t.txt: a table ends in .csv or .parquet" in capsys.readouterr().err
+    assert not (tmp_path / "t.txt").exists()
 
 
 def test_pictures_with_boxes_and_bars(finished, faces, tmp_path):

@@ -9,23 +9,13 @@ import os
 import sys
 from typing import Any
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, UnknownCommandError
 from pydantic import ValidationError
 
 from mien.cli import data, explain, predict, serve, sweep, train, use  # noqa: F401  (importing them adds their commands)
 from mien.cli.app import app
-from mien.errors import MienError, MissingError, UsageError
+from mien.errors import MienError, UsageError, missing_extra, nearest
 from mien.progress import console
-
-TRAINING = ("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2")
-AFTERWARDS = ("onnx", "onnxscript", "captum")
-SERVING = ("fastapi", "starlette", "uvicorn", "h11", "python_multipart")
-EXTRAS = {
-    "tensorboard": "tensorboard",
-    "optuna": "tune",
-    **dict.fromkeys((*TRAINING, *AFTERWARDS), "train"),
-    **dict.fromkeys(SERVING, "serve"),
-}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,10 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
     except CycloptsError as error:
         return _fail(_usage(error), UsageError.exit_code)
     except ModuleNotFoundError as error:
-        extra = EXTRAS.get((error.name or "").partition(".")[0])
-        if extra is None:
+        missing = missing_extra(error)
+        if missing is None:
             raise
-        return _fail(f"this needs the '{extra}' extra: pip install 'mien[{extra}]'", MissingError.exit_code)
+        return _fail(str(missing), missing.exit_code)
     except KeyboardInterrupt:
         return _fail("stopped", 130)
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
@@ -60,6 +50,9 @@ def _usage(error: CycloptsError) -> str:
     cause = error.__cause__
     if isinstance(cause, ValidationError):
         return "\n".join(_problem(row) for row in cause.errors())
+    if isinstance(error, UnknownCommandError) and error.app and error.unused_tokens:
+        given, there = error.unused_tokens[0], [name for name in error.app if not name.startswith("-")]
+        return f"Unknown command '{given}'.{nearest(given, there)} There are {', '.join(sorted(there))}."
     return str(error)
 
 

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from mien.cli.app import Json, Path_, app, print_json
 from mien.errors import DataError
 from mien.progress import note
+from mien.report.words import count
 
 if TYPE_CHECKING:
     from mien.evaluate.calibration import Calibration
@@ -125,7 +126,7 @@ def predict(
         if not is_video(source):
             _predict_pictures(reader, source, draw, table, detect, json_)
         elif table and str(source) in table.known and not is_camera(source):  # a camera shows something new each time
-            note(f"{out} holds {source} already")
+            print(f"{out}  {source} was in it already")
         else:
             _predict_video(reader, source, every, draw, table, detect, json_)
     finally:  # what has been read is kept
@@ -140,18 +141,14 @@ def _predict_pictures(
     from mien.runtime.files import pictures, read_all
 
     paths = pictures(source)
+    everything = len(paths)
     if table:
-        waiting = [path for path in paths if str(path) not in table.known]
-        if len(waiting) < len(paths):
-            note(
-                f"{table.path} holds {len(paths) - len(waiting):,} of the pictures already, which are not read again; "
-                "if the model is another one, give another --out"
-            )
-        paths = waiting
+        paths = [path for path in paths if str(path) not in table.known]
+    held = everything - len(paths)
     bad: dict[Path, str] = {}
-    count = unsure = 0
+    faces_found = unsure = 0
     for path, faces in read_all(reader, paths, detect=detect, bad=bad):
-        count += len(faces)
+        faces_found += len(faces)
         unsure += sum(not face.sure for face in faces)
         if table:
             table.add(path, faces)
@@ -162,14 +159,23 @@ def _predict_pictures(
         elif not table:
             _print_faces(str(path), faces)
     if table:
-        print(f"{table.path}  {count:,} faces in {len(paths) - len(bad):,} pictures, {unsure:,} of them unsure")
+        print(f"{table.path}  {_summary(faces_found, unsure, len(paths) - len(bad), held)}")
+        if held:
+            note("What a table holds already is not read again. If the model is another one, give another --out.")
     if draw:
         note(f"{draw} holds the pictures with boxes and bars")
     if bad:
         first = next(iter(bad.values()))
         raise DataError(f"{len(bad):,} of {len(paths):,} pictures could not be read; the first: {first}")
-    if not table and not draw and not json_:
+    if faces_found and not table and not draw and not json_:
         note("As a table: --out faces.csv    As pictures: --draw FOLDER")
+
+
+def _summary(faces: int, unsure: int, pictures: int, held: int) -> str:
+    """'3 faces in 2 pictures, 1 of them unsure; 5 pictures were in it already'."""
+    read = f"{count(faces, 'face')} in {count(pictures, 'picture')}, {unsure:,} of them unsure"
+    were = f"{count(held, 'picture')} {'was' if held == 1 else 'were'} in it already"
+    return "; ".join([*([read] if pictures else []), *([were] if held else [])] or ["nothing was read"])
 
 
 def _predict_video(
@@ -178,14 +184,14 @@ def _predict_video(
     from mien.runtime.timeline import Film, Timeline
     from mien.runtime.video import read_video
 
-    timeline, count = Timeline(), 0
+    timeline, frames = Timeline(), 0
     if draw:
         draw.mkdir(parents=True, exist_ok=True)
     name = str(source).replace(":", "-") if not source.is_file() else source.stem
     film = Film(draw / f"{name}-faces.mp4", every) if draw else None
     try:
         for moment in read_video(reader, str(source), every, detect=detect):
-            count += 1
+            frames += 1
             faces = [tracked.face for tracked in moment.faces]
             if film:
                 film.add(moment)
@@ -204,7 +210,7 @@ def _predict_video(
             film.close()
             timeline.save(draw / f"{name}-faces.png")
     written = [str(place) for place in (table.path if table else None, draw) if place]
-    note(f"{count:,} frames read" + (f"; written to {' and '.join(written)}" if written else ""))
+    note(f"{count(frames, 'frame')} read" + (f"; written to {' and '.join(written)}" if written else ""))
 
 
 def _print_faces(where: str, faces: list[Face]) -> None:

@@ -62,7 +62,7 @@ def sweep(
     search
         Search with this many runs instead of a grid, each chosen in the light of those before (needs 'mien[tune]').
     out
-        Folder of the sweep; runs/sweep-<recipe>-<date> if not given. The same command goes on with what it has.
+        Folder of the sweep; runs/sweep-RECIPE-DATE if not given. The same command goes on with what it has.
     resume
         Go on with a sweep: finished runs are kept, a stopped one goes on after its last finished epoch.
     config_

@@ -13,7 +13,7 @@ from mien import config
 from mien.cli.app import Json, Path_, Settable, app, print_json, recipe_layers
 from mien.cli.data import DataSettable, DataSettings
 from mien.config import Recipe
-from mien.errors import UsageError
+from mien.errors import MissingError, UsageError
 from mien.progress import note
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def run(
     recipe
         A recipe's name, a .py file that defines one, or (with --resume) a run folder.
     out
-        The run folder; runs/<recipe>-<date>-<seed> if not given.
+        The run folder; runs/RECIPE-DATE-SEED if not given.
     overwrite
         Delete the run folder first if it exists.
     resume
@@ -130,19 +130,30 @@ def run(
         YAML file of settings, such as a run's recipe.yaml.
     """
     from mien.data import check
+    from mien.evaluate.run_folder import is_finished
 
     begun = _run_to_resume(recipe, out, settings, others=bool(config_ or overwrite)) if resume else None
     chosen = config.read_recipe(begun) if begun else _recipe(recipe, config_, settings)
+    if begun and is_finished(begun):
+        note(f"{begun} is finished: nothing is left to be trained. To start another run from it: --model.init {begun}")
+        _show_run(begun, begun / "report.html", json_)
+        return
     check(chosen.data)
 
-    from mien.evaluate.metrics import headline, warning
-    from mien.report import write_report
     from mien.train import run as training
 
     folder = training.resume(begun) if begun else training.run(chosen, out, overwrite=overwrite)
-    if not training.is_first_process():
-        return
-    report = write_report(folder)
+    if training.is_first_process():
+        _show_run(folder, None, json_)
+
+
+def _show_run(folder: Path, report: Path | None, json_: bool) -> None:
+    """What a run ends with: its report, written unless it is there already, and its scores."""
+    from mien.evaluate.metrics import headline, warning
+    from mien.report import write_report
+
+    if report is None or not report.is_file():
+        report = write_report(folder)
     trained = config.read_recipe(folder)
     if not trained.pretrain.is_off():
         _show_pretrained(folder, trained, report, json_)
@@ -325,7 +336,8 @@ def _size(recipe: Recipe) -> dict[str, int]:
 
         fixed = {"img_size": recipe.data.size, "in_chans": recipe.data.channels}
         model = create_model(recipe.model.name, **fixed, **recipe.model.sizes())
-    except ModuleNotFoundError:
+    except MissingError as error:
+        note(f"how large it is cannot be said: {error}")
         return {}
     return {"parameters": count_parameters(model), "flops": count_flops(model, **fixed)}
 

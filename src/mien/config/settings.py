@@ -84,13 +84,19 @@ class Data(Settings):
         return numbers if len(numbers) == 3 else numbers[0]
 
 
+MODELS = (
+    "One of vit, shallow_vit, vtff, lenet, cnn_v1, cnn_v2, resnet; or MODULE:CLASS, a torch.nn.Module of your own, "
+    "looked for where you start."
+)
+
+
 class Model(Settings):
     """A model by its module's name in mien.models, and its sizes in timm's words.
 
     Sizes left None take the model's own default; a size the model does not have is an error.
     """
 
-    name: str = Field(default="vit", description="Module in mien.models: 'mien recipes' names them.")
+    name: str = Field(default="vit", description=MODELS)
     patch_size: int | None = Field(default=None, ge=1, description="Side of a patch, in pixels.")
     embed_dim: int | None = Field(default=None, ge=1, description="Width of a token.")
     depth: int | None = Field(default=None, ge=1, description="Number of transformer blocks.")

@@ -74,6 +74,11 @@ class Store:
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
+    def content(self, split: str | None = None) -> str:
+        """sha256 over the pixels of a split, or of all images, whatever their order, names and labels."""
+        chosen = self.digests if split is None else self.digests[self.indices(split)]
+        return hashlib.sha256(b"".join(sorted(digest.tobytes() for digest in chosen))).hexdigest()
+
     @cached_property
     def digests(self) -> np.ndarray:
         """A 16-byte hash of each image's pixels, (N,): equal means pixel-identical."""

@@ -12,7 +12,7 @@ from mien.data import Store, open_store, prepare
 from mien.data.listing import SPLITS
 from mien.errors import UsageError
 from mien.evaluate.metrics import Predictions, score
-from mien.progress import track
+from mien.progress import note, track
 from mien.runtime.model import Network
 
 ALL = "all"
@@ -25,11 +25,18 @@ def evaluate_export(network: Network, data: Data, split: str = "validation") -> 
     Size, colour and fit are the network's own; classes are matched by name. Raises UsageError when the data has no
     such split, DataError when it has a class that the network does not know.
     """
+    import torchmetrics  # noqa: F401  (the scores need it; without it, no picture is decoded in vain)
+
     shape = network.preprocessing
     own = {"size": shape.size, "channels": shape.channels, "fit": shape.fit}
     data = data.model_copy(update=own)
     store = prepare(data) if split == ALL else open_store(data)
     indices = np.arange(len(store)) if split == ALL else _chosen(store, split)
+    if _was_trained_on(network, store, split):
+        note(
+            "warning: these are the very images that the network was trained on, so the score says nothing about "
+            "others. Give a folder that it has not seen."
+        )
     order = np.array(labels.match(store.classes, network.labels))
     parts = [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
     probabilities = [network.probabilities(store.images[part]) for part in track(parts, "evaluating", len(parts))]
@@ -40,6 +47,14 @@ def evaluate_export(network: Network, data: Data, split: str = "validation") -> 
         classes=network.labels,
     )
     return score(predictions)
+
+
+def _was_trained_on(network: Network, store: Store, split: str) -> bool:
+    """Whether the data is that of the training, and the split not one that was held out there."""
+    known = (network.card or {}).get("content")
+    if known is None or store.content() != known["all"]:
+        return False
+    return split == ALL or store.content(split) not in (known["validation"], known["test"])
 
 
 def _chosen(store: Store, split: str) -> np.ndarray:

@@ -19,7 +19,7 @@ from mien.explain.capture import Trace, capture, evaluating
 from mien.explain.features import feature_maps, first_filters
 from mien.explain.targets import images_for, targets_of
 from mien.explain.walk import Step, walk
-from mien.picture_files import open_image
+from mien.picture_files import IMAGE_SUFFIXES, open_image
 from mien.pretrained import Classifier
 
 Picture = str | Path | Image.Image | np.ndarray
@@ -119,7 +119,7 @@ def _open(image: Picture) -> tuple[Image.Image, tuple[str, ...]]:
     if isinstance(image, str | Path):
         path = Path(image).expanduser()
         if not path.exists():
-            beside = [str(found) for found in path.parent.glob("*")] if path.parent.is_dir() else []
+            beside = [str(found) for found in path.parent.glob("*") if found.name.lower().endswith(IMAGE_SUFFIXES)]
             raise MissingError(f"{path}: there is no such picture.{nearest(str(path), beside)}")
         picture = open_image(path)
         with Image.open(path) as file:

@@ -7,7 +7,7 @@ import importlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from mien.errors import UsageError, nearest
+from mien.errors import UsageError, missing_extra, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +33,7 @@ def create_model(name: str, **sizes: Any) -> nn.Module:
 
     name: one of `list_models()`, or 'package.module:Class' for a model of your own.
     sizes: img_size, in_chans, num_classes and what else the model takes, in timm's words.
-    Raises UsageError for an unknown model, a size it does not have or a value it refuses.
+    Raises UsageError for an unknown model, a size it does not have or a value it refuses; MissingError without torch.
     """
     found = model_class(name)
     accepted = inspect.signature(found.__init__).parameters
@@ -79,7 +79,8 @@ def model_class(name: str) -> type[nn.Module]:
         home = importlib.import_module(module if class_name else f"mien.models.{name}")
         found = getattr(home, class_name or CLASSES[name])
     except (ImportError, AttributeError) as error:
-        raise UsageError(f"Model '{name}' cannot be imported: {error}.") from error
+        missing = missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
+        raise missing or UsageError(f"Model '{name}' cannot be imported: {error}.") from error
     from torch import nn
 
     if not (isinstance(found, type) and issubclass(found, nn.Module)):

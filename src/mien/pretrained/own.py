@@ -73,7 +73,7 @@ def from_checkpoint(checkpoint: Checkpoint, labels: Labels | None = None, **size
     """A Classifier in eval mode. labels: the classes it is to tell apart, where they are not the checkpoint's own."""
     if labels is not None:
         sizes["num_classes"] = len(labels)
-    model = checkpoint.build(labels, **sizes).eval()
+    model = checkpoint.build(labels, **sizes)
     sizes = {**checkpoint.sizes, **{key: value for key, value in sizes.items() if value is not None}}
     known = labels or checkpoint.labels
     names = known if len(known) == sizes["num_classes"] else tuple(map(str, range(sizes["num_classes"])))
@@ -81,7 +81,7 @@ def from_checkpoint(checkpoint: Checkpoint, labels: Labels | None = None, **size
     scale = {"mean": checkpoint.scale_of(channels)[0], "std": checkpoint.scale_of(channels)[1]}
     shape = {"size": sizes["img_size"], "channels": channels}
     preprocessing = Preprocessing(**{**checkpoint.preprocessing, **shape, **scale})
-    return Classifier(model, checkpoint.model, sizes, names, preprocessing)
+    return Classifier(model, checkpoint.model, sizes, names, preprocessing).eval()
 
 
 def from_run(run: Path) -> Classifier:

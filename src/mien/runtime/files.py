@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mien.errors import DataError, MienError, MissingError
+from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.picture_files import IMAGE_SUFFIXES, image_files
 from mien.progress import track
 from mien.runtime.reader import Face, Reader, opened
@@ -133,8 +133,11 @@ class ParquetTable(Table):
 
 
 def open_table(path: Path, labels: Sequence[str]) -> Table:
-    """A table at `path`, continued where it is there: Parquet for .parquet, else CSV."""
-    return (ParquetTable if path.suffix == ".parquet" else Table)(path, labels)
+    """A table at `path`, continued where it is there: CSV or Parquet by its ending. Raises UsageError for another."""
+    kinds = {".csv": Table, ".parquet": ParquetTable}
+    if path.suffix.lower() not in kinds:
+        raise UsageError(f"--out {path}: a table ends in .csv or .parquet.")
+    return kinds[path.suffix.lower()](path, labels)
 
 
 def _to_csv(path: Path, rows: Path) -> None:

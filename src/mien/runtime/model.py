@@ -90,7 +90,13 @@ def locate(where: str | Path) -> Path:
     if path.is_dir():
         raise MissingError(f"{path} has no model.onnx. If it is a finished run: mien export {path}")
     if not path.is_file():
-        raise MissingError(f"{path}: there is no such model file.")
+        beside = [path.with_name(found.name) for found in path.parent.glob("*.onnx")]
+        beside += [path.with_name(found.parent.name) for found in path.parent.glob("*/model.onnx")]
+        known = [OWN + name for name in shipped()]
+        raise MissingError(
+            f"{path}: there is no such model file.{nearest(text, [*map(str, beside), *known])} 'mien models' lists "
+            "what comes with mien; mien export RUN makes one of a run."
+        )
     return path
 
 
@@ -145,7 +151,10 @@ def _session(content: bytes, name: str, threads: int) -> onnxruntime.InferenceSe
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except (*known, RuntimeError) as error:
-        raise DataError(f"{name} cannot be read as an ONNX model: {str(error).splitlines()[0]}") from error
+        raise DataError(
+            f"{name} cannot be read as an ONNX model: it is damaged, or was changed after it was exported. Export it "
+            "again: mien export RUN"
+        ) from error
 
 
 def _refuse_misfit(network: Network, path: Path) -> None:

@@ -138,6 +138,8 @@ def lower_case(labels: tuple[str, ...]) -> tuple[str, ...]:
 def opened(image: Picture, order: str = "RGB") -> Image.Image:
     """A picture from whatever it comes as, upright, of 8 bits. Raises DataError or UsageError, see `Reader.read`."""
     if isinstance(image, str | Path):
+        if Path(image).is_dir():
+            raise UsageError(f"{image} is a folder. Give a list of its pictures, or: mien predict {image}")
         return eight_bit(upright(open_image(Path(image))))
     if isinstance(image, bytes):
         try:
@@ -148,6 +150,11 @@ def opened(image: Picture, order: str = "RGB") -> Image.Image:
             raise DataError(f"These {len(image):,} bytes cannot be read as an image ({error}).") from error
     if isinstance(image, Image.Image):
         return eight_bit(upright(image))
+    if not isinstance(image, np.ndarray):
+        raise UsageError(
+            f"A {type(image).__name__} is no picture. Give a path, bytes, a PIL image, a uint8 array (H, W) or "
+            "(H, W, 3), or a list of them."
+        )
     if image.dtype != np.uint8 or image.ndim - (image.shape[-1:] == (3,)) != 2:
         raise UsageError(
             f"An image array is uint8 (H, W) or (H, W, 3), given {image.dtype} {image.shape}. For many faces that are "
