@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.assets import ASSETS, OWN
+from mien.assets import ASSETS as ASSETS
+from mien.assets import OWN as OWN
 from mien.errors import DataError, MissingError, nearest
 from mien.preprocessing import Preprocessing
 from mien.runtime.metadata import KEY, unseal
