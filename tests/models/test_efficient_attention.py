@@ -269,7 +269,7 @@ def test_all_else_is_explained(kind):
     import numpy as np
 
     model = opened(kind)
-    assert methods_of(model) == ("grad_cam", "integrated_gradients", "occlusion", "saliency")
+    assert methods_of(model) == ("grad_cam", "integrated_gradients", "smooth_gradients", "occlusion", "saliency")
     picture = np.random.default_rng(0).integers(0, 256, (21, 21), np.uint8)
     found = mien.explain(model, picture, ["integrated_gradients", "saliency"])
     assert found.attention is None

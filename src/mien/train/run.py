@@ -54,7 +54,7 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
     recipe = with_sizes_of(checkpoint, recipe)
     device, precision = _hardware(recipe)
     if checkpoint is None:  # sizes that do not fit are said before minutes of decoding
-        fixed = {"img_size": recipe.data.size, "in_chans": recipe.data.channels}
+        fixed = {"img_size": recipe.data.size, "in_chans": recipe.data.channels, "num_classes": 2}
         create_model(recipe.model.name, **fixed, **recipe.model.sizes())
     store = open_store(recipe.data)
     # A recipe that cannot be built leaves no folder behind, and none overwritten.
