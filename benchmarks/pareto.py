@@ -32,6 +32,7 @@ from mien.report.style import LIGHT
 
 RUNS = Path(__file__).parent.parent / "results" / "runs.csv"
 PEERS = {"fer": (58_423, 0.6525), "big_XCEPTION": (208_871, 0.6539), "deepface": (1_490_000, 0.574)}
+TRANSFER = ("fer2013_from_tiny_imagenet",)  # saw other data before, or is the baseline of what did
 GIVEN = ("train.processes=", "distill.teachers=")  # where it ran, and what its recipe leaves to the command
 REPEATS = 20
 LEAST = 0.45  # accuracies below are in the table alone
