@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import mien
+from mien.assets import asset, backbones, shipped
 from mien.runtime import Network
 from mien.runtime.card import model_card
-from mien.runtime.model import ASSETS, backbones, shipped
 
 RUNS = Path(__file__).parents[2] / "results" / "runs.csv"
 LIMITS = {"tiny": (250_000, 1_000_000), "base": (5_200_000, 11_000_000)}  # parameters, bytes
@@ -26,9 +26,9 @@ def test_size_card_and_licence(name):
     parameters, size = LIMITS[name]
     network = Network.open(f"mien:{name}")
     assert network.card["parameters"] <= parameters
-    assert (ASSETS / name / "model.onnx").stat().st_size <= size
-    assert (ASSETS / name / "card.md").read_text() == model_card(network, f"mien:{name}")
-    assert "FER2013" in (ASSETS / name / "LICENSE").read_text()
+    assert asset(name, "model.onnx").stat().st_size <= size
+    assert asset(name, "card.md").read_text() == model_card(network, f"mien:{name}")
+    assert "FER2013" in asset(name, "LICENSE").read_text()
     assert network.card["calibration_error"] <= 0.03
 
 
@@ -39,7 +39,7 @@ def test_the_accuracy_is_that_of_a_recorded_run(name):
 
 @pytest.mark.parametrize("name", backbones())
 def test_a_backbone_is_small_has_its_papers_and_a_recorded_run(name):
-    folder = ASSETS / name
+    folder = asset(name, "config.json").parent
     config = json.loads((folder / "config.json").read_text())
     network = mien.from_pretrained(f"mien:{name}")
     assert sum(each.numel() for each in network.parameters()) == config["parameters"]

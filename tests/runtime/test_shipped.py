@@ -10,11 +10,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import mien
+from mien import assets
 from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
 from mien.errors import MissingError
 from mien.export import export
-from mien.pretrained import files
 from mien.runtime import model as models
 from mien.runtime.card import model_card
 from mien.train import run
@@ -33,7 +33,7 @@ def shipped(tmp_path_factory):
     place = tmp_path_factory.mktemp("shipped")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MIEN_CACHE", str(place / "cache"))
-        patch.setattr(models, "ASSETS", place / "assets")
+        patch.setattr(assets, "ASSETS", place / "assets")
         folder = run.run(RECIPE, place / "run")
         export(folder, place / "assets" / "tiny" / "model.onnx")
         yield folder
@@ -53,12 +53,12 @@ def test_the_preferred_model_comes_first(monkeypatch, tmp_path):
     for name in ("other", "tiny", "base"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.onnx").touch()
-    monkeypatch.setattr(models, "ASSETS", tmp_path)
-    assert models.shipped() == ["base", "tiny", "other"]
+    monkeypatch.setattr(assets, "ASSETS", tmp_path)
+    assert assets.shipped() == ["base", "tiny", "other"]
 
 
 def test_none_comes_with_the_package(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(models, "ASSETS", tmp_path)
+    monkeypatch.setattr(assets, "ASSETS", tmp_path)
     Image.new("L", (24, 24)).save(tmp_path / "face.png")
     assert main(["predict", str(tmp_path / "face.png")]) == 3
     assert "Which model? None comes with mien: mien export RUN makes one of yours" in capsys.readouterr().err
@@ -94,7 +94,7 @@ def test_the_card_tells_what_was_measured(shipped, tmp_path, capsys):
 
 
 def test_the_card_names_the_teachers(shipped):
-    network = models.Network.open(models.ASSETS / "tiny" / "model.onnx")
+    network = models.Network.open(assets.ASSETS / "tiny" / "model.onnx")
     assert "taught" not in model_card(network, "tiny")
     taught = replace(network, card=(network.card or {}) | {"teachers": ["fer2013_tiny", "vit.pth"]})
     assert "--seed 0`, taught by fer2013_tiny, vit.pth, 1 epochs" in model_card(taught, "tiny")
@@ -148,9 +148,8 @@ def test_answers_as_parquet(shipped, tmp_path, monkeypatch, capsys):
 
 def test_backbones_come_with_the_package_to_train_from(shipped, tmp_path, monkeypatch, capsys):
     """Kept in half the space; listed beside the ready ones, and each is refused where the other belongs."""
-    exported = models.ASSETS / "tiny" / "model.onnx"
-    monkeypatch.setattr(models, "ASSETS", tmp_path / "assets")
-    monkeypatch.setattr(files, "ASSETS", tmp_path / "assets")
+    exported = assets.ASSETS / "tiny" / "model.onnx"
+    monkeypatch.setattr(assets, "ASSETS", tmp_path / "assets")
     (tmp_path / "assets" / "ready").mkdir(parents=True)
     shutil.copyfile(exported, tmp_path / "assets" / "ready" / "model.onnx")
     whole = mien.from_pretrained(shipped)

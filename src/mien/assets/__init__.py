@@ -4,3 +4,20 @@ from pathlib import Path
 
 ASSETS = Path(__file__).parent
 OWN = "mien:"  # what their names begin with
+PREFERRED = ("base", "tiny")  # of the exports, the first one that is there is what an unnamed model means
+
+
+def shipped() -> list[str]:
+    """Names of the exports, the preferred one first."""
+    there = sorted(path.parent.name for path in ASSETS.glob("*/model.onnx"))
+    return sorted(there, key=lambda name: PREFERRED.index(name) if name in PREFERRED else len(PREFERRED))
+
+
+def backbones() -> list[str]:
+    """Names of the networks to train from (--model.init)."""
+    return sorted(path.parent.name for path in ASSETS.glob("*/config.json"))
+
+
+def asset(name: str, file: str) -> Path:
+    """A file of one of them."""
+    return ASSETS / name / file

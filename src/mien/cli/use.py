@@ -22,9 +22,10 @@ def models(*, json_: Json = False) -> None:
         return
     for row in rows:
         error = row.get("calibration_error")
+        last = row["for"] if error is None else f"calibration error {error:.3f}"
         print(
-            f"{row['model']:<22} {row['parameters']:>9,} parameters  {row['bytes'] / 1e6:5.2f} MB  validation "
-            f"{row['validation_accuracy']:.1%}  " + (f"calibration error {error:.3f}" if error else row["for"])
+            f"{row['model']:<22} {row['parameters']:>9,} parameters  {row['bytes'] / 1e6:5.2f} MB  "
+            f"validation {row['validation_accuracy']:.1%}  {last}"
         )
     known = rows[0]["model"] if rows else None
     note(
@@ -34,11 +35,12 @@ def models(*, json_: Json = False) -> None:
 
 def _ready() -> list[dict[str, Any]]:
     """Exports that come with mien."""
-    from mien.runtime.model import ASSETS, OWN, Network, shipped
+    from mien.assets import OWN, asset, shipped
+    from mien.runtime.model import Network
 
     rows: list[dict[str, Any]] = []
     for name in shipped():
-        path = ASSETS / name / "model.onnx"
+        path = asset(name, "model.onnx")
         card = Network.open(path).card or {}
         keys = ("parameters", "validation_accuracy", "calibration_error")
         own = {"model": OWN + name, "for": "--model", "bytes": path.stat().st_size}
@@ -48,12 +50,12 @@ def _ready() -> list[dict[str, Any]]:
 
 def _backbones() -> list[dict[str, Any]]:
     """Networks that come with mien to train from."""
-    from mien.runtime.model import ASSETS, OWN, backbones
+    from mien.assets import OWN, asset, backbones
 
     rows: list[dict[str, Any]] = []
     for name in backbones():
-        card = json.loads((ASSETS / name / "config.json").read_text(encoding="utf-8"))
-        size = (ASSETS / name / "model.safetensors").stat().st_size
+        card = json.loads(asset(name, "config.json").read_text(encoding="utf-8"))
+        size = asset(name, "model.safetensors").stat().st_size
         own = {"model": OWN + name, "for": "--model.init", "bytes": size}
         rows.append(own | {key: card.get(key) for key in ("parameters", "validation_accuracy")})
     return rows
@@ -70,11 +72,13 @@ def card(model: str, *, out: Path | None = None) -> None:
     out
         A markdown file to write instead.
     """
+    from mien.assets import OWN, asset, backbones
     from mien.runtime.card import model_card
-    from mien.runtime.model import ASSETS, OWN, Network, backbones
+    from mien.runtime.model import Network
 
-    if model.removeprefix(OWN) in backbones() and model.startswith(OWN):
-        text = (ASSETS / model.removeprefix(OWN) / "card.md").read_text(encoding="utf-8")
+    name = model.removeprefix(OWN)
+    if name != model and name in backbones():
+        text = asset(name, "card.md").read_text(encoding="utf-8")
     else:
         text = model_card(Network.open(model), model)
     if out is None:

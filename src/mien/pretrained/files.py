@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mien.assets import ASSETS, OWN
+from mien.assets import OWN, asset, backbones, shipped
 from mien.errors import DataError, MissingError, nearest
 from mien.files import DAMAGED
 from mien.progress import note
@@ -104,13 +104,13 @@ def _unwrapped(content: Any) -> dict[str, Tensor]:
 
 def _shipped(name: str) -> Path:
     """The folder of a network that comes with the package."""
-    there = sorted(found.parent.name for found in ASSETS.glob("*/config.json"))
+    there = backbones()
     if name not in there:
         which = ", ".join(OWN + one for one in there) or "none yet"
-        if (ASSETS / name / "model.onnx").is_file():
+        if name in shipped():
             raise MissingError(f"{OWN}{name} is an export, which cannot be trained. These can: {which}.")
         raise MissingError(f"{OWN}{name} does not come with mien.{nearest(name, there)} These do: {which}.")
-    return ASSETS / name
+    return asset(name, "config.json").parent
 
 
 def _download(repository: str) -> Path:

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.assets import ASSETS as ASSETS
-from mien.assets import OWN as OWN
+from mien.assets import OWN, asset, backbones, shipped
 from mien.errors import DataError, MissingError, nearest
 from mien.preprocessing import Preprocessing
 from mien.runtime.metadata import KEY, unseal
 
 if TYPE_CHECKING:
     import onnxruntime
-
-PREFERRED = ("base", "tiny")  # of these, the first one that is there is what an unnamed model means
 
 
 @dataclass(frozen=True)
@@ -101,17 +98,6 @@ def locate(where: str | Path) -> Path:
     return path
 
 
-def shipped() -> list[str]:
-    """Names of the models that come with the package, the preferred one first."""
-    there = sorted(path.parent.name for path in ASSETS.glob("*/model.onnx"))
-    return sorted(there, key=lambda name: PREFERRED.index(name) if name in PREFERRED else len(PREFERRED))
-
-
-def backbones() -> list[str]:
-    """Names of the networks that come with the package to train from (--model.init); they are no exports."""
-    return sorted(path.parent.name for path in ASSETS.glob("*/config.json"))
-
-
 def default_model() -> str:
     """What is meant where no model is named. Raises MissingError when none comes with the package."""
     there = shipped()
@@ -132,7 +118,7 @@ def _shipped(name: str) -> Path:
         raise MissingError(
             f"{OWN}{name} does not come with mien.{nearest(name, there)}{known} mien export RUN makes one."
         )
-    return ASSETS / name / "model.onnx"
+    return asset(name, "model.onnx")
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
