@@ -9,13 +9,15 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 from zipfile import BadZipFile
 
 from mien.errors import DataError, MienError
 
 if TYPE_CHECKING:
     import numpy as np
+
+Values = TypeVar("Values", dict[str, Any], list[Any])
 
 # What NumPy lets through of a damaged .npz; of the zip file in it, too.
 DAMAGED = (ValueError, KeyError, TypeError, OSError, EOFError, RuntimeError, BadZipFile, zlib.error)
@@ -47,6 +49,22 @@ def write_json(path: Path, values: Any) -> None:
     """Values as indented JSON, written whole."""
     with written_whole(path) as file:
         json.dump(values, file, indent=1)
+
+
+def read_json(path: Path, default: Values, way_out: str) -> Values:
+    """What `write_json` wrote, `default` where there is no file.
+
+    Raises DataError when it is damaged, or no JSON of `default`'s type; way_out: what to do then.
+    """
+    if not path.is_file():
+        return default
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}. {way_out}") from error
+    if not isinstance(values, type(default)):
+        raise DataError(f"{path} is damaged: it holds no {type(default).__name__}. {way_out}")
+    return values
 
 
 def write_arrays(path: Path, **arrays: Any) -> None:

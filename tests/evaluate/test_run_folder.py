@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from fake_runs import picture_names, write_run
 
 from mien.errors import DataError, MissingError
 from mien.evaluate.metrics import score
-from mien.evaluate.run_folder import RunFolder
+from mien.evaluate.run_folder import RECORDS, RunFolder
 
 
 @pytest.fixture
@@ -55,11 +56,23 @@ def test_a_metric_that_was_not_measured_is_nan(run: Path) -> None:
 
 def test_damaged_files_are_named(run: Path) -> None:
     (run / "metrics.csv").write_text("epoch,seconds\n1,2.5\n2,x\n")
-    (run / "env.json").write_text("{")
     with pytest.raises(DataError, match=r"metrics\.csv is damaged: could not convert string to float: 'x'"):
         _ = RunFolder.open(run).history
-    with pytest.raises(DataError, match=r"env\.json is not JSON"):
-        _ = RunFolder.open(run).env
+
+
+@pytest.mark.parametrize("name", RECORDS)
+@pytest.mark.parametrize(("content", "problem"), [("{", "Expecting property name"), ("7", "it holds no (dict|list)")])
+def test_damaged_records_are_named_with_a_way_out(run: Path, name: str, content: str, problem: str) -> None:
+    (run / name).write_text(content)
+    folder = RunFolder.open(run)
+    way_out = RECORDS[name].format(run=run)
+    with pytest.raises(DataError, match=rf"{name} is damaged: {problem}.*\. {re.escape(way_out)}"):
+        _ = {
+            "env.json": lambda: folder.env,
+            "evaluation.json": folder.scores,
+            "robustness.json": folder.robustness,
+            "test_reads.json": lambda: folder.test_reads,
+        }[name]()
 
 
 def test_no_run_folder_names_the_nearest(run: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from mien import config
+from mien.assets import OWN
 from mien.cli.app import Json, Path_, Settable, app, print_json, recipe_layers
 from mien.cli.data import DataSettable, DataSettings
 from mien.config import Recipe
@@ -18,8 +18,6 @@ from mien.progress import note
 
 if TYPE_CHECKING:
     from mien.evaluate.robustness import Row
-
-OWN = "mien:"  # how the name of a model that comes with the package begins
 
 
 @app.command
@@ -136,7 +134,7 @@ def run(
     chosen = config.read_recipe(begun) if begun else _recipe(recipe, config_, settings)
     if begun and is_finished(begun):
         note(f"{begun} is finished: nothing is left to be trained. To start another run from it: --model.init {begun}")
-        _show_run(begun, begun / "report.html", json_)
+        _show_run(begun, json_, anew=False)
         return
     check(chosen.data)
 
@@ -144,16 +142,17 @@ def run(
 
     folder = training.resume(begun) if begun else training.run(chosen, out, overwrite=overwrite)
     if training.is_first_process():
-        _show_run(folder, None, json_)
+        _show_run(folder, json_)
 
 
-def _show_run(folder: Path, report: Path | None, json_: bool) -> None:
-    """What a run ends with: its report, written unless it is there already, and its scores."""
+def _show_run(folder: Path, json_: bool, anew: bool = True) -> None:
+    """What a run ends with: its report, written anew or if it is missing, and its scores."""
     from mien.evaluate.metrics import headline, warning
     from mien.report import write_report
 
-    if report is None or not report.is_file():
-        report = write_report(folder)
+    report = folder / "report.html"
+    if anew or not report.is_file():
+        write_report(folder)
     trained = config.read_recipe(folder)
     if not trained.pretrain.is_off():
         _show_pretrained(folder, trained, report, json_)
@@ -343,4 +342,6 @@ def _size(recipe: Recipe) -> dict[str, int]:
 
 
 def _scores(run: Path) -> dict[str, Any]:
-    return json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    from mien.evaluate.run_folder import read_record
+
+    return read_record(run, "evaluation.json", {})

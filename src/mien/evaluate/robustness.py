@@ -6,7 +6,6 @@ applied to the pixels that the network sees, at stated strengths, the same for e
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from mien.data import Store, open_store
 from mien.data.augment import stream, warp
 from mien.errors import UsageError
 from mien.evaluate.metrics import Scores, accuracy
-from mien.evaluate.run_folder import RunFolder
+from mien.evaluate.run_folder import RunFolder, read_record
 from mien.evaluate.split import refuse_other_images
 from mien.files import write_json
 from mien.preprocessing import Preprocessing
@@ -122,9 +121,8 @@ def robustness(run: Path, split: str = "validation") -> list[Row]:
     truth = np.array(labels.match(store.classes, classes))[store.labels]
     wanted = [(name, strength) for name, (_, strengths, _) in CHANGES.items() for strength in strengths]
     rows = [_row(model, store, truth, split, preprocessing, *each) for each in track(wanted, "changing", len(wanted))]
-    path = run / "robustness.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    write_json(path, known | {split: [asdict(row) for row in rows]})
+    known = read_record(run, "robustness.json", {})
+    write_json(run / "robustness.json", known | {split: [asdict(row) for row in rows]})
     return rows
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +14,22 @@ from mien import config
 from mien.config import Recipe
 from mien.errors import DataError, MissingError, nearest
 from mien.evaluate.metrics import Predictions, Scores, predictions_file, score
-from mien.files import read_arrays
+from mien.files import Values, read_arrays, read_json
 
 PICTURES = "reconstructions.npz"  # what a run without labels has in place of scores, written last
+
+# The JSON files of a run, and what to do when one is damaged.
+RECORDS = {
+    "env.json": "Repeat the run.",
+    "evaluation.json": "Delete it, then: mien evaluate {run}",
+    "robustness.json": "Delete it, then: mien evaluate {run} --robustness",
+    "test_reads.json": "It holds the date of every reading of the test split; mend it by hand.",
+}
+
+
+def read_record(run: Path, name: str, default: Values) -> Values:
+    """One of RECORDS, `default` where the run has none (yet). Raises DataError when it is damaged."""
+    return read_json(run / name, default, RECORDS[name].format(run=run))
 
 
 def is_finished(run: Path) -> bool:
@@ -43,12 +55,12 @@ class RunFolder:
     @cached_property
     def env(self) -> dict[str, Any]:
         """env.json: versions, hardware, counts, warnings. {} where the run was stopped before it wrote them."""
-        return dict(self._json("env.json", {}))
+        return read_record(self.path, "env.json", {})
 
     @cached_property
     def test_reads(self) -> list[str]:
         """The dates of every reading of the test split."""
-        return list(self._json("test_reads.json", []))
+        return read_record(self.path, "test_reads.json", [])
 
     @cached_property
     def history(self) -> dict[str, list[float]]:
@@ -84,23 +96,14 @@ class RunFolder:
 
     def scores(self, split: str = "validation") -> Scores | None:
         """The scores of a split: those of evaluation.json, else computed from the predictions, else None."""
-        saved = self._json("evaluation.json", {}).get(split)
+        saved = read_record(self.path, "evaluation.json", {}).get(split)
         if saved is None and self.has_predictions(split):
             return score(self.predictions(split))
         return saved
 
     def robustness(self, split: str = "validation") -> list[dict[str, Any]]:
         """The rows of robustness.json (see mien.evaluate.robustness.Row); [] where it has not been measured."""
-        return list(self._json("robustness.json", {}).get(split, []))
-
-    def _json(self, name: str, default: Any) -> Any:
-        path = self.path / name
-        if not path.is_file():
-            return default
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(f"{path} is not JSON: {error}. Evaluate or repeat the run.") from error
+        return list(read_record(self.path, "robustness.json", {}).get(split, []))
 
 
 def _runs_beside(path: Path) -> list[str]:

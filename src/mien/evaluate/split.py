@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from mien.data.batches import Batches
 from mien.data.listing import SPLITS
 from mien.errors import UsageError
 from mien.evaluate.metrics import Predictions, predictions_file, score
+from mien.evaluate.run_folder import read_record
 from mien.files import write_json
 from mien.preprocessing import Preprocessing
 from mien.progress import track
@@ -44,9 +44,7 @@ def evaluate(
     predictions = predict(model, store, split, classes or store.classes)
     predictions.save(predictions_file(run, split))
     scores = score(predictions, clean=is_clean(store, split))
-    path = run / "evaluation.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
-    write_json(path, known | {split: scores})
+    write_json(run / "evaluation.json", read_record(run, "evaluation.json", {}) | {split: scores})
     return scores
 
 
@@ -55,8 +53,7 @@ def refuse_other_images(run: Path, store: Store) -> None:
 
     Pictures added or removed since would change the held-out share, and mix training images into it.
     """
-    path = run / "env.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known = read_record(run, "env.json", {})
     if known.get("store", {}).get("fingerprint", store.fingerprint) != store.fingerprint:
         raise UsageError(f"{run} was trained on other images than its data now holds. Start a new run.")
 
@@ -102,7 +99,5 @@ def probabilities_of(model: nn.Module, images: torch.Tensor, preprocessing: Prep
 
 
 def _note_reading(run: Path) -> None:
-    path = run / "test_reads.json"
-    dates = json.loads(path.read_text()) if path.exists() else []
-    dates.append(datetime.now().astimezone().isoformat(timespec="seconds"))
-    write_json(path, dates)
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    write_json(run / "test_reads.json", [*read_record(run, "test_reads.json", []), now])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -27,7 +26,7 @@ from mien.config import Recipe, Train
 from mien.data import Store, open_store
 from mien.data.batches import Batches, TrainBatches, gather
 from mien.errors import MienError, MissingError, UsageError
-from mien.evaluate.run_folder import is_finished
+from mien.evaluate.run_folder import is_finished, read_record
 from mien.evaluate.split import evaluate, refuse_other_images
 from mien.files import write_json
 from mien.models import count_flops, count_parameters, create_model
@@ -286,8 +285,7 @@ def _environment(recipe: Recipe, store: Store, task: Training, device: str, prec
 
 def _earlier(folder: Path) -> dict[str, Any]:
     """What a resumed run keeps of its first start."""
-    path = folder / "env.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known = read_record(folder, "env.json", {})
     return {key: known[key] for key in ("started", "warnings", "initial_loss") if key in known}
 
 

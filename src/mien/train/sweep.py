@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any, Protocol
 
 from mien.config import Recipe
 from mien.data import open_store
-from mien.errors import DataError, MienError, UsageError
-from mien.files import write_json
+from mien.errors import MienError, UsageError
+from mien.evaluate.run_folder import read_record
+from mien.files import read_json, write_json
 from mien.progress import note
 from mien.train import freeze
 from mien.train import run as training
@@ -47,7 +47,7 @@ class Sweep:
         self.plan = plan
         self.folder = folder
         self.source = _source(plan, folder)
-        self.problems: dict[str, str] = _read(folder / "failed.json")
+        self.problems: dict[str, str] = read_json(folder / "failed.json", {}, "Delete it, then resume the sweep.")
 
     @property
     def trials(self) -> list[Trial]:
@@ -142,7 +142,7 @@ def is_finished(run: Path) -> bool:
 
 def accuracy(run: Path) -> float:
     """The validation accuracy of a finished run, 0..1."""
-    return float(_read(run / "evaluation.json")["validation"]["accuracy"])
+    return float(read_record(run, "evaluation.json", {})["validation"]["accuracy"])
 
 
 def _source(plan: Plan, folder: Path) -> Source:
@@ -168,12 +168,3 @@ def _refuse_pretraining(recipe: Recipe) -> None:
             f"pretrain.method {recipe.pretrain.method}: a sweep ranks its runs by accuracy, and pretraining has none. "
             "Pretrain with mien run, then sweep the runs that start from it: --model.init RUN."
         )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise DataError(f"{path} is damaged ({error}). Delete it, then resume the sweep.") from error
