@@ -6,7 +6,7 @@ from tiny_models import CNNS, SIZES, VITS, classifier, images, network
 from torch import nn
 
 from mien.errors import UsageError
-from mien.explain.attribution import attribute, default_layer, methods_of
+from mien.explain.attribution import COPIES, NOISE, attribute, default_layer, methods_of
 
 FOR_ALL = ("grad_cam", "integrated_gradients", "smooth_gradients", "occlusion", "saliency")
 
@@ -69,8 +69,15 @@ def test_smooth_gradients_are_those_of_a_straight_model_but_for_the_noise():
     smooth, plain = (attribute(model, x, name, 1) for name in ("smooth_gradients", "integrated_gradients"))
     np.testing.assert_array_equal(smooth, attribute(model, x, "smooth_gradients", 1))
     np.testing.assert_allclose(smooth, plain, atol=1e-5)  # a flat image has no range, so there is no noise
-    x = images("cnn_v2", 2)[:, :, :1, :].expand(-1, -1, 31, -1)
-    assert not np.allclose(attribute(model, nn.functional.pad(x, (0, 31 - x.shape[-1])), "smooth_gradients", 1), 0)
+    ranges = torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1)
+    x = ranges * torch.rand(2, 1, 31, 31, generator=torch.Generator().manual_seed(7))
+    extent = (x.amax((1, 2, 3)) - x.amin((1, 2, 3))).numpy()[:, None, None]
+    smooth, plain = (attribute(model, x, name, 1) for name in ("smooth_gradients", "integrated_gradients"))
+    added = (smooth - plain) / extent  # weight x the mean noise of the copies, the same for every image
+    np.testing.assert_allclose(added[0], added[1], atol=1e-6)
+    weight = model[1].weight[1].detach().numpy()
+    share = np.sqrt((added[0] ** 2).mean() / (weight**2).mean())
+    assert share == pytest.approx(NOISE / np.sqrt(COPIES), rel=0.15)
 
 
 def test_many_images_are_explained_a_few_at_a_time_alike():

@@ -28,6 +28,7 @@ from mien.errors import DataError, MissingError, nearest
 
 CLASSES = labels.WITH_CONTEMPT
 COUNTED = (*CLASSES, "unknown", "nf")  # what a vote may be for
+COUNTS = frozenset(map(str, range(11)))  # ten people saw each picture
 VOTES = "fer2013new.csv"
 PIXELS = ("fer2013.csv", "icml_face_data.csv")
 LAYOUT = f"FER+ is {VOTES} (from github.com/microsoft/FERPlus) beside {PIXELS[0]} or {PIXELS[1]}."
@@ -149,7 +150,7 @@ def _row(place: str, cells: Sequence[str], where: dict[str, int]) -> Row:
         wanted = "Training, PublicTest or PrivateTest"
         return Row(place, problem=f"{place}: Usage is '{values['usage'][:20]}', it must be {wanted}.")
     for name in COUNTED:
-        if not (values[name].isdecimal() and len(values[name]) < 3):
+        if values[name] not in COUNTS:
             wrong = f"{place}: the votes for {name} are '{values[name][:20]}', they must be a number from 0 to 10."
             return Row(place, problem=wrong)
     return Row(place, split, not values["image name"], [int(values[name]) for name in COUNTED])

@@ -42,9 +42,7 @@ class Explanation:
     feature_maps: dict[str, np.ndarray]  # of a CNN, float32 (maps, h, w): the first convolution's and each stage's
     tokens: attention.Tokens | None  # of a ViT: prefix tokens, grid, patch size, pooling
     attention_logits: np.ndarray | None  # of a ViT with exact attention, float32 (layers, h, N, N): before the softmax
-    attention: (
-        np.ndarray | None
-    )  # of a ViT with exact attention, float32 (layers, h, N, N): their softmax; rows sum to 1
+    attention: np.ndarray | None  # the same after it: rows sum to 1
     positions: np.ndarray | None  # of a ViT, (g, g, g, g): [i, j] is patch (i, j)'s cosine similarity with every patch
     maps: dict[str, np.ndarray]  # float32 (S, S) by method: higher where a pixel speaks more for the target
     notes: tuple[str, ...] = ()  # what was done to the picture that a person might not expect

@@ -9,6 +9,7 @@ Shapes: B images of C channels, N patches of p x p pixels, V of them visible; D 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import cast
 
 import torch
@@ -21,7 +22,7 @@ from mien.models.vit import VisionTransformer
 HEAD_DIM = 32  # width of a head of MAE's decoder, as in its paper
 
 
-class Masked(nn.Module):
+class Masked(nn.Module, ABC):
     """What MAE and SimMIM share: an encoder, masks, and a loss on the masked patches alone.
 
     mask_ratio: the share of the patches that is hidden; int(N (1 - mask_ratio)) of every image stay visible.
@@ -64,13 +65,13 @@ class Masked(nn.Module):
         patches = patchify(images, self.patch_size).masked_fill(masked[..., None], 0.0)
         return unpatchify(patches, self.patch_size, images.shape[1])
 
+    @abstractmethod
     def predict(self, images: Tensor, masked: Tensor) -> Tensor:
         """What the network says about every patch, (B, N, p * p * C), seeing the visible ones only."""
-        raise NotImplementedError
 
+    @abstractmethod
     def penalty(self, predicted: Tensor, patches: Tensor) -> Tensor:
         """How far a prediction is from the patches' pixels, both (B, N, p * p * C), for each patch (B, N)."""
-        raise NotImplementedError
 
     def pixels(self, predicted: Tensor, patches: Tensor) -> Tensor:
         """A prediction (B, N, p * p * C) as pixels; `patches` are the true ones."""

@@ -10,22 +10,13 @@ Result    not run yet. About 60 minutes on two cores were planned for; masked au
           schedules (--train.epochs 400 on a GPU).
 """
 
-from mien.config import Augment, Data, Model, Pretrain, Recipe, Train
+from mien.config import Augment, Data, Pretrain, Recipe, Train
+from mien.recipes.fer2013_vit_scratch import recipe as fine_tuning
 
 recipe = Recipe(
     name="fer2013_mae",
     data=Data(source="fer2013", drop_leaks=True, mean=0.5, std=0.25),
-    model=Model(
-        name="vit",
-        patch_size=8,
-        embed_dim=128,
-        depth=6,
-        num_heads=4,
-        global_pool="flatten",
-        pos_embed="sincos2d",
-        patch_norm=True,
-        init="torch",
-    ),
+    model=fine_tuning.model,
     augment=Augment(hflip=0.5, translate=0.06, scale=(0.9, 1.25)),
     train=Train(
         epochs=80,

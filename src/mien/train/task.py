@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from functools import partial
 from typing import Any, cast
 
@@ -49,7 +50,7 @@ class MeanLoss(Metric):
         return self.total / self.images
 
 
-class Training(L.LightningModule):
+class Training(L.LightningModule, ABC):
     """`model` trained as the recipe says, whatever its loss; Task and masked.Filling know theirs.
 
     Every random number of a step (augmentation, masks, dropout, drop-path) comes from (seed, epoch, step), so
@@ -130,9 +131,9 @@ class Training(L.LightningModule):
             buffer.copy_(buffers[name])
         return loss
 
+    @abstractmethod
     def _plain_loss(self, batch: Batch) -> Tensor:
         """The loss of `model` on a batch that is not augmented."""
-        raise NotImplementedError
 
     def _inputs(self, images: Tensor) -> Tensor:
         return images if self.preprocessing is None else self._scaled(images.float() / 255)
