@@ -7,7 +7,8 @@ Command   mien run dogs_vs_cats_from_tiny_imagenet --data.path DOGS_VS_CATS --da
           the head alone: --train.trainable head
           the same network from nothing: leave --model.init out
           all folds together: benchmarks/folds.py
-Result    never run to its end yet: no figure.
+Result    five folds, 1,600 images: 84.4 % (82.6 to 86.1); the head alone 79.2 % (77.2 to 81.2); from nothing 72.1 %
+          (69.9 to 74.3). 90 seconds a fold on one thread of an AMD EPYC without bf16, 35 for the head alone.
 """
 
 from mien.config import Augment, Data, Recipe, Train
