@@ -2,14 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from mien import config
 from mien.config import Augment, Data, Distill, Model, Recipe, Train
 from mien.data import open_store
-from mien.errors import UsageError
+from mien.errors import DataError, UsageError
 from mien.models import create_model
+from mien.train import distill
 from mien.train.distill import Teacher, two_answers, with_answers
 from mien.train.run import run
 from mien.train.task import Task
@@ -128,11 +130,11 @@ def test_a_student_run_keeps_no_teacher(teacher_run, tmp_path):
     assert (folder / "evaluation.json").exists()
 
 
-def test_stored_answers_by_hand(teacher_run):
+def test_stored_answers_by_hand(teacher_run, tmp_path):
     """A quarter of the mean of the answers to a face and its mirror image, three quarters of its label; train alone."""
     settings = taught(teacher_run, stored=True, weight=0.25).model_copy(update={"augment": Augment(hflip=0.5)})
     images = open_store(settings.data)
-    answered = with_answers(images, settings, "cpu")
+    answered = with_answers(images, settings, "cpu", tmp_path)
     face, label = images.indices("train")[11], images.labels[images.indices("train")[11]]
     pixels = torch.tensor(images.images[face : face + 1]).float() / 255
     teacher = Teacher(settings, images.classes)
@@ -144,6 +146,19 @@ def test_stored_answers_by_hand(teacher_run):
     assert (answered.soft_labels[unseen].argmax(axis=1) == images.labels[unseen]).all()
     assert (answered.soft_labels[unseen].max(axis=1) == 1).all()
     assert images.soft_labels is None  # as it was
+
+
+def test_teachers_are_asked_once_a_run(teacher_run, tmp_path, monkeypatch):
+    """Other processes and a resumed run read the answers; a damaged file is named."""
+    settings = taught(teacher_run, stored=True)
+    images = open_store(settings.data)
+    first = with_answers(images, settings, "cpu", tmp_path)
+    monkeypatch.setattr(distill, "Teacher", lambda *_: pytest.fail("the teachers are asked a second time"))
+    again = with_answers(images, settings, "cpu", tmp_path)
+    np.testing.assert_array_equal(again.soft_labels, first.soft_labels)
+    (tmp_path / "answers.npz").write_bytes(b"no zip")
+    with pytest.raises(DataError, match=r"answers\.npz is damaged: .*delete it, then mien run .* --resume"):
+        with_answers(images, settings, "cpu", tmp_path)
 
 
 def test_a_student_learns_stored_answers(teacher_run, tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -19,7 +20,10 @@ from mien import labels, pretrained
 from mien.config import Recipe
 from mien.data.store import Store
 from mien.errors import UsageError
+from mien.files import read_arrays, write_arrays
 from mien.progress import track
+
+ANSWERS = "answers.npz"  # of the teachers, in a run folder
 
 
 class Teacher(nn.Module):
@@ -70,25 +74,35 @@ class Teacher(nn.Module):
         return probabilities if columns is None else probabilities[:, columns]
 
 
-@torch.no_grad()
-def with_answers(store: Store, recipe: Recipe, device: str) -> Store:
+def with_answers(store: Store, recipe: Recipe, device: str, folder: Path) -> Store:
     """The store with labels and the teachers' answers mixed by `distill.weight` as soft labels of train (N, K).
 
-    An answer is the mean of those to the image and, where training mirrors images, to its mirror image. Teachers are
-    asked once, so that many or slow ones cost little.
+    Teachers are asked once: their answers stay in `folder`, for the run's other processes and for its resumption.
     """
-    teacher = Teacher(recipe, store.classes).to(device)
+    train, path = store.indices("train"), folder / ANSWERS
+    if not path.is_file():
+        write_arrays(path, answers=_ask(Teacher(recipe, store.classes), store, train, recipe.augment.hflip > 0, device))
+    with read_arrays(path, f"delete it, then mien run {folder} --resume") as saved:
+        answers = saved["answers"]
     hard = np.eye(len(store.classes), dtype=np.float32)[store.labels]  # (N,) -> (N, K)
     targets = hard if store.soft_labels is None else store.soft_labels.copy()
-    train = store.indices("train")
-    parts = np.array_split(train, max(1, len(train) // 256))
+    targets[train] += recipe.distill.weight * (answers - targets[train])
+    return replace(store, soft_labels=targets)
+
+
+@torch.no_grad()
+def _ask(teacher: Teacher, store: Store, images: np.ndarray, mirrored: bool, device: str) -> np.ndarray:
+    """The answers (n, K) to images as they are, or the mean of those to them and to their mirror images."""
+    teacher = teacher.to(device)
+    parts = np.array_split(images, max(1, len(images) // 256))
+    found = []
     for part in track(parts, "Asking the teachers", len(parts)):
         pixels = torch.from_numpy(store.images[part]).to(device).float() / 255
         answers = teacher(pixels)
-        if recipe.augment.hflip:
+        if mirrored:
             answers = (answers + teacher(pixels.flip(-1))) / 2
-        targets[part] += recipe.distill.weight * (answers.cpu().numpy() - targets[part])
-    return replace(store, soft_labels=targets)
+        found.append(answers.cpu().numpy())
+    return np.concatenate(found)
 
 
 def two_answers(model: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:

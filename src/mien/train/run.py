@@ -142,7 +142,7 @@ def _train(task: Training, store: Store, folder: Path, device: str, precision: s
         note(_opening(recipe, env))
     fitted, source = _on_features(task, store, env) if features.can_be_stored(recipe) else (task, store)
     if recipe.distill.teachers and recipe.distill.stored:
-        source = with_answers(source, recipe, device)
+        source = with_answers(source, recipe, device, folder)
     if device == "cuda":  # where convolutions want their channels last; on CPUs see LOG.md
         task.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.train.compile:
