@@ -211,6 +211,7 @@ def fails(arguments, code, text, capsys):
         (["run", "--config", "none.yaml"], 3, "there is no such file"),
         (["evaluate", "nowhere"], 3, "nowhere"),
         (["compare"], 2, "two"),
+        (["compare", "a", "b", "--out", "page"], 2, "ends in .html"),
         (["compare", "nowhere", "elsewhere"], 3, "nowhere"),
         (["report", "nowhere"], 3, "nowhere"),
         (["data", "audit", "nowhere"], 3, "there is no such file or folder"),

@@ -24,6 +24,7 @@ from mien.evaluate.metrics import (
     predictions_file,
     reliability,
     score,
+    warning,
     wilson,
 )
 
@@ -184,6 +185,20 @@ def test_format_recall() -> None:
 
 def test_confusion_matrix_has_the_truth_in_its_rows() -> None:
     assert confusion_matrix(answering([0, 0], [2, 2])).tolist() == [[0, 0, 2], [0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([0, 0, 0, 0, 0, 0], "warning: no better than always giving the most common answer, which is right 50.0%"),
+        ([0, 0, 0, 1, 0, 0], "warning: on 6 images it cannot be told from always giving the most common answer"),
+        ([0, 0, 0, 1, 1, 2], ""),
+    ],
+)
+def test_what_is_said_beside_the_commonest_answer(answers: list[int], said: str) -> None:
+    found = warning(score(answering([0, 0, 0, 1, 1, 2], answers)))
+    assert found.startswith(said)
+    assert bool(found) == bool(said)
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:

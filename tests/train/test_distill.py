@@ -80,6 +80,15 @@ def test_a_teacher_of_other_pixels_is_refused(teacher_run):
         Teacher(other, classes(teacher_run))
 
 
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_teacher_of_other_classes_is_refused_before_there_is_a_folder(teacher_run, tmp_path, stored):
+    faces = Data(source="drawn_faces", size=16, images=70, mean=0.5, std=0.25, without=("happy",))
+    fewer = run(recipe(name="fewer", data=faces), tmp_path / "fewer")
+    with pytest.raises(DataError, match=r"distill\.teachers: .*fewer answers angry, .*Class 'happy' is not among"):
+        run(taught(fewer, stored=stored), tmp_path / "student")
+    assert not (tmp_path / "student").exists()
+
+
 def test_the_distillation_token_has_an_answer_of_its_own():
     model = create_model("vit", img_size=8, patch_size=4, embed_dim=8, depth=1, num_heads=2, distilled=True)
     torch.nn.init.normal_(model.head.weight)

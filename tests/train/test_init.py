@@ -1,11 +1,13 @@
 """Training that starts from somebody's weights: --model.init CHECKPOINT."""
 
+import re
 import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import mien
 from mien import config
 from mien.config import Data, Model, Recipe, Train
 from mien.errors import UsageError
@@ -38,6 +40,7 @@ def test_a_run_starts_from_another_run(tmp_path):
     torch.testing.assert_close(after["blocks.0.attn.qkv.weight"], before["blocks.0.attn.qkv.weight"])
     torch.testing.assert_close(after["head.weight"], before["head.weight"])  # the same seven classes: the same head
     assert after["pos_embed"].shape == (1, 1 + 36, 16)
+    assert (folder / "model" / "model.safetensors").stat().st_mode & 0o777 == 0o644
     shutil.rmtree(start)
     _, labels, preprocessing = load_model(folder)
     assert (len(labels), preprocessing.size) == (7, 24)
@@ -54,6 +57,13 @@ def test_other_sizes_than_the_checkpoint(tmp_path):
     with pytest.raises(UsageError, match=r"was trained with depth 2, not 5\. Leave --model\.depth out"):
         run.run(config.build(NEXT, {"model": asked | {"depth": 5}}), tmp_path / "deep")
     assert not (tmp_path / "deep").exists()
+
+
+def test_images_of_another_shape_are_named(tmp_path):
+    network = mien.from_pretrained(run.run(START, tmp_path / "start"))
+    for shape in ((2, 3, 16, 16), (1, 16, 16)):
+        with pytest.raises(UsageError, match=rf"Images are \(B, 1, H, W\) .*, given {re.escape(str(shape))}"):
+            network(torch.zeros(shape))
 
 
 def test_a_layer_that_names_a_checkpoint_leaves_the_network_to_it():

@@ -7,8 +7,8 @@ from torch import nn
 from mien.config import Train
 from mien.models import create_model
 from mien.train.callbacks import epoch_line
+from mien.train.environment import entropy
 from mien.train.hardware import choose_device, choose_precision
-from mien.train.run import entropy
 from mien.train.task import _moving_average, make_optimizer, rate
 
 

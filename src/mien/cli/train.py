@@ -33,6 +33,8 @@ def quickstart(*, out: Path = Path("runs"), json_: Json = False) -> None:
     """
     import time
 
+    if out.suffix not in (".html", ".htm"):
+        raise UsageError(f"--out {out}: compare writes a page. Give it a name that ends in .html.")
     from mien.evaluate.compare import compare as compare_runs
     from mien.evaluate.metrics import headline
     from mien.evaluate.run_folder import is_finished
@@ -245,6 +247,8 @@ def compare(*runs: Path, out: Path = Path("comparison.html"), json_: Json = Fals
     out
         The page to write.
     """
+    if out.suffix not in (".html", ".htm"):
+        raise UsageError(f"--out {out}: compare writes a page. Give it a name that ends in .html.")
     from mien.evaluate.compare import compare as compare_runs
     from mien.evaluate.metrics import headline
     from mien.report import write_comparison

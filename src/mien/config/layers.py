@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from mien.config.settings import FREE, Model, Overrides, Recipe, parsed
-from mien.errors import MissingError, UsageError, nearest
+from mien.errors import DataError, MissingError, UsageError, nearest
 
 # Settings that do nothing where there are no labels and no head.
 NEEDS_LABELS = (
@@ -43,7 +43,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Overrides:
 
 
 def from_file(path: Path) -> Overrides:
-    """Settings of a YAML (or JSON) file, such as a run's recipe.yaml."""
+    """Settings of a YAML (or JSON) file, such as --config names."""
     import yaml
 
     if not path.is_file():
@@ -81,11 +81,14 @@ def build(*layers: Mapping[str, Any]) -> Recipe:
 
 
 def read_recipe(run: Path) -> Recipe:
-    """The recipe of a run folder. Raises MissingError when it is none."""
+    """The recipe of a run folder. Raises MissingError when it is none, DataError when its recipe.yaml is damaged."""
     path = run / "recipe.yaml"
     if not path.is_file():
         raise MissingError(f"{run} is not a run folder: it has no recipe.yaml. Runs lie under runs/.")
-    return build(from_file(path))
+    try:
+        return build(from_file(path))
+    except UsageError as error:
+        raise DataError(f"The run cannot be read: {str(error).removeprefix('--config ')}") from error
 
 
 def dump(recipe: Recipe, *, described: bool = False) -> str:

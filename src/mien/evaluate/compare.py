@@ -261,9 +261,11 @@ def _align(other: Predictions, first: Predictions, folder: RunFolder, reference:
     by_name, order_first = _sorted_positions(other.names), _sorted_positions(first.names)
     if [other.names[i] for i in by_name] != [first.names[i] for i in order_first]:
         shared = len(set(other.names) & set(first.names))
+        folds = "The folds of a cross-validation are joined by mien's benchmarks/folds.py."
         raise DataError(
             f"{folder.path} and {reference.path} were not evaluated on the same images: {len(other):,} and "
-            f"{len(first):,}, of which {shared:,} are in both. Compare runs of the same data and split."
+            f"{len(first):,}, of which {shared:,} are in both. "
+            f"{folds if folder.recipe.data.folds else 'Compare runs of the same data and split.'}"
         )
     target = np.array(_class_order(other, first, folder, reference))
     order = np.empty(len(first), dtype=np.int64)

@@ -237,7 +237,10 @@ def warning(scores: Scores) -> str:
     share = majority(scores)[1]
     if beats_majority(scores):
         return ""
-    return f"warning: no better than always giving the most common answer, which is right {share:.1%} of the time."
+    often = f"always giving the most common answer, which is right {share:.1%} of the time"
+    if scores["accuracy"] > share:
+        return f"warning: on {scores['images']:,} images it cannot be told from {often}."
+    return f"warning: no better than {often}."
 
 
 def describe(scores: Scores, split: str) -> str:

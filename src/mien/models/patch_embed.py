@@ -38,7 +38,11 @@ class PatchEmbed(nn.Module):
     ) -> None:
         super().__init__()
         if img_size % patch_size:
-            raise ValueError(f"img_size (={img_size}) must be divisible by patch_size (={patch_size}).")
+            below = img_size // patch_size * patch_size
+            nearest = " or ".join(str(size) for size in (below, below + patch_size) if size)
+            raise ValueError(
+                f"img_size (={img_size}) must be divisible by patch_size (={patch_size}): --data.size {nearest}."
+            )
         self.grid_size = img_size // patch_size
         self.patch_size = patch_size
         self.in_chans = in_chans

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +47,22 @@ def read_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Weights and config.json of a folder; preprocessor_config.json under 'preprocessor' where there is one."""
     found = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if found is None and (folder / "recipe.yaml").is_file():
-        raise MissingError(f"{folder} has no finished model. Finish it with: mien run {folder} --resume")
+        raise unfinished(folder)
     if found is None:
         raise MissingError(f"{folder} holds none of {', '.join(WEIGHT_FILES)}.")
     config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
     if (folder / "preprocessor_config.json").is_file():
         config["preprocessor"] = read_json(folder / "preprocessor_config.json")
     return read_weights(found), config
+
+
+def unfinished(run: Path) -> MissingError:
+    """What is to be said of a run folder without a whole model/."""
+    if (run / "sweep.json").is_file():
+        return MissingError(f"{run} is a sweep. Take one of the runs in it; the best is first in {run / 'sweep.html'}.")
+    if (run / "evaluation.json").is_file():
+        return MissingError(f"{run} was finished, but {run / 'model'} is no longer whole. Repeat the run.")
+    return MissingError(f"{run} has no finished model. Finish it with: mien run {run} --resume")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -67,12 +78,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         elif path.suffix == ".npz":
             weights = _read_npz(path)
         else:
-            weights = _unwrapped(torch.load(path, map_location="cpu", weights_only=True))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch's about the format; what is wrong is said below
+                weights = _unwrapped(torch.load(path, map_location="cpu", weights_only=True))
     except pickle.UnpicklingError as error:
         if "invalid load key" in str(error):  # a web page or a pointer of git-lfs, say
             raise DataError(f"{path} is damaged or no {path.suffix} file: was it downloaded whole?") from error
+        # torch says here how to run the code all the same: its words are not handed on.
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"more than tensors ({named[1]})" if named else "more than tensors"
         raise DataError(
-            f"{path} holds more than tensors: {_first_line(error)} It could run code, so it is not opened. Ask for a "
+            f"{path} holds {what}. It could run code, so it is not opened. Ask for a "
             ".safetensors file, or save its state_dict() alone."
         ) from error
     except (SafetensorError, *DAMAGED) as error:

@@ -10,11 +10,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import mien
-from mien.errors import DataError, MienError, MissingError, nearest
+from mien.errors import DataError, MienError, MissingError, UsageError, nearest
 from mien.files import write_json
 from mien.preprocessing import Preprocessing
 from mien.pretrained.checkpoint import Checkpoint
-from mien.pretrained.files import read_folder
+from mien.pretrained.files import read_folder, unfinished
 
 Labels = tuple[str, ...]
 
@@ -36,7 +36,10 @@ class Classifier(nn.Module):
         self.preprocessing = preprocessing
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scaled images (B, C, H, W) -> logits (B, K)."""
+        """Scaled images (B, C, H, W) -> logits (B, K). Raises UsageError for images of another shape."""
+        channels = self.preprocessing.channels
+        if images.ndim != 4 or images.shape[1] != channels:
+            raise UsageError(f"Images are (B, {channels}, H, W) for this network, given {tuple(images.shape)}.")
         return self.model(images)
 
     def save_pretrained(self, folder: str | Path, half: bool = False) -> Path:
@@ -94,7 +97,7 @@ def from_run(run: Path) -> Classifier:
         raise MissingError(f"{run} is not a run folder: there is no such folder.{nearest(str(run), beside)}")
     folder = run / "model"
     if not all((folder / name).is_file() for name in ("config.json", "model.safetensors")):
-        raise MissingError(f"{run} has no finished model. Finish it with: mien run {run} --resume")
+        raise unfinished(run)
     return from_checkpoint(convert(*read_folder(folder), str(folder)))
 
 
@@ -115,6 +118,7 @@ def save_folder(
     draft = folder / ".model.safetensors"
     try:
         save_file(weights, draft, metadata={"format": "pt"})
+        draft.chmod(0o644)  # safetensors' files are for their owner alone
         draft.replace(folder / "model.safetensors")
     except (OSError, SafetensorError) as error:
         draft.unlink(missing_ok=True)

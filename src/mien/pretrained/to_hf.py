@@ -44,6 +44,7 @@ def save(model: VisionTransformer, folder: Path, labels: tuple[str, ...], prepro
             weights[own] = part.contiguous()
     folder.mkdir(parents=True, exist_ok=True)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)  # safetensors' files are for their owner alone
     write_json(folder / "config.json", _config(model, labels))
     write_json(folder / "preprocessor_config.json", _preprocessor(preprocessing))
 

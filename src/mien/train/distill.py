@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mien import labels, pretrained
 from mien.config import Recipe
 from mien.data.store import Store
-from mien.errors import UsageError
+from mien.errors import DataError, UsageError
 from mien.files import read_arrays, write_arrays
 from mien.progress import track
 
@@ -39,8 +39,8 @@ class Teacher(nn.Module):
         self.networks = nn.ModuleList([_network(source, recipe) for source in recipe.distill.teachers])
         # Column of the teacher's answer that means the student's class.
         self.columns = [
-            labels.match(list(classes), cast(Any, network).labels) if cast(Any, network).labels else None
-            for network in self.networks
+            _columns(source, cast(Any, network).labels, classes)
+            for source, network in zip(recipe.distill.teachers, self.networks, strict=True)
         ]
         self.requires_grad_(False)
 
@@ -116,6 +116,14 @@ def two_answers(model: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
         return logits, logits
     tokens = network.forward_head(network.forward_features(inputs), pre_logits=True)  # (B, 2, D)
     return network.head(tokens[:, 0]).float(), network.head_dist(tokens[:, 1]).float()
+
+
+def _columns(source: str, answers: Sequence[str], classes: Sequence[str]) -> list[int] | None:
+    """Where in a teacher's answer each class stands; None where its classes have no names: in the same order."""
+    try:
+        return labels.match(list(classes), answers) if answers else None
+    except DataError as error:
+        raise DataError(f"distill.teachers: {source} answers {', '.join(answers)}. {error}") from error
 
 
 def _network(source: str, recipe: Recipe) -> nn.Module:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import shutil
 import signal
@@ -11,12 +10,10 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import nn
@@ -24,18 +21,19 @@ from torch import nn
 from mien import config, pretrained
 from mien.config import Recipe, Train
 from mien.data import Store, open_store
-from mien.data.batches import Batches, TrainBatches, gather
+from mien.data.batches import Batches, TrainBatches
 from mien.errors import MienError, MissingError, UsageError
-from mien.evaluate.run_folder import is_finished, read_record
+from mien.evaluate.run_folder import is_finished
 from mien.evaluate.split import evaluate, refuse_other_images
 from mien.files import write_json
-from mien.models import count_flops, count_parameters, create_model
+from mien.models import create_model
 from mien.pretrained.checkpoint import Checkpoint
 from mien.progress import note
 from mien.train import features, freeze, hardware
 from mien.train.callbacks import Display, Diverged, History, StuckWarning, read_history
 from mien.train.checkpoint import save_model
 from mien.train.distill import Teacher, with_answers
+from mien.train.environment import earlier, environment, opening
 from mien.train.masked import Filling
 from mien.train.task import Task, Training
 
@@ -52,12 +50,14 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
     checkpoint = read_checkpoint(recipe)
     recipe = with_sizes_of(checkpoint, recipe)
     device, precision = _hardware(recipe)
-    if checkpoint is None:  # sizes that do not fit are said before minutes of decoding
-        fixed = {"img_size": recipe.data.size, "in_chans": recipe.data.channels, "num_classes": 2}
-        create_model(recipe.model.name, **fixed, **recipe.model.sizes())
+    # Sizes that do not fit are said before minutes of decoding.
+    fixed = {"img_size": recipe.data.size, "in_chans": recipe.data.channels, "num_classes": 2}
+    create_model(recipe.model.name, **fixed, **recipe.model.sizes())
     store = open_store(recipe.data)
     # A recipe that cannot be built leaves no folder behind, and none overwritten.
     task = _task(recipe, store, checkpoint)
+    if recipe.distill.teachers and recipe.distill.stored:
+        Teacher(recipe, store.classes)  # asked later; one that does not fit is refused here
     return _train(task, store, _new_folder(recipe, out, overwrite), device, precision)
 
 
@@ -136,10 +136,10 @@ def _task(recipe: Recipe, store: Store, checkpoint: Checkpoint | None) -> Traini
 def _train(task: Training, store: Store, folder: Path, device: str, precision: str) -> Path:
     recipe = task.recipe
     hardware.keep_freed_memory()
-    env = _environment(recipe, store, task, device, precision) | _earlier(folder)
+    env = environment(task, store, device, precision) | earlier(folder)
     if is_first_process():
         write_json(folder / "env.json", env)
-        note(_opening(recipe, env))
+        note(opening(recipe, env))
     fitted, source = _on_features(task, store, env) if features.can_be_stored(recipe) else (task, store)
     if recipe.distill.teachers and recipe.distill.stored:
         source = with_answers(source, recipe, device, folder)
@@ -247,84 +247,6 @@ def _fit(trainer: L.Trainer, task: Training, store: Store, folder: Path) -> None
         raise MienError(
             f"Saving to {folder} failed ({error.strerror or error}). Free some space, then: mien run {folder} --resume"
         ) from error
-
-
-def _environment(recipe: Recipe, store: Store, task: Training, device: str, precision: str) -> dict[str, Any]:
-    counts = store.class_counts("train")
-    most = max(32, 512 * 48**2 // recipe.data.size**2)  # images that stand for all, fewer where they are large
-    chosen = store.indices("train")[:: max(1, int(counts.sum()) // most)][:most]
-    first = gather(store.images, store.targets, chosen)
-    env = hardware.environment() | {
-        "device": device,
-        "precision": precision,
-        "threads": torch.get_num_threads(),
-        "processes": recipe.train.processes,
-        "seed": recipe.seed,
-        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "classes": store.classes,
-        "parameters": count_parameters(task.kept),
-        "flops": count_flops(task.kept, recipe.data.size, recipe.data.channels),
-        "initial_loss": task.initial_loss(first),
-        "initial_loss_images": len(chosen),
-        "warnings": [],
-        "trained": freeze.history(task.model, recipe.train),
-        "store": _describe(store),
-    }
-    if not recipe.pretrain.is_off():
-        return env
-    env |= {"ln_classes": math.log(len(store.classes)), "prior_entropy": entropy(counts)}
-    balanced = recipe.train.sampler == "balanced" or recipe.train.class_weights
-    env["ignorant_loss"] = env["ln_classes"] if balanced else env["prior_entropy"]
-    if env["initial_loss"] > 1.25 * env["ln_classes"] and recipe.model.checkpoint is None:
-        env["warnings"].append(
-            f"The loss before training is {env['initial_loss']:.2f}, a uniform guess has ln({len(store.classes)}) = "
-            f"{env['ln_classes']:.2f}: the initialisation is badly scaled."
-        )
-    return env
-
-
-def _earlier(folder: Path) -> dict[str, Any]:
-    """What a resumed run keeps of its first start."""
-    known = read_record(folder, "env.json", {})
-    return {key: known[key] for key in ("started", "warnings", "initial_loss") if key in known}
-
-
-def _describe(store: Store) -> dict[str, Any]:
-    counts = {split: store.class_counts(split).tolist() for split in ("train", "validation", "test")}
-    return {
-        "fingerprint": store.fingerprint,
-        "images": {split: sum(numbers) for split, numbers in counts.items()},
-        "counts": counts,
-        "left_out": store.left_out,
-        "unreadable": len(store.unreadable),
-        "preprocessing": store.preprocessing.to_dict(),
-    }
-
-
-def _opening(recipe: Recipe, env: dict[str, Any]) -> str:
-    images = env["store"]["images"]
-    at_start = f"loss before training {env['initial_loss']:.3f}"
-    if recipe.pretrain.is_off():
-        at_start += (
-            f", ln({len(env['classes'])}) = {env['ln_classes']:.3f}, "
-            f"entropy of the class frequencies {env['prior_entropy']:.3f}"
-        )
-    lines = [
-        f"{recipe.name}: {recipe.model.name}, {env['parameters']:,} parameters, "
-        f"{env['flops'] / 1e6:,.1f} MFLOPs an image",
-        f"{images['train']:,} train and {images['validation']:,} validation images, {len(env['classes'])} classes; "
-        f"{env['device']}, {env['precision']}, {env['hardware']}",
-        *([f"starts from {recipe.model.checkpoint}"] if recipe.model.checkpoint else []),
-        at_start,
-    ]
-    lines += [freeze.describe(env["trained"])] if env["trained"] else []
-    return "\n".join(lines + [f"warning: {text}" for text in env["warnings"]])
-
-
-def entropy(counts: np.ndarray) -> float:
-    """Of a class distribution, in nats: the loss of an output that knows only the class frequencies."""
-    shares = counts[counts > 0] / counts.sum()
-    return float(-(shares * np.log(shares)).sum())
 
 
 def _new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:

@@ -1,0 +1,123 @@
+"""What is known of a run before its first step: env.json, and the lines that a run begins with."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mien.config import Recipe
+from mien.data import Store
+from mien.data.batches import gather
+from mien.evaluate.run_folder import RunFolder, read_record
+from mien.models import count_flops, count_parameters
+from mien.train import freeze, hardware
+from mien.train.task import Training
+
+
+def environment(task: Training, store: Store, device: str, precision: str) -> dict[str, Any]:
+    """env.json before the first step: versions, hardware, counts, the loss of the untrained network, warnings."""
+    recipe = task.recipe
+    counts = store.class_counts("train")
+    most = max(32, 512 * 48**2 // recipe.data.size**2)  # images that stand for all, fewer where they are large
+    chosen = store.indices("train")[:: max(1, int(counts.sum()) // most)][:most]
+    first = gather(store.images, store.targets, chosen)
+    env = hardware.environment() | {
+        "device": device,
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+        "processes": recipe.train.processes,
+        "seed": recipe.seed,
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "classes": store.classes,
+        "parameters": count_parameters(task.kept),
+        "flops": count_flops(task.kept, recipe.data.size, recipe.data.channels),
+        "initial_loss": task.initial_loss(first),
+        "initial_loss_images": len(chosen),
+        "warnings": _warnings(recipe, store),
+        "trained": freeze.history(task.model, recipe.train),
+        "store": _describe(store),
+    }
+    if not recipe.pretrain.is_off():
+        return env
+    env |= {"ln_classes": math.log(len(store.classes)), "prior_entropy": entropy(counts)}
+    balanced = recipe.train.sampler == "balanced" or recipe.train.class_weights
+    env["ignorant_loss"] = env["ln_classes"] if balanced else env["prior_entropy"]
+    if env["initial_loss"] > 1.25 * env["ln_classes"] and recipe.model.checkpoint is None:
+        env["warnings"].append(
+            f"The loss before training is {env['initial_loss']:.2f}, a uniform guess has ln({len(store.classes)}) = "
+            f"{env['ln_classes']:.2f}: the initialisation is badly scaled."
+        )
+    return env
+
+
+def _warnings(recipe: Recipe, store: Store) -> list[str]:
+    """What is probably not meant: a frozen backbone that knows nothing, images that are not as new as they seem."""
+    found = []
+    if freeze.freezes(recipe.train) and recipe.model.checkpoint is None:
+        found.append("What is frozen has random weights and stays so. Start from trained ones: --model.init RUN.")
+    for source in filter(None, (recipe.model.checkpoint, *recipe.distill.teachers)):
+        if seen := _seen(Path(source), recipe, store):
+            found.append(
+                f"{source} learned from {seen:,} of this run's {len(store.indices('validation')):,} validation images, "
+                "so its scores will be too good. Start from a run with the same split."
+            )
+    return found
+
+
+def _seen(source: Path, recipe: Recipe, store: Store) -> int:
+    """How many of the validation images another run of the same data did not hold out, and so learned from."""
+    if not (source / "recipe.yaml").is_file() or not (run := RunFolder.open(source)).has_predictions():
+        return 0
+    if (run.recipe.data.source, run.recipe.data.path) != (recipe.data.source, recipe.data.path):
+        return 0
+    return len({store.names[i] for i in store.indices("validation")} - set(run.predictions().names))
+
+
+def earlier(folder: Path) -> dict[str, Any]:
+    """What a resumed run keeps of its first start."""
+    known = read_record(folder, "env.json", {})
+    return {key: known[key] for key in ("started", "warnings", "initial_loss") if key in known}
+
+
+def _describe(store: Store) -> dict[str, Any]:
+    counts = {split: store.class_counts(split).tolist() for split in ("train", "validation", "test")}
+    return {
+        "fingerprint": store.fingerprint,
+        "images": {split: sum(numbers) for split, numbers in counts.items()},
+        "counts": counts,
+        "left_out": store.left_out,
+        "unreadable": len(store.unreadable),
+        "preprocessing": store.preprocessing.to_dict(),
+    }
+
+
+def opening(recipe: Recipe, env: dict[str, Any]) -> str:
+    """What a run says before its first epoch."""
+    images = env["store"]["images"]
+    at_start = f"loss before training {env['initial_loss']:.3f}"
+    if recipe.pretrain.is_off():
+        at_start += (
+            f", ln({len(env['classes'])}) = {env['ln_classes']:.3f}, "
+            f"entropy of the class frequencies {env['prior_entropy']:.3f}"
+        )
+    lines = [
+        f"{recipe.name}: {recipe.model.name}, {env['parameters']:,} parameters, "
+        f"{env['flops'] / 1e6:,.1f} MFLOPs an image",
+        f"{images['train']:,} train and {images['validation']:,} validation images, {len(env['classes'])} classes; "
+        f"{env['device']}, {env['precision']}, {env['hardware']}",
+        *([f"starts from {recipe.model.checkpoint}"] if recipe.model.checkpoint else []),
+        at_start,
+    ]
+    lines += [freeze.describe(env["trained"])] if env["trained"] else []
+    return "\n".join(lines + [f"warning: {text}" for text in env["warnings"]])
+
+
+def entropy(counts: np.ndarray) -> float:
+    """Of a class distribution, in nats: the loss of an output that knows only the class frequencies."""
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())

@@ -1,0 +1,49 @@
+"""What a run warns of before its first step."""
+
+import pytest
+
+from mien.config import Data, Distill, Model, Recipe, Train
+from mien.evaluate.run_folder import RunFolder
+from mien.train.run import run
+
+DATA = Data(source="drawn_faces", size=16, images=70, mean=0.5, std=0.25)
+
+
+def recipe(**more) -> Recipe:
+    model = Model(name="resnet", widths=(4, 8), layers=(1, 1))
+    settings = {"name": "tiny", "data": DATA, "model": model, "train": Train(epochs=1, batch_size=35), "device": "cpu"}
+    return Recipe(**(settings | more))
+
+
+def warnings(folder) -> list[str]:
+    return RunFolder.open(folder).env["warnings"]
+
+
+@pytest.fixture(scope="module")
+def first_fold(tmp_path_factory):
+    data = DATA.model_copy(update={"folds": 2})
+    return run(recipe(data=data), tmp_path_factory.mktemp("first") / "run")
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+@pytest.mark.parametrize("how", ["init", "teacher"])
+def test_a_start_that_has_seen_the_validation_images_is_said(first_fold, tmp_path, fold, how):
+    """Fold 1 is validated on what the run of fold 0 was trained on; fold 0 on what both held out."""
+    name = str(first_fold)
+    more = {"init": {"model": Model(init=name)}, "teacher": {"distill": Distill(teachers=(name,))}}[how]
+    folder = run(recipe(data=DATA.model_copy(update={"folds": 2, "fold": fold}), **more), tmp_path / "second")
+    said = [text for text in warnings(folder) if "validation images" in text]
+    held_out = RunFolder.open(folder).env["store"]["images"]["validation"]
+    expected = f"{first_fold} learned from {held_out} of this run's {held_out} validation images"
+    assert [text.startswith(expected) for text in said] == [True] * fold
+
+
+def test_freezing_random_weights_is_said(first_fold, tmp_path):
+    train = Train(epochs=1, batch_size=35, trainable="head")
+    frozen = run(recipe(train=train), tmp_path / "random")
+    assert any("has random weights and stays so" in text for text in warnings(frozen))
+    started = run(
+        recipe(data=DATA.model_copy(update={"folds": 2}), train=train, model=Model(init=str(first_fold))),
+        tmp_path / "trained",
+    )
+    assert warnings(started) == []
