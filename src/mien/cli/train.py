@@ -196,8 +196,12 @@ def evaluate(
     exported = run.suffix == ".onnx" or str(run).startswith(OWN)
     if robustness and (exported or split != "validation"):
         raise UsageError("--robustness is measured on the validation images of a run folder.")
+    if not exported and (settings is not None or split == "all"):
+        raise UsageError(
+            f"{run} is scored on a split of its own data. Export it to score it on other data: mien export {run}"
+        )
     rows = _robustness(run) if robustness else []
-    scores = _score_export(str(run), split, settings) if exported else _score_run(run, split, settings)
+    scores = _score_export(str(run), split, settings) if exported else _score_run(run, split)
     if json_:
         print_json(scores | ({"robustness": [asdict(row) for row in rows]} if rows else {}))
         return
@@ -223,11 +227,7 @@ def _score_export(where: str, split: str, settings: DataSettings | None) -> dict
     return evaluate_export(Network.open(where), settings.data, split)
 
 
-def _score_run(run: Path, split: str, settings: DataSettings | None) -> dict[str, Any]:
-    if settings is not None or split == "all":
-        raise UsageError(
-            f"{run} is scored on a split of its own data. Export it to score it on other data: mien export {run}"
-        )
+def _score_run(run: Path, split: str) -> dict[str, Any]:
     from mien.evaluate.split import evaluate as score
     from mien.report import write_report
 
