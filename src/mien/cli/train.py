@@ -33,8 +33,6 @@ def quickstart(*, out: Path = Path("runs"), json_: Json = False) -> None:
     """
     import time
 
-    if out.suffix not in (".html", ".htm"):
-        raise UsageError(f"--out {out}: compare writes a page. Give it a name that ends in .html.")
     from mien.evaluate.compare import compare as compare_runs
     from mien.evaluate.metrics import headline
     from mien.evaluate.run_folder import is_finished
