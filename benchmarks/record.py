@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from mien import config
+from mien.evaluate.run_folder import RunFolder
 
 MOST_CLASSES = 20  # beyond, a row for the recall of each would drown the rest
 TABLE = Path(__file__).parent.parent / "results" / "runs.csv"
@@ -50,6 +51,9 @@ def rows(run: Path) -> list[dict[str, object]]:
             found.append(
                 shared | {"split": split, "metric": metric, "value": value, "low": low, "high": high, "images": images}
             )
+    for row in RunFolder.open(run).robustness():
+        changed_images = {"metric": f"accuracy, {row['change']} {row['strength']}", "value": round(row["accuracy"], 4)}
+        found.append(shared | changed_images | {"split": "validation", "images": env["store"]["images"]["validation"]})
     first = {"split": "train", "metric": "initial_loss", "value": round(env["initial_loss"], 4)}
     return [*found, shared | first | {"images": env.get("initial_loss_images", "")}]
 
