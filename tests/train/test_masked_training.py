@@ -76,15 +76,9 @@ def test_simmim_with_a_conv_stem_lowers_the_loss(tmp_path):
     assert losses(folder)[-1] < losses(folder)[0]
 
 
-def test_an_interrupted_run_ends_with_the_same_weights(finished, tmp_path, monkeypatch):
-    def stop(self, trainer, task, batch, index):
-        if (trainer.current_epoch, index) == (1, 2):
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(callbacks.Display, "on_train_batch_start", stop, raising=False)
-        with pytest.raises(KeyboardInterrupt):
-            run.run(RECIPE, tmp_path / "part")
+def test_an_interrupted_run_ends_with_the_same_weights(finished, tmp_path, interrupted):
+    with interrupted():
+        run.run(RECIPE, tmp_path / "part")
     assert not is_finished(tmp_path / "part")
     whole, resumed = weights(finished), weights(run.resume(tmp_path / "part"))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)

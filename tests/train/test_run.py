@@ -97,18 +97,11 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
 
 @pytest.mark.parametrize("model", [RECIPE.model, Model(name="cnn_v2", widths=(3, 5))])
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "plateau"])
-def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, monkeypatch, model, schedule):
+def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, interrupted, model, schedule):
     recipe = change(model=model.model_dump(), train={"schedule": schedule})
     whole = weights(run.run(recipe, tmp_path / "whole"))
-
-    def stop(self, trainer, task, batch, index):
-        if (trainer.current_epoch, index) == (1, 2):
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(callbacks.Display, "on_train_batch_start", stop, raising=False)
-        with pytest.raises(KeyboardInterrupt):
-            run.run(recipe, tmp_path / "part")
+    with interrupted():
+        run.run(recipe, tmp_path / "part")
     assert len(callbacks.read_history(tmp_path / "part" / "metrics.csv")) == 1
     resumed = weights(run.resume(tmp_path / "part"))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)

@@ -247,6 +247,7 @@ def compare(*runs: Path, out: Path = Path("comparison.html"), json_: Json = Fals
     """
     if out.suffix not in (".html", ".htm"):
         raise UsageError(f"--out {out}: compare writes a page. Give it a name that ends in .html.")
+
     from mien.evaluate.compare import compare as compare_runs
     from mien.evaluate.metrics import headline
     from mien.report import write_comparison
