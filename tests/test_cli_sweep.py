@@ -148,7 +148,12 @@ def fails(arguments, code, text, capsys):
         (["--resume", "nowhere"], 3, "nowhere is not a sweep"),
         (["--resume", "nowhere", "--train.lr", "1,2"], 2, "it takes no others"),
         (["--resume", "nowhere", "--search", "3"], 2, "it takes no others"),
-        (["folder_vit", "--train.class_weights", "--seed", "1,2"], 2, "requires an argument"),
+        (
+            ["folder_vit", "--train.class_weights", "--seed", "1,2"],
+            2,
+            "true, or true,false for both",
+        ),
+        (["folder_vit", "--seed", "1,2", "--train.lr"], 2, "--train.lr requires an argument.\n"),
     ],
 )
 def test_bad_requests(arguments, code, text, capsys, tmp_path):

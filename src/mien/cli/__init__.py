@@ -9,11 +9,12 @@ import os
 import sys
 from typing import Any
 
-from cyclopts import CycloptsError, UnknownCommandError
+from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError
 from pydantic import ValidationError
 
 from mien.cli import data, explain, predict, serve, sweep, train, use  # noqa: F401  (importing them adds their commands)
 from mien.cli.app import app
+from mien.config import Recipe
 from mien.errors import MienError, UsageError, missing_extra, nearest
 from mien.progress import console
 
@@ -53,7 +54,17 @@ def _usage(error: CycloptsError) -> str:
     if isinstance(error, UnknownCommandError) and error.app and error.unused_tokens:
         given, there = error.unused_tokens[0], [name for name in error.app if not name.startswith("-")]
         return f"Unknown command '{given}'.{nearest(given, there)} There are {', '.join(sorted(there))}."
+    if isinstance(error, MissingArgumentError) and error.argument and _is_switch(error.argument.name):
+        return f"{error} In a sweep a switch has values too: {error.argument.name} true, or true,false for both."
     return str(error)
+
+
+def _is_switch(flag: str) -> bool:
+    """Whether a flag such as --data.drop-leaks is a setting that is on or off."""
+    section, _, key = flag.removeprefix("--").replace("-", "_").partition(".")
+    group = Recipe.model_fields[section].annotation if section in Recipe.model_fields else None
+    fields = getattr(group, "model_fields", {})
+    return key in fields and fields[key].annotation in (bool, bool | None)
 
 
 def _problem(row: Any) -> str:

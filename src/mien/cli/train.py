@@ -128,7 +128,7 @@ def run(
         YAML file of settings, such as a run's recipe.yaml.
     """
     from mien.data import check
-    from mien.evaluate.run_folder import is_finished
+    from mien.evaluate.run_folder import is_finished, is_first_process, refuse_used
 
     begun = _run_to_resume(recipe, out, settings, others=bool(config_ or overwrite)) if resume else None
     chosen = config.read_recipe(begun) if begun else _recipe(recipe, config_, settings)
@@ -136,12 +136,15 @@ def run(
         note(f"{begun} is finished: nothing is left to be trained. To start another run from it: --model.init {begun}")
         _show_run(begun, json_, anew=False)
         return
+    # What is wrong with the names is said before torch is imported, which takes seconds.
     check(chosen.data)
+    if out and not begun and is_first_process():
+        refuse_used(out, overwrite)
 
     from mien.train import run as training
 
     folder = training.resume(begun) if begun else training.run(chosen, out, overwrite=overwrite)
-    if training.is_first_process():
+    if is_first_process():
         _show_run(folder, json_)
 
 

@@ -269,7 +269,10 @@ class Train(Settings):
     @classmethod
     def _read(cls, value: Any) -> Any:
         """A flag brings text: --train.unfreeze '{2: 11, 4: [9, 10]}'."""
-        return parsed("train.unfreeze", value) if isinstance(value, str) else value
+        read = parsed("train.unfreeze", value) if isinstance(value, str) else value
+        if not isinstance(read, Mapping):
+            raise ValueError("give the blocks of each epoch, such as '{2: 11, 4: [9, 10]}'")
+        return read
 
 
 class Distill(Settings):

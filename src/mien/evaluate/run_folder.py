@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from mien import config
 from mien.config import Recipe
-from mien.errors import DataError, MissingError, nearest
+from mien.errors import DataError, MissingError, UsageError, nearest
 from mien.evaluate.metrics import Predictions, Scores, predictions_file, score
 from mien.files import Values, read_arrays, read_json
 
@@ -35,6 +36,22 @@ def read_record(run: Path, name: str, default: Values) -> Values:
 def is_finished(run: Path) -> bool:
     """Whether a run has been trained to its end, and scored where it has labels."""
     return any((run / name).is_file() for name in ("evaluation.json", PICTURES))
+
+
+def is_first_process() -> bool:
+    """Of the processes that share a run, the first one makes the folder, evaluates and reports."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
+
+
+def refuse_used(folder: Path, overwrite: bool) -> bool:
+    """Whether the folder holds a run that is to be overwritten; raises UsageError for one that must not be."""
+    if not folder.is_file() and not (folder.exists() and any(folder.iterdir())):
+        return False
+    if overwrite and not (folder / "recipe.yaml").is_file():
+        raise UsageError(f"{folder} is no run folder, so --overwrite leaves it alone. Choose another --out.")
+    if not overwrite:
+        raise UsageError(f"{folder} exists. Choose another --out, continue it with --resume, or --overwrite it.")
+    return True
 
 
 @dataclass(frozen=True)

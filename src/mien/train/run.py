@@ -23,7 +23,7 @@ from mien.config import Recipe, Train
 from mien.data import Store, open_store
 from mien.data.batches import Batches, TrainBatches
 from mien.errors import MienError, MissingError, UsageError
-from mien.evaluate.run_folder import is_finished
+from mien.evaluate.run_folder import is_finished, is_first_process, refuse_used
 from mien.evaluate.split import evaluate, refuse_other_images
 from mien.files import write_json
 from mien.models import create_model
@@ -46,7 +46,7 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
     Raises UsageError when `out` exists and overwrite is False.
     """
     if out and is_first_process():
-        _refuse_used(out, overwrite)
+        refuse_used(out, overwrite)
     checkpoint = read_checkpoint(recipe)
     recipe = with_sizes_of(checkpoint, recipe)
     device, precision = _hardware(recipe)
@@ -80,11 +80,6 @@ def latest(recipe_name: str, seed: int, runs: Path = Path("runs")) -> Path:
     if not unfinished:
         raise MissingError(f"--resume: no unfinished run of {recipe_name} with seed {seed} under {runs}/.")
     return unfinished[-1]
-
-
-def is_first_process() -> bool:
-    """Of the processes that share a run, the first one makes the folder, evaluates and reports."""
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
 
 
 def read_checkpoint(recipe: Recipe) -> Checkpoint | None:
@@ -254,7 +249,7 @@ def _new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
         return Path(os.environ.get(FOLDER_VARIABLE) or out or ".")
     stamp = time.strftime("%Y%m%d-%H%M%S")
     folder = out or Path("runs") / f"{recipe.name}-{stamp}-{recipe.seed}"
-    if _refuse_used(folder, overwrite):
+    if refuse_used(folder, overwrite):
         shutil.rmtree(folder)
     try:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -263,17 +258,6 @@ def _new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
         raise MienError(f"Cannot write to {folder}: {error.strerror}. Choose another place with --out.") from error
     os.environ[FOLDER_VARIABLE] = str(folder)
     return folder
-
-
-def _refuse_used(folder: Path, overwrite: bool) -> bool:
-    """Whether the folder holds a run that is to be overwritten; raises UsageError for one that must not be."""
-    if not folder.is_file() and not (folder.exists() and any(folder.iterdir())):
-        return False
-    if overwrite and not (folder / "recipe.yaml").is_file():
-        raise UsageError(f"{folder} is no run folder, so --overwrite leaves it alone. Choose another --out.")
-    if not overwrite:
-        raise UsageError(f"{folder} exists. Choose another --out, continue it with --resume, or --overwrite it.")
-    return True
 
 
 def _check_crop(model: nn.Module, recipe: Recipe) -> None:
