@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.errors import DataError
-from mien.labels import ALIASES, FER2013, canonical, match
+from mien.labels import ALIASES, FER2013, canonical, has_expressions, match
 
 
 def test_the_order_is_that_of_the_csv():
@@ -23,6 +23,13 @@ def test_folders_in_alphabetical_order_are_matched_by_name():
 @given(st.permutations(FER2013))
 def test_any_order_is_matched_by_name(names):
     assert [FER2013[position] for position in match(names, FER2013)] == list(names)
+
+
+def test_what_reads_faces_is_told_by_its_classes():
+    assert has_expressions(["bored", "Happiness "])
+    assert has_expressions(["contempt"])
+    assert not has_expressions(["cat", "dog"])
+    assert not has_expressions([])
 
 
 def test_some_of_the_names_will_do():

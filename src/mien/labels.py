@@ -32,6 +32,11 @@ def canonical(name: str) -> str:
     return ALIASES.get(lowered, lowered)
 
 
+def has_expressions(names: Sequence[str]) -> bool:
+    """Whether any of the classes is a facial expression by its name, so that a model of them reads faces."""
+    return any(canonical(name) in WITH_CONTEMPT for name in names)
+
+
 def match(given: Sequence[str], wanted: Sequence[str]) -> list[int]:
     """For each name in `given`, its index in `wanted`; matched by canonical name, never by position.
 

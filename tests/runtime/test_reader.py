@@ -287,6 +287,32 @@ def test_one_face_is_no_plural_and_no_face_no_table(tmp_path, capsys):
     assert not (tmp_path / "t.txt").exists()
 
 
+def test_a_model_of_other_things_reads_whole_pictures(finished, tmp_path, capsys):
+    import onnx
+
+    model = onnx.load(finished / "model.onnx")
+    values = json.loads(model.metadata_props[-1].value)
+    del model.metadata_props[:], values["fingerprint"]
+    values["labels"] = [f"animal {number}" for number in range(len(values["labels"]))]
+    animals = tmp_path / "animals.onnx"
+    animals.write_bytes(seal(model.SerializeToString(), values))
+    picture = tmp_path / "grey.png"
+    Image.new("L", (60, 50), 99).save(picture)
+    command = ["predict", str(picture), "--model", str(animals)]
+    assert main([*command, "--json"]) == 0
+    (seen,) = json.loads(capsys.readouterr().out)["faces"]
+    assert seen["box"] == [0, 0, 60, 50]
+    assert seen["most_probable"].startswith("animal ")
+    assert main([*command, "--out", str(tmp_path / "t.csv")]) == 0
+    assert "t.csv  1 picture, " in capsys.readouterr().out
+    assert main([*command, "--detect"]) == 0
+    assert "no face" in capsys.readouterr().out
+    assert main(["predict", str(picture), "--model", str(finished)]) == 0  # its classes are expressions
+    out, err = capsys.readouterr()
+    assert "no face" in out
+    assert "If the pictures are faces already: --no-detect" in err
+
+
 def test_pictures_with_boxes_and_bars(finished, faces, tmp_path):
     Image.fromarray(faces[0]).resize((200, 150)).save(tmp_path / "p.png")
     command = ["predict", str(tmp_path / "p.png"), "--model", str(finished), "--no-detect"]

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from mien.cli.app import Json, Path_, app, print_json
 from mien.errors import DataError
+from mien.labels import has_expressions
 from mien.progress import note
 from mien.report.words import count
 
@@ -85,7 +86,7 @@ def predict(
     *,
     model: str | None = None,
     every: float = 0.2,
-    detect: Annotated[bool, Parameter(negative="--no-detect")] = True,
+    detect: Annotated[bool | None, Parameter(negative="--no-detect")] = None,
     detector: Path | None = None,
     margin: float = 0.0,
     draw: Path | None = None,
@@ -93,6 +94,8 @@ def predict(
     json_: Json = False,
 ) -> None:
     """Find faces in a photo, a folder of photos, a video or a camera's picture and read their expressions.
+
+    A model whose classes are no expressions reads whole pictures.
 
     Parameters
     ----------
@@ -104,7 +107,8 @@ def predict(
     every
         Seconds between two frames of a video or camera.
     detect
-        --no-detect: the pictures are faces already.
+        Find the faces first; --no-detect: the pictures are faces already. If neither is given, faces are looked for
+        where one of the model's classes is an expression.
     detector
         A YuNet model file; OpenCV's Haar cascade if not given.
     margin
@@ -121,6 +125,8 @@ def predict(
     from mien.runtime.video import is_camera, is_video
 
     reader = load(model or default_model(), YuNetDetector(detector) if detector else None, margin)
+    if detect is None:
+        detect = has_expressions(reader.names)
     table = open_table(out, reader.names) if out else None
     try:
         if not is_video(source):
@@ -159,7 +165,10 @@ def _predict_pictures(
         elif not table:
             _print_faces(str(path), faces)
     if table:
-        print(f"{table.path}  {_summary(faces_found, unsure, len(paths) - len(bad), held)}")
+        read = len(paths) - len(bad)
+        faces = f"{count(faces_found, 'face')} in " if has_expressions(reader.names) else ""
+        told = f"{faces}{count(read, 'picture')}, {unsure:,} of them unsure" if read else ""
+        print(f"{table.path}  {_summary(told, held)}")
         if held:
             note("What a table holds already is not read again. If the model is another one, give another --out.")
     if draw:
@@ -168,14 +177,15 @@ def _predict_pictures(
         first = next(iter(bad.values()))
         raise DataError(f"{len(bad):,} of {len(paths):,} pictures could not be read; the first: {first}")
     if faces_found and not table and not draw and not json_:
-        note("As a table: --out faces.csv    As pictures: --draw FOLDER")
+        note("As a table: --out answers.csv    As pictures: --draw FOLDER")
+    if paths and detect and not faces_found:
+        note("No face was found. If the pictures are faces already: --no-detect")
 
 
-def _summary(faces: int, unsure: int, pictures: int, held: int) -> str:
+def _summary(read: str, held: int) -> str:
     """'3 faces in 2 pictures, 1 of them unsure; 5 pictures were in it already'."""
-    read = f"{count(faces, 'face')} in {count(pictures, 'picture')}, {unsure:,} of them unsure"
-    were = f"{count(held, 'picture')} {'was' if held == 1 else 'were'} in it already"
-    return "; ".join([*([read] if pictures else []), *([were] if held else [])] or ["nothing was read"])
+    were = f"{count(held, 'picture')} {'was' if held == 1 else 'were'} in it already" if held else ""
+    return "; ".join(filter(None, [read, were])) or "nothing was read"
 
 
 def _predict_video(
