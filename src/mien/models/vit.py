@@ -79,8 +79,9 @@ class VisionTransformer(nn.Module):
         init: Literal["official", "torch"] = "official",
     ) -> None:
         super().__init__()
-        if global_pool not in (pools := ("token", "avg", "flatten", "seq")):
-            raise ValueError(f"global_pool '{global_pool}' is not known; there are {', '.join(pools)}.")
+        _check_choices(global_pool, init)
+        if distilled and (global_pool != "token" or representation_size):
+            raise ValueError("distilled needs global_pool 'token' and no representation_size: DeiT has none.")
         self.global_pool = global_pool
         self.patch_embed = PatchEmbed(
             img_size, patch_size, in_chans, embed_dim, stem, patch_norm, stem_convs, stem_widths, patch_shift
@@ -115,20 +116,16 @@ class VisionTransformer(nn.Module):
         # A post-norm block ends with a norm of its own.
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6) if pre_norm else nn.Identity()
         self.seq_pool = SequencePool(embed_dim) if global_pool == "seq" else None
-        pooled = embed_dim * self.patch_embed.grid_size**2 if global_pool == "flatten" else embed_dim
+        pooled = embed_dim * grid**2 if global_pool == "flatten" else embed_dim
         self.pre_logits = _pre_logits(pooled, representation_size)
         classifier = partial(make_head, num_classes=num_classes, hidden=head_hidden, batch_norm=head_batch_norm)
         self.head = classifier(representation_size or pooled, drop_rate=head_drop_rate)
         self.head_dist = classifier(embed_dim, drop_rate=head_drop_rate) if distilled else None
-        if distilled and (global_pool != "token" or representation_size):
-            raise ValueError("distilled needs global_pool 'token' and no representation_size: DeiT has none.")
         if init == "official":
             self.apply(_init_official)
             if isinstance(self.head, nn.Linear):
                 nn.init.zeros_(self.head.weight)
                 nn.init.zeros_(self.head.bias)
-        elif init != "torch":
-            raise ValueError(f"init '{init}' is not known; there are 'official' and 'torch'.")
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) -> tokens (B, N, D), the class token first where there is one."""
@@ -173,6 +170,15 @@ class VisionTransformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) -> logits (B, K)."""
         return self.forward_head(self.forward_features(x))
+
+
+def _check_choices(global_pool: str, init: str) -> None:
+    for name, given, known in (
+        ("global_pool", global_pool, ("token", "avg", "flatten", "seq")),
+        ("init", init, ("official", "torch")),
+    ):
+        if given not in known:
+            raise ValueError(f"{name} '{given}' is not known; there are {', '.join(known)}.")
 
 
 def _pre_logits(pooled: int, representation_size: int | None) -> nn.Module:
