@@ -44,7 +44,13 @@ def rows(run: Path) -> list[dict[str, object]]:
         "recipe": recipe.name,
         "settings": changed(recipe),
     }
-    found = []
+    first = {"split": "train", "metric": "initial_loss", "value": round(env["initial_loss"], 4)}
+    found = [shared | first | {"images": env.get("initial_loss_images", "")}]
+    if not recipe.pretrain.is_off():  # without labels there is only the loss of the masked patches
+        loss = min(RunFolder.open(run).history["val_loss"])
+        images = env["store"]["images"]["validation"]
+        masked = {"split": "validation", "metric": "masked_patch_loss", "value": round(loss, 4), "images": images}
+        return [*found, shared | masked]
     for split, scores in json.loads((run / "evaluation.json").read_text()).items():
         for metric, value, interval, images in metrics(scores):
             low, high = interval or ("", "")
@@ -54,8 +60,7 @@ def rows(run: Path) -> list[dict[str, object]]:
     for row in RunFolder.open(run).robustness():
         changed_images = {"metric": f"accuracy, {row['change']} {row['strength']}", "value": round(row["accuracy"], 4)}
         found.append(shared | changed_images | {"split": "validation", "images": env["store"]["images"]["validation"]})
-    first = {"split": "train", "metric": "initial_loss", "value": round(env["initial_loss"], 4)}
-    return [*found, shared | first | {"images": env.get("initial_loss_images", "")}]
+    return found
 
 
 def metrics(scores: dict) -> list[tuple[str, float, list[float] | None, int]]:
