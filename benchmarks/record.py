@@ -99,6 +99,11 @@ def changed(recipe: config.Recipe) -> str:
     return " ".join(differences)
 
 
+def identity(row: dict[str, object]) -> tuple[str, ...]:
+    """Which run a row is of; two may begin in one second."""
+    return tuple(str(row[key]) for key in ("recipe", "settings", "seed", "started"))
+
+
 def named(value: object) -> object:
     """A setting as it is quoted: a run folder by its recipe, as its path says nothing to others."""
     if isinstance(value, list):
@@ -113,8 +118,8 @@ def main() -> None:
         with TABLE.open(newline="") as file:
             known = list(csv.DictReader(file))
     new = [row for run in sys.argv[1:] for row in rows(Path(run))]
-    again = {(row["started"], row["settings"], str(row["seed"])) for row in new}
-    known = [row for row in known if (row["started"], row["settings"], row["seed"]) not in again]
+    again = {identity(row) for row in new}
+    known = [row for row in known if identity(row) not in again]
     TABLE.parent.mkdir(exist_ok=True)
     with TABLE.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")

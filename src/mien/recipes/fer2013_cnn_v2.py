@@ -6,7 +6,7 @@ Source    slides of a course project; four convolutions with batch norm, batch 3
 Reported  accuracy .6067, F1 .5887 on public and private test together.
 Command   mien run fer2013_cnn_v2 --data.path FER2013
 Result    validation 62.6 % (61.0 to 64.2), clean images 61.2 %, macro-F1 .576; one seed, 14 minutes on
-          two cores of an AMD EPYC, bf16, shared with other work.
+          two cores of an AMD EPYC, bf16, shared with other work; flips were still inside bf16 (LOG.md).
 """
 
 from mien.config import Augment, Data, Model, Recipe, Train

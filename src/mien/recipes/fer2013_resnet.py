@@ -5,7 +5,7 @@ Source    ours. He et al. (arXiv 1512.03385) with a 3x3 stem; trained on random 
           1906.06423); one-cycle SGD, label smoothing, erasing, moving average of the weights.
 Command   mien run fer2013_resnet --data.path FER2013
 Result    validation 65.2 % (63.6 to 66.7), clean images 64.3 %, macro-F1 .585; one seed, 37 minutes on
-          two cores of an AMD EPYC, bf16, shared with other work.
+          two cores of an AMD EPYC, bf16, shared with other work; warps were still inside bf16 (LOG.md).
 """
 
 from mien.config import Augment, Data, Model, Recipe, Train

@@ -2,7 +2,7 @@
 
 Source    ours; source reports 1 and 2 name the badly scaled head as their own diagnosis.
 Command   mien run fer2013_shallow_vit_scaled_init --data.path FER2013
-Result    first loss 1.96; validation 39.4 % (37.8 to 41.0), macro-F1 .310; one seed, about a minute on
+Result    first loss 1.96; validation 39.4 % (37.8 to 41.0), macro-F1 .310; one seed, two minutes on
           two cores of an AMD EPYC, bf16.
 """
 
