@@ -121,6 +121,26 @@ def test_two_runs(runs: list[Path]) -> None:
     assert pair.more_than_chance is (pair.p_value < 0.05)
 
 
+def test_mistakes_of_every_run_and_disagreements_of_the_best_two(runs: list[Path], tmp_path: Path) -> None:
+    names, labels = picture_names()
+    fair = write_run(tmp_path / "fair-1-0", names=names, labels=labels, skill=1.5, seed=2)
+    cnn, vit, third = (Predictions.load(run / "predictions.csv") for run in (*runs, fair))
+    assert cnn.correct.sum() > third.correct.sum() > vit.correct.sum()
+    found = json.loads(json.dumps(compare([runs[1], fair, runs[0]]).to_dict()))
+    for row, saved in zip(found["rows"], (vit, third, cnn), strict=True):
+        wrong = [saved.names[i] for i in np.flatnonzero(~saved.correct)]
+        assert {each["name"] for each in row["mistakes"]} <= set(wrong)
+        assert len(row["mistakes"]) == min(12, len(wrong))
+    ahead, behind = found["disagreements"]
+    assert (ahead["right"], ahead["wrong"], behind["right"], behind["wrong"]) == ("cnn", "fair", "fair", "cnn")
+    assert ahead["images"] == (cnn.correct & ~third.correct).sum()
+    first = ahead["surest"][0]
+    place = names.index(first["name"])
+    assert cnn.correct[place]
+    assert first["confidence"] == max(third.confidence[cnn.correct & ~third.correct])
+    assert first["right_confidence"] == cnn.confidence[place]
+
+
 def test_equal_epochs_and_equal_seconds(runs: list[Path]) -> None:
     found = compare(runs)
     cnn, vit = (row.curve["val_accuracy"] for row in found.rows)

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from mien.evaluate.metrics import Predictions
-from mien.evaluate.mistakes import Mistake, most_confident_errors, most_confused
+from mien.evaluate.mistakes import (
+    Disagreement,
+    Disputed,
+    Mistake,
+    confusions,
+    disagreements,
+    most_confident_errors,
+    most_confused,
+)
 
 SHARES = [
     [0.60, 0.30, 0.10],  # right
@@ -33,3 +41,24 @@ def test_no_errors() -> None:
 @pytest.mark.parametrize(("minimum", "expected"), [(1, [("a", "b", 2), ("c", "a", 1)]), (2, [("a", "b", 2)]), (3, [])])
 def test_most_confused(minimum: int, expected: list[tuple[str, str, int]]) -> None:
     assert most_confused(PREDICTIONS, minimum) == expected
+
+
+def test_confusions_of_a_matrix() -> None:
+    assert confusions(np.array([[7, 0, 2], [3, 5, 0], [2, 1, 11]]), "abc") == [
+        ("b", "a", 3),
+        ("a", "c", 2),
+        ("c", "a", 2),
+        ("c", "b", 1),
+    ]
+
+
+def test_disagreements_go_each_way_and_the_surest_wrong_answer_comes_first() -> None:
+    shares = np.array([[0.1, 0.8, 0.1], [0.5, 0.3, 0.2], [0.75, 0.2, 0.05], [0.6, 0.3, 0.1], [0.3, 0.1, 0.6]])
+    other = Predictions(PREDICTIONS.names, PREDICTIONS.labels, shares, PREDICTIONS.classes)
+    # Wrong: w, x, y of the first and v, y of the second; on y both are.
+    assert disagreements(("cnn", PREDICTIONS), ("vit", other)) == [
+        Disagreement("cnn", "vit", 1, [Disputed("v", "a", "b", 0.8, 0.1, 0.6)]),
+        Disagreement(
+            "vit", "cnn", 2, [Disputed("x", "a", "b", 0.9, 0.05, 0.75), Disputed("w", "a", "b", 0.7, 0.2, 0.5)]
+        ),
+    ]

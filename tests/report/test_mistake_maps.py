@@ -15,7 +15,8 @@ from mien.explain.attribution import attribute
 from mien.explain.faithfulness import smoothed
 from mien.pretrained import from_pretrained
 from mien.report import write_report
-from mien.report.mistake_maps import explain_mistakes, read_maps
+from mien.report.mistake_maps import explain_mistakes
+from mien.report.mistake_pictures import read_maps
 from mien.train.run import run
 
 

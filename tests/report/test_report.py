@@ -17,7 +17,7 @@ from fake_runs import picture_names, write_run
 from PIL import Image
 
 from mien.errors import MienError, MissingError
-from mien.evaluate.compare import Changed, Comparison
+from mien.evaluate.compare import Changed, Comparison, compare
 from mien.evaluate.metrics import Predictions, score
 from mien.report import comparison_page, run_page, write_comparison, write_report
 from mien.report.html import THUMBNAIL, breakable, data_uri
@@ -304,7 +304,7 @@ def test_the_test_in_plain_words(comparison: Comparison, tmp_path: Path) -> None
 def only(comparison: Comparison, **changes: object) -> Comparison:
     """The first two runs of a comparison, their pair changed."""
     pair = replace(comparison.pairs[0], **changes)  # type: ignore[arg-type]
-    return replace(comparison, rows=comparison.rows[:2], pairs=[pair])
+    return replace(comparison, rows=comparison.rows[:2], pairs=[pair], disagreements=[])
 
 
 def test_a_lead_within_chance(comparison: Comparison, tmp_path: Path) -> None:
@@ -364,6 +364,70 @@ def test_accuracy_on_changed_images_or_how_to_get_it(comparison: Comparison, tmp
     assert page.source.count('<span class="best">50.0%') == 0
     assert f"Not measured yet for fair: mien evaluate {comparison.rows[2].folder} --robustness" in page.text
     assert page.source.count("<svg") == 6
+
+
+def shown_runs(tmp_path: Path, pictures: Path, count: int = 2) -> Comparison:
+    """Runs whose pictures are there, the first the best."""
+    names, labels = picture_names()
+    data = {"source": "folder", "path": str(pictures), "size": 16}
+    runs = [
+        write_run(
+            tmp_path / f"run{seed}-1-0", names=names, labels=labels, data=data, skill=2 - 1.5 * seed / count, seed=seed
+        )
+        for seed in range(count)
+    ]
+    return compare(runs)
+
+
+def test_confusions_and_pictures_of_what_each_run_gets_wrong(tmp_path: Path, pictures: Path) -> None:
+    found = shown_runs(tmp_path, pictures)
+    values = comparison_page.wrong_pictures(found)
+    for (row, tiles, no_store), expected in zip(values["mistakes"], found.rows, strict=True):
+        assert (row, no_store) == (expected, "")
+        assert [mistake for mistake, _, _ in tiles] == expected.mistakes[: comparison_page.A_RUN]
+        for mistake, uri, _ in tiles:
+            shown = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+            assert (np.asarray(shown) == np.asarray(Image.open(pictures / mistake.name))).all()
+    page = Page(write_comparison(found, tmp_path / "page.html"))
+    check_alone(page)
+    pair, (ahead, behind) = comparison_page.better_first(found.pairs[0]), found.disagreements
+    assert f"{pair.first} is right, {pair.second} wrong: {pair.only_first} image" in page.text
+    assert (ahead.images, behind.images) == (pair.only_first, pair.only_second)
+    assert f"{ahead.surest[0].confidence:.0%} sure the other {ahead.surest[0].right_confidence:.0%}" in page.text
+    assert page.source.count("<img") == sum(len(tiles) for _, tiles, *_ in (*values["mistakes"], *values["disputed"]))
+    label, predicted, cells = comparison_page.confused(found)[0]
+    i, j = found.classes.index(label), found.classes.index(predicted)
+    counts = [row.scores["confusion_matrix"][i][j] for row in found.rows]
+    assert [images for images, _, _ in cells] == counts
+    assert sum(counts) == max(
+        sum(row.scores["confusion_matrix"][a][b] for row in found.rows) for a in range(3) for b in range(3) if a != b
+    )
+    assert f"{label} → {predicted} {counts[0]} " in page.text
+
+
+def test_maps_that_a_run_has_stand_beside_its_mistakes(tmp_path: Path, pictures: Path) -> None:
+    found = shown_runs(tmp_path, pictures)
+    mistake = found.rows[0].mistakes[0]
+    of = np.array([(mistake.name, mistake.predicted)])
+    np.savez(Path(found.rows[0].folder) / "mistakes.npz", of=of, maps=np.ones((1, 16, 16), np.float16), seconds=1.0)
+    page = Page(write_comparison(found, tmp_path / "page.html"))
+    assert f'alt="What speaks for {mistake.predicted} and against it"' in page.source
+    assert "by integrated gradients" in page.text
+
+
+def test_a_comparison_survives_its_data(tmp_path: Path, pictures: Path) -> None:
+    found = shown_runs(tmp_path, pictures)
+    shutil.rmtree(pictures)
+    page = Page(write_comparison(found, tmp_path / "page.html"))
+    assert page.text.count("The pictures cannot be shown:") == len(found.rows)
+    assert "<img" not in page.source
+    assert found.rows[0].mistakes[0].name in page.text
+
+
+def test_many_runs_show_fewer_pictures_each(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison_page, "PICTURES", 5)
+    found = shown_runs(tmp_path, pictures, count=3)
+    assert [len(tiles) for _, tiles, _ in comparison_page.wrong_pictures(found)["mistakes"]] == [1, 1, 1]
 
 
 def test_turning_a_pair_round(comparison: Comparison) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from mien import labels
 from mien.errors import DataError, UsageError
 from mien.evaluate.metrics import Z95, Predictions, Scores, score
+from mien.evaluate.mistakes import Disagreement, Mistake, disagreements, most_confident_errors
 from mien.evaluate.run_folder import RunFolder
 
 Interval = tuple[float, float]
@@ -41,6 +42,7 @@ class Row:
     hardware: str
     scores: Scores
     curve: dict[str, list[float]]  # epoch, seconds, val_accuracy, val_loss
+    mistakes: list[Mistake]  # the most confident first
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,10 @@ class Changed:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found; rows in the order given. robustness is empty where no run has measured it."""
+    """What `compare` found; rows in the order given. robustness is empty where no run has measured it.
+
+    disagreements: of the two most accurate runs, each way.
+    """
 
     split: str
     images: int
@@ -122,6 +127,7 @@ class Comparison:
     equal_epochs: Equal | None
     equal_seconds: Equal | None
     robustness: list[Changed]
+    disagreements: list[Disagreement]
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON types; a loss that is not a number becomes None."""
@@ -144,7 +150,8 @@ def compare(runs: Sequence[Path], split: str = "validation") -> Comparison:
     found = [folder.predictions(split) for folder in folders]
     predictions = [_align(other, found[0], folder, folders[0]) for other, folder in zip(found, folders, strict=True)]
     scores = [_scores(folder, split, aligned) for folder, aligned in zip(folders, predictions, strict=True)]
-    rows = [_row(*each) for each in zip(names, folders, scores, strict=True)]
+    rows = [_row(*each) for each in zip(names, folders, scores, predictions, strict=True)]
+    best, next_best = sorted(range(len(rows)), key=lambda i: -scores[i]["accuracy"])[:2]
     return Comparison(
         split=split,
         images=len(predictions[0]),
@@ -155,6 +162,7 @@ def compare(runs: Sequence[Path], split: str = "validation") -> Comparison:
         equal_epochs=at_equal(rows, "epoch"),
         equal_seconds=at_equal(rows, "seconds"),
         robustness=on_changed_images([folder.robustness(split) for folder in folders]),
+        disagreements=disagreements((names[best], predictions[best]), (names[next_best], predictions[next_best])),
     )
 
 
@@ -238,7 +246,7 @@ def run_labels(folders: Sequence[RunFolder]) -> list[str]:
     return distinct[0]
 
 
-def _row(label: str, folder: RunFolder, scores: Scores) -> Row:
+def _row(label: str, folder: RunFolder, scores: Scores, predictions: Predictions) -> Row:
     env, history = folder.env, folder.history
     return Row(
         label=label,
@@ -253,6 +261,7 @@ def _row(label: str, folder: RunFolder, scores: Scores) -> Row:
         hardware=env.get("hardware", "unknown"),
         scores=scores,
         curve={key: history[key] for key in ("epoch", "seconds", "val_accuracy", "val_loss") if key in history},
+        mistakes=most_confident_errors(predictions),
     )
 
 

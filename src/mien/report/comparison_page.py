@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
+from mien.config import Data
+from mien.data import Store
 from mien.evaluate.compare import Changed, Comparison, Pair, Row
+from mien.evaluate.mistakes import Mistake, confusions
+from mien.evaluate.run_folder import RunFolder
 from mien.report import figures
+from mien.report.mistake_pictures import MistakeMaps, Tile, read_maps, store_of, tiles
+
+CONFUSIONS = 8
+PICTURES = 48  # mistakes of all runs together; keeps a page of many runs small
+A_RUN = 6  # of them at most
+
+Source = tuple[Store | None, str, MistakeMaps]
 
 
 def context(comparison: Comparison) -> dict[str, Any]:
@@ -29,6 +43,8 @@ def context(comparison: Comparison) -> dict[str, Any]:
         ),
         "curves": curves(rows),
         "recalls": recalls(comparison),
+        "confused": confused(comparison),
+        **wrong_pictures(comparison),
         "changed": changed_images(comparison),
         "unmeasured": unmeasured(comparison),
         "one_machine": len({row.hardware for row in rows}) == 1,
@@ -73,6 +89,34 @@ def recalls(comparison: Comparison) -> list[tuple[str, list[tuple[dict[str, Any]
     return table
 
 
+def confused(comparison: Comparison) -> list[tuple[str, str, list[tuple[int, int, bool]]]]:
+    """(true class, predicted class, for each run its images, those of the class, whether it has the fewest).
+
+    The commonest of all runs together first; nothing is fewest of equals.
+    """
+    matrices = [np.array(row.scores["confusion_matrix"]) for row in comparison.rows]
+    table = []
+    for label, predicted, _ in confusions(np.sum(matrices, axis=0), comparison.classes)[:CONFUSIONS]:
+        place = comparison.classes.index(label), comparison.classes.index(predicted)
+        found = [(int(matrix[place]), int(matrix[place[0]].sum())) for matrix in matrices]
+        least, most = min(found)[0], max(found)[0]
+        table.append((label, predicted, [(images, total, images == least < most) for images, total in found]))
+    return table
+
+
+def wrong_pictures(comparison: Comparison) -> dict[str, Any]:
+    """mistakes: each run's surest, and why pictures are missing. disputed: each disagreement with its surest.
+
+    mapped: whether a map stands beside any of them.
+    """
+    known = _sources(comparison.rows)
+    shown = max(1, min(A_RUN, PICTURES // len(comparison.rows)))
+    mistakes = [(row, _tiles(row.mistakes[:shown], known[row.label]), known[row.label][1]) for row in comparison.rows]
+    disputed = [(each, _tiles(each.surest, known[each.wrong])) for each in comparison.disagreements]
+    mapped = any(heat for _, found, *_ in (*mistakes, *disputed) for _, _, heat in found)
+    return {"mistakes": mistakes, "disputed": disputed, "mapped": mapped}
+
+
 def changed_images(comparison: Comparison) -> dict[str, Any] | None:
     """The figure and the table of accuracy on changed images; None where no run was measured.
 
@@ -104,6 +148,23 @@ def unmeasured(comparison: Comparison) -> list[Row]:
 def strength(changed: Changed) -> str:
     """'0.1 of the side'; '' for a change that has but one."""
     return f"{abs(changed.strength):g} {changed.unit}" if changed.unit else ""
+
+
+def _sources(rows: Sequence[Row]) -> dict[str, Source]:
+    """Of each run, by its label, the images of its data or why they cannot be opened, and its maps."""
+    opened: dict[Data, tuple[Store | None, str]] = {}
+    found = {}
+    for row in rows:
+        run = RunFolder.open(Path(row.folder))
+        if run.recipe.data not in opened:  # runs of the same data share it
+            opened[run.recipe.data] = store_of(run)
+        found[row.label] = (*opened[run.recipe.data], read_maps(run.path))
+    return found
+
+
+def _tiles(mistakes: Sequence[Mistake], source: Source) -> list[Tile]:
+    store, _, maps = source
+    return tiles(mistakes, store, maps)
 
 
 def _leading(pairs: list[Pair], ranked: list[Row]) -> Pair:

@@ -3,39 +3,25 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mien import config
 from mien.data import open_store
-from mien.evaluate.mistakes import Mistake, most_confident_errors
+from mien.evaluate.mistakes import COUNT, most_confident_errors
 from mien.evaluate.run_folder import RunFolder
 from mien.evaluate.split import refuse_other_images
 from mien.explain.attribution import attribute
 from mien.explain.faithfulness import smoothed
-from mien.files import read_arrays, write_arrays
+from mien.files import write_arrays
 from mien.pretrained import from_pretrained
 from mien.progress import track
+from mien.report.mistake_pictures import FILE, MistakeMaps
 from mien.train.checkpoint import refuse_headless
 
-FILE = "mistakes.npz"
-COUNT = 12
 METHOD = "integrated_gradients"  # every model has it, and it holds on drawn faces where Grad-CAM does not (LOG.md)
 SMOOTH = 1 / 24  # of the side: single pixels are noisy
-
-
-@dataclass(frozen=True, eq=False)
-class MistakeMaps:
-    """maps: float32 (S, S), the largest value 1 or -1, by image name and answer. seconds: what computing them took."""
-
-    maps: dict[tuple[str, str], np.ndarray]
-    seconds: float
-
-    def of(self, mistake: Mistake) -> np.ndarray | None:
-        """The map of this picture and this answer, None where it was not computed."""
-        return self.maps.get((mistake.name, mistake.predicted))
 
 
 def explain_mistakes(run: Path, count: int = COUNT) -> MistakeMaps:
@@ -61,14 +47,3 @@ def explain_mistakes(run: Path, count: int = COUNT) -> MistakeMaps:
     small = np.array(list(maps.values()), dtype=np.float16)  # (n, S, S); a small picture needs no more digits
     write_arrays(run / FILE, of=np.array(list(maps), dtype=str), maps=small, seconds=made.seconds)
     return made
-
-
-def read_maps(run: Path) -> MistakeMaps:
-    """What `explain_mistakes` has saved; no maps where it was not asked. Raises DataError for a damaged file."""
-    path = run / FILE
-    if not path.is_file():
-        return MistakeMaps({}, 0.0)
-    with read_arrays(path, f"mien report {run} --explain") as saved:
-        keys = [(str(name), str(answer)) for name, answer in saved["of"]]
-        maps = saved["maps"].astype(np.float32)  # (n, S, S)
-        return MistakeMaps(dict(zip(keys, maps, strict=True)), float(saved["seconds"]))

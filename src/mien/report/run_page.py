@@ -16,17 +16,15 @@ from pydantic import BaseModel
 
 from mien import config
 from mien.config import Recipe
-from mien.data import Store, open_store
+from mien.data import Store
 from mien.data.audit import audit
 from mien.data.listing import SPLITS
-from mien.errors import MienError
 from mien.evaluate.metrics import Predictions, Scores, beats_majority, majority, reliability
-from mien.evaluate.mistakes import Mistake, most_confident_errors, most_confused
+from mien.evaluate.mistakes import most_confident_errors, most_confused
 from mien.evaluate.robustness import by_change, read_robustness
 from mien.evaluate.run_folder import RunFolder
 from mien.report import figures, pictures
-from mien.report.html import THUMBNAIL, data_uri
-from mien.report.mistake_maps import COUNT, MistakeMaps, read_maps
+from mien.report.mistake_pictures import read_maps, store_of, tiles
 from mien.report.style import STRONG
 
 CONFUSIONS = 6
@@ -48,7 +46,7 @@ def context(path: Path) -> dict[str, Any]:
     run = RunFolder.open(path)
     scores = run.scores()
     predictions = run.predictions() if run.has_predictions() else None
-    store, no_store = _store(run)
+    store, no_store = store_of(run)
     maps = read_maps(path)
     return {
         "run": run,
@@ -64,7 +62,7 @@ def context(path: Path) -> dict[str, Any]:
         "trained": trained(run),
         "matrix": confusion(scores) if scores else None,
         "calibration": calibration(predictions) if predictions else None,
-        "mistakes": mistakes(predictions, store, maps) if predictions else [],
+        "mistakes": tiles(most_confident_errors(predictions), store, maps) if predictions else [],
         "map_seconds": maps.seconds if maps.maps else None,
         "filled": filled(run),
         "robustness": list(by_change(read_robustness(path))),
@@ -137,22 +135,6 @@ def calibration(predictions: Predictions) -> dict[str, Any]:
     }
 
 
-def mistakes(
-    predictions: Predictions, store: Store | None, maps: MistakeMaps
-) -> list[tuple[Mistake, str | None, str | None]]:
-    """The most confident errors, each with its picture and its map where the store still has it."""
-    place = {name: i for i, name in enumerate(store.names)} if store is not None else {}
-    found: list[tuple[Mistake, str | None, str | None]] = []
-    for each in most_confident_errors(predictions, COUNT):
-        if store is None or each.name not in place:
-            found.append((each, None, None))
-            continue
-        pixels, map_ = store.images[place[each.name]], maps.of(each)
-        heat = None if map_ is None else pictures.heat(pixels, map_, side=THUMBNAIL, signed=True)
-        found.append((each, data_uri(pixels), heat))
-    return found
-
-
 def filled(run: RunFolder) -> str | None:
     """Of a run without labels: validation images, what it saw of them and how it filled them in, as one picture."""
     found = run.reconstructions()
@@ -185,13 +167,6 @@ def settings(recipe: Recipe) -> list[Setting]:
             if value != field.default or name in ALWAYS_SHOWN:
                 found.append(Setting(name, _shown(value), field.description or ""))
     return found
-
-
-def _store(run: RunFolder) -> tuple[Store | None, str]:
-    try:
-        return open_store(run.recipe.data), ""
-    except (MienError, OSError) as error:
-        return None, str(error)
 
 
 def _fingerprint(run: RunFolder) -> str:

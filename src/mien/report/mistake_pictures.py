@@ -1,0 +1,66 @@
+"""Mistakes as pictures: the images of a run's data, and beside them the maps that `mien report RUN --explain` saved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mien.data import Store, open_store
+from mien.errors import MienError
+from mien.evaluate.mistakes import Mistake
+from mien.evaluate.run_folder import RunFolder
+from mien.files import read_arrays
+from mien.report import pictures
+from mien.report.html import THUMBNAIL, data_uri
+
+FILE = "mistakes.npz"
+
+Tile = tuple[Mistake, str | None, str | None]  # a mistake, its picture and its map
+
+
+@dataclass(frozen=True, eq=False)
+class MistakeMaps:
+    """maps: float32 (S, S), the largest value 1 or -1, by image name and answer. seconds: what computing them took."""
+
+    maps: dict[tuple[str, str], np.ndarray]
+    seconds: float
+
+    def of(self, mistake: Mistake) -> np.ndarray | None:
+        """The map of this picture and this answer, None where it was not computed."""
+        return self.maps.get((mistake.name, mistake.predicted))
+
+
+def read_maps(run: Path) -> MistakeMaps:
+    """What `explain_mistakes` has saved; no maps where it was not asked. Raises DataError for a damaged file."""
+    path = run / FILE
+    if not path.is_file():
+        return MistakeMaps({}, 0.0)
+    with read_arrays(path, f"mien report {run} --explain") as saved:
+        keys = [(str(name), str(answer)) for name, answer in saved["of"]]
+        maps = saved["maps"].astype(np.float32)  # (n, S, S)
+        return MistakeMaps(dict(zip(keys, maps, strict=True)), float(saved["seconds"]))
+
+
+def store_of(run: RunFolder) -> tuple[Store | None, str]:
+    """The images of a run's data, or why they cannot be opened."""
+    try:
+        return open_store(run.recipe.data), ""
+    except (MienError, OSError) as error:
+        return None, str(error)
+
+
+def tiles(mistakes: Sequence[Mistake], store: Store | None, maps: MistakeMaps) -> list[Tile]:
+    """Each mistake with its picture and its map, where the store still has the one and the run the other."""
+    place = {name: i for i, name in enumerate(store.names)} if store is not None else {}
+    found: list[Tile] = []
+    for each in mistakes:
+        if store is None or each.name not in place:
+            found.append((each, None, None))
+            continue
+        pixels, map_ = store.images[place[each.name]], maps.of(each)
+        heat = None if map_ is None else pictures.heat(pixels, map_, side=THUMBNAIL, signed=True)
+        found.append((each, data_uri(pixels), heat))
+    return found
