@@ -3,10 +3,12 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_models import classifier
 
 import mien
 from mien.cli import main
@@ -15,7 +17,7 @@ from mien.evaluate.metrics import accuracy
 from mien.explain.attribution import METHODS
 from mien.export import export
 from mien.report import pictures
-from mien.report.explain_page import Trust
+from mien.report.explain_page import Trust, context
 from mien.runtime import Network
 from mien.train import run
 
@@ -60,10 +62,24 @@ def test_the_page_of_a_photo(runs, photo, tmp_path, capsys, name, methods, secti
     assert sorted(printed["methods"]) == sorted(methods)
     assert sum(printed["probabilities"].values()) == pytest.approx(1, abs=1e-4)
     assert re.findall(r'<section id="(\w+)"', page) == sections
+    assert ("Before it, the raw logits" in page) == (name == "vit")
     assert printed["label"].capitalize() in page
     loaded = re.findall(r'(?:src|href)="([^"#]{1,40})', page)
     assert all(address.startswith(("data:", "https://arxiv.org/")) for address in loaded)
     assert len(page) < 6e6
+
+
+def test_attention_is_shown_after_and_before_the_softmax():
+    """Logits by hand: in layer 1 of 1, both heads of every patch want patch (1, 0) most, by 2 and by 4."""
+    found = mien.explain(classifier("shallow_vit"), np.zeros((22, 22), np.uint8), ())
+    logits = np.zeros((1, 2, 4, 4), np.float32)
+    logits[0, 0, :, 2], logits[0, 1, :, 2] = 2, 4
+    weights = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    shown = context(replace(found, attention=weights, attention_logits=logits), {}, "", "", "", None)["attention"]
+    (after, _, weights_shown), (before, _, logits_shown) = shown
+    assert (after, before) == ("weights", "logits")
+    assert [one[1:] for one in logits_shown[0]] == [(0, 3), (0, 2), (0, 4)]  # the mean, then each head
+    assert weights_shown[0][2][1:] == pytest.approx((1 / (3 + np.e**4), np.e**4 / (3 + np.e**4)))
 
 
 def test_an_empty_map_is_called_empty(runs, photo, tmp_path, capsys, monkeypatch):

@@ -57,6 +57,8 @@ METHODS = {
 SIGNED = ("integrated_gradients", "smooth_gradients", "occlusion")
 MOST_MAPS = 16
 
+Seen = tuple[str, float, float]  # a picture, and the values that are darkest and brightest in it
+
 
 @dataclass(frozen=True)
 class Trust:
@@ -133,14 +135,27 @@ def _filters(explanation: Explanation) -> str | None:
     return None if filters is None else pictures.sheet(list(filters[:64].mean(axis=1)), columns=16, side=36)
 
 
-def _attention(explanation: Explanation) -> list[list[str]]:
-    """For each layer, each head's attention over the image: that of the class token, else the mean of all patches."""
-    weights, tokens = explanation.attention, explanation.tokens
-    if weights is None or tokens is None:
+def _attention(explanation: Explanation) -> list[tuple[str, str, list[list[Seen]]]]:
+    """Attention after the softmax and before it: name, title, and for each layer the heads' mean, then each head."""
+    if explanation.attention is None or explanation.attention_logits is None:
         return []
-    rows = weights[:, :, 0] if tokens.pool == "token" else weights[:, :, tokens.prefix :].mean(axis=2)  # (layers, h, N)
+    return [
+        ("weights", "After the softmax", _heads(explanation, explanation.attention)),
+        ("logits", "Before it, the raw logits", _heads(explanation, explanation.attention_logits)),
+    ]
+
+
+def _heads(explanation: Explanation, values: np.ndarray) -> list[list[Seen]]:
+    """Values (layers, h, N, N) over the image: the class token's, else the mean of all patches'."""
+    tokens = explanation.tokens
+    assert tokens is not None
+    rows = values[:, :, 0] if tokens.pool == "token" else values[:, :, tokens.prefix :].mean(axis=2)  # (layers, h, N)
     maps = rows[:, :, tokens.prefix :].reshape(*rows.shape[:2], tokens.grid, tokens.grid)
-    return [[pictures.heat(explanation.image, head, side=96) for head in layer] for layer in maps]
+    maps = np.concatenate([maps.mean(axis=1, keepdims=True), maps], axis=1)  # (layers, 1 + h, g, g)
+    return [
+        [(pictures.heat(explanation.image, one, side=96), float(one.min()), float(one.max())) for one in layer]
+        for layer in maps
+    ]
 
 
 def _distance(explanation: Explanation) -> Any:
