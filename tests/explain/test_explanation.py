@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -233,3 +234,18 @@ def test_explain_is_a_verb_and_a_package():
     code = "import mien; verb = mien.explain; import mien.explain.capture as module; from mien import explain; "
     code += "assert explain is verb is mien.explain and verb.capture is module and verb.__call__ is verb.explain"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_attention_from_a_patch_by_hand():
+    found = mien.explain(classifier("vit"), np.zeros((21, 21), np.uint8), ())
+    values = np.arange(1 * 2 * 10 * 10, dtype=np.float32).reshape(1, 2, 10, 10)  # a class token, 3 x 3 patches
+    found = replace(found, attention=values, attention_logits=-values)
+    np.testing.assert_array_equal(found.attention_from((1, 2))[0, 1], values[0, 1, 6, 1:].reshape(3, 3))
+    np.testing.assert_array_equal(found.attention_from((1, 2), raw=True)[0, 1], -values[0, 1, 6, 1:].reshape(3, 3))
+    np.testing.assert_array_equal(found.attention_from()[0, 0], values[0, 0, 0, 1:].reshape(3, 3))
+    without = replace(found, tokens=replace(found.tokens, pool="avg"))
+    np.testing.assert_allclose(without.attention_from()[0, 0].flatten(), values[0, 0, 1:, 1:].mean(axis=0))
+    with pytest.raises(UsageError, match=r"Patch \(0, 3\) is not one of the 3 x 3: rows and columns go from 0 to 2"):
+        found.attention_from((0, 3))
+    with pytest.raises(UsageError, match="has no attention weights"):
+        mien.explain(classifier("cnn_v2"), np.zeros((21, 21), np.uint8), ()).attention_from((0, 0))

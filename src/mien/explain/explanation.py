@@ -58,6 +58,28 @@ class Explanation:
         """The methods whose map says nothing: it is the same everywhere."""
         return tuple(name for name, values in self.maps.items() if is_empty(values))
 
+    def attention_from(self, patch: tuple[int, int] | None = None, raw: bool = False) -> np.ndarray:
+        """Where a patch looks: what it attends to in each patch of the picture, (layers, h, g, g).
+
+        patch: its row and column, from 0. None for the class token; without one, or where the head does not read it,
+        the mean of all patches. raw: the logits, before the softmax. What goes to prefix tokens is left out.
+        Raises UsageError for a CNN, approximate attention, or a patch outside the grid.
+        """
+        values, tokens = self.attention_logits if raw else self.attention, self.tokens
+        if values is None or tokens is None:
+            raise UsageError("This model has no attention weights. Take a Vision Transformer with attention 'exact'.")
+        g, first = tokens.grid, tokens.prefix
+        if patch is not None:
+            row, column = patch
+            if not (0 <= row < g and 0 <= column < g):
+                raise UsageError(
+                    f"Patch {tuple(patch)} is not one of the {g} x {g}: rows and columns go from 0 to {g - 1}."
+                )
+            rows = values[:, :, first + row * g + column]  # (layers, h, N, N) -> (layers, h, N)
+        else:
+            rows = values[:, :, 0] if tokens.pool == "token" else values[:, :, first:].mean(axis=2)
+        return rows[:, :, first:].reshape(*rows.shape[:2], g, g)  # (layers, h, N) -> (layers, h, g, g)
+
 
 def explain(
     model: Classifier, image: Picture, methods: Sequence[str] | None = None, target: str | int | None = None

@@ -15,6 +15,7 @@ from mien.explain import Explanation
 from mien.explain.attention import mean_attention_distance
 from mien.explain.faithfulness import NOTICEABLE, UNCHANGED
 from mien.report import pictures
+from mien.report.explain_pointing import pointing, with_mean
 from mien.report.style import drawing, inline_svg, series
 
 METHODS = {
@@ -112,6 +113,7 @@ def context(
         "patches": _patches(explanation),
         "filters": _filters(explanation),
         "attention": _attention(explanation),
+        "pointing": pointing(explanation),
         "distance": _distance(explanation),
         "positions": _positions(explanation),
         "features": _features(explanation),
@@ -137,24 +139,18 @@ def _filters(explanation: Explanation) -> str | None:
 
 def _attention(explanation: Explanation) -> list[tuple[str, str, list[list[Seen]]]]:
     """Attention after the softmax and before it: name, title, and for each layer the heads' mean, then each head."""
-    if explanation.attention is None or explanation.attention_logits is None:
+    if explanation.attention is None:
         return []
     return [
-        ("weights", "After the softmax", _heads(explanation, explanation.attention)),
-        ("logits", "Before it, the raw logits", _heads(explanation, explanation.attention_logits)),
+        ("weights", "After the softmax", _heads(explanation, raw=False)),
+        ("logits", "Before it, the raw logits", _heads(explanation, raw=True)),
     ]
 
 
-def _heads(explanation: Explanation, values: np.ndarray) -> list[list[Seen]]:
-    """Values (layers, h, N, N) over the image: the class token's, else the mean of all patches'."""
-    tokens = explanation.tokens
-    assert tokens is not None
-    rows = values[:, :, 0] if tokens.pool == "token" else values[:, :, tokens.prefix :].mean(axis=2)  # (layers, h, N)
-    maps = rows[:, :, tokens.prefix :].reshape(*rows.shape[:2], tokens.grid, tokens.grid)
-    maps = np.concatenate([maps.mean(axis=1, keepdims=True), maps], axis=1)  # (layers, 1 + h, g, g)
+def _heads(explanation: Explanation, raw: bool) -> list[list[Seen]]:
     return [
         [(pictures.heat(explanation.image, one, side=96), float(one.min()), float(one.max())) for one in layer]
-        for layer in maps
+        for layer in with_mean(explanation.attention_from(raw=raw))
     ]
 
 
