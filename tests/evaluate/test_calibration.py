@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mien.evaluate.calibration import calibrate, fit_temperature, fit_threshold, with_temperature
+from mien.evaluate.calibration import NEVER, calibrate, fit_temperature, fit_threshold, with_temperature
 from mien.evaluate.metrics import Predictions, calibration_error
 
 
@@ -55,7 +55,22 @@ def test_a_threshold_by_hand():
     assert fit_threshold(predictions, 0.25) == pytest.approx(0.6)
     assert fit_threshold(predictions, 0.2) == pytest.approx(0.8)
     wrong = Predictions(list("abcd"), np.array([1, 1, 1, 1]), probabilities, ("x", "y"))
-    assert fit_threshold(wrong, 0.1) == 1.0
+    assert fit_threshold(wrong, 0.1) == NEVER
+
+
+@pytest.mark.parametrize("right_first", [True, False])
+def test_equal_confidences_are_answered_together_or_not_at_all(right_first):
+    labels = np.sort(np.arange(100) % 2)[:: 1 if right_first else -1]
+    predictions = Predictions(list(map(str, labels)), labels, np.tile([[0.9, 0.1]], (100, 1)), ("x", "y"))
+    assert fit_threshold(predictions, 0.2) == NEVER
+    assert fit_threshold(predictions, 0.5) == pytest.approx(0.9)
+
+
+def test_where_no_threshold_keeps_the_error_rate_nothing_is_answered():
+    wrong = Predictions(list("abcd"), np.ones(4, dtype=int), np.tile([[1.0, 0.0]], (4, 1)), ("x", "y"))
+    found = calibrate(wrong, 0.1)
+    assert wrong.confidence.max() < found.threshold
+    assert found.answered == 0
 
 
 def test_the_stated_error_rate_is_kept_on_images_that_were_not_fitted_on():

@@ -13,10 +13,12 @@ import mien
 from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
 from mien.errors import DataError, MienError, MissingError, UsageError
+from mien.evaluate.calibration import NEVER
 from mien.evaluate.exported import evaluate_export
 from mien.evaluate.metrics import Predictions
-from mien.export import export
+from mien.export import _compare, export
 from mien.runtime import Network, files
+from mien.runtime.card import model_card
 from mien.runtime.files import Table, read_all
 from mien.runtime.metadata import seal
 from mien.runtime.model import locate
@@ -112,6 +114,20 @@ def test_an_export_that_answers_otherwise_is_refused(finished, tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UsageError, match=r"an export ends in \.onnx"):
         export(finished, tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("weights", ["fp32", "fp16", "int8"])
+def test_an_export_that_answers_no_number_is_refused(weights, tmp_path):
+    right = Predictions(["a"], np.array([0]), np.array([[0.9, 0.1]]), ("x", "y"))
+    none = Predictions(["a"], np.array([0]), np.full((1, 2), np.nan), ("x", "y"))
+    with pytest.raises(MienError, match=r"differ from those of .* by up to nan, .*nothing was written"):
+        _compare(none, right, weights, tmp_path)
+
+
+def test_the_card_of_a_model_that_is_never_sure_says_so(finished):
+    network = Network.open(finished)
+    never = replace(network, card=network.card | {"threshold": NEVER, "answered": 0})
+    assert "Every image is answered with “unsure”: none of" in model_card(never, "never")
 
 
 def test_faces_together_equal_faces_alone(reader, faces):

@@ -16,13 +16,14 @@ import numpy as np
 from mien.evaluate.metrics import Predictions, calibration_error, negative_log_likelihood
 
 TEMPERATURES = (0.05, 20.0)
+NEVER = 2.0  # a threshold that no confidence reaches, not even 1 (JSON has no infinity)
 
 
 @dataclass(frozen=True)
 class Calibration:
     """What travels with an exported model.
 
-    temperature: logits are divided by it. threshold: a confidence below it is "unsure".
+    temperature: logits are divided by it. threshold: a confidence below it is "unsure"; NEVER where all are.
     error_rate: share of wrong answers among those that are not unsure, as it was asked for.
     calibration_error, answered, wrong: of the validation images by cross-fitting; the expected calibration error
     (15 bins), the share that gets an answer, and the share of wrong ones among these.
@@ -75,11 +76,13 @@ def fit_temperature(predictions: Predictions) -> float:
 
 
 def fit_threshold(predictions: Predictions, error_rate: float) -> float:
-    """The least confidence above which at most `error_rate` of the answers are wrong; 1 where there is none."""
+    """The least confidence from which on at most `error_rate` of the answers are wrong; NEVER where there is none."""
     order = np.argsort(-predictions.confidence, kind="stable")
+    confidence = predictions.confidence[order]
     wrong = np.cumsum(~predictions.correct[order]) / np.arange(1, len(order) + 1)
-    allowed = np.flatnonzero(wrong <= error_rate)
-    return float(predictions.confidence[order[allowed[-1]]]) if len(allowed) else 1.0
+    last = np.append(confidence[1:] < confidence[:-1], True)  # equal confidences are answered together or not at all
+    allowed = np.flatnonzero(last & (wrong <= error_rate))
+    return float(confidence[allowed[-1]]) if len(allowed) else NEVER
 
 
 def with_temperature(predictions: Predictions, temperature: float) -> Predictions:

@@ -99,9 +99,10 @@ def _calibration(card: dict[str, Any]) -> str:
         if card["answered"]
         else "none of the validation images would get an answer"
     )
+    below = f"A confidence below {card['threshold']:.3f}" if card["threshold"] <= 1 else "Every image"
     return (
         f"Logits are divided by {card['temperature']:.3f}; the expected calibration error is then "
-        f"{card['calibration_error']:.3f} (15 bins). A confidence below {card['threshold']:.3f} is answered with "
+        f"{card['calibration_error']:.3f} (15 bins). {below} is answered with "
         f"“unsure”: {answers} (asked for: {card['error_rate']:.0%}). All by two-fold cross-fitting: no image "
         "judges what it helped to fit."
     )

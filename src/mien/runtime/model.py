@@ -22,7 +22,7 @@ class Network:
     """An exported network.
 
     labels: class names in the order of the logits. temperature: logits are divided by it.
-    threshold: a confidence below it is "unsure". card: where it comes from and how well it does.
+    threshold: a confidence below it is "unsure"; above 1 all are. card: where it comes from and how well it does.
     """
 
     session: onnxruntime.InferenceSession

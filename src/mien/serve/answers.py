@@ -26,7 +26,7 @@ class Model(BaseModel):
 
     fingerprint: str = Field(description="sha256 of the network; every answer carries it.")
     labels: list[str]
-    unsure_below: float = Field(description="A confidence below it is answered as 'unsure'.")
+    unsure_below: float = Field(description="A confidence below it is answered as 'unsure'; above 1, every one.")
     card: dict[str, Any] = Field(description="Where the model comes from and how well it does.")
     limits: dict[str, float] = Field(description="Bytes, pixels, images and seconds of one request.")
 

@@ -225,6 +225,11 @@ function showSeen(faces) {
 
 // The model ---------------------------------------------------------------------------------------
 
+function unsureBelow(threshold) {
+  if (threshold > 1) return "always";
+  return threshold ? `below ${percent(threshold)}` : undefined;
+}
+
 function showModel(found) {
   model = found;
   const { card, limits } = model;
@@ -232,7 +237,7 @@ function showModel(found) {
     ["tells apart", model.labels.join(", ")],
     ["trained as", card.recipe],
     ["right on validation", card.validation_accuracy && percent(card.validation_accuracy)],
-    ["unsure below", model.unsure_below ? percent(model.unsure_below) : undefined],
+    ["unsure", unsureBelow(model.unsure_below)],
     ["mien", card.mien],
     ["fingerprint", model.fingerprint.slice(0, 12)],
   ];
