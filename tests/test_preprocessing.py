@@ -112,7 +112,7 @@ def test_damaged_exif_does_not_matter(tmp_path_factory, place, value, end):
 
 @settings(max_examples=80, deadline=None)
 @given(
-    mode=st.sampled_from(["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "F", "I;16"]),
+    mode=st.sampled_from(["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I", "F", "I;16"]),
     width=st.integers(1, 90),
     height=st.integers(1, 90),
     fit=st.sampled_from(["crop", "pad", "stretch"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from PIL import Image, UnidentifiedImageError
 from mien.errors import DataError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+
+# What Pillow raises for a damaged file, whether it decodes it or looks for a second frame in it.
+UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, EOFError, LookupError, struct.error, MemoryError),
+    Image.DecompressionBombError,
+)
 
 
 def open_image(path: Path) -> Image.Image:
@@ -21,7 +28,7 @@ def open_image(path: Path) -> Image.Image:
             return image.copy() if getattr(image, "is_animated", False) else image
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file.") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path} cannot be read as an image ({_reason(error)}).") from error
 
 

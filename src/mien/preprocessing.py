@@ -62,7 +62,7 @@ class Preprocessing:
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """A picture of any size and mode -> uint8 array (channels, size, size)."""
-        image = eight_bit(upright(image))
+        image = plain(upright(image))
         if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
         image = image.convert("L" if self.channels == 1 else "RGB")
@@ -101,8 +101,11 @@ class Preprocessing:
         return fitted(image, side, method=Image.Resampling.BILINEAR)
 
 
-def eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit grey as 8-bit grey, which PIL's own convert would clip at 255; other pictures as they are."""
+def plain(image: Image.Image) -> Image.Image:
+    """16-bit grey as 8-bit grey, which PIL's own convert would clip at 255, and CIE-Lab, which it makes no grey of, as
+    RGB; other pictures as they are."""
+    if image.mode == "LAB":
+        return image.convert("RGB")
     if not image.mode.startswith("I"):
         return image
     return Image.fromarray((np.asarray(image, dtype=np.float32) / 257).clip(0, 255).astype(np.uint8))

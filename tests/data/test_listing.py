@@ -1,5 +1,8 @@
+import io
 import os
+import struct
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -21,6 +24,21 @@ def test_a_truncated_picture_is_named(write_picture, tmp_path, suffix):
     path.write_bytes(path.read_bytes()[:700])
     with pytest.raises(DataError, match=rf"torn\.{suffix} cannot be read as an image"):
         open_image(path)
+
+
+def test_a_truncated_animation_is_read_or_named(tmp_path):
+    """Wherever it ends: Pillow looks for the second frame in ways that fail otherwise than decoding does."""
+    frames = [Image.fromarray(pixels) for pixels in np.random.default_rng(0).integers(0, 256, (2, 9, 9), np.uint8)]
+    whole = io.BytesIO()
+    frames[0].save(whole, "GIF", save_all=True, append_images=frames[1:])
+    path, causes = tmp_path / "torn.gif", set()
+    for end in range(len(whole.getvalue())):
+        path.write_bytes(whole.getvalue()[:end])
+        try:
+            open_image(path)
+        except DataError as error:
+            causes.add(type(error.__cause__))
+    assert causes >= {IndexError, struct.error}
 
 
 def test_text_called_jpg_is_named(tmp_path):

@@ -152,7 +152,7 @@ def test_skip_bad_goes_on_and_keeps_the_names(tmp_path, make_listing):
         if i in (0, 4):
             raise DataError(f"{i}.png is torn.")
         if i == 5:
-            raise ValueError("strange mode")
+            raise IndexError("strange mode")
         return Image.new("L", (13, 13), i)
 
     listing = make_listing(["train"] * 7, [0, 1, 0, 1, 0, 1, 1], read=read, groups=tuple("abcdefg"))

@@ -118,6 +118,12 @@ def test_one_bad_picture_does_not_stop_the_others(client, pictures):
     assert len(good["faces"]) == len(also_good["faces"]) == 1
 
 
+def torn_animation():
+    """A GIF whose first frame is whole and whose second one ends in its header."""
+    content = png(Image.new("L", (40, 40)), "GIF", save_all=True, append_images=[Image.new("L", (40, 40), 200)])
+    return content[: content.rindex(b"!\xf9\x04") + 20]
+
+
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"  # Pillow would start Ghostscript for it
 
 
@@ -133,8 +139,9 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"  # Pil
         (png_header(2**31 - 1, 2**31 - 1), "This is no picture that can be read"),
         (png_header(300, 300), "This picture is damaged"),
         (png(Image.new("RGB", (99, 99)), "JPEG")[:400], "This picture is damaged"),
+        (torn_animation(), "This picture is damaged"),
     ],
-    ids=["junk", "empty", "eps", "tiff", "svg", "bomb", "huge bomb", "too few pixels", "cut off"],
+    ids=["junk", "empty", "eps", "tiff", "svg", "bomb", "huge bomb", "too few pixels", "cut off", "torn"],
 )
 def test_what_is_no_picture(client, content, text):
     answer = post(client, content)

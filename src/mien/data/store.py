@@ -31,6 +31,7 @@ import numpy as np
 
 from mien.data.listing import SPLITS, Listing
 from mien.errors import DataError, MienError, MissingError, UsageError
+from mien.picture_files import UNREADABLE
 from mien.preprocessing import Preprocessing
 from mien.progress import track
 
@@ -230,7 +231,7 @@ def decoded(listing: Listing, preprocessing: Preprocessing) -> Iterator[tuple[in
             return preprocessing.pixels(image), image.size
         except DataError as error:
             return error
-        except (OSError, ValueError, SyntaxError, MemoryError) as error:
+        except UNREADABLE as error:
             return DataError(f"{listing.names[i]} cannot be turned into pixels ({error}).")
 
     count, image_bytes = len(listing), preprocessing.channels * preprocessing.size**2

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from mien.errors import DataError, UsageError
-from mien.picture_files import open_image
-from mien.preprocessing import eight_bit, upright
+from mien.picture_files import UNREADABLE, open_image
+from mien.preprocessing import plain, upright
 from mien.runtime.faces import Box, Detector, HaarDetector, WholeImage, with_margin
 from mien.runtime.model import Network
 
@@ -140,16 +140,16 @@ def opened(image: Picture, order: str = "RGB") -> Image.Image:
     if isinstance(image, str | Path):
         if Path(image).is_dir():
             raise UsageError(f"{image} is a folder. Give a list of its pictures, or: mien predict {image}")
-        return eight_bit(upright(open_image(Path(image))))
+        return plain(upright(open_image(Path(image))))
     if isinstance(image, bytes):
         try:
             with Image.open(io.BytesIO(image)) as file:
                 file.load()
-                return eight_bit(upright(file.copy()))
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                return plain(upright(file.copy()))
+        except UNREADABLE as error:
             raise DataError(f"These {len(image):,} bytes cannot be read as an image ({error}).") from error
     if isinstance(image, Image.Image):
-        return eight_bit(upright(image))
+        return plain(upright(image))
     if not isinstance(image, np.ndarray):
         raise UsageError(
             f"A {type(image).__name__} is no picture. Give a path, bytes, a PIL image, a uint8 array (H, W) or "

@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from starlette.requests import Request
 
 from mien.errors import MienError
+from mien.picture_files import UNREADABLE
 
 # Formats that browsers show. Others that Pillow knows are left out: some start a program or write a file to decode.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
@@ -134,5 +135,5 @@ def open_picture(content: bytes, limits: Limits) -> Image.Image:
             return file.copy() if getattr(file, "is_animated", False) else file
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise RefusedError(422, f"This is no picture that can be read. Send {FORMAT_NAMES}.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+    except UNREADABLE as error:
         raise RefusedError(422, f"This picture is damaged ({error}). Send it in another copy or format.") from error
