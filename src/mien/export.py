@@ -27,7 +27,6 @@ from mien.evaluate.robustness import read_robustness
 from mien.evaluate.run_folder import RunFolder
 from mien.evaluate.split import predict, refuse_other_images
 from mien.preprocessing import Preprocessing
-from mien.progress import note
 from mien.runtime.metadata import seal
 from mien.runtime.model import Network, softmax
 from mien.train.checkpoint import load_model
@@ -186,7 +185,6 @@ def _write_metadata(
         "card": _card(run, found, store),
     }
     path.write_bytes(seal(path.read_bytes(), values))
-    note(f"calibration error {calibration.calibration_error:.3f} at temperature {calibration.temperature:.2f}")
 
 
 def _card(run: Path, found: Predictions, store: Store) -> dict[str, Any]:

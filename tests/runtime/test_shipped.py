@@ -123,6 +123,11 @@ def test_what_cannot_be_scored(shipped, capsys, tmp_path):
     assert "Class 'cat' is not among the known classes" in capsys.readouterr().err
 
 
+def test_an_export_tells_its_calibration_once(shipped, tmp_path, capsys):
+    assert main(["export", str(shipped), "--out", str(tmp_path / "model.onnx")]) == 0
+    assert capsys.readouterr().err.count("calibration error") == 1
+
+
 def test_answers_as_parquet(shipped, tmp_path, monkeypatch, capsys):
     """A second call adds what is new; without pyarrow nothing is begun."""
     from pyarrow import parquet

@@ -80,7 +80,7 @@ def merged(boxes: list[Box], overlap: float = 0.35) -> list[Box]:
     """Boxes without duplicates, largest first: of two that share much of the smaller one, the larger stays."""
     kept: list[Box] = []
     for box in sorted(boxes, key=lambda one: -one[2] * one[3]):
-        if all(_shared(box, other) <= overlap * box[2] * box[3] for other in kept):
+        if all(shared(box, other) <= overlap * box[2] * box[3] for other in kept):
             kept.append(box)
     return [box for box in kept if box[2] > 0 and box[3] > 0]
 
@@ -100,7 +100,7 @@ def with_margin(box: Box, margin: float, shape: tuple[int, ...]) -> Box:
     return inside((x, y, side, side), shape)
 
 
-def _shared(one: Box, other: Box) -> int:
+def shared(one: Box, other: Box) -> int:
     """Area that two boxes have in common, square pixels."""
     width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
     height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])

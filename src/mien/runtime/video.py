@@ -14,7 +14,7 @@ import numpy as np
 
 from mien.errors import DataError, MissingError, UsageError
 from mien.progress import note, track
-from mien.runtime.faces import Box
+from mien.runtime.faces import Box, shared
 from mien.runtime.reader import Face, Reader
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
@@ -102,9 +102,7 @@ class Follower:
 
 def overlap(one: Box, other: Box) -> float:
     """Intersection over union of two boxes, 0..1."""
-    width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
-    common = max(0, width) * max(0, height)
+    common = shared(one, other)
     return common / (one[2] * one[3] + other[2] * other[3] - common) if common else 0.0
 
 
