@@ -36,13 +36,20 @@ def written_whole(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
         handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         with open(handle, **({"mode": "wb"} if binary else how)) as file:
             yield file
-        os.chmod(draft, 0o644)  # mkstemp's files are for their owner alone
+        share(Path(draft))
         os.replace(draft, path)
     except OSError as error:
         raise MienError(f"Writing {path} failed: {error.strerror}. Free some space, or write elsewhere.") from error
     finally:
         if draft is not None:
             Path(draft).unlink(missing_ok=True)
+
+
+def share(path: Path) -> None:
+    """Give a file or folder that was made for its owner alone, as tempfile does, what the user's umask gives others."""
+    umask = os.umask(0o077)  # it cannot be read without being set
+    os.umask(umask)
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -2,6 +2,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -122,9 +123,21 @@ def test_what_is_known_on_disk_is_what_would_be_worked_out(tmp_path, make_listin
 def test_a_loaded_store_equals_the_built_one(tmp_path, make_listing):
     groups = ("a", "b", "a")
     built = build(make_listing(["train", "test", "train"], [0, 1, 0], groups=groups), SMALL, tmp_path / "store")
-    loaded = load(tmp_path / "store", verify=True)
+    loaded = load(tmp_path / "store")
     assert loaded.fingerprint == built.fingerprint
     assert (loaded.names, loaded.groups, loaded.classes) == (built.names, groups, ("cat", "dog"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no umask")
+@pytest.mark.parametrize(("umask", "folder", "file"), [(0o022, 0o755, 0o644), (0o077, 0o700, 0o600)])
+def test_a_store_is_for_whom_the_umask_says(tmp_path, make_listing, umask, folder, file):
+    before = os.umask(umask)
+    try:
+        build(make_listing(["train"], [0]), SMALL, tmp_path / "store")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "store").stat().st_mode & 0o777 == folder
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "store").iterdir()} == {file}
 
 
 def test_with_splits_copies_no_image(tmp_path, make_listing):
@@ -241,7 +254,7 @@ def test_a_failure_keeps_the_store_that_was_there(tmp_path, make_listing):
 
     with pytest.raises(DataError):
         build(make_listing(["train"] * 2, [1, 1], read=read), SMALL, tmp_path / "store")
-    assert load(tmp_path / "store", verify=True).fingerprint == before
+    assert load(tmp_path / "store").fingerprint == before
     assert entries(tmp_path) == ["store"]
 
 
@@ -314,15 +327,14 @@ def test_arrays_of_different_lengths_do_not_match(tmp_path, make_listing):
         load(tmp_path / "store")
 
 
-def test_verify_notices_a_changed_pixel(tmp_path, make_listing):
+def test_a_changed_pixel_is_noticed(tmp_path, make_listing):
     build(make_listing(["train"] * 3, [0, 1, 0]), SMALL, tmp_path / "store")
     path = tmp_path / "store" / "images.npy"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    load(tmp_path / "store")
     with pytest.raises(DataError, match="does not match its fingerprint"):
-        load(tmp_path / "store", verify=True)
+        load(tmp_path / "store")
 
 
 def test_a_store_of_an_older_format_is_not_reused(tmp_path, make_listing):
@@ -352,4 +364,4 @@ def test_any_set_of_bad_images_leaves_the_others_in_order(tmp_path_factory, make
     store = build(listing, Preprocessing(size=2), out, skip_bad=True)
     assert store.images[:, 0, 1, 1].tolist() == [i * 20 for i in good]
     assert len(store.unreadable) == count - len(good)
-    assert load(out, verify=True).names == [f"{i}.png" for i in good]
+    assert load(out).names == [f"{i}.png" for i in good]

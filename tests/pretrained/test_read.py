@@ -15,6 +15,7 @@ from mien.errors import DataError, MissingError, UsageError
 from mien.models import create_model
 from mien.models.vit import VisionTransformer
 from mien.preprocessing import Preprocessing
+from mien.pretrained.own import save_folder as save_own
 
 SIZES = {"img_size": 15, "patch_size": 5, "embed_dim": 24, "depth": 2, "num_heads": 3, "num_classes": 5}
 
@@ -259,6 +260,15 @@ def test_a_classifier_saved_and_loaded_again(vit, file, tmp_path):
     torch.testing.assert_close(again(images), model(images))
     assert again.labels == ("a", "b")
     assert again.preprocessing == model.preprocessing == Preprocessing(size=15, channels=3)
+
+
+def test_tied_weights_are_saved_under_both_names(tmp_path):
+    tied = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    tied[1].weight = tied[0].weight
+    save_own(tmp_path, tied, "mine:Tied", {}, ("a", "b", "c"), Preprocessing(size=8))
+    saved = pretrained.files.read_weights(tmp_path / "model.safetensors")
+    assert torch.equal(saved["0.weight"], tied[0].weight)
+    assert torch.equal(saved["1.weight"], tied[0].weight)
 
 
 def test_a_damaged_config(file, tmp_path):

@@ -31,6 +31,7 @@ import numpy as np
 
 from mien.data.listing import SPLITS, Listing
 from mien.errors import DataError, MienError, MissingError, UsageError
+from mien.files import share
 from mien.picture_files import UNREADABLE
 from mien.preprocessing import Preprocessing
 from mien.progress import track
@@ -133,10 +134,9 @@ def build(listing: Listing, preprocessing: Preprocessing, out: Path, *, skip_bad
     return load(out)
 
 
-def load(folder: Path, *, verify: bool = False) -> Store:
-    """Open a store folder; images stay on disk until they are used.
+def load(folder: Path) -> Store:
+    """Open a store folder and compare its content with its fingerprint; images stay on disk, mapped.
 
-    verify: also compare the content with the fingerprint (reads every image).
     Raises MissingError when there is no store, DataError when it is damaged.
     """
     try:
@@ -145,7 +145,7 @@ def load(folder: Path, *, verify: bool = False) -> Store:
         names = (*ARRAYS, SOFT) if meta.get(SOFT) else ARRAYS
         arrays = {name: np.load(folder / f"{name}.npy") for name in names}
         store = _from_disk(meta, images, arrays)
-        same = not verify or store.fingerprint == meta["fingerprint"]
+        same = store.fingerprint == meta["fingerprint"]
     except FileNotFoundError as error:
         raise MissingError(f"{folder} is not a store: {Path(str(error.filename)).name} is missing.") from error
     except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError) as error:
@@ -305,6 +305,7 @@ def _written_whole(out: Path) -> Iterator[Path]:
         ) from error
     try:
         yield folder
+        share(folder)
         _put_in_place(folder, out)
     except OSError as error:
         raise MienError(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import mien
 from mien.errors import DataError, MienError, MissingError, UsageError, nearest
-from mien.files import write_json
+from mien.files import share, write_json
 from mien.preprocessing import Preprocessing
 from mien.pretrained.checkpoint import Checkpoint
 from mien.pretrained.files import read_folder, unfinished
@@ -112,13 +113,14 @@ def save_folder(
     **more: Any,
 ) -> None:
     """Write config.json and model.safetensors; `more` goes into config.json. Raises MienError when it cannot."""
-    weights = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
+    # Copies, as safetensors refuses tensors that share their memory (tied weights).
+    weights = {key: value.clone(memory_format=torch.contiguous_format) for key, value in model.state_dict().items()}
     if half:
         weights = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in weights.items()}
     draft = folder / ".model.safetensors"
     try:
         save_file(weights, draft, metadata={"format": "pt"})
-        draft.chmod(0o644)  # safetensors' files are for their owner alone
+        share(draft)  # safetensors' files are for their owner alone
         draft.replace(folder / "model.safetensors")
     except (OSError, SafetensorError) as error:
         draft.unlink(missing_ok=True)

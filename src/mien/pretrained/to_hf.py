@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mien.errors import UsageError
-from mien.files import write_json
+from mien.files import share, write_json
 from mien.models.vit import VisionTransformer
 from mien.preprocessing import Preprocessing
 
@@ -44,7 +44,7 @@ def save(model: VisionTransformer, folder: Path, labels: tuple[str, ...], prepro
             weights[own] = part.contiguous()
     folder.mkdir(parents=True, exist_ok=True)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "model.safetensors").chmod(0o644)  # safetensors' files are for their owner alone
+    share(folder / "model.safetensors")  # safetensors' files are for their owner alone
     write_json(folder / "config.json", _config(model, labels))
     write_json(folder / "preprocessor_config.json", _preprocessor(preprocessing))
 
