@@ -155,6 +155,13 @@ def test_audit_reports_and_fails_on_request(pictures, tmp_path, capsys):
     assert main(["data", "audit", "bad", "--fail-on", "unreadable,copies"]) == 1
     assert main(["data", "audit", "bad", "--fail-on", "copys"]) == 2
     assert "Did you mean 'copies'" in capsys.readouterr().err
+    assert main(["data", "audit", "bad", "--out", "clean.txt"]) == 2
+    assert "bad has neither test nor validation images" in capsys.readouterr().err.replace("\n", " ")
+    assert not (tmp_path / "clean.txt").exists()
+    assert main(["data", "prepare", "bad", "--data.skip_bad"]) == 0
+    assert "left out: 1 unreadable" in capsys.readouterr().out
+    assert main(["data", "prepare", "bad", "--data.skip_bad", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["unreadable"] == ["b/4.jpg"]
 
 
 @pytest.mark.parametrize(

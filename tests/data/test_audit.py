@@ -53,6 +53,25 @@ def test_every_finding_is_counted():
     assert ["train/0.png", "train/1.png", "train/2.png", "validation/6.png"] in found.conflicting
 
 
+def test_every_copy_and_repeat_is_named_beside_the_first_it_equals():
+    found = audit(store(ROWS))
+    assert found.copy_pairs == {
+        "train/validation": [["train/0.png", "validation/6.png"], ["train/3.png", "validation/7.png"]],
+        "train/test": [["train/3.png", "test/10.png"], ["train/5.png", "test/13.png"], ["train/5.png", "test/14.png"]],
+        "validation/test": [["validation/7.png", "test/10.png"], ["validation/8.png", "test/11.png"]],
+    }
+    assert found.repeat_pairs == {
+        "train": [["train/0.png", "train/1.png"], ["train/0.png", "train/2.png"]],
+        "validation": [["validation/8.png", "validation/9.png"]],
+        "test": [["test/13.png", "test/14.png"]],
+    }
+    lines = found.describe().splitlines()
+    assert lines[1].endswith("(train/0.png = validation/6.png, train/3.png = validation/7.png, "
+                             "train/3.png = test/10.png and 4 more)")  # fmt: skip
+    assert lines[2].endswith("test 1 (train/0.png = train/1.png, train/0.png = train/2.png, "
+                             "validation/8.png = validation/9.png and 1 more)")  # fmt: skip
+
+
 def test_to_dict_is_json_with_the_promised_keys():
     values = json.loads(json.dumps(audit(store(ROWS, unreadable={"torn.png": "why"})).to_dict()))
     assert values["images"] == {"train": 6, "validation": 4, "test": 5}
@@ -114,6 +133,6 @@ def test_describe_tells_numbers_and_names():
     text = audit(store(ROWS, unreadable=dict.fromkeys(names, "why"))).describe()
     lines = {line[:22].strip(): line[22:].strip() for line in text.splitlines()}
     assert lines["images"] == "train 6, validation 4, test 5"
-    assert lines["copies across splits"] == "train/validation 2, train/test 3, validation/test 2"
+    assert lines["copies across splits"].startswith("train/validation 2, train/test 3, validation/test 2 (")
     assert lines["unreadable"] == "5 (0.png, 1.png, 2.png and 2 more)"
     assert lines["of another size"] == "0"

@@ -11,7 +11,7 @@ from pydantic import Field
 from mien import config
 from mien.cli.app import Json, Path_, app, print_json
 from mien.config import Settings
-from mien.errors import MienError
+from mien.errors import MienError, UsageError
 from mien.progress import note
 
 data_app = App(name="data", help="Look at a data set before training on it.")
@@ -44,13 +44,14 @@ def prepare(path: Path_, *, out: Path | None = None, json_: Json = False, settin
     counts = {split: int(store.class_counts(split).sum()) for split in ("train", "validation", "test")}
     if json_:
         found = {"images": counts, "classes": store.classes, "left_out": store.left_out}
-        print_json(found | {"fingerprint": store.fingerprint})
+        print_json(found | {"unreadable": list(store.unreadable), "fingerprint": store.fingerprint})
         return
     print(", ".join(f"{count:,} {split}" for split, count in counts.items() if count), "images of", len(store.classes))
     print("classes:", ", ".join(store.classes))
     print("fingerprint:", store.fingerprint)
-    if any(store.left_out.values()):
-        print("left out:", ", ".join(f"{count:,} {why}" for why, count in store.left_out.items() if count))
+    left_out = {**store.left_out, "unreadable": len(store.unreadable)}
+    if any(left_out.values()):
+        print("left out:", ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count))
     note(f"Next: mien data audit {path}")
 
 
@@ -99,8 +100,10 @@ def audit(
     chosen = _data(path, settings).model_copy(update={"skip_bad": True})
     store = prepare_store(chosen)
     findings = audit_store(store)
+    split = "test" if store.has("test") else "validation"
+    if out and not store.has(split):
+        raise UsageError(f"--out {out}: {path} has neither test nor validation images, so there are no names to write.")
     if out:
-        split = "test" if store.has("test") else "validation"
         write_names(clean_names(store, split), out)
         note(f"{out}: the {split} images that no training image equals")
     if json_:

@@ -30,7 +30,8 @@ class Audit:
     conflicts: groups of equal images that carry different labels, over all splits together;
     conflicts_within: the same within each split.
     odd_sizes: name -> 'WxH' of images that are not of the size that more than half share.
-    conflicting, blank_names: the images behind the numbers.
+    copy_pairs, repeat_pairs: for each of them its name, after that of the first image it equals.
+    conflicting, blank_names: the images behind the other numbers.
     """
 
     images: dict[str, int]
@@ -43,6 +44,8 @@ class Audit:
     odd_sizes: dict[str, str]
     conflicting: list[list[str]]
     blank_names: list[str]
+    copy_pairs: dict[str, list[list[str]]]
+    repeat_pairs: dict[str, list[list[str]]]
 
     def to_dict(self) -> dict[str, Any]:
         """The findings as plain values, for JSON."""
@@ -74,9 +77,9 @@ class Audit:
         """The findings as lines of text."""
         lines = [
             _line("images", self.images),
-            _line("copies across splits", self.copies),
-            _line("repeats within a split", self.repeats),
-            f"{'conflicting labels':<24}{self.conflicts:,} groups{_some(map(' = '.join, self.conflicting))}",
+            _line("copies across splits", self.copies) + _some_groups(*self.copy_pairs.values()),
+            _line("repeats within a split", self.repeats) + _some_groups(*self.repeat_pairs.values()),
+            f"{'conflicting labels':<24}{self.conflicts:,} groups{_some_groups(self.conflicting)}",
             _line("blank", self.blank) + _some(self.blank_names),
             f"{'unreadable':<24}{len(self.unreadable):,}{_some(self.unreadable)}",
             f"{'of another size':<24}{len(self.odd_sizes):,}{_some(map(' '.join, self.odd_sizes.items()))}",
@@ -91,10 +94,12 @@ def audit(store: Store) -> Audit:
     everywhere = np.arange(len(store))
     conflicting = _conflicting(store, same, everywhere)
     blank = store.blank()
+    copies = {f"{a}/{b}": _pairs(store, same, members[b], members[a]) for a, b in combinations(SPLITS, 2)}
+    repeats = {split: _pairs(store, same, found, found) for split, found in members.items()}
     return Audit(
         images={split: len(found) for split, found in members.items()},
-        copies={f"{a}/{b}": int(_among(same, members[b], members[a]).sum()) for a, b in combinations(SPLITS, 2)},
-        repeats={split: len(found) - len(np.unique(same[found])) for split, found in members.items()},
+        copies={name: len(pairs) for name, pairs in copies.items()},
+        repeats={split: len(pairs) for split, pairs in repeats.items()},
         conflicts=len(conflicting),
         blank={split: int(blank[found].sum()) for split, found in members.items()},
         unreadable=list(store.unreadable),
@@ -102,6 +107,8 @@ def audit(store: Store) -> Audit:
         odd_sizes=_odd_sizes(store),
         conflicting=[[store.names[i] for i in group] for group in conflicting],
         blank_names=[store.names[i] for i in np.flatnonzero(blank)],
+        copy_pairs=copies,
+        repeat_pairs=repeats,
     )
 
 
@@ -109,7 +116,7 @@ def clean_names(store: Store, split: str) -> list[str]:
     """Names of the images of a split that no training image equals."""
     indices = store.indices(split)
     _, same = np.unique(store.digests, return_inverse=True)
-    return [store.names[i] for i in indices[~_among(same, indices, store.indices("train"))]]
+    return [store.names[i] for i in indices[_twins(same, indices, store.indices("train")) < 0]]
 
 
 def write_names(names: Sequence[str], path: Path) -> None:
@@ -118,11 +125,17 @@ def write_names(names: Sequence[str], path: Path) -> None:
         file.writelines(f"{name}\n" for name in names)
 
 
-def _among(same: np.ndarray, images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """True for those of `images` that equal one of `others`; both are positions. bool (n,)."""
-    present = np.zeros(same.max(initial=0) + 1, dtype=bool)
-    present[same[others]] = True
-    return present[same[images]]
+def _twins(same: np.ndarray, images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Of each of `images` the first of `others` that equals it, -1 where none does; all are positions. int64 (n,)."""
+    first = np.full(same.max(initial=0) + 1, -1)
+    first[same[others[::-1]]] = others[::-1]  # the last that is written stays
+    return first[same[images]]
+
+
+def _pairs(store: Store, same: np.ndarray, images: np.ndarray, others: np.ndarray) -> list[list[str]]:
+    """Names of those of `images` that equal another one of `others`, each after the name of the first such."""
+    twins = _twins(same, images, others)
+    return [[store.names[a], store.names[b]] for a, b in zip(twins, images, strict=True) if a not in (-1, b)]
 
 
 def _conflicting(store: Store, same: np.ndarray, images: np.ndarray) -> list[np.ndarray]:
@@ -143,6 +156,10 @@ def _odd_sizes(store: Store) -> dict[str, str]:
 
 def _line(what: str, counts: dict[str, int]) -> str:
     return f"{what:<24}" + ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+def _some_groups(*groups: list[list[str]]) -> str:
+    return _some(" = ".join(group) for several in groups for group in several)
 
 
 def _some(names: Iterable[str]) -> str:
