@@ -43,6 +43,15 @@ def test_environment():
         ),
         ({"augment": {"crop": 50}}, r"^augment\.crop 50 is larger than data\.size 48\.$"),
         ({"train": {"batch_size": 7, "processes": 2}}, r"^train\.batch_size 7 cannot be shared equally by"),
+        (
+            {"data": {"source": "foldr"}},
+            r"data\.source: there is no such reader\. Did you mean 'folder'\? .*drawn_faces, given 'foldr'",
+        ),
+        ({"data": {"split_seed": -1}}, r"data\.split_seed: Input should be greater than or equal to 0, given -1"),
+        (
+            {"train": {"batch_size": 30, "processes": 2}, "augment": {"cutmix": 1.0}},
+            r"the 15 images of each of train\.processes 2 are no pairs.*batch_size that 4 divides",
+        ),
         ({"model": {"drop_path_rate": 1}}, r"model\.drop_path_rate: Input should be less than 1"),
     ],
 )
@@ -97,6 +106,9 @@ def test_another_model_leaves_the_sizes_of_the_first_behind():
     assert build(first, {"model": {"name": "lenet"}}).model.sizes() == {}
     assert build(first, {"model": {"name": "vit", "num_heads": 2}}).model.sizes() == {"depth": 2, "num_heads": 2}
     assert build(first, {"train": {"epochs": 3}}).model.depth == 2
+    unnamed = {"model": {"depth": 3}}  # of the default model
+    assert build(unnamed, {"model": {"name": "vit"}}).model.sizes() == {"depth": 3}
+    assert build(unnamed, {"model": {"name": "lenet"}}).model.sizes() == {}
 
 
 sections = st.dictionaries(

@@ -1,5 +1,6 @@
 """The documentation names commands that exist, and its examples of adding something run."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +10,7 @@ import yaml
 
 from mien.cli import main
 from mien.cli.app import app
+from mien.data import drawn_faces
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -34,12 +36,33 @@ def test_every_page_is_in_the_navigation():
     assert sorted(listed) == [page.name for page in PAGES]
 
 
-def test_a_model_and_a_recipe_of_ones_own(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def extended(tmp_path, monkeypatch):
+    """The folder one starts in, with the files of docs/extend.md."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
     for source in blocks(DOCS / "extend.md", "python"):
         name = re.match(r"# (\w+\.py)\n", source).group(1)
         (tmp_path / name).write_text(source)
+    return tmp_path
+
+
+def test_a_model_and_a_recipe_of_ones_own(extended, capsys):
     assert main(["run", "my_recipe.py", "--out", "run"]) == 0, capsys.readouterr().err
     assert "linear: mine:Linear, 4,039 parameters" in capsys.readouterr().err
-    assert (tmp_path / "run" / "report.html").exists()
+    assert (extended / "run" / "report.html").exists()
+
+
+def test_a_reader_of_ones_own(extended, capsys):
+    faces = drawn_faces.read(70, 16, seed=0)
+    (extended / "pictures").mkdir()
+    for i, label in enumerate(faces.labels):
+        faces.read(i).save(extended / "pictures" / f"{faces.classes[label]}-{i}.png")
+    prepare = ["data", "prepare", "pictures", "--data.source", "my_reader:read", "--data.size", "16", "--json"]
+    assert main(prepare) == 0, capsys.readouterr().err
+    found = json.loads(capsys.readouterr().out)
+    assert found["images"] == {"train": 70, "validation": 0, "test": 0}
+    assert found["classes"] == sorted(faces.classes)
+    recipe = ["--data.path", "pictures", "--data.source", "my_reader:read", "--model.name", "mine:Linear"]
+    assert main(["run", "my_recipe.py", *recipe, "--train.epochs", "1", "--out", "run"]) == 0, capsys.readouterr().err
+    assert "source: my_reader:read" in (extended / "run" / "recipe.yaml").read_text()

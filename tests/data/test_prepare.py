@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from mien.config import Data
 from mien.data import cache_folder, open_store, prepare, preprocessing_of
 from mien.data import store as stores
-from mien.errors import DataError
+from mien.errors import DataError, UsageError
 
 
 @pytest.fixture
@@ -94,6 +95,17 @@ def test_a_damaged_store_is_made_anew(pictures, builds, capsys, name, harm):
         assert "It is prepared anew." in capsys.readouterr().err.replace("\n", " ")
 
 
+def test_a_store_with_a_changed_pixel_is_made_anew(pictures, builds):
+    data = Data(path=pictures, size=13)
+    before = prepare(data).fingerprint
+    path = next(cache_folder().glob("folder-*")) / "images.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert prepare(data).fingerprint == before
+    assert len(builds) == 2
+
+
 def test_the_size_is_said_before_decoding(pictures, capsys):
     prepare(Data(path=pictures, size=64, channels=3))
     assert "Decoding 40 images into" in capsys.readouterr().err
@@ -126,6 +138,65 @@ def test_the_cache_follows_the_environment(monkeypatch, tmp_path):
     name = "LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME"
     monkeypatch.setenv(name, str(tmp_path / "users"))
     assert cache_folder() == tmp_path / "users" / "mien"
+
+
+OWN = """
+from dataclasses import replace
+from mien.data import folder
+
+number = 7
+
+def read(path):
+    return folder.read(path)
+
+def names(path):
+    return folder.read(path).names
+
+def fewer(path):
+    return replace(folder.read(path), labels=[0])
+
+def labels(path):
+    return replace(folder.read(path), labels=[2] * len(folder.read(path)))
+
+def splits(path):
+    return replace(folder.read(path), splits=["trian"] * len(folder.read(path)))
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A module of readers of one's own."""
+    (tmp_path / "own_readers.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_readers", raising=False)
+    return tmp_path / "own_readers.py"
+
+
+def test_a_reader_of_ones_own_has_a_store_of_its_own_until_it_is_changed(pictures, builds, own):
+    data = Data(path=pictures, source="own_readers:read", size=13)
+    assert prepare(data).fingerprint == prepare(data).fingerprint == prepare(Data(path=pictures, size=13)).fingerprint
+    assert len(builds) == 2
+    os.utime(own, ns=(1, 1))
+    prepare(data)
+    assert len(builds) == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("no_readers:read", "'no_readers:read' cannot be imported: No module named 'no_readers'.*where you start"),
+        ("own_readers:raed", "'own_readers:raed' cannot be imported: .*has no attribute 'raed'"),
+        ("own_readers:", "one of your own is named MODULE:NAME"),
+        ("own_readers:number", r"is no function: def read\(path: Path\)"),
+        ("own_readers:names", r"gave a list, not a mien\.data\.listing\.Listing"),
+        ("own_readers:fewer", "gave 40 names, 1 labels, 40 splits; each image has one of each"),
+        ("own_readers:labels", "a label is the place of its class, 0 to 1, not 2"),
+        ("own_readers:splits", "a split is train, validation, test or '', not 'trian'"),
+    ],
+)
+def test_what_is_wrong_with_a_reader_of_ones_own_is_said(pictures, own, source, text):
+    with pytest.raises(UsageError, match=text):
+        prepare(Data(path=pictures, source=source))
 
 
 def test_drawn_faces_need_no_path(cache):

@@ -65,7 +65,7 @@ def build(*layers: Mapping[str, Any]) -> Recipe:
     """
     values: dict[str, Any] = {}
     for layer in layers:
-        if _named(layer, "name") not in (None, _named(values, "name")):
+        if _named(layer, "name") not in (None, _named(values, "name") or Model().name):
             values = {**values, "model": {}}
         if _names_checkpoint(layer):
             model = {key: value for key, value in values.get("model", {}).items() if key in FREE}
@@ -128,6 +128,13 @@ def _refuse_misfits(recipe: Recipe) -> None:
     if train.batch_size % train.processes:
         raise UsageError(
             f"train.batch_size {train.batch_size} cannot be shared equally by train.processes {train.processes}."
+        )
+    share = train.batch_size // train.processes
+    if share % 2 and train.processes > 1 and (recipe.augment.mixup or recipe.augment.cutmix):
+        raise UsageError(
+            f"augment.mixup and augment.cutmix mix two neighbours of a batch, and the {share} images of each of "
+            f"train.processes {train.processes} are no pairs. Take a train.batch_size that "
+            f"{2 * train.processes} divides."
         )
     if not recipe.pretrain.is_off():
         _refuse_labels(recipe)

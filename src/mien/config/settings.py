@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
-from mien.errors import UsageError
+from mien.errors import UsageError, nearest
 
 Overrides = dict[str, Any]
-Source = Literal[
-    "folder", "table", "fer2013", "ferplus", "raf_db", "affectnet", "tiny_imagenet", "dogs_vs_cats", "drawn_faces"
-]
+SOURCES = (
+    *("folder", "table", "fer2013", "ferplus", "raf_db", "affectnet", "tiny_imagenet", "dogs_vs_cats"),
+    "drawn_faces",
+)
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -25,7 +26,11 @@ class Settings(BaseModel):
 class Data(Settings):
     """Which images, how they are split, and how each becomes `channels` x `size` x `size` pixels."""
 
-    source: Source = Field(default="folder", description="Reader of the images: the module of this name in mien.data.")
+    source: str = Field(
+        default="folder",
+        description=f"Reader of the images: one of {', '.join(SOURCES)}; or MODULE:FUNCTION, a reader of your own, "
+        "looked for where you start.",
+    )
     path: Path | None = Field(default=None, description="Folder or file the images are read from.")
     size: int = Field(default=48, ge=8, le=1024, description="Side of the square images, in pixels.")
     channels: Literal[1, 3] = Field(default=1, description="1 for grey, 3 for colour (RGB).")
@@ -45,7 +50,7 @@ class Data(Settings):
     )
     folds: int = Field(default=0, ge=0, description="Cross-validation: how many folds (0: none).")
     fold: int = Field(default=0, ge=0, description="Which fold is the validation split, from 0.")
-    split_seed: int = Field(default=0, description="Seed of the held-out share or the folds.")
+    split_seed: int = Field(default=0, ge=0, description="Seed of the held-out share or the folds.")
     train_fraction: float = Field(default=1.0, gt=0, le=1, description="Stratified share of train to use.")
     drop_blank: bool = Field(
         default=True, description="Leave images that show nothing (one single colour) out of train."
@@ -63,6 +68,13 @@ class Data(Settings):
     )
     skip_bad: bool = Field(default=False, description="Go on without images that cannot be read, and count them.")
     images: int = Field(default=3000, ge=70, description="How many faces drawn_faces draws for train.")
+
+    @field_validator("source")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in SOURCES and ":" not in value:
+            raise ValueError(f"there is no such reader.{nearest(value, SOURCES)} There are {', '.join(SOURCES)}")
+        return value
 
     @field_validator("channels", mode="before")
     @classmethod
@@ -262,7 +274,11 @@ class Train(Settings):
         default="auto", description="auto is bf16 where the hardware computes in it, else fp32."
     )
     compile: bool = Field(default=False, description="torch.compile the model (needs a C++ compiler).")
-    processes: int = Field(default=1, ge=1, description="Processes (or GPUs) that share each batch.")
+    processes: int = Field(
+        default=1,
+        ge=1,
+        description="Processes (or GPUs) that share each batch; batch norm sees each one's own share of it.",
+    )
     tensorboard: bool = Field(default=False, description="Also write TensorBoard files.")
 
     @field_validator("unfreeze", mode="before")

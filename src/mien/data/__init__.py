@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
+import inspect
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mien import labels
 from mien.config import Data
 from mien.data import affectnet, dogs_vs_cats, ferplus, folder, raf_db, splits, tiny_imagenet
-from mien.data.listing import Listing, existing, signature
+from mien.data.listing import SPLITS, Listing, existing, file_stamp, signature
 from mien.data.store import Store, build, load, read_meta, unreadable
-from mien.errors import DataError, MissingError
+from mien.errors import DataError, MissingError, UsageError
+from mien.imported import imported
 from mien.preprocessing import Preprocessing
 from mien.progress import note
 
@@ -29,9 +32,11 @@ def preprocessing_of(data: Data) -> Preprocessing:
 def check(data: Data) -> None:
     """Raise what is wrong with a data section at first sight, before anything slow is imported or read.
 
-    MissingError for a path that is not there, UsageError for a mean or std that does not fit the channels.
+    MissingError for a path that is not there, UsageError for a mean or std that does not fit the channels, or a
+    reader that cannot be imported.
     """
     preprocessing_of(data)
+    _reader(data.source)
     if data.source != "drawn_faces":
         existing(data.path, f"the data ({data.source})")
 
@@ -53,7 +58,7 @@ def prepare(data: Data, out: Path | None = None) -> Store:
     listing = _read(data)
     preprocessing = preprocessing_of(data)
     key = signature([listing.signature, repr(preprocessing.decoding), *listing.classes])
-    place = out or cache_folder() / f"{data.source}-{key[:16]}"
+    place = out or cache_folder() / f"{data.source.replace(':', '.')}-{key[:16]}"
     store = _reopened(place, listing, preprocessing)
     if store is None:
         size = len(listing) * data.channels * data.size**2
@@ -104,7 +109,33 @@ def _reopened(place: Path, listing: Listing, preprocessing: Preprocessing) -> St
 
 
 def _read(data: Data) -> Listing:
-    source = importlib.import_module(f"mien.data.{data.source}")
+    read = _reader(data.source)
     drawn = data.source == "drawn_faces"
-    listing: Listing = source.read(data.images, data.size, data.split_seed) if drawn else source.read(data.path)
+    listing: Listing = read(data.images, data.size, data.split_seed) if drawn else read(data.path)
+    if ":" in data.source:
+        _refuse_misfit(listing, data.source)
+        of_reader = file_stamp(Path(inspect.getfile(read)))  # a reader that was changed may read the same files anew
+        listing = replace(listing, signature=signature([listing.signature, of_reader]))
     return listing.without(data.without) if data.without else listing
+
+
+def _reader(source: str) -> Callable[..., Any]:
+    found = imported(source if ":" in source else f"mien.data.{source}:read", f"Data source '{source}'")
+    if not inspect.isfunction(found):
+        raise UsageError(f"Data source '{source}' is no function: def read(path: Path) -> mien.data.listing.Listing.")
+    return found
+
+
+def _refuse_misfit(listing: Any, source: str) -> None:
+    """What a reader of the user's own gives must be a Listing whose parts belong together."""
+    if not isinstance(listing, Listing):
+        raise UsageError(f"Data source '{source}' gave a {type(listing).__name__}, not a mien.data.listing.Listing.")
+    counts = {part: len(getattr(listing, part)) for part in ("names", "labels", "splits")}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{count} {part}" for part, count in counts.items())
+        raise UsageError(f"Data source '{source}' gave {told}; each image has one of each.")
+    if wrong := {*listing.splits} - {*SPLITS, ""}:
+        raise UsageError(f"Data source '{source}': a split is {', '.join(SPLITS)} or '', not '{min(wrong)}'.")
+    if wrong := {*listing.labels} - {*range(len(listing.classes))}:
+        last = len(listing.classes) - 1
+        raise UsageError(f"Data source '{source}': a label is the place of its class, 0 to {last}, not {min(wrong)!r}.")

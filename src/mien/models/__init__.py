@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
-import importlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from mien.errors import UsageError, missing_extra, nearest
+from mien.errors import UsageError, nearest
+from mien.imported import imported
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,15 +72,9 @@ def count_flops(model: nn.Module, img_size: int, in_chans: int) -> int:
 
 def model_class(name: str) -> type[nn.Module]:
     """The class of a model. Raises UsageError when there is none of this name, or it is no torch.nn.Module."""
-    module, _, class_name = name.partition(":")
-    if not class_name and name not in CLASSES:
+    if ":" not in name and name not in CLASSES:
         raise UsageError(f"Unknown model '{name}'.{nearest(name, CLASSES)} There are {', '.join(CLASSES)}.")
-    try:
-        home = importlib.import_module(module if class_name else f"mien.models.{name}")
-        found = getattr(home, class_name or CLASSES[name])
-    except (ImportError, AttributeError) as error:
-        missing = missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
-        raise missing or UsageError(f"Model '{name}' cannot be imported: {error}.") from error
+    found = imported(name if ":" in name else f"mien.models.{name}:{CLASSES[name]}", f"Model '{name}'")
     from torch import nn
 
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
