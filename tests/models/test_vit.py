@@ -115,6 +115,14 @@ def test_official_initialisation_sees_each_projection_on_its_own():
     assert 0.95 * bound < model.blocks[0].attn.qkv.weight.abs().max() <= bound
 
 
+def test_official_initialisation_of_patches_is_a_truncated_lecun_normal():
+    torch.manual_seed(0)
+    weight = VisionTransformer(patch_size=8, embed_dim=1152).patch_embed.proj.weight  # 73,728 numbers of fan-in 64
+    assert weight.std().item() == pytest.approx(1 / 8, rel=0.01)
+    bound = 2 / 8 / 0.87962566103423978
+    assert 0.99 * bound < weight.abs().max().item() <= bound * (1 + 1e-6)
+
+
 def test_sincos_positions_by_hand():
     positions = sincos_positions(grid_size=2, embed_dim=8)  # omega = 1, 1e-4
     x1_y0 = [math.sin(1), math.sin(1e-4), math.cos(1), math.cos(1e-4), 0, 0, 1, 1]

@@ -22,6 +22,8 @@ from mien.models.heads import DistilledHead, SequencePool, make_head
 from mien.models.patch_embed import PatchEmbed
 from mien.models.positions import RelativePositions, make_positions
 
+TRUNCATED_STD = 0.87962566103423978  # standard deviation of a standard normal cut off at -2 and 2
+
 
 class VisionTransformer(nn.Module):
     """Patches -> tokens (+ class token) + positions -> blocks -> norm -> pooling -> head.
@@ -205,8 +207,9 @@ def _init_official(module: nn.Module) -> None:
         for layer in (module.fc1, module.fc2):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.normal_(layer.bias, std=1e-6)
-    elif isinstance(module, nn.Conv2d):  # LeCun normal, truncated
+    elif isinstance(module, nn.Conv2d):  # jax.nn.initializers.lecun_normal, cut off at two standard deviations
         fan_in = module.weight[0].numel()
-        nn.init.trunc_normal_(module.weight, std=1.0 / math.sqrt(fan_in))
+        std = 1.0 / math.sqrt(fan_in) / TRUNCATED_STD
+        nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
