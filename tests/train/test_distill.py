@@ -68,6 +68,14 @@ def test_teachers_answer_by_class_name_and_on_average(teacher_run):
     torch.testing.assert_close(Teacher(twice, names)(pixels), one)
 
 
+def test_a_teacher_of_more_classes_answers_among_the_students(teacher_run):
+    names = classes(teacher_run)
+    pixels = torch.rand(3, 1, 16, 16)
+    every = Teacher(taught(teacher_run), names)(pixels)[:, [4, 1]]
+    some = Teacher(taught(teacher_run), [names[4], names[1]])(pixels)
+    torch.testing.assert_close(some, every / every.sum(dim=1, keepdim=True))
+
+
 def test_a_teacher_never_trains(teacher_run):
     teacher = Teacher(taught(teacher_run), classes(teacher_run)).train()
     assert not any(module.training for module in teacher.modules())

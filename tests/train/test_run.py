@@ -64,7 +64,10 @@ def test_a_run_folder_has_what_it_promises(tmp_path):
     model, labels, preprocessing = load_model(folder)
     assert model(torch.zeros(2, 1, 16, 16)).shape == (2, len(labels))
     assert (preprocessing.size, preprocessing.mean) == (16, 0.5)
-    assert not list(folder.glob("*.part"))
+    assert {path.name for path in folder.iterdir()} == {
+        *("recipe.yaml", "env.json", "metrics.csv", "checkpoints", "model", "predictions.csv", "evaluation.json"),
+    }, "and no draft of a file"
+    assert {path.name for path in (folder / "model").iterdir()} == {"config.json", "model.safetensors"}
 
 
 def test_last_is_the_last_epoch_also_when_it_was_not_the_best(tmp_path):
@@ -196,9 +199,10 @@ def test_a_bad_initialisation_warns(tmp_path):
     assert "initialisation is badly scaled" in json.loads((folder / "env.json").read_text())["warnings"][0]
 
 
-def test_a_crop_that_the_model_cannot_take(tmp_path):
+@pytest.mark.parametrize("model", [{}, {"pos_embed": "none", "attention": "linformer", "landmarks": 4}])
+def test_a_crop_that_the_model_cannot_take(tmp_path, model):
     with pytest.raises(UsageError, match="vit takes images of 16 pixels only"):
-        run.run(change(augment={"crop": 12}), tmp_path / "run")
+        run.run(change(augment={"crop": 12}, model=model), tmp_path / "run")
 
 
 def test_no_run_folder(tmp_path):

@@ -61,6 +61,13 @@ def test_a_value_is_what_its_field_makes_of_it(key, text, values):
     assert (found, type(found)) == (values, type(values))
 
 
+def test_a_mapping_is_no_range():
+    found = plan({"train.unfreeze": "{2: 1}, {2: 1, 3: [0, 4]}", "model.depth": "5"})
+    schedules = [found.build(trial.settings).train.unfreeze for trial in found.trials()]
+    assert schedules == [{2: 1}, {2: 1, 3: (0, 4)}]
+    assert plan({"train.unfreeze": "{2: 1}", "seed": "0,1"}).build({}).train.unfreeze == {2: 1}
+
+
 def test_lists_of_lists_stand_in_brackets():
     found = plan({"augment.scale": "[0.9,1.1], [0.8,1.2]", "model.widths": "[4,8]"})
     assert found.fields == {"augment.scale": [[0.9, 1.1], [0.8, 1.2]]}

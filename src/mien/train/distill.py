@@ -70,8 +70,9 @@ class Teacher(nn.Module):
 
     def _answer(self, network: nn.Module, columns: list[int] | None, pixels: Tensor) -> Tensor:
         logits = network(cast(Any, network).preprocessing.scale(pixels)).float()
-        probabilities = (logits / self.settings.temperature).softmax(dim=1)
-        return probabilities if columns is None else probabilities[:, columns]
+        if columns is not None:  # what the student does not tell apart takes no share of the answer
+            logits = logits[:, columns]
+        return (logits / self.settings.temperature).softmax(dim=1)
 
 
 def with_answers(store: Store, recipe: Recipe, device: str, folder: Path) -> Store:

@@ -265,7 +265,7 @@ def _check_crop(model: nn.Module, recipe: Recipe) -> None:
     try:
         with torch.no_grad():
             model.eval()(torch.zeros(1, recipe.data.channels, side, side))
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # linformer's own check is a ValueError
         raise UsageError(
             f"--augment.crop {side}: {recipe.model.name} takes images of {recipe.data.size} pixels only. Use "
             "--augment.scale and --augment.translate instead."

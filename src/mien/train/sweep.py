@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from mien.config import Recipe
 from mien.data import open_store
 from mien.errors import MienError, UsageError
-from mien.evaluate.run_folder import read_record
+from mien.evaluate.run_folder import is_finished, read_record
 from mien.files import read_json, write_json
 from mien.progress import note
 from mien.train import freeze
@@ -133,11 +133,6 @@ def check(plan: Plan) -> None:
             freeze.check(training.build_model(recipe, open_store(recipe.data), checkpoint), recipe)
         except UsageError as error:
             raise UsageError(f"{plan.label(settings)}: {error}") from error
-
-
-def is_finished(run: Path) -> bool:
-    """Whether a run has been trained and scored to its end."""
-    return (run / "evaluation.json").is_file()
 
 
 def accuracy(run: Path) -> float:

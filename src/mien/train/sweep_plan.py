@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -266,7 +267,8 @@ def _range(key: str, text: str, low: str, high: str, log: str | None, *, searchi
 def _number(key: str) -> bool:
     section, name = _section(key)
     annotation = section.model_fields[name].annotation
-    return bool({annotation, *get_args(annotation)} & {int, float})
+    kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return bool({*kinds} & {int, float})
 
 
 def _section(key: str) -> tuple[type[BaseModel], str]:
