@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from tiny_models import network
+from tiny_models import classifier, network
 
 from mien.errors import UsageError
-from mien.explain.position import grid_correlation, recovered_grid, similarities
+from mien.explain.position import learns_positions, recovered_grid, similarities, untrained
+from mien.models import create_model
 
 
 def placed(vectors: torch.Tensor):
@@ -38,28 +39,49 @@ def test_a_grid_in_the_embedding_is_found_however_it_is_turned():
     turn = torch.tensor([[0.6, 0.8], [0.8, -0.6]])
     flat = torch.stack([row.flatten() - 1, column.flatten() - 1], dim=1) @ turn * 0.05
     model = placed(torch.cat([flat, torch.ones(9, 1)], dim=1))
-    np.testing.assert_allclose(recovered_grid(model), [[i, j] for i in range(3) for j in range(3)], atol=0.02)
-    assert grid_correlation(model) == pytest.approx(1, abs=1e-4)
+    found = recovered_grid(model)
+    np.testing.assert_allclose(found.places, [[i, j] for i in range(3) for j in range(3)], atol=0.02)
+    assert found.fit == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["learn", "sincos2d"])
 def test_random_embeddings_hold_no_grid_and_waves_do_not_lie_flat(kind):
-    assert grid_correlation(network("vit", img_size=91, pos_embed=kind)) < 0.2
+    assert recovered_grid(network("vit", img_size=91, pos_embed=kind)).fit < 0.2
 
 
 def test_an_embedding_that_is_everywhere_the_same_holds_nothing():
     model = placed(torch.ones(9, 2))
-    assert grid_correlation(model) == pytest.approx(0, abs=1e-6)
-    assert recovered_grid(model).shape == (9, 2)
+    found = recovered_grid(model)
+    assert found.fit == pytest.approx(0, abs=1e-6)
+    assert found.places.shape == (9, 2)
 
 
 def test_the_shallow_vit_has_positions_too():
     assert similarities(network("shallow_vit")).shape == (2, 2, 2, 2)
-    assert recovered_grid(network("shallow_vit")).shape == (4, 2)
+    assert recovered_grid(network("shallow_vit")).places.shape == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "learned"), [("learn", True), ("learn2d", True), ("sincos2d", False), ("relative", False), ("none", False)]
+)
+def test_learned_positions_are_told_from_others(kind, learned):
+    assert learns_positions(network("vit", pos_embed=kind)) == learned
+
+
+def test_untrained_is_the_same_network_from_seed_0():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    model = classifier("vit")
+    torch.set_rng_state(before)
+    again = untrained(model)
+    torch.testing.assert_close(torch.get_rng_state(), before)
+    torch.manual_seed(0)
+    expected = create_model("vit", **model.sizes)
+    torch.testing.assert_close(again.state_dict(), expected.state_dict())
 
 
 def test_models_without_positions():
-    for call in (similarities, recovered_grid, grid_correlation):
+    for call in (similarities, recovered_grid):
         with pytest.raises(UsageError, match=r"no position embeddings \(pos_embed 'none'\)\. Train one with pos_embed"):
             call(network("vit", pos_embed="none"))
         with pytest.raises(UsageError, match=r"CnnV2 has no attention over patches"):

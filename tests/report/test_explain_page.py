@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from explained import write_page
 from PIL import Image
 from tiny_models import classifier
 
@@ -15,6 +16,7 @@ from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
 from mien.evaluate.metrics import accuracy
 from mien.explain.attribution import METHODS
+from mien.explain.position import recovered_grid
 from mien.export import export
 from mien.report import pictures
 from mien.report.explain_page import Trust, context
@@ -80,6 +82,21 @@ def test_attention_is_shown_after_and_before_the_softmax():
     assert (after, before) == ("weights", "logits")
     assert [one[1:] for one in logits_shown[0]] == [(0, 3), (0, 2), (0, 4)]  # the mean, then each head
     assert weights_shown[0][2][1:] == pytest.approx((1 / (3 + np.e**4), np.e**4 / (3 + np.e**4)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "learned"),
+    [("vit", True), ("vit_seq", True), ("shallow_vit", True), ("vit_flatten", False), ("vit_relative", False)],
+)
+def test_learned_positions_are_compared_with_the_untrained_ones(tmp_path, kind, learned):
+    page, found = write_page(tmp_path / "photo.html", kind)
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    assert (found.recovered is not None) == learned
+    assert ('<section id="positions">' in text) == (kind != "vit_relative")
+    assert ("in the same network untrained" in text) == learned
+    if learned:
+        assert found.recovered[1].fit == recovered_grid(classifier(kind, 3)).fit
+        assert f"R² = {found.recovered[1].fit:.3f} (1: exactly), against {found.recovered[0].fit:.3f} in" in text
 
 
 def test_an_empty_map_is_called_empty(runs, photo, tmp_path, capsys, monkeypatch):

@@ -44,6 +44,7 @@ class Explanation:
     attention_logits: np.ndarray | None  # of a ViT with exact attention, float32 (layers, h, N, N): before the softmax
     attention: np.ndarray | None  # the same after it: rows sum to 1
     positions: np.ndarray | None  # of a ViT, (g, g, g, g): [i, j] is patch (i, j)'s cosine similarity with every patch
+    recovered: tuple[position.Grid, position.Grid] | None  # what learned positions know of the grid: untrained, trained
     maps: dict[str, np.ndarray]  # float32 (S, S) by method: higher where a pixel speaks more for the target
     notes: tuple[str, ...] = ()  # what was done to the picture that a person might not expect
     temperature: float | None = None  # at which the probabilities are calibrated; None: the network's own
@@ -117,16 +118,23 @@ def _inside(model: Classifier, trace: Trace) -> dict[str, Any]:
     """What there is to see of the model itself, by field of Explanation."""
     filters = first_filters(model)
     if not attention.has_tokens(model):
-        nothing = dict.fromkeys(("tokens", "attention", "attention_logits", "positions"))
+        nothing = dict.fromkeys(("tokens", "attention", "attention_logits", "positions", "recovered"))
         return {"filters": filters, "feature_maps": feature_maps(model, trace), **nothing}
     return {
         "filters": filters,
         "feature_maps": {},
         "tokens": attention.tokens_of(model),
         "positions": None if getattr(model.model, "pos_embed", None) is None else position.similarities(model),
+        "recovered": _recovered(model),
         "attention": _stacked(trace.attention_weights),
         "attention_logits": _stacked(trace.attention_logits),
     }
+
+
+def _recovered(model: Classifier) -> tuple[position.Grid, position.Grid] | None:
+    if not position.learns_positions(model):
+        return None
+    return position.recovered_grid(position.untrained(model)), position.recovered_grid(model)
 
 
 def _stacked(layers: list[Tensor]) -> np.ndarray | None:

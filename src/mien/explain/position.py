@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from mien.errors import UsageError
 from mien.explain.attention import grid_points, tokens_of
 from mien.explain.capture import network_of
+from mien.models import create_model
+from mien.pretrained import Classifier
 
 
 def similarities(model: nn.Module) -> np.ndarray:
@@ -21,35 +26,45 @@ def similarities(model: nn.Module) -> np.ndarray:
     return np.asarray((vectors @ vectors.T).reshape(grid, grid, grid, grid))  # (N, N) -> (g, g, g, g)
 
 
-def recovered_grid(model: nn.Module) -> np.ndarray:
-    """Where the embedding says the patches lie: row and column of each, in patches, (N, 2).
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where a position embedding says the patches lie."""
+
+    places: np.ndarray  # (N, 2): row and column of each patch, in patches
+    fit: float  # R^2 with the true grid: 1 where it holds the patches' places exactly, near 0 where it holds none
+
+
+def recovered_grid(model: nn.Module) -> Grid:
+    """The picture's 2-D grid, read out of the position embeddings alone.
 
     Classical multidimensional scaling of the cosine similarities (Torgerson 1952) gives two coordinates a patch; they
     are turned, mirrored and scaled as a whole to lie as near as they can to the true grid (orthogonal Procrustes).
+    Two free coordinates fit a small grid by chance, the better the smaller: compare with `untrained(model)`.
+    Fixed sine-cosine positions fit badly: their strongest directions are waves across the grid, not its two axes.
     Raises UsageError for a model without position embeddings.
     """
-    return _fitted(model)[0]
-
-
-def grid_correlation(model: nn.Module) -> float:
-    """R^2 of the recovered grid: 1 where the embedding holds the patches' places exactly, near 0 where it holds none.
-
-    Two free coordinates fit a small grid by chance, the better the smaller: compare with the model before training.
-    Fixed sine-cosine positions are near 0: their strongest directions are waves across the grid, not its two axes.
-    """
-    return _fitted(model)[1]
-
-
-def _fitted(model: nn.Module) -> tuple[np.ndarray, float]:
     truth = grid_points(tokens_of(model).grid)
     centre = truth.mean(axis=0)
     found = _scaled_to_two(_directions(model))
     left, stretch, right = np.linalg.svd(found.T @ (truth - centre))  # Schönemann (1966)
     size, true_size = (found**2).sum(), ((truth - centre) ** 2).sum()
     if size == 0 or true_size == 0:  # all patches look alike, or there is but one
-        return np.broadcast_to(centre, truth.shape).copy(), 0.0
-    fitted = found @ (left @ right) * stretch.sum() / size + centre
-    return fitted, float(stretch.sum() ** 2 / (size * true_size))
+        return Grid(np.broadcast_to(centre, truth.shape).copy(), 0.0)
+    places = found @ (left @ right) * stretch.sum() / size + centre
+    return Grid(places, float(stretch.sum() ** 2 / (size * true_size)))
+
+
+def learns_positions(model: nn.Module) -> bool:
+    """Whether the model adds position embeddings that training can change: not fixed ones, nor relative ones."""
+    embedding = getattr(network_of(model), "pos_embed", None)
+    return isinstance(embedding, nn.Module) or (isinstance(embedding, Tensor) and embedding.requires_grad)
+
+
+def untrained(model: Classifier) -> nn.Module:
+    """The same network as it was before any training, with the random weights of seed 0."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        return create_model(model.name, **model.sizes)
 
 
 def _scaled_to_two(vectors: np.ndarray) -> np.ndarray:

@@ -7,11 +7,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from mien.explain.attention import has_tokens, tokens_of
 from mien.explain.capture import Trace, module_at, network_of
 from mien.explain.features import stages
+from mien.explain.position import learns_positions
 from mien.models.vit import VisionTransformer
 from mien.models.vtff import VTFF
 from mien.pretrained import Classifier
@@ -121,7 +122,7 @@ def _placed(network: VisionTransformer | VTFF, trace: Trace) -> list[Step]:
         more = "A class token is" if network.num_prefix_tokens == 1 else "A class and a distillation token are"
         steps.append(Step("prefix", placed, f"{more} put in front, which belong to no patch."))
     if network.pos_embed is not None:
-        kind = "fixed" if isinstance(network.pos_embed, Tensor) and not network.pos_embed.requires_grad else "learned"
+        kind = "learned" if learns_positions(network) else "fixed"
         steps.append(Step("position", placed, f"Each token is told its place: a {kind} vector is added to it."))
     return steps
 

@@ -116,6 +116,7 @@ def context(
         "pointing": pointing(explanation),
         "distance": _distance(explanation),
         "positions": _positions(explanation),
+        "recovered": _recovered(explanation),
         "features": _features(explanation),
     }
 
@@ -180,6 +181,25 @@ def _positions(explanation: Explanation) -> str | None:
         return None
     maps: Sequence[np.ndarray] = list(found.reshape(-1, *found.shape[2:]))  # (g, g, g, g) -> g * g x (g, g)
     return pictures.sheet(maps, columns=found.shape[0], side=max(24, 420 // found.shape[0]), together=True, gap=3)
+
+
+def _recovered(explanation: Explanation) -> Any:
+    """The grid that learned positions hold before and after training: a mesh of patches and their neighbours."""
+    if explanation.recovered is None:
+        return None
+    with drawing():
+        figure = Figure(figsize=(4.2, 2.2))
+        for axes, title, found in zip(
+            figure.subplots(1, 2), ("untrained", "trained"), explanation.recovered, strict=True
+        ):
+            side = math.isqrt(len(found.places))
+            rows, columns = found.places.reshape(side, side, 2).transpose(2, 0, 1)  # (g*g, 2) -> 2 x (g, g)
+            for mesh in ((columns, rows), (columns.T, rows.T)):
+                axes.plot(*mesh, color=series(0)["color"], linewidth=0.8)
+            axes.plot(columns.flat, rows.flat, "o", markersize=3.5, color=series(0)["color"])
+            axes.set(title=title, xlim=(-1, side), ylim=(side, -1), aspect="equal")  # row 0 is at the top
+            axes.set_axis_off()
+        return inline_svg(figure, "recovered", "The grid recovered from the positions, untrained and trained")
 
 
 def _features(explanation: Explanation) -> list[tuple[str, str, str]]:
