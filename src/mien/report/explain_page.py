@@ -16,6 +16,7 @@ from mien.explain.attention import mean_attention_distance
 from mien.explain.faithfulness import NOTICEABLE, UNCHANGED
 from mien.report import pictures
 from mien.report.explain_pointing import pointing, with_mean
+from mien.report.figures import WIDTH
 from mien.report.style import drawing, inline_svg, series
 
 METHODS = {
@@ -162,7 +163,7 @@ def _distance(explanation: Explanation) -> Any:
     tokens = explanation.tokens
     found = mean_attention_distance(explanation.attention[:, None], tokens.patch_size, tokens.prefix)  # (layers, h)
     with drawing():
-        figure = Figure(figsize=(6.4, 2.6))
+        figure = Figure(figsize=(WIDTH, 2.4))
         axes = figure.subplots()
         layers = np.arange(1, len(found) + 1)
         for head in range(found.shape[1]):
@@ -170,7 +171,7 @@ def _distance(explanation: Explanation) -> Any:
             axes.plot(layers + aside, found[:, head], "o", markersize=5, color=series(head)["color"])
         highest = float(found.max()) or 1.0
         axes.set(xlabel="layer", ylabel="distance, pixels", ylim=(0, 1.1 * highest), xlim=(0.5, len(found) + 0.5))
-        axes.set_xticks(layers)
+        axes.set_xticks(layers[:: -(-len(layers) // 12)])
         return inline_svg(figure, "distance", "Mean attention distance of every head by layer")
 
 
@@ -188,7 +189,7 @@ def _recovered(explanation: Explanation) -> Any:
     if explanation.recovered is None:
         return None
     with drawing():
-        figure = Figure(figsize=(4.2, 2.2))
+        figure = Figure(figsize=(WIDTH, 2.2))
         for axes, title, found in zip(
             figure.subplots(1, 2), ("untrained", "trained"), explanation.recovered, strict=True
         ):
