@@ -206,6 +206,28 @@ def test_a_sheet_has_a_tile_for_each_map():
     assert pictures.between_0_and_1(np.full(3, 7.0)).tolist() == [0, 0, 0]
 
 
+def test_a_signed_sheet_has_one_scale_about_0():
+    maps = [np.array([[-2.0, 0.0], [1.0, 2.0]]), np.full((2, 2), -1.0)]
+    shown = _decoded(pictures.sheet(maps, columns=2, side=10, gap=4, signed=True)).astype(int)
+    assert shown.shape == (10, 24, 3)
+    below, zero, less, above, other = shown[2, 2], shown[2, 7], shown[7, 2], shown[7, 7], shown[5, 20]
+    assert below[2] > below[0] + 50
+    assert above[0] > above[2] + 50
+    assert zero.min() > 240
+    assert above.sum() < less.sum() < zero.sum()
+    assert below.sum() < other.sum() < zero.sum()  # on its own scale it would be as dark as the other sheet's -2
+    assert (shown[:, 10:14] == 255).all()
+
+
+def test_first_filters_are_large_and_have_a_scale_in_common(tmp_path):
+    page, found = write_page(tmp_path / "photo.html", "cnn_v2")
+    text = page.read_text(encoding="utf-8")
+    address = re.search(r'src="([^"]+)" alt="The filters of the first layer"', text)[1]
+    assert _decoded(address).shape == (48, 8 * 60 - 12, 3)
+    assert len(found.filters) == 3
+    assert "3 x 3 pixels each" in text
+
+
 def test_patches_are_cut_apart():
     pixels = np.arange(64, dtype=np.uint8).reshape(1, 8, 8)
     shown = _decoded(pictures.patches(pixels, 4, side=40))

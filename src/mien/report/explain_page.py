@@ -58,6 +58,7 @@ METHODS = {
 }
 SIGNED = ("integrated_gradients", "smooth_gradients", "occlusion")
 MOST_MAPS = 16
+MOST_FILTERS = 32
 
 Seen = tuple[str, float, float]  # a picture, and the values that are darkest and brightest in it
 
@@ -113,6 +114,7 @@ def context(
         "methods": [_method(explanation, name, trust.get(name)) for name in explanation.maps],
         "patches": _patches(explanation),
         "filters": _filters(explanation),
+        "most_filters": MOST_FILTERS,
         "attention": _attention(explanation),
         "pointing": pointing(explanation),
         "distance": _distance(explanation),
@@ -134,9 +136,11 @@ def _patches(explanation: Explanation) -> str | None:
 
 
 def _filters(explanation: Explanation) -> str | None:
-    """The first layer's filters, (n, C, k, k); of colour the mean over the channels."""
+    """The first filters of the first layer, (n, C, k, k); of colour the mean over the channels."""
     filters = explanation.filters
-    return None if filters is None else pictures.sheet(list(filters[:64].mean(axis=1)), columns=16, side=36)
+    if filters is None:
+        return None
+    return pictures.sheet(list(filters[:MOST_FILTERS].mean(axis=1)), columns=8, side=48, gap=12, signed=True)
 
 
 def _attention(explanation: Explanation) -> list[tuple[str, str, list[list[Seen]]]]:

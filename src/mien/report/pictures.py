@@ -36,14 +36,21 @@ def heat(pixels: np.ndarray, values: np.ndarray, side: int = SIDE, signed: bool 
     return address((mixed * 255).round().astype(np.uint8), quality=85)
 
 
-def sheet(maps: Sequence[np.ndarray], columns: int, side: int = 40, together: bool = False, gap: int = 2) -> str:
-    """Many maps (h, w) side by side, each between its own least and most value, or all between the same (together)."""
+def sheet(
+    maps: Sequence[np.ndarray], columns: int, side: int = 40, together: bool = False, gap: int = 2, signed: bool = False
+) -> str:
+    """Many maps (h, w) side by side, each between its own least and most value, or all between the same (together).
+
+    signed: all on one scale about 0, which is white; below it is blue and above it red.
+    """
     stack = np.stack([np.asarray(each, dtype=np.float32) for each in maps])  # (n, h, w)
-    low, high = (stack.min(), stack.max()) if together else (None, None)
+    colour = matplotlib.colormaps["RdBu_r" if signed else "viridis"]
+    most = float(np.quantile(np.abs(stack), 0.99)) or 1.0  # a few numbers would make all others pale
+    low, high = (-most, most) if signed else (stack.min(), stack.max()) if together else (None, None)
     rows = -(-len(stack) // columns)
     paper = np.full((rows * (side + gap) - gap, columns * (side + gap) - gap, 3), 255, dtype=np.uint8)
     for number, one in enumerate(stack):
-        shade = matplotlib.colormaps["viridis"](between_0_and_1(one, low, high))[..., :3]
+        shade = colour(between_0_and_1(one, low, high))[..., :3]
         tile = np.asarray(
             Image.fromarray((shade * 255).astype(np.uint8)).resize((side, side), Image.Resampling.NEAREST)
         )
