@@ -14,13 +14,17 @@ from tiny_models import classifier
 import mien
 from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
+from mien.data.drawn_faces import draw
+from mien.errors import UsageError
 from mien.evaluate.metrics import accuracy
 from mien.explain.attribution import METHODS
 from mien.explain.position import recovered_grid
 from mien.export import export
 from mien.report import pictures
+from mien.report.explain import write_explanation
 from mien.report.explain_page import Trust, context
 from mien.runtime import Network
+from mien.runtime.faces import HaarDetector
 from mien.train import run
 
 VIT = Model(name="vit", patch_size=8, embed_dim=24, depth=2, num_heads=3, global_pool="flatten", init="torch")
@@ -142,7 +146,7 @@ def test_probabilities_are_those_of_an_export_or_said_to_be_uncalibrated(runs, p
     def explained(run):
         command = ["explain", str(run), str(photo), "--face", "none", "--methods", "saliency"]
         assert main([*command, "--json"]) == 0
-        return json.loads(capsys.readouterr().out), (run / "explain" / "photo.html").read_text(encoding="utf-8")
+        return json.loads(capsys.readouterr().out), (run / "explain" / "photo-whole.html").read_text(encoding="utf-8")
 
     folder = tmp_path / "run"
     shutil.copytree(runs["cnn"], folder)
@@ -162,12 +166,67 @@ def test_probabilities_are_those_of_an_export_or_said_to_be_uncalibrated(runs, p
     assert "% (uncalibrated)" in capsys.readouterr().out
 
 
+@pytest.fixture
+def group(tmp_path, monkeypatch):
+    """A photo of three drawn faces, largest first as a detector has them, and the three faces alone."""
+    boxes = [(4, 6, 40, 40), (60, 3, 30, 30), (100, 20, 24, 24)]
+    faces = [Image.fromarray(draw("happy", seed, box[2]).picture).convert("RGB") for seed, box in enumerate(boxes)]
+    photo = Image.new("RGB", (130, 50), "white")
+    for face, box in zip(faces, boxes, strict=True):
+        photo.paste(face, box[:2])
+    photo.save(tmp_path / "photo.png")
+    monkeypatch.setattr(HaarDetector, "detect", lambda *_: boxes)
+    return tmp_path / "photo.png", [photo, *faces]
+
+
+@pytest.mark.parametrize(
+    ("face", "name", "what"),
+    [
+        ("1", "photo", "Face 1 of the 3 found in the picture"),
+        ("2", "photo-face2", "Face 2 of the 3 found in the picture"),
+        ("3", "photo-face3", "Face 3 of the 3 found in the picture"),
+        ("none", "photo-whole", "The whole picture as the model saw it"),
+    ],
+)
+def test_each_face_of_a_photo_has_a_page(runs, group, tmp_path, face, name, what):
+    photo, parts = group
+    page, found, _ = write_explanation(runs["cnn"], photo, tmp_path / "pages", face=face, methods=())
+    assert page == tmp_path / "pages" / f"{name}.html"
+    assert what in page.read_text(encoding="utf-8")
+    preprocessing = mien.from_pretrained(runs["cnn"]).preprocessing
+    expected = preprocessing.pixels(parts[0 if face == "none" else int(face)])
+    np.testing.assert_array_equal(found.image, expected)
+
+
+def test_a_face_that_is_not_there(runs, group, tmp_path):
+    with pytest.raises(UsageError, match=r"--face 4: .*photo\.png has 3 face\(s\)\. Give 1 to 3, or none"):
+        write_explanation(runs["cnn"], group[0], tmp_path / "pages", face="4")
+
+
+def test_no_page_is_written_over_that_of_another_picture_or_run(runs, photo, tmp_path):
+    other = photo.with_suffix(".jpg")
+    Image.open(photo).save(other)
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    (pages / "photo-2.html").write_text("somebody's own")
+
+    def written(run, picture):
+        return write_explanation(runs[run], picture, pages, methods=())[0].name
+
+    assert written("cnn", photo) == written("cnn", photo) == "photo.html"
+    assert written("cnn", other) == written("cnn", other) == "photo-3.html"
+    assert written("vit", photo) == "photo-4.html"
+    assert (pages / "photo-2.html").read_text() == "somebody's own"
+    assert str(tmp_path) not in (pages / "photo.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("more", "code", "text"),
     [
         (["--methods", "grad_camm"], 2, "grad_cam"),
         (["--methods", "rollout"], 2, "rollout"),
         (["--target", "sadd"], 2, "The model has no class 'sadd'. Did you mean 'sad'?"),
+        (["--face", "2"], 2, "--face 2: .* has 0 face.s.. Give 1 to 1, or none"),
         (["--face", "x"], 2, "--face x: .* Give 1 to 1, or none"),
     ],
 )

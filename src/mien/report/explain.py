@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +43,8 @@ def write_explanation(
 ) -> tuple[Path, Explanation, dict[str, Trust]]:
     """Explain one picture by a finished run; returns the page, what is on it, and how far each method is right.
 
+    The page of photo.jpg is photo.html, of its second face photo-face2.html, of all of it, faces or not,
+    photo-whole.html; with a number behind, photo-2.html, where that is the page of another picture or run.
     Raises MissingError when the run has no model yet, UsageError for a run without a head, or a face, class or method
     that is not there.
     """
@@ -56,10 +60,23 @@ def write_explanation(
         note(f"{number} of {len(names)}: {name}, its map and whether to believe it")
         explanation.maps[name] = attribute(model, _scaled(model, explanation), name, explanation.target)[0]
         trust[name] = _trust(model, explanation, name)
-    page = (out or run / "explain") / f"{image.stem}.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    shown_on = context(explanation, trust, image.name, run.name, what, RunFolder.open(run).scores())
+    identity = _identity(run, image)
+    folder = out or run / "explain"
+    folder.mkdir(parents=True, exist_ok=True)
+    page = _free(folder, image.stem + {"1": "", "none": "-whole"}.get(face, f"-face{face}"), identity)
+    shown_on = context(explanation, trust, image.name, run.name, what, RunFolder.open(run).scores(), identity)
     return write("explain.html.j2", page, shown_on), explanation, trust
+
+
+def _identity(run: Path, image: Path) -> str:
+    """Which run and picture a page is of: their places, hashed, since a page is passed on."""
+    return hashlib.sha256(f"{run.resolve()}\n{image.resolve()}".encode()).hexdigest()[:16]
+
+
+def _free(folder: Path, stem: str, identity: str) -> Path:
+    """The first of stem.html, stem-2.html, … that is not there yet, or is the page of the same run and picture."""
+    pages = (folder / f"{stem}{f'-{number}' if number > 1 else ''}.html" for number in itertools.count(1))
+    return next(page for page in pages if not page.exists() or identity in page.read_text("utf-8", "replace"))
 
 
 def calibrated(explanation: Explanation, run: Path) -> Explanation:
@@ -81,7 +98,7 @@ def _face_of(picture: Image.Image, face: str, path: Path) -> tuple[Image.Image, 
     if face == "none":
         return picture, "The whole picture"
     boxes = HaarDetector().detect(np.asarray(picture.convert("RGB")))
-    if not face.isdecimal() or int(face) < 1 or (boxes and int(face) > len(boxes)):
+    if not face.isdecimal() or not 1 <= int(face) <= max(1, len(boxes)):
         raise UsageError(f"--face {face}: {path} has {len(boxes)} face(s). Give 1 to {max(1, len(boxes))}, or none.")
     if not boxes:
         return picture, "The whole picture, in which no face was found,"

@@ -93,16 +93,24 @@ class Trust:
 
 
 def context(
-    explanation: Explanation, trust: dict[str, Trust], source: str, model: str, what: str, scores: Scores | None
+    explanation: Explanation,
+    trust: dict[str, Trust],
+    source: str,
+    model: str,
+    what: str,
+    scores: Scores | None,
+    identity: str = "",
 ) -> dict[str, Any]:
     """Everything the page of an explanation shows.
 
     what: the part of the picture that is explained. scores: those of the run's validation images, where there are any.
+    identity: which run and picture the page is of.
     """
     order = np.argsort(-explanation.probabilities)
     return {
         "explanation": explanation,
         "source": source,
+        "identity": identity,
         "what": what,
         "model": model,
         "picture": pictures.image(explanation.image),
