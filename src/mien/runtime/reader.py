@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,10 +52,12 @@ class Face:
 class Reader:
     """Reads expressions (or whatever the network tells apart) from pictures.
 
-    margin: what a crop shows around the detected box, as a share of its side.
+    margin: what a crop shows around the detected box, as a share of its side. Raises UsageError for one below 0.
     """
 
     def __init__(self, network: Network, detector: Detector | None = None, margin: float = 0.0) -> None:
+        if not 0 <= margin < math.inf:
+            raise UsageError(f"margin {margin}: give the share of a face's side that is shown around it, 0 or more.")
         self.network = network
         self.detector = detector or HaarDetector()
         self.margin = margin
