@@ -16,8 +16,8 @@ def console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def track(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
-    """The items as they come, counted in a bar with the time left."""
+def track(items: Iterable[Item], what: str, total: int | None) -> Iterator[Item]:
+    """The items as they come, counted in a bar with the time left, or without an end where `total` is not known."""
     shown = console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:

@@ -1,5 +1,6 @@
 """A drawn video with two moving faces that a fake detector finds, and films that are none."""
 
+import csv
 import json
 
 import cv2
@@ -86,14 +87,14 @@ def test_overlap_by_hand():
 
 
 def test_a_film_and_a_timeline_are_drawn(reader, film, tmp_path):
-    drawn, timeline = Film(tmp_path / "out.mp4", 0.2), Timeline()
+    drawn, timeline = Film(tmp_path / "out.mp4"), Timeline()
     for moment in read_video(reader, film, every=0.2):
         drawn.add(moment)
         timeline.add(moment)
     drawn.close()
     timeline.save(tmp_path / "out.png")
     capture = cv2.VideoCapture(str(tmp_path / "out.mp4"))
-    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 10
+    assert (capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)) == (10, 5)
     with Image.open(tmp_path / "out.png") as image:
         colours = {colour for _, colour in image.getcolors(100_000)}
         assert {(213, 94, 0), (0, 158, 115)} <= colours  # both classes' bars
@@ -105,6 +106,28 @@ def test_a_broken_tail_keeps_what_comes_before(reader, film, tmp_path, capsys):
     cut.write_bytes(content[: int(len(content) * 0.6)])
     moments = list(read_video(reader, cut, every=0.1))
     assert 3 <= len(moments) < 20
+
+
+def test_frames_beyond_the_promised_number_are_read(reader, film, monkeypatch):
+    class Promising:
+        def __init__(self, path, capture=cv2.VideoCapture):
+            self.film = capture(path)
+            self.grab, self.retrieve, self.release = self.film.grab, self.film.retrieve, self.film.release
+
+        def get(self, what):
+            return 5.0 if what == cv2.CAP_PROP_FRAME_COUNT else self.film.get(what)
+
+    monkeypatch.setattr(cv2, "VideoCapture", Promising)
+    assert len(list(read_video(reader, film, every=0.1))) == 20
+
+
+def test_a_drawn_film_is_no_faster_than_the_film(reader, film, tmp_path):
+    """However many frames a second are asked for, there are ten of them."""
+    drawn = Film(tmp_path / "out.mp4")
+    for moment in read_video(reader, film, every=0.01):
+        drawn.add(moment)
+    drawn.close()
+    assert cv2.VideoCapture(str(tmp_path / "out.mp4")).get(cv2.CAP_PROP_FPS) == 10
 
 
 def test_what_is_no_film(reader, tmp_path):
@@ -157,3 +180,46 @@ def test_a_camera_is_read_into_the_same_table_again(film, tmp_path, capsys, monk
     once = len((tmp_path / "new" / "faces.csv").read_text().splitlines())
     assert main(command) == 0
     assert len((tmp_path / "new" / "faces.csv").read_text().splitlines()) > once > 1
+
+
+def test_a_film_that_is_not_there_leaves_nothing_behind(tmp_path, capsys, monkeypatch):
+    from mien.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    for source in (str(tmp_path / "none.mp4"), "videos/none.mp4"):
+        assert main(["predict", source, "--draw", "drawn"]) == 3
+        assert f"{source}: there is no such video file" in capsys.readouterr().err.replace("\n", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+class Stopped(TwoBoxes):
+    """The person has seen enough after two frames."""
+
+    def detect(self, image):
+        if self.calls == 2:
+            raise KeyboardInterrupt
+        return super().detect(image)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_film_that_was_stopped_goes_on(film, tmp_path, capsys, monkeypatch, ending):
+    import mien.runtime
+    from mien.cli import main
+    from mien.runtime.files import open_table
+
+    out, drawn, whole = tmp_path / f"faces.{ending}", tmp_path / "drawn", tmp_path / f"whole.{ending}"
+    command = ["predict", str(film), "--detect", "--every", "0.3", "--draw", str(drawn), "--out"]
+    monkeypatch.setattr(mien.runtime, "load", lambda *_: Reader(FakeNetwork(), Stopped()))
+    with pytest.raises(SystemExit, match="130"):
+        main([*command, str(out)])
+    monkeypatch.setattr(mien.runtime, "load", lambda *_: Reader(FakeNetwork(), TwoBoxes()))
+    for table in (out, whole):
+        assert main([*command, str(table)]) == 0
+    for table in (out, whole):
+        with open_table(table, FakeNetwork.labels).rows.open() as file:
+            seconds = [float(row["seconds"]) for row in csv.DictReader(file) if row["face"] == "1"]
+        assert seconds == [0, 0.3, 0.6, 0.9, 1.2, 1.5, 1.8]
+    assert {path.stem for path in drawn.iterdir()} == {"film-faces", "film-after-0.30s-faces"}
+    capsys.readouterr()
+    assert main([*command, str(out)]) == 0
+    assert capsys.readouterr().out.strip() == f"{out}  {film} was in it already"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import Any
 
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError
@@ -21,6 +22,8 @@ from mien.progress import console
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files need not be UTF-8
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # where a model of one's own, --model.name mine:Model, is looked for
     try:

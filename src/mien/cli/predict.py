@@ -117,24 +117,23 @@ def predict(
         Folder for the pictures with boxes and bars of the probabilities; for a video, the frames that were read
         as a video with boxes, and a timeline of each face's probabilities.
     out
-        CSV or .parquet file, one row a face. If it is there already, the pictures and films in it are skipped.
+        CSV or .parquet file, one row a face. If it is there already, what is in it is not read again: pictures are
+        skipped, and a film that was stopped goes on.
     """
     from mien.runtime import YuNetDetector, load
     from mien.runtime.files import open_table
     from mien.runtime.model import default_model
-    from mien.runtime.video import is_camera, is_video
+    from mien.runtime.video import is_video
 
     reader = load(model or default_model(), YuNetDetector(detector) if detector else None, margin)
     if detect is None:
         detect = has_expressions(reader.names)
     table = open_table(out, reader.names) if out else None
     try:
-        if not is_video(source):
-            _predict_pictures(reader, source, draw, table, detect, json_)
-        elif table and str(source) in table.known and not is_camera(source):  # a camera shows something new each time
-            print(f"{out}  {source} was in it already")
-        else:
+        if is_video(source):
             _predict_video(reader, source, every, draw, table, detect, json_)
+        else:
+            _predict_pictures(reader, source, draw, table, detect, json_)
     finally:  # what has been read is kept
         if table:
             table.close()
@@ -149,7 +148,7 @@ def _predict_pictures(
     paths = pictures(source)
     everything = len(paths)
     if table:
-        paths = [path for path in paths if str(path) not in table.known]
+        paths = [path for path in paths if table.reached(path) is None]
     held = everything - len(paths)
     bad: dict[Path, str] = {}
     faces_found = unsure = 0
@@ -192,20 +191,22 @@ def _predict_video(
     reader: Reader, source: Path, every: float, draw: Path | None, table: Table | None, detect: bool, json_: bool
 ) -> None:
     from mien.runtime.timeline import Film, Timeline
-    from mien.runtime.video import read_video
+    from mien.runtime.video import is_camera, read_video
 
+    camera = is_camera(source)  # which shows something new each time
+    held = table.reached(source) if table and not camera else None
+    name = str(source).replace(":", "-") if camera else source.stem
+    if held is not None:
+        name += f"-after-{held:.2f}s"  # beside the drawing of what was read before
     timeline, frames = Timeline(), 0
-    if draw:
-        draw.mkdir(parents=True, exist_ok=True)
-    name = str(source).replace(":", "-") if not source.is_file() else source.stem
-    film = Film(draw / f"{name}-faces.mp4", every) if draw else None
+    film = Film(draw / f"{name}-faces.mp4") if draw else None
     try:
-        for moment in read_video(reader, str(source), every, detect=detect):
-            frames += 1
+        for moment in read_video(reader, source, every, detect=detect, after=held):
             faces = [tracked.face for tracked in moment.faces]
             if film:
                 film.add(moment)
                 timeline.add(moment)
+            frames += 1
             if table:
                 table.add(source, faces, moment.seconds)
             if json_:
@@ -216,9 +217,12 @@ def _predict_video(
             elif not table:
                 _print_faces(f"{source}  {moment.seconds:6.2f} s", faces)
     finally:  # also after Ctrl-C, which is how a camera ends
-        if film and draw:
+        if film and draw and frames:
             film.close()
             timeline.save(draw / f"{name}-faces.png")
+    if table and held is not None and not frames:
+        print(f"{table.path}  {source} was in it already")
+        return
     written = [str(place) for place in (table.path if table else None, draw) if place]
     note(f"{count(frames, 'frame')} read" + (f"; written to {' and '.join(written)}" if written else ""))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -53,7 +55,7 @@ def read_all(
 class Table:
     """A CSV with one row a face (one without a face too), to which every picture is added as soon as it is read.
 
-    known: sources that it held already when it was opened.
+    known: what it held already when it was opened, sources with the last second that was read of each (0 of a picture).
     """
 
     COLUMNS = ("source", "seconds", "face", "x", "y", "width", "height", "label", "confidence")
@@ -63,7 +65,7 @@ class Table:
         self.rows = rows or path  # the CSV itself
         self.labels = list(labels)
         begun = self.rows.is_file()
-        self.known = self._read() if begun else set()
+        self.known = self._read() if begun else {}
         if not begun:
             self._append([[*self.COLUMNS, *self.labels]])
 
@@ -71,22 +73,38 @@ class Table:
         """seconds: where in a video the faces are. A picture without a face has one row, of face 0."""
         when = "" if seconds is None else f"{seconds:.2f}"
         rows: list[list[object]] = [
-            [source, when, number, *face.box, shown["label"], f"{face.confidence:.4f}"]
+            [self._name(source), when, number, *face.box, shown["label"], f"{face.confidence:.4f}"]
             + [f"{face.probabilities[label]:.4f}" for label in self.labels]
             for number, face in enumerate(faces, 1)
             for shown in [face.to_dict()]
         ]
-        self._append(rows or [[source, when, 0, *[""] * (6 + len(self.labels))]])
+        self._append(rows or [[self._name(source), when, 0, *[""] * (6 + len(self.labels))]])
+
+    def reached(self, source: str | Path) -> float | None:
+        """Up to which second the table held a film already, 0 for a picture; None for a source that is new to it."""
+        return self.known.get(self._name(source))
 
     def close(self) -> None:
         """Nothing is left to be done: every row is in the file already."""
 
-    def _read(self) -> set[str]:
-        with self.rows.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
+    def _name(self, source: str | Path) -> str:
+        return str(source)
+
+    def _read(self) -> dict[str, float]:
+        """`known`. A last line without an end is cut off: the next row would be glued to it."""
+        content = self.rows.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        try:
+            text = io.StringIO(whole.decode("utf-8", "surrogateescape"), newline="")
+            header, *rows = csv.reader(text)
+            known = {row[0]: float(row[1] or 0) for row in rows if row}
+        except (csv.Error, ValueError, IndexError):
+            header = []
         if header != [*self.COLUMNS, *self.labels]:
             raise DataError(f"{self.path} is there and no table of this model's. Choose another --out.")
-        return {row[0] for row in rows if row}
+        if whole != content:
+            os.truncate(self.rows, len(whole))
+        return known
 
     def _append(self, rows: list[list[object]]) -> None:
         try:
@@ -127,9 +145,13 @@ class ParquetTable(Table):
         try:
             parquet.write_table(csv.read_csv(self.rows, convert_options=options), draft)
             draft.replace(self.path)
-        except OSError as error:
+        except (pyarrow.ArrowInvalid, OSError) as error:
             raise MienError(f"Writing {self.path} failed: {error}. Its rows are in {self.rows}.") from error
         self.rows.unlink()
+
+    def _name(self, source: str | Path) -> str:
+        """Parquet's text is UTF-8, which names of files need not be: what is none is written as \\xe9."""
+        return os.fsencode(source).decode("utf-8", "backslashreplace")
 
 
 def open_table(path: Path, labels: Sequence[str]) -> Table:
@@ -145,7 +167,9 @@ def _to_csv(path: Path, rows: Path) -> None:
     from pyarrow import csv, parquet
 
     try:
-        csv.write_csv(parquet.read_table(path), rows)
+        draft = rows.with_suffix(".draft")
+        csv.write_csv(parquet.read_table(path), draft)
+        draft.replace(rows)
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise DataError(f"{path} is there and no table of this model's. Choose another --out.") from error
 

@@ -25,16 +25,16 @@ WIDTH, BAND, EDGE = 1000, 170, 60  # pixels
 class Film:
     """Writes the frames that were read, with boxes, as a video of their own pace."""
 
-    def __init__(self, path: Path, every: float) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.rate = 1 / every
         self.writer: Any = None
 
     def add(self, moment: Moment) -> None:
         frame = np.asarray(boxed(Image.fromarray(moment.image), [tracked.face for tracked in moment.faces]))
         if self.writer is None:
-            size = (frame.shape[1], frame.shape[0])
-            self.writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*"mp4v"), self.rate, size)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            size, rate = (frame.shape[1], frame.shape[0]), 1 / moment.lasts
+            self.writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
             if not self.writer.isOpened():
                 raise MienError(
                     f"{self.path} cannot be written as a video here. Leave --draw out, or choose another folder."

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,10 @@ class Tracked:
 
 @dataclass(frozen=True)
 class Moment:
-    """One frame that was read. seconds: from the start. image: uint8 RGB (H, W, 3)."""
+    """One frame that was read. seconds: from the start. lasts: seconds to the next. image: uint8 RGB (H, W, 3)."""
 
     seconds: float
+    lasts: float
     image: np.ndarray
     faces: list[Tracked]
 
@@ -52,19 +54,22 @@ def is_camera(source: str | Path) -> bool:
     return re.fullmatch(rf"{CAMERA}(:.*)?", str(source)) is not None
 
 
-def read_video(reader: Reader, source: str | Path, every: float = 0.2, *, detect: bool = True) -> Iterator[Moment]:
+def read_video(
+    reader: Reader, source: str | Path, every: float = 0.2, *, detect: bool = True, after: float | None = None
+) -> Iterator[Moment]:
     """Faces in a video file or of a camera ('camera', or 'camera:1' for the second), every so many seconds.
 
     A camera's frames that come while one is read are dropped, so that the answer is always of now.
+    after: a file's frames up to this second, to a hundredth, were read before and are passed over.
     Raises MissingError for a file or camera that is not there, DataError for a file without frames.
     """
     if every <= 0:
         raise UsageError(f"--every {every}: give the seconds between two frames, such as 0.5.")
     follow = Follower(reader.network.threshold)
-    shown = _camera(str(source), every) if is_camera(source) else _file(Path(source), every)
-    for seconds, frame in shown:
+    shown = _camera(str(source), every) if is_camera(source) else _file(Path(source), every, after)
+    for seconds, lasts, frame in shown:
         image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-        yield Moment(seconds, image, follow.step(reader.read(image, detect=detect)))
+        yield Moment(seconds, lasts, image, follow.step(reader.read(image, detect=detect)))
 
 
 class Follower:
@@ -106,7 +111,7 @@ def overlap(one: Box, other: Box) -> float:
     return common / (one[2] * one[3] + other[2] * other[3] - common) if common else 0.0
 
 
-def _file(path: Path, every: float) -> Iterator[tuple[float, np.ndarray]]:
+def _file(path: Path, every: float, after: float | None) -> Iterator[tuple[float, float, np.ndarray]]:
     if not path.is_file():
         raise MissingError(f"{path}: there is no such video file.")
     capture = cv2.VideoCapture(str(path))
@@ -114,24 +119,25 @@ def _file(path: Path, every: float) -> Iterator[tuple[float, np.ndarray]]:
         rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
         promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         read, due = 0, 0.0
-        for _ in track(range(promised), "frames", promised) if promised > 0 else iter(int, 1):
+        for read in track(count(), "frames", promised if promised > 0 else None):  # there may be more than promised
             if not capture.grab():
                 break
-            if read >= due - 1e-6:  # only what is read is decoded
-                due += rate * every
+            if read < due - 1e-6:
+                continue
+            due += rate * every
+            if after is None or round(read / rate, 2) > after:  # only what is read is decoded
                 good, frame = capture.retrieve()
                 if good:
-                    yield read / rate, frame
-            read += 1
+                    yield read / rate, max(every, 1 / rate), frame
     finally:
         capture.release()
     if read == 0:
         raise DataError(f"{path} has no frames that can be read as a video.")
     if read < promised - 1:
-        note(f"{path}: the last {promised - read} of {promised} frames are damaged; what comes before them was read")
+        note(f"{path}: it says that it has {promised} frames, but ends or is damaged after {read}; these were read")
 
 
-def _camera(source: str, every: float) -> Iterator[tuple[float, np.ndarray]]:
+def _camera(source: str, every: float) -> Iterator[tuple[float, float, np.ndarray]]:
     number = source.removeprefix(CAMERA).removeprefix(":") or "0"
     if not number.isdecimal():
         raise UsageError(f"{source}: a camera is 'camera', or 'camera:1' for the second.")
@@ -148,6 +154,6 @@ def _camera(source: str, every: float) -> Iterator[tuple[float, np.ndarray]]:
             due = seconds + every
             good, frame = capture.retrieve()
             if good:
-                yield seconds, frame
+                yield seconds, every, frame
     finally:
         capture.release()
