@@ -18,9 +18,9 @@ ALLOWED = {
     for folder, names in {
         "models": "errors imported",
         "data": "config errors files imported labels picture_files preprocessing progress",
-        "runtime": "assets errors picture_files preprocessing progress",
+        "runtime": "assets errors hub picture_files preprocessing progress",
         "serve": "mien errors preprocessing runtime",
-        "pretrained": "mien assets errors files models preprocessing progress",
+        "pretrained": "mien assets errors files hub models preprocessing progress",
         "train": "config data errors evaluate files labels models preprocessing pretrained progress",
         "evaluate": "config data errors files labels picture_files preprocessing progress runtime train",
         "explain": "errors evaluate models picture_files pretrained",

@@ -14,6 +14,7 @@ from mien.cli.app import Json, Path_, Settable, app, print_json, recipe_layers
 from mien.cli.data import DataSettable, DataSettings
 from mien.config import Recipe
 from mien.errors import MissingError, UsageError
+from mien.hub import HUB
 from mien.progress import note
 
 if TYPE_CHECKING:
@@ -186,7 +187,8 @@ def evaluate(
     Parameters
     ----------
     run
-        A run folder; or an .onnx file or a model that comes with mien ('mien:tiny'), with --data.path.
+        A run folder; or, with --data.path, an .onnx file, a model that comes with mien ('mien:tiny') or one on the hub
+        (hf-hub:OWNER/NAME).
     split
         Choose on validation; read test once, at the end. all: every image, for exports.
     robustness
@@ -194,7 +196,7 @@ def evaluate(
     """
     from mien.evaluate.metrics import describe
 
-    exported = run.suffix == ".onnx" or str(run).startswith(OWN)
+    exported = run.suffix == ".onnx" or str(run).startswith((OWN, HUB))
     if robustness and (exported or split != "validation"):
         raise UsageError("--robustness is measured on the validation images of a run folder.")
     if not exported and (settings is not None or split == "all"):

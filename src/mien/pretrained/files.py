@@ -18,11 +18,10 @@ from torch import Tensor
 from mien.assets import OWN, asset, backbones, shipped
 from mien.errors import DataError, MissingError, nearest
 from mien.files import DAMAGED
-from mien.progress import note
+from mien.hub import HUB, download, first_line, hint
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.npz")
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".npz")
-HUB = "hf-hub:"
 
 
 def locate(where: str | Path) -> Path:
@@ -39,8 +38,7 @@ def locate(where: str | Path) -> Path:
     if path.exists():
         return path / "model" if (path / "model" / "config.json").is_file() else path  # a run folder
     beside = [str(found) for found in path.parent.glob("*")] if path.parent.is_dir() else []
-    hint = f" A model on the Hugging Face hub is {HUB}{text}." if text.count("/") == 1 and not path.suffix else ""
-    raise MissingError(f"{text}: there is no such file or folder.{nearest(text, beside)}{hint}")
+    raise MissingError(f"{text}: there is no such file or folder.{nearest(text, beside)}{hint(text)}")
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -92,7 +90,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             ".safetensors file, or save its state_dict() alone."
         ) from error
     except (SafetensorError, *DAMAGED) as error:
-        raise DataError(f"{path} is damaged or no {path.suffix} file: {_first_line(error)}") from error
+        raise DataError(f"{path} is damaged or no {path.suffix} file: {first_line(error)}") from error
     return {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
 
 
@@ -100,7 +98,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
-        raise DataError(f"{path} is no JSON object: {_first_line(error)}") from error
+        raise DataError(f"{path} is no JSON object: {first_line(error)}") from error
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
@@ -130,42 +128,12 @@ def _shipped(name: str) -> Path:
 
 
 def _download(repository: str) -> Path:
-    """The folder of a hub model, downloaded with a progress bar and resumed where it stopped."""
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
-    except ModuleNotFoundError as error:
-        raise MissingError(f"{HUB}{repository} needs the 'hub' extra: pip install 'mien[hub]'") from error
-    note(f"Looking for {repository} on the Hugging Face hub")
-    try:
-        wanted = ["config.json", "preprocessor_config.json", _one_of(WEIGHT_FILES, repository)]
-        return Path(snapshot_download(repository, allow_patterns=wanted))
-    except (RepositoryNotFoundError, HFValidationError) as error:
-        raise MissingError(
-            f"{HUB}{repository}: the hub has no such model that you may read. An id is OWNER/NAME, such as "
-            f"{HUB}google/vit-base-patch16-224."
-        ) from error
-    except (HfHubHTTPError, OSError, RuntimeError) as error:  # no network, or told to stay offline
-        raise MissingError(
-            f"{HUB}{repository} is not in the hub's cache and the hub cannot be reached ({_first_line(error)}) Put its "
-            "config.json and model.safetensors into a folder and give the folder instead."
-        ) from error
+    """The folder of a hub model, with the first of its weight files that mien reads."""
 
+    def wanted(names: list[str] | None) -> list[str]:
+        weights = next((name for name in WEIGHT_FILES if name in (names or ())), WEIGHT_FILES[0])
+        return ["config.json", "preprocessor_config.json", weights]
 
-def _one_of(names: tuple[str, ...], repository: str) -> str:
-    """The first of these files that a hub repository has; where the hub cannot be asked, the first of all."""
-    from huggingface_hub import list_repo_files
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
-
-    try:
-        there = list_repo_files(repository)
-    except (HFValidationError, RepositoryNotFoundError):
-        raise
-    except Exception:  # no network, in the words of whichever HTTP library: then the cache decides
-        return names[0]
-    return next((name for name in names if name in there), names[0])
-
-
-def _first_line(error: BaseException) -> str:
-    text = (str(error) or type(error).__name__).strip().splitlines()[0]
-    return text if text.endswith(".") else f"{text}."
+    return download(
+        repository, wanted, "Put its config.json and model.safetensors into a folder and give the folder instead."
+    )

@@ -10,6 +10,7 @@ import numpy as np
 
 from mien.assets import OWN, asset, backbones, shipped
 from mien.errors import DataError, MissingError, nearest
+from mien.hub import HUB, download, hint
 from mien.preprocessing import Preprocessing
 from mien.runtime.metadata import KEY, unseal
 
@@ -78,8 +79,13 @@ class Network:
 
 
 def locate(where: str | Path) -> Path:
-    """The .onnx file that `where` names. Raises MissingError, naming what there is, when there is none."""
+    """The .onnx file that `where` names; one on the hub is downloaded into the hub's own cache first.
+
+    Raises MissingError, naming what there is, when there is none.
+    """
     text = str(where)
+    if text.startswith(HUB):
+        return _download(text.removeprefix(HUB))
     if text.startswith(OWN):
         return _shipped(text.removeprefix(OWN))
     path = Path(text).expanduser()
@@ -92,8 +98,8 @@ def locate(where: str | Path) -> Path:
         beside += [path.with_name(found.parent.name) for found in path.parent.glob("*/model.onnx")]
         known = [OWN + name for name in shipped()]
         raise MissingError(
-            f"{path}: there is no such model file.{nearest(text, [*map(str, beside), *known])} 'mien models' lists "
-            "what comes with mien; mien export RUN makes one of a run."
+            f"{path}: there is no such model file.{nearest(text, [*map(str, beside), *known])}{hint(text)} 'mien "
+            "models' lists what comes with mien; mien export RUN makes one of a run."
         )
     return path
 
@@ -119,6 +125,33 @@ def _shipped(name: str) -> Path:
             f"{OWN}{name} does not come with mien.{nearest(name, there)}{known} mien export RUN makes one."
         )
     return asset(name, "model.onnx")
+
+
+def _download(repository: str) -> Path:
+    """The export of a hub repository: its model.onnx, or its only .onnx file."""
+    folder = download(
+        repository,
+        lambda names: ["*.onnx"] if names is None else [_export_of(repository, names)],
+        "Download its .onnx file elsewhere and give the file instead.",
+    )
+    return folder / _export_of(repository, [path.relative_to(folder).as_posix() for path in folder.rglob("*.onnx")])
+
+
+def _export_of(repository: str, names: list[str]) -> str:
+    there = sorted(name for name in names if name.endswith(".onnx"))
+    if "model.onnx" in there:
+        return "model.onnx"
+    if not there:
+        raise MissingError(
+            f"{HUB}{repository} has no .onnx file. If it holds weights to train from: mien run folder_vit --model.init "
+            f"{HUB}{repository}"
+        )
+    if len(there) > 1:
+        raise MissingError(
+            f"{HUB}{repository} has several .onnx files, and none is model.onnx: {', '.join(there)}. Download the one "
+            "that is meant and give the file instead."
+        )
+    return there[0]
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
