@@ -19,7 +19,7 @@ ALLOWED = {
         "models": "errors imported",
         "data": "config errors files imported labels picture_files preprocessing progress",
         "runtime": "assets errors hub picture_files preprocessing progress",
-        "serve": "mien errors preprocessing runtime",
+        "serve": "mien errors labels picture_files preprocessing runtime",
         "pretrained": "mien assets errors files hub models preprocessing progress",
         "train": "config data errors evaluate files labels models preprocessing pretrained progress",
         "evaluate": "config data errors files labels picture_files preprocessing progress runtime train",
