@@ -43,6 +43,14 @@ def test_accuracy_curves_are_in_percent() -> None:
     assert any(re.fullmatch(r"\d+%", text) for text in found)
 
 
+def test_calibration_errors_begin_at_0_and_leave_out_epochs_that_have_none() -> None:
+    some = HISTORY | {"val_calibration_error": [math.nan, 0.05, 0.2]}
+    found = texts(figures.calibration_curve(some, 2))
+    assert {"epoch", "calibration error", "validation", "chosen"} <= set(found)
+    assert "training" not in found
+    assert "0.000" in found
+
+
 def test_a_narrow_range_has_decimals_rather_than_the_same_percentage_twice() -> None:
     narrow = {"epoch": [1.0, 2.0, 3.0], "val_accuracy": [0.142, 0.1431, 0.1436]}
     ticks = [text for text in texts(figures.accuracy_curves(narrow, None, None)) if text.endswith("%")]

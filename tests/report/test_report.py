@@ -99,6 +99,15 @@ def test_a_whole_report(run: Path) -> None:
     assert "test split: Read" not in page.text
 
 
+def test_calibration_by_epoch_where_the_run_has_it(run: Path) -> None:
+    assert len(run_page.context(run)["curves"]) == 3
+    assert "Loss may rise while accuracy rises too" in Page(write_report(run)).text
+    lines = (run / "metrics.csv").read_text().splitlines()
+    (run / "metrics.csv").write_text("".join(line.rpartition(",")[0] + "\n" for line in lines))
+    assert len(run_page.context(run)["curves"]) == 2
+    assert "Loss may rise while accuracy rises too" not in Page(write_report(run)).text
+
+
 def test_the_same_run_gives_the_same_report(run: Path) -> None:
     first = write_report(run).read_bytes()
     assert write_report(run).read_bytes() == first
@@ -288,7 +297,7 @@ def test_a_comparison(comparison: Comparison, tmp_path: Path) -> None:
     assert f"weak is right {accuracy['weak']:.1%} of the time" in page.text
     assert "After 2 epochs, which all runs have had" in page.text
     assert "After 18 s of training it was weak still in its first epoch, good still in its first epoch" in page.text
-    assert page.source.count("<svg") == 5
+    assert page.source.count("<svg") == 7
     assert "adjusted for 3 pairs (Holm)" in page.text
 
 
@@ -320,6 +329,16 @@ def test_a_draw(comparison: Comparison, tmp_path: Path) -> None:
     text = Page(write_comparison(draw, tmp_path / "page.html")).text
     assert "weak and good are level at" in text
     assert "are right equally often" in text
+
+
+def test_a_run_of_an_older_version_has_no_calibration_errors(comparison: Comparison, tmp_path: Path) -> None:
+    assert "Validation calibration error by epoch" in Page(write_comparison(comparison, tmp_path / "page.html")).text
+    old = replace(comparison.rows[0], curve={**comparison.rows[0].curve})
+    del old.curve["val_calibration_error"]
+    mixed = replace(comparison, rows=[old, *comparison.rows[1:]])
+    page = Page(write_comparison(mixed, tmp_path / "page.html"))
+    assert page.source.count("<svg") == 5
+    assert "calibration error by epoch" not in page.text
 
 
 def test_runs_without_curves(comparison: Comparison, tmp_path: Path) -> None:
@@ -363,7 +382,7 @@ def test_accuracy_on_changed_images_or_how_to_get_it(comparison: Comparison, tmp
     assert '<span class="best">75.0%' in page.source
     assert page.source.count('<span class="best">50.0%') == 0
     assert f"Not measured yet for fair: mien evaluate {comparison.rows[2].folder} --robustness" in page.text
-    assert page.source.count("<svg") == 6
+    assert page.source.count("<svg") == 8
 
 
 def shown_runs(tmp_path: Path, pictures: Path, count: int = 2) -> Comparison:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from mien import config
 from mien.config import Augment, Data, Model, Recipe, Train
 from mien.errors import DataError, MienError, MissingError, UsageError
+from mien.evaluate.run_folder import RunFolder
 from mien.train import callbacks, run
 from mien.train.checkpoint import load_model
 
@@ -89,6 +90,7 @@ def test_the_validation_loss_counts_every_image_once(tmp_path, monkeypatch):
     scores = json.loads((folder / "evaluation.json").read_text())["validation"]
     assert scores["images"] % 11
     assert float(row["val_loss"]) == pytest.approx(scores["negative_log_likelihood"], abs=1e-5)
+    assert float(row["val_calibration_error"]) == pytest.approx(scores["calibration_error"], abs=1e-5)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
@@ -109,6 +111,20 @@ def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, interrupted, mo
     resumed = weights(run.resume(tmp_path / "part"))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert len(callbacks.read_history(tmp_path / "part" / "metrics.csv")) == 3
+
+
+def test_a_run_of_an_older_version_without_calibration_errors_goes_on(tmp_path, interrupted):
+    with interrupted():
+        run.run(RECIPE, tmp_path / "run")
+    folder = tmp_path / "run"
+    lines = (folder / "metrics.csv").read_text().splitlines()
+    (folder / "metrics.csv").write_text("".join(line.rpartition(",")[0] + "\n" for line in lines))
+    run.resume(folder)
+    rows = callbacks.read_history(folder / "metrics.csv")
+    assert ["val_calibration_error" in row for row in rows] == [False, True, True]
+    history = RunFolder.open(folder).history["val_calibration_error"]
+    assert math.isnan(history[0])
+    assert history[1:] == [row["val_calibration_error"] for row in rows[1:]]
 
 
 def test_resuming_a_finished_run_changes_nothing(tmp_path):
@@ -256,6 +272,7 @@ def test_two_processes_train_as_one_does(tmp_path):
     for a, b in zip(*histories, strict=True):
         assert a["val_loss"] == pytest.approx(b["val_loss"], abs=1e-5)
         assert a["train_loss"] == pytest.approx(b["train_loss"], abs=1e-5)
+        assert a["val_calibration_error"] == pytest.approx(b["val_calibration_error"], abs=1e-5)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")

@@ -1,15 +1,17 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from mien.config import Train
+from mien.evaluate.metrics import Predictions, calibration_error
 from mien.models import create_model
 from mien.train.callbacks import epoch_line
 from mien.train.environment import entropy
 from mien.train.hardware import choose_device, choose_precision
-from mien.train.task import _moving_average, make_optimizer, rate
+from mien.train.task import CalibrationError, _moving_average, hard, make_optimizer, rate
 
 
 def test_rate_by_hand():
@@ -61,8 +63,6 @@ def test_moving_average_by_hand():
 
 
 def test_entropy():
-    import numpy as np
-
     assert entropy(np.array([5, 5])) == pytest.approx(math.log(2))
     assert entropy(np.array([7, 0])) == 0
     assert entropy(np.array([3995, 436, 4097, 7215, 4830, 3171, 4965])) == pytest.approx(1.8096, abs=1e-4)
@@ -81,3 +81,18 @@ def test_epoch_line():
     line = epoch_line(row | {"images_per_second": 1234.4}, epochs=4)
     assert line.startswith("epoch   2/4  train loss 1.500 acc 25.0%  validation loss 1.250 acc 50.0%")
     assert line.endswith("1,234 images/s  1.0 min left")
+
+
+def test_the_calibration_error_of_an_epoch_is_that_of_its_predictions():
+    """In batches and in two processes, whose states are added up; a confidence of 1 belongs to the last bin."""
+    logits, labels = 3 * torch.randn(37, 3, generator=torch.manual_seed(0)), torch.arange(37) % 3
+    logits[5] = torch.tensor([0.0, 0.0, 200.0])
+    one, first, second = CalibrationError(), CalibrationError(), CalibrationError()
+    for batch, part in ((slice(0, 11), first), (slice(11, 29), second), (slice(29, 37), first)):
+        one.update(logits[batch], labels[batch])
+        part.update(logits[batch], hard(nn.functional.one_hot(labels[batch])))
+    kept = Predictions([str(i) for i in range(37)], labels.numpy(), logits.softmax(1).numpy(), ("a", "b", "c"))
+    assert one.compute().item() == pytest.approx(calibration_error(kept), abs=1e-6)
+    assert calibration_error(kept) > 0.05
+    both = {name: getattr(first, name) + getattr(second, name) for name in ("gaps", "images")}
+    assert (both["gaps"].abs().sum() / both["images"]).item() == pytest.approx(calibration_error(kept), abs=1e-6)

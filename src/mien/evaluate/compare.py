@@ -25,6 +25,8 @@ from mien.evaluate.run_folder import RunFolder
 
 Interval = tuple[float, float]
 
+CURVE = ("epoch", "seconds", "val_accuracy", "val_loss", "val_calibration_error")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -41,7 +43,7 @@ class Row:
     epochs: int
     hardware: str
     scores: Scores
-    curve: dict[str, list[float]]  # epoch, seconds, val_accuracy, val_loss
+    curve: dict[str, list[float]]  # the columns of CURVE that metrics.csv has
     mistakes: list[Mistake]  # the most confident first
 
 
@@ -260,7 +262,7 @@ def _row(label: str, folder: RunFolder, scores: Scores, predictions: Predictions
         epochs=len(history.get("epoch", [])),
         hardware=env.get("hardware", "unknown"),
         scores=scores,
-        curve={key: history[key] for key in ("epoch", "seconds", "val_accuracy", "val_loss") if key in history},
+        curve={key: history[key] for key in CURVE if key in history},
         mistakes=most_confident_errors(predictions),
     )
 

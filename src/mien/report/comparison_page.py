@@ -68,13 +68,17 @@ def better_first(pair: Pair) -> Pair:
 
 
 def curves(rows: list[Row]) -> list[tuple[Markup, Markup]]:
-    """Accuracy and loss, each at equal epochs and at equal seconds; none where a run has no curve."""
+    """Accuracy, loss and, where every run has it, calibration error, each at equal epochs and at equal seconds.
+
+    None where a run has no curve.
+    """
     if not all(row.curve.get("epoch") for row in rows):
         return []
     by_label = {row.label: row.curve for row in rows}
+    calibrated = all("val_calibration_error" in row.curve for row in rows)  # not in the runs of an older version
     return [
         (figures.run_curves(by_label, "epoch", measure), figures.run_curves(by_label, "seconds", measure))
-        for measure in ("accuracy", "loss")
+        for measure in ("accuracy", "loss", *(["calibration_error"] if calibrated else []))
     ]
 
 

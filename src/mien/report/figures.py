@@ -63,6 +63,16 @@ def accuracy_curves(history: Curve, majority: float | None, best_epoch: int | No
         return inline_svg(figure, "accuracy", "Training and validation accuracy by epoch")
 
 
+def calibration_curve(history: Curve, best_epoch: int | None) -> Markup:
+    """Validation calibration error (0..1) by epoch."""
+    with drawing():
+        figure, axes = _axes("epoch", "calibration error")
+        _train_and_validation(axes, history, "calibration_error")
+        _mark_best(axes, history, "val_calibration_error", best_epoch)
+        axes.set_ylim(bottom=0)
+        return inline_svg(figure, "calibration-epoch", "Validation calibration error by epoch")
+
+
 def trained_when(rows: Sequence[Mapping[str, Any]]) -> Markup:
     """Epochs across, the head on top and the stem at the bottom; a bar where a part trains, pale where only in part.
 
@@ -106,14 +116,15 @@ def calibration(reliability: Mapping[str, np.ndarray]) -> Markup:
 
 
 def run_curves(curves: Mapping[str, Curve], axis: str, measure: str) -> Markup:
-    """One curve a run: validation 'accuracy' or 'loss' by 'epoch' or 'seconds'.
+    """One curve a run: validation 'accuracy', 'loss' or 'calibration_error' by 'epoch' or 'seconds'.
 
     The vertical line stands where the shortest run ends: to its left all runs can be compared.
     """
     with drawing():
         factor, unit = _time_unit(curves) if axis == "seconds" else (1.0, "epoch")
         columns = 1 if max(map(len, curves)) > 20 else 2
-        figure, axes = _axes(unit, measure, whole=axis == "epoch", legend_rows=math.ceil(len(curves) / columns))
+        name, rows = measure.replace("_", " "), math.ceil(len(curves) / columns)
+        figure, axes = _axes(unit, name, whole=axis == "epoch", legend_rows=rows)
         for index, (label, curve) in enumerate(curves.items()):
             x = [value / factor for value in curve[axis]]
             axes.plot(x, curve[f"val_{measure}"], label=label, **_points(x), **series(index))
@@ -123,7 +134,7 @@ def run_curves(curves: Mapping[str, Curve], axis: str, measure: str) -> Markup:
         if measure == "accuracy":
             axes.yaxis.set_major_formatter(Percents())
         _legend(axes, columns)
-        return inline_svg(figure, f"{measure}-{axis}", f"Validation {measure} of every run by {unit}")
+        return inline_svg(figure, f"{measure}-{axis}", f"Validation {name} of every run by {unit}")
 
 
 def sweep_curves(curves: Sequence[tuple[str, int | None, Curve]], measure: str) -> Markup:

@@ -93,14 +93,20 @@ def best_epoch(run: RunFolder) -> dict[str, float] | None:
 
 
 def curves(run: RunFolder, scores: Scores | None) -> list[Markup]:
-    """The figures of loss and, where there are labels, of accuracy; none before the first epoch."""
+    """The figures of loss and, where there are labels, of accuracy and calibration error; none before the first epoch.
+
+    A run of an older version has no calibration errors.
+    """
     if not run.history:
         return []
     share, env = majority(scores)[1] if scores else None, run.env
     loss = figures.loss_curves(run.history, env.get("ln_classes"), env.get("prior_entropy"), env.get("best_epoch"))
     if "val_accuracy" not in run.history:
         return [loss]
-    return [loss, figures.accuracy_curves(run.history, share, env.get("best_epoch"))]
+    found = [loss, figures.accuracy_curves(run.history, share, env.get("best_epoch"))]
+    if "val_calibration_error" in run.history:
+        found.append(figures.calibration_curve(run.history, env.get("best_epoch")))
+    return found
 
 
 def trained(run: RunFolder) -> dict[str, Any] | None:

@@ -24,6 +24,7 @@ COLUMNS = (
     "train_accuracy",
     "val_loss",
     "val_accuracy",
+    "val_calibration_error",
 )
 Row = dict[str, float]
 
@@ -69,7 +70,8 @@ class History(L.Callback):
 
     def _write(self) -> None:
         with written_whole(self.path) as file:
-            known = [name for name in COLUMNS if name in self.rows[0]]  # no accuracies where there are no labels
+            # No accuracies where there are no labels; an older version's rows have no calibration error.
+            known = [name for name in COLUMNS if any(name in row for row in self.rows)]
             writer = csv.DictWriter(file, known)
             writer.writeheader()
             writer.writerows(self.rows)

@@ -50,6 +50,33 @@ class MeanLoss(Metric):
         return self.total / self.images
 
 
+class CalibrationError(Metric):
+    """The expected calibration error over images, as mien.evaluate.metrics defines it for predictions that are kept.
+
+    A bin's gap between confidence and accuracy, weighted by its images, is the sum over them of right or not minus
+    confidence: the sums are all that has to be kept, and processes add theirs up.
+    """
+
+    gaps: Tensor
+    images: Tensor
+
+    def __init__(self, bins: int = 15) -> None:
+        super().__init__()
+        self.add_state("gaps", torch.zeros(bins), dist_reduce_fx="sum")
+        self.add_state("images", torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, labels: Tensor) -> None:
+        """logits (B, K), labels (B,)."""
+        confidence, predicted = logits.softmax(dim=1).max(dim=1)
+        edges = torch.linspace(0, 1, len(self.gaps) + 1, device=logits.device)
+        index = torch.bucketize(confidence, edges, right=True).sub(1).clamp(max=len(self.gaps) - 1)
+        self.gaps.index_add_(0, index, (predicted == labels).float() - confidence)
+        self.images += len(labels)
+
+    def compute(self) -> Tensor:
+        return self.gaps.abs().sum() / self.images
+
+
 class Training(L.LightningModule, ABC):
     """`model` trained as the recipe says, whatever its loss; Task and masked.Filling know theirs.
 
@@ -183,6 +210,7 @@ class Task(Training):
         for split in ("train", "val"):
             accuracy = MulticlassAccuracy(len(class_counts), average="micro", validate_args=False)
             self.add_module(f"{split}_accuracy", accuracy)
+        self.val_calibration_error = CalibrationError()
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 images (B, C, H, W) or features (B, D) -> logits (B, K) of the network that is kept."""
@@ -209,6 +237,7 @@ class Task(Training):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, labels = batch
         logits = self(images).float()
+        self.val_calibration_error.update(logits, hard(labels))
         self._count("val", F.cross_entropy(logits, labels), logits, labels)
 
     def _plain_loss(self, batch: Batch) -> Tensor:
@@ -226,9 +255,13 @@ class Task(Training):
         return self.augmentation.mix(pixels, labels, draws)
 
     def _count(self, split: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        hard = labels if labels.ndim == 1 else labels.argmax(dim=1)
-        cast(MulticlassAccuracy, self.get_submodule(f"{split}_accuracy")).update(logits, hard)
+        cast(MulticlassAccuracy, self.get_submodule(f"{split}_accuracy")).update(logits, hard(labels))
         self._log(split, loss, len(labels))
+
+
+def hard(labels: Tensor) -> Tensor:
+    """Labels (B,) as they are, soft labels (B, K) as their most probable class, (B,)."""
+    return labels if labels.ndim == 1 else labels.argmax(dim=1)
 
 
 def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
