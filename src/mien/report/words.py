@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 MISSING = "–"
+UNITS = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
 FILTERS = (
     "amount", "count", "decimal", "duration", "interval", "listed", "p_value", "percent", "points", "signed_points",
     "times", "whole_percent",
@@ -47,10 +48,11 @@ def amount(number: float | None) -> str:
     """2_713_000 -> '2.71 million'; numbers below a million keep every digit."""
     if number is None:
         return MISSING
-    for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
-        if number >= size:
-            return f"{number / size:.3g} {word}" if number < 1000 * size else f"{number / size:,.0f} {word}"
-    return f"{number:,.0f}"
+    if round(number) < 1e6:
+        return f"{number:,.0f}"
+    rounded = float(f"{number:.3g}")  # 999.6 million is a billion
+    size, word = next(unit for unit in UNITS if rounded >= unit[0])
+    return f"{number / size:.3g} {word}" if rounded < 1000 * size else f"{number / size:,.0f} {word}"
 
 
 def duration(seconds: float | None) -> str:
