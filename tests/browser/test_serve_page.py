@@ -180,6 +180,16 @@ def test_no_face_gets_advice_and_another_try(page: Any, tmp_path: Path) -> None:
     assert page.locator(".answer h2").inner_text() == "1 face"
 
 
+def test_a_model_of_other_things_speaks_of_pictures(browser: Any, network: Network, photo: Path) -> None:
+    animals = replace(network, labels=tuple(f"animal {number}" for number in range(len(network.labels))))
+    with serving(create_app(animals, TwoFaces)) as url, opened(browser, url) as page:
+        assert page.locator("h1").inner_text() == "What does this picture seem to show?"
+        page.set_input_files("#files", photo)
+        page.wait_for_selector(".face")
+        assert page.locator(".answer h2").inner_text() == "1 picture"
+        assert "Picture 1" in page.locator("#status").inner_text()
+
+
 def test_bad_files_are_explained_and_the_good_one_is_read(page: Any, photo: Path, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no picture")
     (tmp_path / "large.jpg").write_bytes(bytes(2_000_001))

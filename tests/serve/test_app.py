@@ -9,6 +9,7 @@ import sys
 import tempfile
 import zlib
 from contextlib import contextmanager
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -78,6 +79,18 @@ def test_faces_are_looked_for_unless_told_otherwise(client, pictures):
     assert answer["images"] == [{"faces": [], "width": 300, "height": 200}]
 
 
+def test_a_model_of_other_things_reads_whole_pictures(network, pictures):
+    sent = {"file": ("x.png", png(pictures[0].resize((300, 200))))}
+    text = base64.b64encode(png(pictures[0])).decode()
+    animals = tuple(f"animal {number}" for number in range(len(network.labels)))
+    with client_of(replace(network, labels=animals)) as client:
+        assert client.get("/v1/model").json()["detect"] is False
+        (answer,) = client.post("/v1/predict", files=sent).json()["images"]
+        assert [face["box"] for face in answer["faces"]] == [[0, 0, 300, 200]]
+        assert len(client.post("/v1/predict", json={"images": [text]}).json()["images"][0]["faces"]) == 1
+        assert client.post("/v1/predict", files=sent, data={"detect": "true"}).json()["images"][0]["faces"] == []
+
+
 def test_json_gives_what_a_form_gives(client, pictures):
     content = png(pictures[0])
     text = base64.b64encode(content).decode()
@@ -101,6 +114,7 @@ def test_healthz_model_and_openapi(client, network):
     assert client.get("/healthz").json() == {"status": "ok", "mien": mien.__version__}
     found = client.get("/v1/model").json()
     assert found["labels"] == [label.lower() for label in network.labels]
+    assert found["detect"] is True
     assert found["unsure_below"] == pytest.approx(network.threshold)
     assert found["card"]["recipe"] == "tiny"
     assert found["limits"] == {"body": 20e6, "pixels": 40e6, "images": 16, "seconds": 15}

@@ -24,6 +24,8 @@ def serve(
 ) -> None:
     """Open a page on this computer that reads expressions from photos and the camera, with an API behind it.
 
+    A model whose classes are no expressions reads whole pictures.
+
     Parameters
     ----------
     model

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+DETECT = "Whether faces are looked for; false: each picture is one already. If not given, as /v1/model says."
+
 
 class Predict(BaseModel):
     """POST /v1/predict as JSON."""
@@ -13,7 +15,7 @@ class Predict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     images: list[str] = Field(description="Picture files in base64, or as data URLs.")
-    detect: bool = Field(default=True, description="false: each picture is one face already, cut out.")
+    detect: bool | None = Field(default=None, description=DETECT)
 
 
 class Health(BaseModel):
@@ -26,6 +28,7 @@ class Model(BaseModel):
 
     fingerprint: str = Field(description="sha256 of the network; every answer carries it.")
     labels: list[str]
+    detect: bool = Field(description="Whether faces are looked for where a request does not say; else whole pictures.")
     unsure_below: float = Field(description="A confidence below it is answered as 'unsure'; above 1, every one.")
     card: dict[str, Any] = Field(description="Where the model comes from and how well it does.")
     limits: dict[str, float] = Field(description="Bytes, pixels, images and seconds of one request.")

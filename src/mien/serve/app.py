@@ -19,7 +19,7 @@ import mien
 from mien.runtime.faces import Detector, HaarDetector
 from mien.runtime.model import Network
 from mien.runtime.reader import lower_case
-from mien.serve.answers import Answer, Error, Health, Model, Predict
+from mien.serve.answers import DETECT, Answer, Error, Health, Model, Predict
 from mien.serve.guard import Guard
 from mien.serve.limits import Gate, Limits, RefusedError
 from mien.serve.requests import asked
@@ -41,7 +41,7 @@ FORM = {
     "required": ["file"],
     "properties": {
         "file": {"type": "array", "items": {"type": "string", "format": "binary"}, "description": "Picture files."},
-        "detect": {"type": "boolean", "default": True, "description": "false: each picture is one face already."},
+        "detect": {"type": "boolean", "description": DETECT},
     },
 }
 BODY = {
@@ -77,19 +77,21 @@ def create_app(
     )
     _add_errors(app)
     _add_page(app)
-    _add_facts(app, network, limits)
+    _add_facts(app, service)
     _add_predict(app, service, gate)
     return Guard(app)
 
 
-def _add_facts(app: FastAPI, network: Network, limits: Limits) -> None:
+def _add_facts(app: FastAPI, service: Service) -> None:
+    network = service.network
     card = network.card or {}
     about = Model(
         fingerprint=card.get("fingerprint", ""),
         labels=list(lower_case(network.labels)),
+        detect=service.detects,
         unsure_below=network.threshold,
         card=card,
-        limits={name: asdict(limits)[name] for name in ("body", "pixels", "images", "seconds")},
+        limits={name: asdict(service.limits)[name] for name in ("body", "pixels", "images", "seconds")},
     )
 
     @app.get("/healthz")

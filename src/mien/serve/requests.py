@@ -21,10 +21,10 @@ TRUE, FALSE = ("true", "1", "on", "yes"), ("false", "0", "off", "no")
 
 @dataclass(frozen=True)
 class Asked:
-    """pictures: files as they came. detect: whether faces are to be found first; if not, each picture is one."""
+    """pictures: files as they came. detect: whether faces are to be found first, or None: as the model is."""
 
     pictures: list[bytes]
-    detect: bool = True
+    detect: bool | None
 
 
 class MemoryParser(MultiPartParser):
@@ -60,7 +60,7 @@ async def _form(request: Request, visit: Visit) -> Asked:
     try:
         files = form.getlist("file")
         pictures = [await file.read() for file in files if not isinstance(file, str)]
-        return Asked(pictures, _truth(form.get("detect", "true")))
+        return Asked(pictures, _truth(form["detect"]) if "detect" in form else None)
     finally:
         await form.close()
 

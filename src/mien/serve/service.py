@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mien.labels import has_expressions
 from mien.preprocessing import upright
 from mien.runtime.faces import Box, Detector
 from mien.runtime.model import Network
@@ -31,6 +32,7 @@ class Service:
 
     def __init__(self, network: Network, detector: Callable[[], Detector], margin: float, limits: Limits) -> None:
         self.network = network
+        self.detects = has_expressions(network.labels)  # where a request does not say
         self.limits = limits
         self._reader = Reader(network, detector(), margin)
         self._own = threading.local()
@@ -47,9 +49,10 @@ class Service:
         await self._batcher.__aexit__(*error)
         self._threads.shutdown(cancel_futures=True)
 
-    async def read(self, pictures: Sequence[bytes], detect: bool) -> list[dict[str, Any]]:
+    async def read(self, pictures: Sequence[bytes], detect: bool | None) -> list[dict[str, Any]]:
         """For each picture {"faces", "width", "height"}, or {"error"} for one that cannot be read."""
-        return list(await asyncio.gather(*(self._read(picture, detect) for picture in pictures)))
+        wanted = self.detects if detect is None else detect
+        return list(await asyncio.gather(*(self._read(picture, wanted) for picture in pictures)))
 
     async def _read(self, content: bytes, detect: bool) -> dict[str, Any]:
         loop = asyncio.get_running_loop()

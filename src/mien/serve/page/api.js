@@ -9,10 +9,11 @@ export async function aboutModel() {
 }
 
 // A picture -> {faces, width, height}. Refused says, for a person, why there is no answer.
-export async function predict(picture, { detect = true } = {}) {
+// detect: as the model is meant to be asked if not given.
+export async function predict(picture, { detect } = {}) {
   const form = new FormData();
   form.append("file", picture, "picture");
-  form.append("detect", String(detect));
+  if (detect !== undefined) form.append("detect", String(detect));
   for (let attempt = 1; ; attempt += 1) {
     let response;
     try {

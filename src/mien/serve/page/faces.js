@@ -9,6 +9,10 @@ export function element(name, className, text) {
   return made;
 }
 
+let noun = "face"; // what a picture is searched for
+export const speakOf = word => (noun = word);
+export const named = number => `${noun[0].toUpperCase()}${noun.slice(1)} ${number}`;
+
 const isUnsure = face => face.label === "unsure";
 
 export function headline(face) {
@@ -22,11 +26,11 @@ export function faceCard(number, labels) {
   const said = element("span", "said");
   const share = element("span", "share");
   const mark = element("span", "number", number);
-  mark.prepend(element("span", "unseen", "Face "));
+  mark.prepend(element("span", "unseen", named("")));
   title.append(mark, said, share);
   const why = element("p", "why");
   const table = element("table");
-  table.append(element("caption", "unseen", `Probabilities of face ${number}`));
+  table.append(element("caption", "unseen", `Probabilities of ${noun} ${number}`));
   const rows = new Map(labels.map(label => [label, table.appendChild(row(label))]));
   card.append(title, why, table);
   card.show = face => {
@@ -78,14 +82,14 @@ export function drawBoxes(photo, answer) {
 
 // For screen readers, and as the title of a result.
 export function counted(faces) {
-  return faces.length === 0 ? "No face found" : faces.length === 1 ? "1 face" : `${faces.length} faces`;
+  return faces.length === 0 ? `No ${noun} found` : faces.length === 1 ? `1 ${noun}` : `${faces.length} ${noun}s`;
 }
 
 export function sentence(faces) {
   const each = faces.map((face, index) =>
     isUnsure(face)
-      ? `Face ${index + 1}: unsure, most like ${face.most_probable}.`
-      : `Face ${index + 1}: ${face.most_probable}, ${percent(face.confidence)}.`,
+      ? `${named(index + 1)}: unsure, most like ${face.most_probable}.`
+      : `${named(index + 1)}: ${face.most_probable}, ${percent(face.confidence)}.`,
   );
   return [`${counted(faces)}.`, ...each].join(" ");
 }

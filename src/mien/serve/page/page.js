@@ -2,7 +2,7 @@
 
 import { aboutModel, predict, Refused } from "./api.js";
 import { film } from "./camera.js";
-import { counted, drawBoxes, element, faceCard, percent, sentence } from "./faces.js";
+import { counted, drawBoxes, element, faceCard, named, percent, sentence, speakOf } from "./faces.js";
 
 const get = id => document.getElementById(id);
 const stage = get("stage");
@@ -58,7 +58,7 @@ class Photo {
     this.article.append(head, body);
   }
 
-  async read(detect = true) {
+  async read(detect) {
     if (this.removed) return;
     await ready;
     try {
@@ -216,7 +216,7 @@ function showSeen(faces) {
     get("seen").replaceChildren(list);
   }
   faces.forEach((face, index) => cards[index].show(face));
-  const text = [`${counted(faces)}.`, ...faces.map((face, index) => `Face ${index + 1}: ${face.label}.`)].join(" ");
+  const text = [`${counted(faces)}.`, ...faces.map((face, index) => `${named(index + 1)}: ${face.label}.`)].join(" ");
   if (text !== said.text && now - said.at > 4000) {
     said = { text, at: now };
     say(text);
@@ -230,8 +230,18 @@ function unsureBelow(threshold) {
   return threshold ? `below ${percent(threshold)}` : undefined;
 }
 
+// Where no class is an expression, whole pictures are read.
+function speakOfPictures() {
+  speakOf("picture");
+  document.title = "mien: guesses at photos";
+  document.querySelector("h1").textContent = "What does this picture seem to show?";
+  get("deck").textContent = "Give it a photo or turn on the camera. Every picture gets a guess with a probability for each class, "
+    + "and “unsure” where that guess would be wrong too often.";
+}
+
 function showModel(found) {
   model = found;
+  if (!model.detect) speakOfPictures();
   const { card, limits } = model;
   const facts = [
     ["tells apart", model.labels.join(", ")],
