@@ -117,7 +117,8 @@ def wrong_pictures(comparison: Comparison) -> dict[str, Any]:
     shown = max(1, min(A_RUN, PICTURES // len(comparison.rows)))
     mistakes = [(row, _tiles(row.mistakes[:shown], known[row.label]), known[row.label][1]) for row in comparison.rows]
     disputed = [(each, _tiles(each.surest, known[each.wrong])) for each in comparison.disagreements]
-    mapped = any(heat for _, found, *_ in (*mistakes, *disputed) for _, _, heat in found)
+    galleries = [*(found for _, found, _ in mistakes), *(found for _, found in disputed)]
+    mapped = any(heat for found in galleries for _, _, heat in found)
     return {"mistakes": mistakes, "disputed": disputed, "mapped": mapped}
 
 
