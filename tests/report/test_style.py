@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from mien.report.style import DARK, LIGHT, SERIES, STRONG, drawing, inline_svg, series
+from mien.report.style import DARK, LIGHT, SERIES, STRONG, drawing, inline_svg, save_svg, series
 
 # Machado, Oliveira and Fernandes (2009), IEEE Transactions on Visualization and Computer Graphics 15: 1291-1298.
 SIGHT = {
@@ -98,6 +99,16 @@ def test_svg_stands_alone_and_says_what_it_is() -> None:
     assert svg.startswith('<svg role="img" aria-label="say &#34;so&#34; &amp; more" viewBox="0 0 ')
     for foreign in ("<metadata", "<?xml", "<!--", "DejaVu", "http"):
         assert foreign not in svg
+
+
+def test_a_figure_in_a_file_of_its_own_has_the_colours_of_the_light_page(tmp_path: Path) -> None:
+    save_svg(drawn(), tmp_path / "one.svg")
+    saved = (tmp_path / "one.svg").read_text()
+    assert saved.startswith(
+        '<svg xmlns="http://www.w3.org/2000/svg" style="background: #ffffff; font-family: sans-serif"'
+    )
+    assert LIGHT["series-2"] in saved
+    assert "var(--" not in saved
 
 
 def test_svg_keeps_text_as_text_even_with_dollar_signs() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -115,6 +116,15 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
         text = text.replace(place_holder, f"var(--{token})")
     opening = Markup('<svg role="img" aria-label="{}"').format(description)
     return Markup(re.sub(r'<svg[^>]*?( viewBox="[^"]*")[^>]*>', rf"{opening}\g<1>>", text, count=1))
+
+
+def save_svg(svg: str, path: Path) -> None:
+    """What `inline_svg` gives as a file of its own: the colours of the light page, on its card."""
+    text = str(svg)  # no longer Markup, which would escape what is put in
+    for name, colour in LIGHT.items():
+        text = text.replace(f"var(--{name})", colour)
+    own = f'<svg xmlns="http://www.w3.org/2000/svg" style="background: {LIGHT["card"]}; font-family: sans-serif"'
+    path.write_text(text.replace("<svg", own, 1) + "\n", encoding="utf-8")
 
 
 def _without_wrapping(svg: str) -> str:
