@@ -170,7 +170,7 @@ def test_probabilities_are_those_of_an_export_or_said_to_be_uncalibrated(runs, p
 def group(tmp_path, monkeypatch):
     """A photo of three drawn faces, largest first as a detector has them, and the three faces alone."""
     boxes = [(4, 6, 40, 40), (60, 3, 30, 30), (100, 20, 24, 24)]
-    faces = [Image.fromarray(draw("happy", seed, box[2]).picture).convert("RGB") for seed, box in enumerate(boxes)]
+    faces = [Image.fromarray(draw("happy", seed, box[2]).image).convert("RGB") for seed, box in enumerate(boxes)]
     photo = Image.new("RGB", (130, 50), "white")
     for face, box in zip(faces, boxes, strict=True):
         photo.paste(face, box[:2])
