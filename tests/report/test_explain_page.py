@@ -198,6 +198,23 @@ def test_each_face_of_a_photo_has_a_page(runs, group, tmp_path, face, name, what
     np.testing.assert_array_equal(found.image, expected)
 
 
+@pytest.mark.parametrize(
+    ("labels", "pages"),
+    [(("ant", "bee"), ["photo-face2", "photo"]), (("ant", "happy"), ["photo-face2", "photo-whole"])],
+)
+def test_a_model_without_expressions_reads_the_whole_picture(runs, group, tmp_path, labels, pages):
+    photo, parts = group
+    folder = tmp_path / "run"
+    model = mien.from_pretrained(runs["cnn"], labels)
+    shutil.copytree(runs["cnn"], folder, ignore=shutil.ignore_patterns("predictions.csv"))
+    model.save_pretrained(folder / "model")
+    _, found, _ = write_explanation(folder, photo, methods=())
+    usual = parts[0] if pages[1] == "photo" else parts[1]
+    np.testing.assert_array_equal(found.image, model.preprocessing.pixels(usual))
+    for face, name in zip(("2", "none"), pages, strict=True):
+        assert write_explanation(folder, photo, face=face, methods=())[0].stem == name
+
+
 def test_a_face_that_is_not_there(runs, group, tmp_path):
     with pytest.raises(UsageError, match=r"--face 4: .*photo\.png has 3 face\(s\)\. Give 1 to 3, or none"):
         write_explanation(runs["cnn"], group[0], tmp_path / "pages", face="4")

@@ -14,7 +14,7 @@ def explain(
     image: Path_,
     *,
     out: Path | None = None,
-    face: str = "1",
+    face: str | None = None,
     target: str | None = None,
     methods: str | None = None,
     json_: Json = False,
@@ -28,9 +28,10 @@ def explain(
     image
         A picture.
     out
-        Folder for the page; RUN/explain if not given.
+        Folder for the page; RUN/explain if not given. A page of another picture or run is not written over.
     face
         Which face of a photo, the largest being 1; 'none' takes the whole picture, and so does a photo without faces.
+        If not given, the largest where one of the model's classes is an expression, the whole picture otherwise.
     target
         The class to explain; the predicted one if not given.
     methods

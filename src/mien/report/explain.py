@@ -20,6 +20,7 @@ from mien.explain import Explanation
 from mien.explain import explain as look_inside
 from mien.explain.attribution import attribute, methods_of, require_method
 from mien.explain.faithfulness import deletion, insertion, sanity_check, smooth_noise
+from mien.labels import has_expressions
 from mien.pretrained import Classifier
 from mien.pretrained.own import from_run
 from mien.progress import note
@@ -37,19 +38,23 @@ def write_explanation(
     image: Path,
     out: Path | None = None,
     *,
-    face: str = "1",
+    face: str | None = None,
     target: str | None = None,
     methods: Sequence[str] | None = None,
 ) -> tuple[Path, Explanation, dict[str, Trust]]:
     """Explain one picture by a finished run; returns the page, what is on it, and how far each method is right.
 
-    The page of photo.jpg is photo.html, of its second face photo-face2.html, of all of it, faces or not,
-    photo-whole.html; with a number behind, photo-2.html, where that is the page of another picture or run.
+    face: its number, the largest being '1', or 'none' for the whole picture. If not given, the largest where one of the
+    model's classes is an expression, the whole picture otherwise.
+    The page of photo.jpg is photo.html, or where another part of it was asked for photo-face2.html or photo-whole.html;
+    with a number behind, photo-2.html, where that is the page of another picture or run.
     Raises MissingError when the run has no model yet, UsageError for a run without a head, or a face, class or method
     that is not there.
     """
     refuse_headless(run)
     model = from_run(run)
+    usual = "1" if has_expressions(model.labels) else "none"
+    face = face or usual
     shown, what = _face_of(opened(image), face, image)
     names = list(methods_of(model) if methods is None else methods)
     for name in names:  # a wrong one is said before the minutes that the others take
@@ -63,7 +68,8 @@ def write_explanation(
     identity = _identity(run, image)
     folder = out or run / "explain"
     folder.mkdir(parents=True, exist_ok=True)
-    page = _free(folder, image.stem + {"1": "", "none": "-whole"}.get(face, f"-face{face}"), identity)
+    part = "" if face == usual else "-whole" if face == "none" else f"-face{face}"
+    page = _free(folder, image.stem + part, identity)
     shown_on = context(explanation, trust, image.name, run.name, what, RunFolder.open(run).scores(), identity)
     return write("explain.html.j2", page, shown_on), explanation, trust
 
