@@ -1,8 +1,10 @@
 """The documentation names commands that exist, and its examples of adding something run."""
 
 import json
+import pkgutil
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import yaml
 from mien.cli import main
 from mien.cli.app import app
 from mien.data import drawn_faces
+from mien.explain import Explanation
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -34,6 +37,20 @@ def test_every_page_is_in_the_navigation():
         page for entry in yaml.safe_load((DOCS.parent / "mkdocs.yml").read_text())["nav"] for page in entry.values()
     ]
     assert sorted(listed) == [page.name for page in PAGES]
+
+
+REFERENCE = re.findall(r"^::: (\S+)", (DOCS / "reference.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_what_the_reference_names_is_there(name):
+    assert pkgutil.resolve_name(name).__doc__
+
+
+def test_the_reference_shows_every_field_of_an_explanation():
+    assert "mien.explain.explanation.Explanation" in REFERENCE
+    for field in fields(Explanation):
+        assert f"        {field.name}: " in Explanation.__doc__
 
 
 @pytest.fixture

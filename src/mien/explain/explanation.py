@@ -31,23 +31,40 @@ class Explanation:
 
     Shapes: C colours, S = the side of the model's input, K classes, h heads, N tokens (prefix tokens first, then g x g
     patches row by row).
+
+    Attributes:
+        image: The picture as the model saw it, uint8 (C, S, S).
+        labels: K names.
+        probabilities: Of each class, float32 (K,).
+        target: The class that `maps` explain: the predicted one unless another was asked for.
+        walk: The steps from the image to the probabilities, each with its shape.
+        filters: The first layer's, float32 (filters, C, k, k).
+        feature_maps: Of a CNN, float32 (maps, h, w): the first convolution's and each stage's, by name.
+        tokens: Of a ViT: prefix tokens, grid, patch size, pooling.
+        attention_logits: Of a ViT with exact attention, float32 (layers, h, N, N): before the softmax.
+        attention: The same after it: rows (queries) sum to 1.
+        positions: Of a ViT, (g, g, g, g): [i, j] holds the cosine similarities of patch (i, j)'s position with all.
+        recovered: What learned positions know of the grid, untrained and trained.
+        maps: By method, float32 (S, S): higher where a pixel speaks more for the target.
+        notes: What was done to the picture that a person might not expect.
+        temperature: At which the probabilities are calibrated; None: the network's own.
     """
 
-    image: np.ndarray  # uint8 (C, S, S): the picture as the model saw it
-    labels: tuple[str, ...]  # K names
-    probabilities: np.ndarray  # float32 (K,)
-    target: int  # the class that `maps` explain: the predicted one unless another was asked for
-    walk: tuple[Step, ...]  # from the image to the probabilities
-    filters: np.ndarray | None  # float32 (filters, C, k, k): the first layer's
-    feature_maps: dict[str, np.ndarray]  # of a CNN, float32 (maps, h, w): the first convolution's and each stage's
-    tokens: attention.Tokens | None  # of a ViT: prefix tokens, grid, patch size, pooling
-    attention_logits: np.ndarray | None  # of a ViT with exact attention, float32 (layers, h, N, N): before the softmax
-    attention: np.ndarray | None  # the same after it: rows sum to 1
-    positions: np.ndarray | None  # of a ViT, (g, g, g, g): [i, j] is patch (i, j)'s cosine similarity with every patch
-    recovered: tuple[position.Grid, position.Grid] | None  # what learned positions know of the grid: untrained, trained
-    maps: dict[str, np.ndarray]  # float32 (S, S) by method: higher where a pixel speaks more for the target
-    notes: tuple[str, ...] = ()  # what was done to the picture that a person might not expect
-    temperature: float | None = None  # at which the probabilities are calibrated; None: the network's own
+    image: np.ndarray
+    labels: tuple[str, ...]
+    probabilities: np.ndarray
+    target: int
+    walk: tuple[Step, ...]
+    filters: np.ndarray | None
+    feature_maps: dict[str, np.ndarray]
+    tokens: attention.Tokens | None
+    attention_logits: np.ndarray | None
+    attention: np.ndarray | None
+    positions: np.ndarray | None
+    recovered: tuple[position.Grid, position.Grid] | None
+    maps: dict[str, np.ndarray]
+    notes: tuple[str, ...] = ()
+    temperature: float | None = None
 
     @property
     def label(self) -> str:
