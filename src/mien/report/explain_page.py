@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 
 from mien.evaluate.metrics import Scores, beats_majority, majority
 from mien.explain import Explanation
-from mien.explain.attention import mean_attention_distance
+from mien.explain.attention import grid_points, mean_attention_distance
 from mien.explain.faithfulness import NOTICEABLE, UNCHANGED
 from mien.report import pictures
 from mien.report.explain_pointing import pointing, with_mean
 from mien.report.figures import WIDTH
-from mien.report.style import drawing, inline_svg, series
+from mien.report.style import QUIET, drawing, inline_svg, series
 
 METHODS = {
     "grad_cam": (
@@ -210,7 +210,10 @@ def _recovered(explanation: Explanation) -> Any:
             for mesh in ((columns, rows), (columns.T, rows.T)):
                 axes.plot(*mesh, color=series(0)["color"], linewidth=0.8)
             axes.plot(columns.flat, rows.flat, "o", markersize=3.5, color=series(0)["color"])
-            axes.set(title=title, xlim=(-1, side), ylim=(side, -1), aspect="equal")  # row 0 is at the top
+            axes.plot(*grid_points(side).T, "o", markersize=2.5, color=QUIET)
+            axes.set(
+                title=title, xlim=(-0.6, side - 0.4), ylim=(side - 0.4, -0.6), aspect="equal"
+            )  # row 0 is at the top
             axes.set_axis_off()
         return inline_svg(figure, "recovered", "The grid recovered from the positions, untrained and trained")
 
