@@ -134,8 +134,8 @@ def _refuse_misfit(listing: Any, source: str) -> None:
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{count} {part}" for part, count in counts.items())
         raise UsageError(f"Data source '{source}' gave {told}; each image has one of each.")
-    if wrong := {*listing.splits} - {*SPLITS, ""}:
-        raise UsageError(f"Data source '{source}': a split is {', '.join(SPLITS)} or '', not '{min(wrong)}'.")
+    if unknown := {*listing.splits} - {*SPLITS, ""}:
+        raise UsageError(f"Data source '{source}': a split is {', '.join(SPLITS)} or '', not '{min(unknown)}'.")
     if wrong := {*listing.labels} - {*range(len(listing.classes))}:
         last = len(listing.classes) - 1
         raise UsageError(f"Data source '{source}': a label is the place of its class, 0 to {last}, not {min(wrong)!r}.")
