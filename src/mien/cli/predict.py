@@ -165,8 +165,8 @@ def _predict_pictures(
             _print_faces(str(path), faces)
     if table:
         read = len(paths) - len(bad)
-        faces = f"{count(faces_found, 'face')} in " if has_expressions(reader.names) else ""
-        told = f"{faces}{count(read, 'picture')}, {unsure:,} of them unsure" if read else ""
+        found = f"{count(faces_found, 'face')} in " if has_expressions(reader.names) else ""
+        told = f"{found}{count(read, 'picture')}, {unsure:,} of them unsure" if read else ""
         print(f"{table.path}  {_summary(told, held)}")
         if held:
             note("What a table holds already is not read again. If the model is another one, give another --out.")
