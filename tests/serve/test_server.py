@@ -30,9 +30,17 @@ run(app, listening)
 
 
 @pytest.fixture(scope="module")
-def server(exported):
+def terminal(tmp_path_factory):
+    """What the server says on stderr."""
+    return tmp_path_factory.mktemp("server") / "stderr"
+
+
+@pytest.fixture(scope="module")
+def server(exported, terminal):
     """A server with a body limit of 1 MB and one second of patience; its address."""
-    process = subprocess.Popen([sys.executable, "-c", LIMITED, str(exported)], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", LIMITED, str(exported)]
+    with terminal.open("w") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
     host, _, port = process.stdout.readline().strip().removeprefix("http://").rstrip("/").partition(":")
     yield host, int(port)
     process.terminate()
@@ -86,9 +94,29 @@ def test_too_much_is_refused_before_it_is_sent_and_while_it_is(server):
     assert healthy(server)
 
 
-def test_what_is_not_http(server):
-    assert exchange(server, b"\x16\x03\x01junk\r\n\r\n").startswith(b"HTTP/1.1 400")
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01junk\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",  # no Host
+        HEAD + b"Content-Length: -5\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nno chunk\r\n",
+    ],
+)
+def test_what_is_not_http_is_refused_in_json(server, sent):
+    head, _, body = exchange(server, sent).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400")
+    assert b"Content-Type: application/json" in head
+    assert json.loads(body)["error"].startswith("This is no HTTP request that can be read. Send HTTP/1.1, not https")
     assert healthy(server)
+
+
+def test_junk_in_a_form_is_told_to_its_sender_and_not_to_the_terminal(server, terminal):
+    form = HEAD.replace(b"application/json", b"multipart/form-data; boundary=b") + b"Connection: close\r\n"
+    answer = exchange(server, form + b"Content-Length: 4\r\n\r\njunk")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"The form cannot be read" in answer
+    assert terminal.read_text() == ""
 
 
 def test_a_client_that_leaves_is_forgotten(server):

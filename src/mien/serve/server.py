@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import logging
 import socket
 from typing import Any
 
@@ -20,7 +21,7 @@ PATIENCE = 15.0  # seconds for the head of a request; uvicorn itself would wait 
 
 
 class PatientProtocol(H11Protocol):
-    """uvicorn's, with an end to connections that never finish the head of a request."""
+    """uvicorn's, with refusals in JSON and an end to connections that never finish the head of a request."""
 
     patience = PATIENCE
     _ending: asyncio.TimerHandle | None = None
@@ -49,10 +50,20 @@ class PatientProtocol(H11Protocol):
     def _end(self) -> None:
         if not self.transport.is_closing():
             text = f"The request did not arrive within {self.patience:g} seconds. Send it again."
-            body = json.dumps({"error": text}).encode()
-            head = "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nConnection: close\r\n"
-            self.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-            self.transport.close()
+            self._refuse("408 Request Timeout", text)
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP, in the shape of all refusals; uvicorn's own is plain text."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):  # else it would stand in the middle of an answer
+            text = "This is no HTTP request that can be read. Send HTTP/1.1, not https, with a Host and a true length."
+            self._refuse("400 Bad Request", text)
+        self.transport.close()
+
+    def _refuse(self, status: str, text: str) -> None:
+        body = json.dumps({"error": text}).encode()
+        head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        self.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        self.transport.close()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -81,6 +92,7 @@ def address(listening: socket.socket) -> str:
 def run(app: ASGIApp, listening: socket.socket) -> None:
     """Serve until Ctrl-C (KeyboardInterrupt) or SIGTERM. Requests are not logged: pictures are nobody's business."""
     settings: dict[str, Any] = {"access_log": False, "log_config": None, "log_level": "error"}
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what is wrong with a form is told to its sender
     config = uvicorn.Config(
         app, http=PatientProtocol, ws="none", lifespan="on", server_header=False, proxy_headers=False,
         timeout_graceful_shutdown=5, **settings,
