@@ -1,5 +1,7 @@
 """Every recipe parses, states its promise, and trains two steps."""
 
+import re
+
 import pytest
 
 from mien import config
@@ -39,6 +41,8 @@ EXPECTED = {
     "dogs_vs_cats_vit_head_only",
     "dogs_vs_cats_vit_full",
 }
+# Not run, and no measured step to reckon from; the last depends on the folder.
+TIMELESS = {"fer2013_resnet18_pretrained", "fer2013_vtff", "tiny_imagenet_vit", "folder_cnn"}
 
 
 def test_all_recipes_are_there():
@@ -52,6 +56,11 @@ def test_a_recipe_is_a_promise(name):
     for word in ("Source", "Command", "Result"):
         assert f"\n{word} " in promise, f"{name}'s docstring does not state its {word}"
     assert f"mien run {name}" in promise
+
+
+@pytest.mark.parametrize("name", sorted(set(names()) - TIMELESS))
+def test_a_recipe_says_how_long_it_takes(name):
+    assert re.search(r"\d s\b|seconds|minutes?\b|hours", load(name)[1]), name
 
 
 @pytest.mark.parametrize("name", names())
