@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import mien
 from mien.cli import main
 from mien.cli.app import app
 from mien.data import drawn_faces
@@ -30,6 +31,18 @@ def test_commands_exist_with_their_options(page):
         words = shlex.split(line.rstrip("\\"))[1:]
         _, _, unused, _ = app.parse_known_args(words)
         assert not unused, f"{line}: {unused}"
+
+
+def test_the_answer_that_the_server_is_said_to_give():
+    shown = json.loads(blocks(DOCS / "serve.md", "json")[0])
+    reader = mien.load("mien:base", threads=1)
+    assert reader.network.card["fingerprint"].startswith(shown["model"].rstrip("…"))
+    (face,) = reader.read(DOCS / "pictures" / "astronaut.jpg")
+    (example,) = shown["images"][0]["faces"]
+    assert face.to_dict() == example | {
+        "confidence": pytest.approx(example["confidence"], abs=2e-3),
+        "probabilities": pytest.approx(example["probabilities"], abs=2e-3),
+    }
 
 
 def test_every_page_is_in_the_navigation():
