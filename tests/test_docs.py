@@ -11,10 +11,12 @@ import pytest
 import yaml
 
 import mien
-from mien.cli import main
+from mien.cli import main, train
 from mien.cli.app import app
 from mien.data import drawn_faces
+from mien.errors import MienError
 from mien.explain import Explanation
+from mien.models import count_parameters, create_model
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -43,6 +45,26 @@ def test_the_answer_that_the_server_is_said_to_give():
         "confidence": pytest.approx(example["confidence"], abs=2e-3),
         "probabilities": pytest.approx(example["probabilities"], abs=2e-3),
     }
+
+
+def test_the_docs_vtff_is_the_published_one(tmp_path, monkeypatch):
+    """Its commands are run up to the point where data would be looked for."""
+    page, asked, recipe_of = DOCS / "data.md", [], train._recipe
+
+    def caught(*words):
+        asked.append(recipe_of(*words))
+        raise MienError("enough")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train, "_recipe", caught)
+    Path("vtff-224.yaml").write_text(blocks(page, "yaml")[0])
+    for line in (line for block in blocks(page, "bash") for line in block.splitlines() if "vtff" in line):
+        assert main(shlex.split(line)[1:]) == 1
+    assert [recipe.data.source for recipe in asked] == ["ferplus", "raf_db", "affectnet"]
+    assert len({recipe.model for recipe in asked}) == 1
+    assert all((recipe.data.size, recipe.data.channels) == (224, 3) for recipe in asked)
+    model = create_model("vtff", img_size=224, in_chans=3, **asked[0].model.sizes())
+    assert count_parameters(model) / 1e6 == pytest.approx(51.8, abs=0.05)
 
 
 def test_every_page_is_in_the_navigation():
