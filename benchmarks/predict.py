@@ -12,6 +12,9 @@ Times are the processor's, summed over threads, but for the one that is called b
 the same, on a busy one they are what can still be compared. Ratios are mien's advantage, paired by round: median, and
 smallest to largest, between which lies the true median with 98 % for seven rounds.
 
+--only base sets mien:base beside mien:tiny, from the same virtual environment; --only base,deepface all three. Without
+a photo only the crops are measured.
+
 A contestant that cannot be installed or gives no answer is named with the reason. deepface's network is a download;
 --stand-in puts one of the same shape with random weights in its place (needs onnx): its times are real then, its
 answers are not.
@@ -37,7 +40,7 @@ import sys
 import threading
 import time
 import venv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -205,18 +208,21 @@ def cold_start(contestant: Contestant, photo: str) -> tuple[float, float]:
         worker.close()
 
 
-def ready(options: argparse.Namespace, work: Path, photo: str) -> tuple[list[Contestant], dict[str, str]]:
+def ready(options: argparse.Namespace, work: Path, photos: list[str]) -> tuple[list[Contestant], dict[str, str]]:
     """Contestants that are installed and answer, mien first, and why the others do not."""
     requirements = {"mien": (str(options.wheel or wheel(work)),), **PEERS}
     there, missing = [], {}
-    home = work / ("weights-random" if options.stand_in else "weights-own")  # apart: random ones must not pass for own
-    os.environ["DEEPFACE_HOME"] = str(home)
+    # Apart: random ones must not pass for own.
+    weights = work / ("weights-random" if options.stand_in else "weights-own")
+    os.environ["DEEPFACE_HOME"] = str(weights)
     if options.stand_in:
-        stand_in(home / ".deepface" / "weights" / "facial_expression_model_weights.onnx")
+        stand_in(weights / ".deepface" / "weights" / "facial_expression_model_weights.onnx")
     for name in ["mien", *filter(None, options.only.split(","))]:
         try:
-            contestant = installed(name, requirements[name], work)
-            cold_start(contestant, photo)  # not counted: it fills the disk's cache and shows whether it works
+            home = "mien" if name == "base" else name  # one package holds both of mien's networks
+            contestant = replace(installed(home, requirements[home], work), name=name)
+            if photos:
+                cold_start(contestant, photos[0])  # not counted: it fills the disk's cache and shows whether it works
             there.append(contestant)
         except NoAnswerError as error:
             if name == "mien":  # without it there is nothing to compare
@@ -231,20 +237,22 @@ def measure(there: list[Contestant], photos: list[str], faces: str, rounds: int,
     asks: dict[str, dict[str, Any]] = {
         "crops, 1 in a call": {"do": "crops", "file": faces, "batch": 1, "seconds": seconds},
         f"crops, {CROPS} in a call": {"do": "crops", "file": faces, "batch": CROPS, "seconds": seconds},
-        "photos": {"do": "photos", "files": photos, "seconds": seconds},
+        **({"photos": {"do": "photos", "files": photos, "seconds": seconds}} if photos else {}),
     }
-    values = {what: {one.name: [] for one in there} for what in ["cold", "clock", *asks, "faces", "memory"]}
+    starts = ["cold", "clock", "faces"] if photos else []
+    values = {what: {one.name: [] for one in there} for what in [*starts, *asks, "memory"]}
     workers = {one.name: Worker(one) for one in there}
     for turn in range(rounds):
         order = there[turn % len(there) :] + there[: turn % len(there)]  # nobody always follows the same one
-        for one in order:
+        for one in order if photos else []:
             for what, found in zip(("cold", "clock"), cold_start(one, photos[0]), strict=True):
                 values[what][one.name].append(found)
         for what, ask in asks.items():
             for one in order:
                 answer = workers[one.name].ask(**ask)
                 values[what][one.name].append(answer["per_second"])
-                values["faces"][one.name] = [answer.get("faces", 0)]
+                if what == "photos":
+                    values["faces"][one.name] = [answer["faces"]]
         note(f"round {turn + 1} of {rounds}")
     versions = {}
     for name, worker in workers.items():
@@ -291,7 +299,8 @@ def table(result: dict[str, Any]) -> str:
     heads = " | ".join(f"{name} {version}" for name, version in versions.items())
     lines = [f"| | {heads} |", "|---" * (len(versions) + 1) + "|"]
     for what, (words, *form) in ROWS.items():
-        lines.append(f"| {words} | {' | '.join(cell(result['values'][what], name, *form) for name in versions)} |")
+        if what in result["values"]:
+            lines.append(f"| {words} | {' | '.join(cell(result['values'][what], name, *form) for name in versions)} |")
     lines += ["", *(f"{name} did not take part: {why}" for name, why in result["missing"].items())]
     if result["stand_in"] and "deepface" in versions:
         lines.append("deepface's weights are random: its times are real, its answers are not.")
@@ -306,10 +315,10 @@ def hardware() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", nargs="+", type=Path)
+    parser.add_argument("photos", nargs="*", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--wheel", type=Path, help="mien's; built from this checkout if not given")
-    parser.add_argument("--only", default="fer,deepface", help="which peers")
+    parser.add_argument("--only", default="fer,deepface", help="which peers; base is mien's other network")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--stand-in", action="store_true")
@@ -321,7 +330,7 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     faces = read(CROPS, 48, seed=0)
     np.save(work / "faces.npy", np.stack([np.asarray(faces.read(i).convert("L")) for i in range(CROPS)]))
-    there, missing = ready(options, work, photos[0])
+    there, missing = ready(options, work, photos)
     result = measure(there, photos, str(work / "faces.npy"), options.rounds, options.seconds)
     result |= {"missing": missing, "hardware": hardware(), "beside": beside, "stand_in": options.stand_in}
     print(table(result))

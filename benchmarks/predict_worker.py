@@ -19,11 +19,12 @@ import numpy as np
 
 class Mien:
     package = "mien"
+    network = "mien:tiny"
 
     def __init__(self) -> None:
         import mien
 
-        self.reader = mien.load("mien:tiny", threads=1)
+        self.reader = mien.load(self.network, threads=1)
 
     def prepared(self, faces: np.ndarray) -> np.ndarray:
         """Grey faces uint8 (N, 48, 48) as the contestant takes them; this is not timed."""
@@ -34,6 +35,10 @@ class Mien:
 
     def photo(self, file: str) -> list[str]:
         return [face.label for face in self.reader.read(file)]
+
+
+class Base(Mien):
+    network = "mien:base"
 
 
 class Fer:
@@ -134,7 +139,7 @@ def main() -> None:
     contestant = None
     for line in sys.stdin:
         try:
-            contestant = contestant or {"mien": Mien, "fer": Fer, "deepface": Deepface}[sys.argv[1]]()
+            contestant = contestant or {"mien": Mien, "base": Base, "fer": Fer, "deepface": Deepface}[sys.argv[1]]()
             found = answer(contestant, json.loads(line))
         except Exception as error:  # of packages that are not ours: each is an answer too
             found = {"error": f"{type(error).__name__}: {error}"}
