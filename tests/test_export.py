@@ -1,0 +1,30 @@
+"""Exports with weights in int8."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from tiny_models import classifier, images
+
+from mien.export import _store_weights, _trace
+from mien.runtime import Network
+
+
+@pytest.mark.parametrize("kind", ["vit_flatten", "resnet"])
+def test_int8_answers_nearly_as_the_network_does(kind, tmp_path, caplog):
+    """At batch sizes other than the traced one, 2; so few channels cost a twentieth or so in eight bits."""
+    whole = classifier(kind)
+    path = tmp_path / "int8.onnx"
+    _trace(whole.model, whole.preprocessing, path)
+    before = [tensor.data_type for tensor in onnx.load(path).graph.initializer if len(tensor.dims) > 1]
+    _store_weights(path, "int8")
+    after = [tensor.data_type for tensor in onnx.load(path).graph.initializer if len(tensor.dims) > 1]
+    assert onnx.TensorProto.UINT8 in set(after) - set(before)
+    assert not [record for record in caplog.records if record.name == "root"]  # the quantiser's advice
+    network = Network.bare(path, threads=1)
+    for count in (1, 5):
+        inputs = images(kind, count)
+        with torch.no_grad():
+            expected = whole.model(inputs).numpy()
+        found = network.run(inputs.numpy())
+        assert np.abs(found - expected).mean() < 0.1 * np.abs(expected).mean()
