@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -186,6 +187,15 @@ def test_what_cannot_be_read(reader, tmp_path):
         reader.read(b"junk")
     with pytest.raises(UsageError, match=r"uint8 \(H, W\) or \(H, W, 3\), given float64 \(3, 3\)"):
         reader.read(np.zeros((3, 3)))
+    for detect in (True, False):  # with detect=False this is not 48 faces, 4 pixels wide
+        with pytest.raises(
+            UsageError, match=r"given uint8 \(48, 48, 4\)\. Leave transparency out: image\[\.\.\., :3\]"
+        ):
+            reader.read(np.zeros((48, 48, 4), dtype=np.uint8), detect=detect)
+    with pytest.raises(UsageError, match=r"given uint8 \(0, 5\)"):
+        reader.read(np.zeros((0, 5), dtype=np.uint8))
+    with pytest.raises(UsageError, match="0 x 5 pixels shows nothing"):
+        reader.read(Image.new("L", (0, 5)))
     with pytest.raises(UsageError, match=r"A float is no picture\. Give a path, bytes, a PIL image"):
         reader.read(3.0)
     with pytest.raises(UsageError, match=r"is a folder\. Give a list of its pictures"):
@@ -271,8 +281,9 @@ def test_predict_a_folder_with_one_bad_file(finished, faces, tmp_path, capsys):
         Image.fromarray(face).save(folder / f"{number}.png")
     (folder / "bad.jpg").write_text("x")
     command = ["predict", str(folder), "--model", str(finished), "--no-detect"]
-    assert main([*command, "--json"]) == 4
+    assert main([*command, "--json", "--out", str(tmp_path / "beside.csv")]) == 4
     printed = capsys.readouterr()
+    assert "beside.csv  5 faces in 5 pictures, " in printed.err  # stdout is JSON alone
     rows = [json.loads(line) for line in printed.out.splitlines()]
     assert [row["source"] for row in rows] == [str(folder / f"{number}.png") for number in range(5)]
     assert "1 of 6 pictures could not be read" in printed.err
@@ -346,8 +357,9 @@ def test_a_table_of_something_else_is_left_alone(tmp_path):
 
 
 def test_nothing_there(finished, tmp_path, capsys):
-    for source, text in ((tmp_path / "none.jpg", "there is no such file or folder"), (tmp_path, "holds no pictures")):
-        assert main(["predict", str(source), "--model", str(finished)]) == 3
+    missing = (tmp_path / "none.jpg", 3, "there is no such file or folder")
+    for source, code, text in (missing, (tmp_path, 4, "holds no pictures")):
+        assert main(["predict", str(source), "--model", str(finished)]) == code
         assert text in capsys.readouterr().err
 
 
@@ -364,14 +376,28 @@ def test_prediction_needs_no_torch(finished, faces, tmp_path):
 
 
 def test_memory_holds_a_few_pictures_only(reader, faces, tmp_path, monkeypatch):
-    """However many pictures a folder has, at most AT_ONCE are decoded ahead."""
-    monkeypatch.setattr(files, "AT_ONCE", 2)
-    decoded = []
-    monkeypatch.setattr(files, "_decoded", lambda path: decoded.append(path) or Image.fromarray(faces[0]))
-    walk = read_all(reader, [tmp_path / str(number) for number in range(6)], detect=False)
-    next(walk)
-    assert len(decoded) == 2
-    assert len(list(walk)) == 5
+    """However many pictures a folder has and share a batch, a picture is let go once its faces are cut out."""
+    given, most = [], []
+    find = reader.find
+
+    def decoded(path):
+        if path.name == "5":
+            return "5 is bad"
+        picture = Image.fromarray(faces[0])
+        given.append(weakref.ref(picture))
+        return picture
+
+    def counted(picture, **how):
+        most.append(sum(alive() is not None for alive in given))
+        return find(picture, **how)
+
+    monkeypatch.setattr(files, "_decoded", decoded)
+    monkeypatch.setattr(reader, "find", counted)
+    paths, bad = [tmp_path / str(number) for number in range(40)], {}
+    assert [path for path, _ in read_all(reader, paths, detect=False, bad=bad)] == paths[:5] + paths[6:]
+    assert bad == {paths[5]: "5 is bad"}
+    assert len(most) == 39
+    assert max(most) <= files.AHEAD + 3  # those ahead, the one at work, two that are being handed on
 
 
 def test_drawings_never_replace_pictures_or_each_other(finished, faces, tmp_path, capsys):

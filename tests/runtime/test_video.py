@@ -154,7 +154,7 @@ def test_the_commands_lines(film, tmp_path, capsys, monkeypatch):
     from mien.cli import main
 
     monkeypatch.setattr(mien.runtime, "load", lambda *arguments: Reader(FakeNetwork(), TwoBoxes()))
-    command = ["predict", str(film), "--every", "0.5"]
+    command = ["predict", str(film), "--every", "0.5s"]
     assert main([*command, "--json", "--draw", str(tmp_path / "drawn")]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["seconds"] for row in rows] == [0.0, 0.5, 1.0, 1.5]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from mien.cli.app import Json, Path_, app, print_json
 from mien.errors import DataError
@@ -80,12 +81,17 @@ def _answers(calibration: Calibration) -> str:
     )
 
 
+def _seconds(_: type, tokens: Sequence[Token]) -> float:
+    """'0.5' and '0.5s' alike."""
+    return float(tokens[0].value.removesuffix("s"))
+
+
 @app.command
 def predict(
     source: Path_,
     *,
     model: str | None = None,
-    every: float = 0.2,
+    every: Annotated[float, Parameter(converter=_seconds)] = 0.2,
     detect: Annotated[bool | None, Parameter(negative="--no-detect")] = None,
     detector: Path | None = None,
     margin: float = 0.0,
@@ -167,7 +173,7 @@ def _predict_pictures(
         read = len(paths) - len(bad)
         found = f"{count(faces_found, 'face')} in " if has_expressions(reader.names) else ""
         told = f"{found}{count(read, 'picture')}, {unsure:,} of them unsure" if read else ""
-        print(f"{table.path}  {_summary(told, held)}")
+        _print_table(f"{table.path}  {_summary(told, held)}", json_)
         if held:
             note("What a table holds already is not read again. If the model is another one, give another --out.")
     if draw:
@@ -221,10 +227,15 @@ def _predict_video(
             film.close()
             timeline.save(draw / f"{name}-faces.png")
     if table and held is not None and not frames:
-        print(f"{table.path}  {source} was in it already")
+        _print_table(f"{table.path}  {source} was in it already", json_)
         return
     written = [str(place) for place in (table.path if table else None, draw) if place]
     note(f"{count(frames, 'frame')} read" + (f"; written to {' and '.join(written)}" if written else ""))
+
+
+def _print_table(text: str, as_json: bool) -> None:
+    """What became of the table: the result, unless that is the JSON on stdout."""
+    note(text) if as_json else print(text)
 
 
 def _print_faces(where: str, faces: list[Face]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,10 +76,26 @@ class Reader:
         """
         if order not in ("RGB", "BGR"):
             raise UsageError(f"order '{order}' is not known; there are 'RGB' and 'BGR'.")
-        stacked = isinstance(images, np.ndarray) and not detect and images.ndim - (images.shape[-1] == 3) == 3
-        many = stacked or isinstance(images, list | tuple)
-        results = list(self._read([*images] if many else [images], detect, order))
+        many = isinstance(images, list | tuple) or (not detect and _are_faces(images))
+        results = list(self.read_each(images if many else [images], detect=detect, order=order))
         return results if many else results[0]
+
+    def read_each(self, images: Iterable[Picture], *, detect: bool = True, order: str = "RGB") -> Iterator[list[Face]]:
+        """Faces of each picture, as those of one at a time; all of them share the network's batches.
+
+        Every picture is asked for once and let go as soon as its faces are cut out.
+        """
+        crops: list[np.ndarray] = []
+        boxes: list[list[Box]] = []
+        for image in images:
+            found, seen = self.find(image, detect=detect, order=order)
+            boxes.append(found)
+            crops += seen
+        probabilities = self._probabilities(crops)
+        start = 0
+        for found in boxes:
+            yield self.faces(found, probabilities[start : start + len(found)])
+            start += len(found)
 
     def find(self, image: Picture, *, detect: bool = True, order: str = "RGB") -> tuple[list[Box], list[np.ndarray]]:
         """The faces of one picture, not yet read: boxes, and what the network sees of each, uint8 (C, size, size)."""
@@ -92,20 +108,6 @@ class Reader:
     def faces(self, boxes: Sequence[Box], probabilities: np.ndarray) -> list[Face]:
         """What `find` found together with what the network says of it, (len(boxes), K)."""
         return [self._face(box, row) for box, row in zip(boxes, probabilities, strict=True)]
-
-    def _read(self, images: Sequence[Picture], detect: bool, order: str) -> Iterator[list[Face]]:
-        """Faces of many pictures share batches; the answers are those of one at a time."""
-        crops: list[np.ndarray] = []
-        boxes: list[list[Box]] = []
-        for image in images:
-            found, seen = self.find(image, detect=detect, order=order)
-            boxes.append(found)
-            crops += seen
-        probabilities = self._probabilities(crops)
-        start = 0
-        for found in boxes:
-            yield self.faces(found, probabilities[start : start + len(found)])
-            start += len(found)
 
     def _crop(self, picture: Image.Image, box: Box, whole: bool) -> np.ndarray:
         """One face prepared exactly as the training images were, uint8 (C, size, size)."""
@@ -132,6 +134,13 @@ class Reader:
         )
 
 
+def _are_faces(images: Any) -> bool:
+    """Whether this is an array of many faces, (N, H, W) or (N, H, W, 3), and not one picture with transparency."""
+    if not isinstance(images, np.ndarray) or images.ndim < 3:
+        return False
+    return images.ndim == 4 if images.shape[-1] == 3 else images.ndim == 3 and images.shape[-1] != 4
+
+
 def lower_case(labels: tuple[str, ...]) -> tuple[str, ...]:
     """Labels in lower case, or as they are where that would make two of them one."""
     lower = tuple(label.lower() for label in labels)
@@ -152,15 +161,19 @@ def opened(image: Picture, order: str = "RGB") -> Image.Image:
         except UNREADABLE as error:
             raise DataError(f"These {len(image):,} bytes cannot be read as an image ({error}).") from error
     if isinstance(image, Image.Image):
+        if not (image.width and image.height):
+            raise UsageError(f"A picture of {image.width} x {image.height} pixels shows nothing.")
         return plain(upright(image))
     if not isinstance(image, np.ndarray):
         raise UsageError(
             f"A {type(image).__name__} is no picture. Give a path, bytes, a PIL image, a uint8 array (H, W) or "
             "(H, W, 3), or a list of them."
         )
-    if image.dtype != np.uint8 or image.ndim - (image.shape[-1:] == (3,)) != 2:
-        raise UsageError(
-            f"An image array is uint8 (H, W) or (H, W, 3), given {image.dtype} {image.shape}. For many faces that are "
-            "cut out already: detect=False."
+    if image.dtype != np.uint8 or image.ndim - (image.shape[-1:] == (3,)) != 2 or not image.size:
+        advice = (
+            "Leave transparency out: image[..., :3]."
+            if image.ndim == 3 and image.shape[-1] == 4
+            else "For many faces that are cut out already: detect=False."
         )
+        raise UsageError(f"An image array is uint8 (H, W) or (H, W, 3), given {image.dtype} {image.shape}. {advice}")
     return Image.fromarray(np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 and order == "BGR" else image)

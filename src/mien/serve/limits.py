@@ -126,14 +126,16 @@ def open_picture(content: bytes, limits: Limits) -> Image.Image:
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as file:
             if file.width * file.height > limits.pixels:
-                raise RefusedError(
-                    422,
-                    f"This picture has {file.width:,} x {file.height:,} pixels, more than {limits.pixels / 1e6:g} "
-                    "megapixels. Make it smaller.",
-                )
+                raise RefusedError(422, _too_large(limits, f"{file.width:,} x {file.height:,} pixels, "))
             file.load()
             return file.copy() if getattr(file, "is_animated", False) else file
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except UnidentifiedImageError as error:
         raise RefusedError(422, f"This is no picture that can be read. Send {FORMAT_NAMES}.") from error
+    except Image.DecompressionBombError as error:  # of Pillow itself, before the size is known
+        raise RefusedError(422, _too_large(limits)) from error
     except UNREADABLE as error:
         raise RefusedError(422, f"This picture is damaged ({error}). Send it in another copy or format.") from error
+
+
+def _too_large(limits: Limits, size: str = "") -> str:
+    return f"This picture has {size}more than {limits.pixels / 1e6:g} megapixels. Make it smaller."
