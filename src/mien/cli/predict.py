@@ -108,8 +108,8 @@ def predict(
     source
         A picture, a folder of pictures, a video, or 'camera' ('camera:1' for the second one).
     model
-        An exported .onnx file, a run folder that holds one, or a model that comes with mien ('mien models' lists
-        them; the first one is taken if none is given).
+        An exported .onnx file, a run folder that holds one, a model that comes with mien ('mien models' lists
+        them; the first one is taken if none is given), or hf-hub:OWNER/NAME.
     every
         Seconds between two frames of a video or camera.
     detect

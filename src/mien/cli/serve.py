@@ -29,8 +29,8 @@ def serve(
     Parameters
     ----------
     model
-        An exported .onnx file, a run folder that holds one, or a model that comes with mien ('mien models' lists
-        them; the first one is taken if none is given).
+        An exported .onnx file, a run folder that holds one, a model that comes with mien ('mien models' lists
+        them; the first one is taken if none is given), or hf-hub:OWNER/NAME.
     host
         127.0.0.1 is for this computer alone; 0.0.0.0 lets others in the network in.
     port

@@ -68,7 +68,7 @@ def card(model: str, *, out: Path | None = None) -> None:
     Parameters
     ----------
     model
-        An exported .onnx file, a run folder that holds one, or a network that comes with mien.
+        An exported .onnx file, a run folder that holds one, a network that comes with mien, or hf-hub:OWNER/NAME.
     out
         A markdown file to write instead.
     """
