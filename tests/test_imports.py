@@ -24,7 +24,7 @@ ALLOWED = {
         "train": "config data errors evaluate files labels models preprocessing pretrained progress",
         "evaluate": "config data errors files labels picture_files preprocessing progress runtime train",
         "explain": "errors evaluate models picture_files pretrained",
-        "report": "config data errors evaluate explain files pretrained progress runtime train",
+        "report": "config data errors evaluate explain files labels pretrained progress runtime train",
     }.items()
 }
 
