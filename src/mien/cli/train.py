@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @app.command
 def quickstart(*, out: Path = Path("runs"), json_: Json = False) -> None:
-    """Train a small CNN and a small ViT on drawn faces, and compare them: about two minutes, nothing to download.
+    """Train a small CNN and a small ViT on drawn faces, and compare them: one to two minutes, nothing to download.
 
     One that was stopped goes on where it was.
 

@@ -6,8 +6,9 @@ Source    He et al., "Masked Autoencoders Are Scalable Vision Learners" (arXiv 2
           of validation and test images.
 Command   mien run fer2013_mae --data.path FER2013
           mien run fer2013_vit_scratch --data.path FER2013 --model.init runs/fer2013_mae-...
-Result    not run yet. About 60 minutes on two cores were planned for; masked autoencoders gain from far longer
-          schedules (--train.epochs 400 on a GPU).
+Result    24 of the 80 epochs: masked patches' loss .653 on validation, 35 minutes on two cores of an AMD EPYC without
+          bf16, beside tests. With a fifth of the labels, 12 epochs of fer2013_vit_scratch from it reach 48.5 % where
+          random weights reach 43.4 % (paired interval of the gain 3.7 to 6.5). Its 80 epochs have not been run.
 """
 
 from mien.config import Augment, Data, Pretrain, Recipe, Train
