@@ -113,6 +113,28 @@ def _trace(model: nn.Module, preprocessing: Preprocessing, path: Path) -> None:
             output_names=["logits"],
             dynamic_shapes=({0: batch},),
         )
+    _forget_source(path)
+
+
+def _forget_source(path: Path) -> None:
+    """Take out what torch notes at every node: the lines of source it came from, with the paths of this machine."""
+    import onnx
+
+    model = onnx.load(path)
+    graph = model.graph
+    inside = [node for function in model.functions for node in function.node]
+    for part in (
+        model,
+        graph,
+        *graph.node,
+        *graph.value_info,
+        *graph.input,
+        *graph.output,
+        *graph.initializer,
+        *inside,
+    ):
+        del part.metadata_props[:]
+    onnx.save(model, path)
 
 
 def _store_weights(path: Path, weights: WeightType) -> None:

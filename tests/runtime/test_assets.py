@@ -27,6 +27,7 @@ def test_size_card_and_licence(name):
     network = Network.open(f"mien:{name}")
     assert network.card["parameters"] <= parameters
     assert asset(name, "model.onnx").stat().st_size <= size
+    assert b".py" not in asset(name, "model.onnx").read_bytes()  # of whoever exported it
     assert asset(name, "card.md").read_text() == model_card(network, f"mien:{name}")
     assert "FER2013" in asset(name, "LICENSE").read_text()
     assert network.card["calibration_error"] <= 0.03

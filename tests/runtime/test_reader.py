@@ -54,6 +54,11 @@ def faces():
     return np.random.default_rng(0).integers(0, 256, (5, 24, 24), dtype=np.uint8)
 
 
+def test_an_export_holds_no_path_of_the_machine_it_was_made_on(finished):
+    """torch notes at every node which line of which file it comes from."""
+    assert b".py" not in (finished / "model.onnx").read_bytes()
+
+
 def test_an_export_answers_as_the_run_does(finished, faces):
     """At batch sizes other than the traced one, 2, through the run's own model in torch and through the file."""
     import torch
