@@ -206,7 +206,7 @@ def test_a_model_without_expressions_reads_the_whole_picture(runs, group, tmp_pa
     photo, parts = group
     folder = tmp_path / "run"
     model = mien.from_pretrained(runs["cnn"], labels)
-    shutil.copytree(runs["cnn"], folder, ignore=shutil.ignore_patterns("predictions.csv"))
+    shutil.copytree(runs["cnn"], folder, ignore=shutil.ignore_patterns("predictions.csv", "explain"))
     model.save_pretrained(folder / "model")
     _, found, _ = write_explanation(folder, photo, methods=())
     usual = parts[0] if pages[1] == "photo" else parts[1]
