@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,7 @@ from mien.evaluate.sweep_table import Table, read_table
 from mien.report import write_comparison, write_report, write_sweep
 from mien.train.sweep_plan import make_plan
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (looked for chromium, google-chrome)"),
-]
+pytestmark = pytest.mark.browser
 
 WIDTHS = {"desktop": 1280, "phone": 390}
 
@@ -96,15 +90,6 @@ def _sweep(folder: Path, **run: Any) -> Table:
         write_report(folder / trial.name)
     problem = f"The training in {folder} diverged in epoch 1: its loss is not a number any more."
     return read_table(plan, folder, trials, {trials[-2].name: problem}, len(trials))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(params=["report", "comparison", "sweep", "explanation"])

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,13 +26,9 @@ from mien.serve.app import PAGE
 from mien.serve.server import address, listen
 from mien.train import run
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MEDIA = Path(os.environ.get("MIEN_TEST_DATA", "/nowhere")) / "media"
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (looked for chromium, google-chrome)"),
-]
+pytestmark = pytest.mark.browser
 
 RECIPE = Recipe(
     name="tiny",
@@ -86,18 +81,15 @@ def url_with_real_detector(network: Network) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def browser(chromium: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Chromium whose camera shows a still picture."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     film = tmp_path_factory.mktemp("camera") / "camera.y4m"
     picture = np.tile(np.linspace(0, 255, 320, dtype=np.uint8)[None, :, None], (180, 1, 3))
     frame = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420).tobytes()
     film.write_bytes(b"YUV4MPEG2 W320 H180 F10:1 Ip A1:1 C420jpeg\n" + (b"FRAME\n" + frame) * 3)
     camera = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *camera])
+    with chromium(*camera) as started:
         yield started
-        started.close()
 
 
 @pytest.fixture
