@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchmetrics import Metric
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
 from mien.config import Recipe, Train
 from mien.data.augment import Augmentation, Draws, stream
@@ -50,31 +50,15 @@ class MeanLoss(Metric):
         return self.total / self.images
 
 
-class CalibrationError(Metric):
-    """The expected calibration error over images, as mien.evaluate.metrics defines it for predictions that are kept.
+class CalibrationError(MulticlassCalibrationError):
+    """torchmetrics' l1 error in 15 bins, of logits; a confidence of 1 falls into the last bin, as in mien.evaluate."""
 
-    A bin's gap between confidence and accuracy, weighted by its images, is the sum over them of right or not minus
-    confidence: the sums are all that has to be kept, and processes add theirs up.
-    """
-
-    gaps: Tensor
-    images: Tensor
-
-    def __init__(self, bins: int = 15) -> None:
-        super().__init__()
-        self.add_state("gaps", torch.zeros(bins), dist_reduce_fx="sum")
-        self.add_state("images", torch.tensor(0.0), dist_reduce_fx="sum")
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes, validate_args=False)
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """logits (B, K), labels (B,)."""
-        confidence, predicted = logits.softmax(dim=1).max(dim=1)
-        edges = torch.linspace(0, 1, len(self.gaps) + 1, device=logits.device)
-        index = torch.bucketize(confidence, edges, right=True).sub(1).clamp(max=len(self.gaps) - 1)
-        self.gaps.index_add_(0, index, (predicted == labels).float() - confidence)
-        self.images += len(labels)
-
-    def compute(self) -> Tensor:
-        return self.gaps.abs().sum() / self.images
+        super().update(logits.softmax(dim=1).clamp(max=1 - 1e-6), labels)
 
 
 class Training(L.LightningModule, ABC):
@@ -210,7 +194,7 @@ class Task(Training):
         for split in ("train", "val"):
             accuracy = MulticlassAccuracy(len(class_counts), average="micro", validate_args=False)
             self.add_module(f"{split}_accuracy", accuracy)
-        self.val_calibration_error = CalibrationError()
+        self.val_calibration_error = CalibrationError(len(class_counts))
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 images (B, C, H, W) or features (B, D) -> logits (B, K) of the network that is kept."""
