@@ -122,17 +122,8 @@ def _forget_source(path: Path) -> None:
 
     model = onnx.load(path)
     graph = model.graph
-    inside = [node for function in model.functions for node in function.node]
-    for part in (
-        model,
-        graph,
-        *graph.node,
-        *graph.value_info,
-        *graph.input,
-        *graph.output,
-        *graph.initializer,
-        *inside,
-    ):
+    nodes = [*graph.node, *(node for function in model.functions for node in function.node)]
+    for part in (model, graph, *nodes, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         del part.metadata_props[:]
     onnx.save(model, path)
 

@@ -124,10 +124,13 @@ class VisionTransformer(nn.Module):
         self.head = classifier(representation_size or pooled, drop_rate=head_drop_rate)
         self.head_dist = classifier(embed_dim, drop_rate=head_drop_rate) if distilled else None
         if init == "official":
-            self.apply(_init_official)
-            if isinstance(self.head, nn.Linear):
-                nn.init.zeros_(self.head.weight)
-                nn.init.zeros_(self.head.bias)
+            self._init_official()
+
+    def _init_official(self) -> None:
+        self.apply(_init_official)
+        if isinstance(self.head, nn.Linear):
+            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(self.head.bias)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) -> tokens (B, N, D), the class token first where there is one."""
