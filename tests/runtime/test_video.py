@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 
 import cv2
 import numpy as np
@@ -10,9 +11,12 @@ from PIL import Image
 
 from mien.errors import DataError, MissingError, UsageError
 from mien.runtime import Reader
+from mien.runtime.camera import camera_frames
+from mien.runtime.contact_sheet import CAPTION, GAP, WIDTH, ContactSheet
+from mien.runtime.draw import ACCENT, boxed
 from mien.runtime.reader import Face
 from mien.runtime.timeline import Film, Timeline
-from mien.runtime.video import Follower, is_video, overlap, read_video
+from mien.runtime.video import Follower, Moment, Tracked, is_video, overlap, read_video
 
 
 class TwoBoxes:
@@ -63,6 +67,9 @@ def face(box, bright, threshold=0.0):
     return Face(box, label, {"dark": 1 - bright, "bright": bright}, confidence, confidence >= threshold)
 
 
+FACE = face((10, 5, 20, 20), 0.9)
+
+
 def test_frames_at_a_steady_pace_and_faces_that_keep_their_numbers(reader, film):
     moments = list(read_video(reader, film, every=0.2))
     assert [round(moment.seconds, 3) for moment in moments] == [round(0.2 * i, 3) for i in range(10)]
@@ -100,25 +107,79 @@ def test_a_film_and_a_timeline_are_drawn(reader, film, tmp_path):
         assert {(213, 94, 0), (0, 158, 115)} <= colours  # both classes' bars
 
 
-def test_a_broken_tail_keeps_what_comes_before(reader, film, tmp_path, capsys):
+@pytest.fixture
+def cut(film, tmp_path):
+    """The first three fifths of the film's bytes."""
+    path = tmp_path / "cut.avi"
     content = film.read_bytes()
-    cut = tmp_path / "cut.avi"
-    cut.write_bytes(content[: int(len(content) * 0.6)])
-    moments = list(read_video(reader, cut, every=0.1))
+    path.write_bytes(content[: int(len(content) * 0.6)])
+    return path
+
+
+def test_a_broken_tail_keeps_what_comes_before(reader, cut):
+    moments = []
+    with pytest.raises(DataError, match=r"cut\.avi: it says that it has 20 frames, but ends or is damaged after \d+"):
+        moments.extend(read_video(reader, cut, every=0.1))
     assert 3 <= len(moments) < 20
 
 
-def test_frames_beyond_the_promised_number_are_read(reader, film, monkeypatch):
+def test_the_commands_exit_code_and_table_of_a_broken_tail(cut, tmp_path, capsys, monkeypatch):
+    import mien.runtime
+    from mien.cli import main
+
+    monkeypatch.setattr(mien.runtime, "load", lambda *_: Reader(FakeNetwork(), TwoBoxes()))
+    out, drawn = tmp_path / "faces.csv", tmp_path / "drawn"
+    assert main(["predict", str(cut), "--detect", "--every", "0.1", "--out", str(out), "--draw", str(drawn)]) == 4
+    assert "Try another copy of it" in capsys.readouterr().err
+    assert len(out.read_text().splitlines()) > 3
+    assert {path.name for path in drawn.iterdir()} == {"cut-faces.mp4", "cut-faces.png", "cut-frames.png"}
+
+
+def test_an_estimated_number_of_frames_may_be_a_little_too_high(reader, film, monkeypatch, capsys):
+    monkeypatch.setattr("mien.runtime.video.ESTIMATE", 0.2)
+    monkeypatch.setattr(cv2, "VideoCapture", promising(24))
+    assert len(list(read_video(reader, film, every=0.1))) == 20
+    assert "it says that it has 24 frames, but ends or is damaged after 20" in capsys.readouterr().err.replace(
+        "\n", " "
+    )
+
+
+def promising(frames):
+    """A VideoCapture of files that say that they have so many frames."""
+
     class Promising:
         def __init__(self, path, capture=cv2.VideoCapture):
             self.film = capture(path)
             self.grab, self.retrieve, self.release = self.film.grab, self.film.retrieve, self.film.release
 
         def get(self, what):
-            return 5.0 if what == cv2.CAP_PROP_FRAME_COUNT else self.film.get(what)
+            return frames if what == cv2.CAP_PROP_FRAME_COUNT else self.film.get(what)
 
-    monkeypatch.setattr(cv2, "VideoCapture", Promising)
+    return Promising
+
+
+def test_frames_beyond_the_promised_number_are_read(reader, film, monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", promising(5))
     assert len(list(read_video(reader, film, every=0.1))) == 20
+
+
+def test_a_contact_sheet_spans_the_film_however_long_it_is(tmp_path):
+    sheet = ContactSheet(most=5)
+    for number in range(37):
+        sheet.add(Moment(number / 10, 0.1, np.full((30, 40, 3), 6 * number, np.uint8), [Tracked(1, FACE)]))
+    assert [seconds for seconds, _ in sheet.frames] == [0, 0.8, 1.6, 2.4, 3.2]
+    sheet.save(tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as image:
+        assert image.size == (4 * (WIDTH + GAP) + GAP, 2 * (240 + CAPTION + GAP) + GAP)
+        assert image.getpixel((GAP + WIDTH - 5, GAP + 230)) == (0, 0, 0)
+        assert image.getpixel((GAP + WIDTH - 5, GAP + 230 + 240 + CAPTION + GAP)) == (192, 192, 192)
+        assert image.getpixel((GAP + 80, GAP + 100)) == ACCENT  # the box of 10 to 30 pixels, drawn eight times as large
+
+
+def test_a_face_carries_its_own_number_in_pictures_of_a_film():
+    picture = Image.new("RGB", (300, 200))
+    plain, own = boxed(picture, [FACE]), boxed(picture, [FACE], [7])
+    assert boxed(picture, [FACE], [1]).tobytes() == plain.tobytes() != own.tobytes()
 
 
 def test_a_drawn_film_is_no_faster_than_the_film(reader, film, tmp_path):
@@ -159,7 +220,9 @@ def test_the_commands_lines(film, tmp_path, capsys, monkeypatch):
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["seconds"] for row in rows] == [0.0, 0.5, 1.0, 1.5]
     assert rows[0]["faces"][0]["track"] == 1
-    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["film-faces.mp4", "film-faces.png"]
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == [
+        *("film-faces.mp4", "film-faces.png", "film-frames.png")
+    ]
     assert main([*command, "--out", str(tmp_path / "faces.csv")]) == 0
     written = (tmp_path / "faces.csv").read_text()
     assert written.splitlines()[0].startswith("source,seconds,face,x,y")
@@ -168,18 +231,69 @@ def test_the_commands_lines(film, tmp_path, capsys, monkeypatch):
     assert f"{film} was in it already" in capsys.readouterr().out
 
 
-def test_a_camera_is_read_into_the_same_table_again(film, tmp_path, capsys, monkeypatch):
+class Camera:
+    """Shows a brighter picture every 10 ms; `grabbed` and `decoded` count."""
+
+    def __init__(self, frames=10_000):
+        self.frames = frames
+        self.grabbed = self.decoded = 0
+        self.released = False
+
+    def isOpened(self):  # noqa: N802
+        return True
+
+    def set(self, what, value):
+        return True
+
+    def grab(self):
+        time.sleep(0.01)
+        self.grabbed += 1
+        return self.grabbed <= self.frames
+
+    def retrieve(self):
+        self.decoded += 1
+        return True, np.full((120, 160, 3), min(self.grabbed, 255), np.uint8)
+
+    def release(self):
+        self.released = True
+
+
+def test_a_camera_is_read_into_the_same_table_again(tmp_path, monkeypatch):
     import mien.runtime
     from mien.cli import main
 
     monkeypatch.setattr(mien.runtime, "load", lambda *arguments: Reader(FakeNetwork(), TwoBoxes()))
-    opened = cv2.VideoCapture
-    monkeypatch.setattr(cv2, "VideoCapture", lambda number: opened(str(film)))  # a camera that is taken away soon
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: Camera(frames=30))  # one that is taken away soon
     command = ["predict", "camera", "--every", "0.001", "--out", str(tmp_path / "new" / "faces.csv")]
     assert main(command) == 0
     once = len((tmp_path / "new" / "faces.csv").read_text().splitlines())
     assert main(command) == 0
     assert len((tmp_path / "new" / "faces.csv").read_text().splitlines()) > once > 1
+
+
+def test_a_camera_shows_what_is_newest(monkeypatch):
+    """Frames that come while one is read are neither decoded nor shown later."""
+    camera = Camera()
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: camera)
+    frames = camera_frames("camera", every=0.001)
+    for _ in range(3):
+        asked = camera.grabbed
+        frame = next(frames)[2]
+        assert frame[0, 0, 0] >= asked
+        while camera.grabbed < asked + 5:  # what reading a face takes
+            time.sleep(0.01)
+    assert camera.decoded == 3
+    frames.close()
+    assert camera.released
+
+
+def test_a_camera_that_shows_nothing_more(monkeypatch):
+    monkeypatch.setattr("mien.runtime.camera.PATIENCE", 0.05)
+    camera = Camera()
+    camera.retrieve = lambda: (False, None)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: camera)
+    with pytest.raises(DataError, match=r"camera:1: the camera has shown nothing for 0\.05 seconds"):
+        next(camera_frames("camera:1", every=0.1))
 
 
 def test_a_film_that_is_not_there_leaves_nothing_behind(tmp_path, capsys, monkeypatch):
@@ -219,7 +333,9 @@ def test_a_film_that_was_stopped_goes_on(film, tmp_path, capsys, monkeypatch, en
         with open_table(table, FakeNetwork.labels).rows.open() as file:
             seconds = [float(row["seconds"]) for row in csv.DictReader(file) if row["face"] == "1"]
         assert seconds == [0, 0.3, 0.6, 0.9, 1.2, 1.5, 1.8]
-    assert {path.stem for path in drawn.iterdir()} == {"film-faces", "film-after-0.30s-faces"}
+    assert {path.stem for path in drawn.iterdir()} == {
+        *("film-faces", "film-frames", "film-after-0.30s-faces", "film-after-0.30s-frames")
+    }
     capsys.readouterr()
     assert main([*command, str(out)]) == 0
     assert capsys.readouterr().out.strip() == f"{out}  {film} was in it already"

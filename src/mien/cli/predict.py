@@ -121,7 +121,7 @@ def predict(
         How much around a found face is shown to the model, as a share of its side.
     draw
         Folder for the pictures with boxes and bars of the probabilities; for a video, the frames that were read
-        as a video with boxes, and a timeline of each face's probabilities.
+        as a video with boxes, a timeline of each face's probabilities and a sheet of small frames.
     out
         CSV or .parquet file, one row a face. If it is there already, what is in it is not read again: pictures are
         skipped, and a film that was stopped goes on.
@@ -196,15 +196,17 @@ def _summary(read: str, held: int) -> str:
 def _predict_video(
     reader: Reader, source: Path, every: float, draw: Path | None, table: Table | None, detect: bool, json_: bool
 ) -> None:
+    from mien.runtime.camera import is_camera
+    from mien.runtime.contact_sheet import ContactSheet
     from mien.runtime.timeline import Film, Timeline
-    from mien.runtime.video import is_camera, read_video
+    from mien.runtime.video import read_video
 
     camera = is_camera(source)  # which shows something new each time
     held = table.reached(source) if table and not camera else None
     name = str(source).replace(":", "-") if camera else source.stem
     if held is not None:
         name += f"-after-{held:.2f}s"  # beside the drawing of what was read before
-    timeline, frames = Timeline(), 0
+    timeline, sheet, frames = Timeline(), ContactSheet(), 0
     film = Film(draw / f"{name}-faces.mp4") if draw else None
     try:
         for moment in read_video(reader, source, every, detect=detect, after=held):
@@ -212,6 +214,7 @@ def _predict_video(
             if film:
                 film.add(moment)
                 timeline.add(moment)
+                sheet.add(moment)
             frames += 1
             if table:
                 table.add(source, faces, moment.seconds)
@@ -226,6 +229,7 @@ def _predict_video(
         if film and draw and frames:
             film.close()
             timeline.save(draw / f"{name}-faces.png")
+            sheet.save(draw / f"{name}-frames.png")
     if table and held is not None and not frames:
         _print_table(f"{table.path}  {source} was in it already", json_)
         return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import count
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -33,13 +34,13 @@ def draw(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
     return _with_panel(image, faces, _unit(image)) if faces else image
 
 
-def boxed(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
-    """The picture, RGB, with a numbered box and the label around each face."""
+def boxed(picture: Image.Image, faces: Sequence[Face], numbers: Iterable[int] | None = None) -> Image.Image:
+    """The picture, RGB, with a numbered box and the label around each face; counted from 1 without `numbers`."""
     image = picture.convert("RGB")
     unit = _unit(image)
     painter = ImageDraw.Draw(image)
     font = ImageFont.load_default(unit)
-    for number, face in enumerate(faces, 1):
+    for number, face in zip(numbers or count(1), faces, strict=False):
         x, y, width, height = face.box
         painter.rectangle((x, y, x + width, y + height), outline=ACCENT, width=max(2, unit // 6))
         text = f" {number} {face.to_dict()['label']} {face.confidence:.0%} "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,11 @@ class Face:
     probabilities: dict[str, float]
     confidence: float
     sure: bool
+
+    def scaled(self, scale: float) -> Face:
+        """This face in the picture made larger or smaller."""
+        x, y, width, height = (round(scale * value) for value in self.box)
+        return replace(self, box=(x, y, width, height))
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON: label is 'unsure' where the model is, `most_probable` always the class."""

@@ -30,7 +30,8 @@ class Film:
         self.writer: Any = None
 
     def add(self, moment: Moment) -> None:
-        frame = np.asarray(boxed(Image.fromarray(moment.image), [tracked.face for tracked in moment.faces]))
+        faces, numbers = [tracked.face for tracked in moment.faces], [tracked.number for tracked in moment.faces]
+        frame = np.asarray(boxed(Image.fromarray(moment.image), faces, numbers))
         if self.writer is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             size, rate = (frame.shape[1], frame.shape[0]), 1 / moment.lasts

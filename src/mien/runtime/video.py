@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -15,12 +13,13 @@ import numpy as np
 
 from mien.errors import DataError, MissingError, UsageError
 from mien.progress import note, track
+from mien.runtime.camera import camera_frames, is_camera
 from mien.runtime.faces import Box, shared
 from mien.runtime.reader import Face, Reader
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
-CAMERA = "camera"
 OVERLAP = 0.3  # intersection over union above which two boxes are the same face
+ESTIMATE = 0.05  # by how much, as a share, the number of frames may be wrong that some formats only estimate
 MEMORY = 0.6  # of a face's earlier probabilities, at each step
 
 
@@ -50,10 +49,6 @@ def is_video(source: str | Path) -> bool:
     return is_camera(source) or Path(source).suffix.lower() in VIDEO_SUFFIXES
 
 
-def is_camera(source: str | Path) -> bool:
-    return re.fullmatch(rf"{CAMERA}(:.*)?", str(source)) is not None
-
-
 def read_video(
     reader: Reader, source: str | Path, every: float = 0.2, *, detect: bool = True, after: float | None = None
 ) -> Iterator[Moment]:
@@ -61,12 +56,13 @@ def read_video(
 
     A camera's frames that come while one is read are dropped, so that the answer is always of now.
     after: a file's frames up to this second, to a hundredth, were read before and are passed over.
-    Raises MissingError for a file or camera that is not there, DataError for a file without frames.
+    Raises MissingError for a file or camera that is not there, DataError for a file without frames, after its last
+    frame for one that is damaged, and for a camera that shows nothing more.
     """
     if every <= 0:
         raise UsageError(f"--every {every}: give the seconds between two frames, such as 0.5.")
     follow = Follower(reader.network.threshold)
-    shown = _camera(str(source), every) if is_camera(source) else _file(Path(source), every, after)
+    shown = camera_frames(str(source), every) if is_camera(source) else _file(Path(source), every, after)
     for seconds, lasts, frame in shown:
         image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
         yield Moment(seconds, lasts, image, follow.step(reader.read(image, detect=detect)))
@@ -133,27 +129,8 @@ def _file(path: Path, every: float, after: float | None) -> Iterator[tuple[float
         capture.release()
     if read == 0:
         raise DataError(f"{path} has no frames that can be read as a video.")
-    if read < promised - 1:
-        note(f"{path}: it says that it has {promised} frames, but ends or is damaged after {read}; these were read")
-
-
-def _camera(source: str, every: float) -> Iterator[tuple[float, float, np.ndarray]]:
-    number = source.removeprefix(CAMERA).removeprefix(":") or "0"
-    if not number.isdecimal():
-        raise UsageError(f"{source}: a camera is 'camera', or 'camera:1' for the second.")
-    capture = cv2.VideoCapture(int(number))
-    if not capture.isOpened():
-        raise MissingError(f"{source}: there is no camera {number}, or another program uses it.")
-    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-    start, due = time.perf_counter(), 0.0
-    try:
-        while capture.grab():
-            seconds = time.perf_counter() - start
-            if seconds < due:
-                continue
-            due = seconds + every
-            good, frame = capture.retrieve()
-            if good:
-                yield seconds, every, frame
-    finally:
-        capture.release()
+    if promised - read > 1:
+        text = f"{path}: it says that it has {promised} frames, but ends or is damaged after {read}; these were read"
+        if promised - read > ESTIMATE * promised:
+            raise DataError(f"{text}. Try another copy of it.")
+        note(text)
