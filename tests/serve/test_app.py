@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,6 +25,7 @@ from mien.runtime.faces import HaarDetector
 from mien.serve import Limits, create_app
 from mien.serve.batching import Batcher
 from mien.serve.limits import Gate, RefusedError
+from mien.serve.service import Service
 
 
 @contextmanager
@@ -117,7 +119,10 @@ def test_healthz_model_and_openapi(client, network):
     assert found["detect"] is True
     assert found["unsure_below"] == pytest.approx(network.threshold)
     assert found["card"]["recipe"] == "tiny"
-    assert found["limits"] == {"body": 20e6, "pixels": 40e6, "images": 16, "seconds": 15}
+    assert found["limits"] == {
+        **{"body": 20e6, "pixels": 40e6, "all_pixels": 100e6},
+        **{"images": 16, "seconds": 15, "reading": 30},
+    }
     described = client.get("/openapi.json").json()["paths"]["/v1/predict"]["post"]
     assert set(described["requestBody"]["content"]) == {"multipart/form-data", "application/json"}
     assert {"200", "408", "413", "422", "503"} <= set(described["responses"])
@@ -360,6 +365,54 @@ def test_what_all_requests_hold_together_is_bounded():
 
     asyncio.run(held_twice())
     assert (gate.inside, gate.held) == (0, 0)
+
+
+def test_the_pictures_of_a_request_have_so_many_pixels_together(network):
+    content = png(Image.new("L", (48, 48)))
+    with client_of(network, all_pixels=5000) as client:
+        first, second, third = post(client, content, content, content).json()["images"]
+        assert len(first["faces"]) == len(second["faces"]) == 1
+        assert third == {
+            "error": "The pictures of this request have more than 0.005 megapixels together. Send fewer at once."
+        }
+        assert post(client, content).status_code == 200  # it is each request's own
+
+
+def test_work_that_takes_too_long_is_ended_and_what_waits_of_it_is_not_begun(network, monkeypatch):
+    begun = []
+
+    def slow(self, content, *_):
+        begun.append(content)
+        time.sleep(0.2)
+        raise RefusedError(422, "never seen")
+
+    with client_of(network, reading=0.05) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(Service, "_find", slow)
+            answer = post(client, *[b"x"] * 9)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        assert answer.json() == {
+            "error": "Reading these pictures took longer than 0.05 seconds. Send fewer or smaller ones."
+        }
+        assert 1 <= len(begun) < 9
+
+
+def test_a_request_leaves_a_thread_to_others(network, monkeypatch):
+    together, most = [], []
+
+    def counted(self, *_):
+        together.append(1)
+        most.append(len(together))
+        time.sleep(0.02)
+        together.pop()
+        raise RefusedError(422, "counted")
+
+    monkeypatch.setattr(Service, "THREADS", 3)
+    monkeypatch.setattr(Service, "_find", counted)
+    with client_of(network) as client:
+        post(client, *[b"x"] * 8)
+    assert max(most) <= 2
+    assert len(most) == 8
 
 
 def test_no_torch_is_imported(exported):

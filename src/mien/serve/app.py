@@ -33,8 +33,9 @@ WRONG = {
     413: "too large",
     415: "neither form nor JSON",
     422: "no picture that can be read",
-    503: "too many requests; Retry-After says when to come back",
+    503: "too many requests, or too much work; Retry-After says when to come back",
 }
+OF_A_REQUEST = ("body", "pixels", "all_pixels", "images", "seconds", "reading")  # limits that clients are told
 
 FORM = {
     "type": "object",
@@ -91,7 +92,7 @@ def _add_facts(app: FastAPI, service: Service) -> None:
         detect=service.detects,
         unsure_below=network.threshold,
         card=card,
-        limits={name: asdict(service.limits)[name] for name in ("body", "pixels", "images", "seconds")},
+        limits={name: asdict(service.limits)[name] for name in OF_A_REQUEST},
     )
 
     @app.get("/healthz")

@@ -21,18 +21,21 @@ FORMAT_NAMES = "JPEG, PNG, WebP, GIF or BMP"
 
 @dataclass(frozen=True)
 class Limits:
-    """body: bytes of one request. pixels: of one picture. images: pictures of one request. at_work: requests that are
-    decoded at once; waiting: how many more may wait. held: bytes of all requests together, however many there are.
-    seconds: how long a client may take to send its request.
+    """body: bytes of one request. pixels: of one picture. all_pixels: of all pictures of one request. images: pictures
+    of one request. at_work: requests that are decoded at once; waiting: how many more may wait. held: bytes of all
+    requests together, however many there are. seconds: how long a client may take to send its request.
+    reading: how many seconds its pictures may take to read.
     """
 
     body: int = 20_000_000
     pixels: int = 40_000_000
+    all_pixels: int = 100_000_000
     images: int = 16
     at_work: int = 8
     waiting: int = 120
     held: int = 256_000_000
     seconds: float = 15.0
+    reading: float = 30.0
 
 
 class RefusedError(MienError):
@@ -68,9 +71,15 @@ class Gate:
 
     @asynccontextmanager
     async def work(self) -> AsyncIterator[None]:
-        """One of the `at_work` places, in the order of asking."""
+        """One of the `at_work` places, in the order of asking. Raises RefusedError 503 when the work takes too long."""
+        seconds = self.limits.reading
         async with self._work:
-            yield
+            try:
+                async with asyncio.timeout(seconds):
+                    yield
+            except TimeoutError:
+                text = f"Reading these pictures took longer than {seconds:g} seconds. Send fewer or smaller ones."
+                raise RefusedError(503, text, retry_after=1) from None
 
     def busy(self) -> RefusedError:
         return RefusedError(
@@ -119,20 +128,37 @@ class Visit:
         )
 
 
-def open_picture(content: bytes, limits: Limits) -> Image.Image:
+class Allowance:
+    """How many pixels the pictures of one request may still have."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._left = limits.all_pixels
+
+    def take(self, width: int, height: int) -> None:
+        """Raises RefusedError 422 where a picture is too large, for itself or after those before it."""
+        pixels = width * height
+        if pixels > self.limits.pixels:
+            raise RefusedError(422, _too_large(self.limits, f"{width:,} x {height:,} pixels, "))
+        if pixels > self._left:
+            most = f"{self.limits.all_pixels / 1e6:g} megapixels"
+            raise RefusedError(422, f"The pictures of this request have more than {most} together. Send fewer at once.")
+        self._left -= pixels
+
+
+def open_picture(content: bytes, allowance: Allowance) -> Image.Image:
     """A picture decoded, but only after its header has told its size. Raises RefusedError 422, saying what is wrong."""
     if not content:
         raise RefusedError(422, f"This file is empty. Send a picture: {FORMAT_NAMES}.")
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as file:
-            if file.width * file.height > limits.pixels:
-                raise RefusedError(422, _too_large(limits, f"{file.width:,} x {file.height:,} pixels, "))
+            allowance.take(file.width, file.height)
             file.load()
             return file.copy() if getattr(file, "is_animated", False) else file
     except UnidentifiedImageError as error:
         raise RefusedError(422, f"This is no picture that can be read. Send {FORMAT_NAMES}.") from error
     except Image.DecompressionBombError as error:  # of Pillow itself, before the size is known
-        raise RefusedError(422, _too_large(limits)) from error
+        raise RefusedError(422, _too_large(allowance.limits)) from error
     except UNREADABLE as error:
         raise RefusedError(422, f"This picture is damaged ({error}). Send it in another copy or format.") from error
 

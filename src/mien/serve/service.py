@@ -17,7 +17,7 @@ from mien.runtime.faces import Box, Detector
 from mien.runtime.model import Network
 from mien.runtime.reader import Reader
 from mien.serve.batching import Batcher
-from mien.serve.limits import Limits, RefusedError, open_picture
+from mien.serve.limits import Allowance, Limits, RefusedError, open_picture
 
 Found = tuple[tuple[int, int], list[Box], list[np.ndarray]]  # width and height, boxes, what the network sees of each
 
@@ -50,21 +50,29 @@ class Service:
         self._threads.shutdown(cancel_futures=True)
 
     async def read(self, pictures: Sequence[bytes], detect: bool | None) -> list[dict[str, Any]]:
-        """For each picture {"faces", "width", "height"}, or {"error"} for one that cannot be read."""
-        wanted = self.detects if detect is None else detect
-        return list(await asyncio.gather(*(self._read(picture, wanted) for picture in pictures)))
+        """For each picture {"faces", "width", "height"}, or {"error"} for one that cannot be read.
 
-    async def _read(self, content: bytes, detect: bool) -> dict[str, Any]:
+        Where there are threads, one is never taken: it is for other requests.
+        """
+        wanted = self.detects if detect is None else detect
+        allowance, places = Allowance(self.limits), asyncio.Semaphore(max(1, self.THREADS - 1))
+        return list(await asyncio.gather(*(self._read(picture, wanted, allowance, places) for picture in pictures)))
+
+    async def _read(
+        self, content: bytes, detect: bool, allowance: Allowance, places: asyncio.Semaphore
+    ) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         try:
-            (width, height), boxes, seen = await loop.run_in_executor(self._threads, self._find, content, detect)
+            async with places:
+                found = await loop.run_in_executor(self._threads, self._find, content, detect, allowance)
         except RefusedError as refusal:
             return {"error": str(refusal)}
+        (width, height), boxes, seen = found
         faces = self._reader.faces(boxes, await self._batcher.probabilities(seen))
         return {"faces": [face.to_dict() for face in faces], "width": width, "height": height}
 
-    def _find(self, content: bytes, detect: bool) -> Found:
-        picture = upright(open_picture(content, self.limits))
+    def _find(self, content: bytes, detect: bool, allowance: Allowance) -> Found:
+        picture = upright(open_picture(content, allowance))
         boxes, seen = self._own.reader.find(picture, detect=detect)
         return picture.size, boxes, seen
 
