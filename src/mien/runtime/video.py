@@ -62,7 +62,7 @@ def read_video(
     if every <= 0:
         raise UsageError(f"--every {every}: give the seconds between two frames, such as 0.5.")
     follow = Follower(reader.network.threshold)
-    shown = camera_frames(str(source), every) if is_camera(source) else _file(Path(source), every, after)
+    shown = camera_frames(str(source), every) if is_camera(source) else frames(Path(source), every, after)
     for seconds, lasts, frame in shown:
         image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
         yield Moment(seconds, lasts, image, follow.step(reader.read(image, detect=detect)))
@@ -107,7 +107,8 @@ def overlap(one: Box, other: Box) -> float:
     return common / (one[2] * one[3] + other[2] * other[3] - common) if common else 0.0
 
 
-def _file(path: Path, every: float, after: float | None) -> Iterator[tuple[float, float, np.ndarray]]:
+def frames(path: Path, every: float, after: float | None = None) -> Iterator[tuple[float, float, np.ndarray]]:
+    """A film's frames: seconds from its start, seconds to the next, and the frame, BGR (H, W, 3). See `read_video`."""
     if not path.is_file():
         raise MissingError(f"{path}: there is no such video file.")
     capture = cv2.VideoCapture(str(path))
