@@ -1,7 +1,7 @@
 """Every picture of README and docs, made again from runs. Needs Chromium and the train, serve and test extras.
 
-Command   mien quickstart && mien run fer2013_vit_best --data.path FER2013
-          python docs/screenshots.py --quickstart runs --vit runs/fer2013_vit_best-…
+Command   mien quickstart && mien run fer2013_vit_best --data.path FER2013 && mien run fer2013_lenet --data.path FER2013
+          python docs/screenshots.py --quickstart runs --vit runs/fer2013_vit_best-… --cnn runs/fer2013_lenet-…
 Time      under a minute.
 
 The photo is NASA's portrait of Eileen Collins (S93-42345, public domain); all other faces are drawn.
@@ -35,20 +35,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quickstart", type=Path, required=True, help="the folder that `mien quickstart` wrote to")
     parser.add_argument("--vit", type=Path, required=True, help="a ViT's run on FER2013")
+    parser.add_argument("--cnn", type=Path, required=True, help="a CNN's run on FER2013")
     given = parser.parse_args()
     with TemporaryDirectory() as scratch, chromium() as browser:
         comparison = newest(given.quickstart, "quickstart-*.html")
         whole(browser, comparison.absolute().as_uri(), "comparison", height=1240)
         report = newest(given.quickstart, "quickstart-vit-*") / "report.html"
         whole(browser, report.absolute().as_uri(), "report", height=1240)
-        mien("explain", given.vit, PHOTO, "--out", scratch)
-        explained = (Path(scratch) / f"{PHOTO.stem}.html").as_uri()
+        explained = explanation(given.vit, Path(scratch) / "vit")
+        part(browser, explained, "#walk > .columns", "explain-walk")
         part(browser, explained, "#why > .columns", "explain-why")
         part(browser, explained, "#attention .card:has(.heads) >> nth=0", "explain-attention")
         part(browser, explained, "#positions > .columns", "explain-positions")
+        part(browser, explanation(given.cnn, Path(scratch) / "cnn"), "#features", "explain-features")
         mien("predict", PHOTO, "--draw", scratch)
         save((Path(scratch) / f"{PHOTO.name}.png").read_bytes(), "predict")
         served(browser)
+
+
+def explanation(run: Path, folder: Path) -> str:
+    """Address of the page on how a run reads the photo."""
+    mien("explain", run, PHOTO, "--out", folder)
+    return (folder / f"{PHOTO.stem}.html").as_uri()
 
 
 def whole(browser: Any, address: str, name: str, width: int = 1180, height: int = 800) -> None:
