@@ -2,9 +2,11 @@
 
 import csv
 import functools
+import io
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import sys
 import lightning as L
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from mien import config
@@ -69,6 +72,22 @@ def test_a_run_folder_has_what_it_promises(tmp_path):
         *("recipe.yaml", "env.json", "metrics.csv", "checkpoints", "model", "predictions.csv", "evaluation.json"),
     }, "and no draft of a file"
     assert {path.name for path in (folder / "model").iterdir()} == {"config.json", "model.safetensors"}
+
+
+def test_the_bar_shows_loss_accuracy_and_speed(tmp_path, monkeypatch):
+    """Of an epoch so far; at its end that is the epoch's own accuracy."""
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=200)
+    monkeypatch.setattr(callbacks, "console", lambda: terminal)
+    states = []
+    monkeypatch.setattr(callbacks.Progress, "update", lambda self, line, **fields: states.append(fields))
+    monkeypatch.setattr(callbacks.Progress, "advance", lambda self, line: None)
+    folder = run.run(change(train={"epochs": 1, "batch_size": 70}), tmp_path / "run")
+    (row,) = csv.DictReader((folder / "metrics.csv").open())
+    (shown,) = [fields for fields in states if "state" in fields]
+    assert shown["description"] == "epoch 1"
+    found = re.fullmatch(r"loss (\d\.\d{3}) acc (\d+\.\d)% [\d,]+ images/s", shown["state"])
+    assert float(found[1]) == pytest.approx(float(row["train_loss"]), abs=6e-4)
+    assert float(found[2]) == pytest.approx(100 * float(row["train_accuracy"]), abs=0.06)
 
 
 def test_last_is_the_last_epoch_also_when_it_was_not_the_best(tmp_path):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.data.listing import Listing, existing, file_stamp, signature
+from mien.data.listing import Listing, existing, file_stamp, meant_below, signature
 from mien.errors import DataError, MissingError
 from mien.labels import WITH_CONTEMPT
 from mien.picture_files import image_files, open_image
@@ -57,9 +57,7 @@ def read(path: Path | None) -> Listing:
 def _refuse_incomplete(root: Path) -> None:
     for place in (root / name / part for name in FOLDERS.values() for part in ("images", "annotations")):
         if not place.is_dir():
-            below = [child for child in root.iterdir() if recognises(child)] if root.is_dir() else []
-            meant = f" Did you mean {below[0]}?" if below else ""
-            raise MissingError(f"{place} is missing. {LAYOUT}{meant}")
+            raise MissingError(f"{place} is missing. {LAYOUT}{meant_below(root, recognises)}")
 
 
 def _pictures(folder: Path) -> list[os.DirEntry[str]]:

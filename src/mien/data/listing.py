@@ -105,6 +105,12 @@ def existing(path: Path | None, what: str) -> Path:
     return path
 
 
+def meant_below(root: Path, recognises: Callable[[Path], bool]) -> str:
+    """' Did you mean FOLDER?' for a folder in `root` that is laid out as a reader wants it, or ''."""
+    below = [child for child in root.iterdir() if recognises(child)] if root.is_dir() else []
+    return f" Did you mean {below[0]}?" if below else ""
+
+
 def file_stamp(entry: os.DirEntry[str] | Path) -> str:
     """Name, size and time of change of a file, for a signature; of a link that leads nowhere, its name."""
     try:

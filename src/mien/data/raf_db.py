@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from mien.data.listing import Listing, existing, file_stamp, signature
+from mien.data.listing import Listing, existing, file_stamp, meant_below, signature
 from mien.errors import DataError, MissingError
 from mien.labels import FER2013
 from mien.picture_files import image_files, open_image
@@ -84,8 +84,7 @@ def _whole(root: Path) -> Layout:
     """The layout that the folder has, with nothing missing."""
     layout = _layout(root)
     if layout is None:
-        below = [child for child in root.iterdir() if recognises(child)] if root.is_dir() else []
-        raise MissingError(f"{root} has no list of labels. {LAYOUT}" + (f" Did you mean {below[0]}?" if below else ""))
+        raise MissingError(f"{root} has no list of labels. {LAYOUT}{meant_below(root, recognises)}")
     for place in (*layout.folders, *layout.lists):
         if not (root / place).exists():
             raise MissingError(f"{root / place} is missing. {LAYOUT}")

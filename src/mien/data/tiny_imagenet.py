@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mien import labels
 from mien.data import folder
-from mien.data.listing import Listing, existing, file_stamp, signature
+from mien.data.listing import Listing, existing, file_stamp, meant_below, signature
 from mien.errors import DataError, MissingError, nearest
 from mien.picture_files import image_files, open_image
 
@@ -66,8 +66,7 @@ def _refuse_incomplete(root: Path) -> None:
     missing = next((root / name for name in NEEDED if not _is_there(root / name)), None)
     if missing is None:
         return
-    below = [child for child in root.iterdir() if recognises(child)] if root.is_dir() else []
-    raise MissingError(f"{missing} is missing. {LAYOUT}" + (f" Did you mean {below[0]}?" if below else ""))
+    raise MissingError(f"{missing} is missing. {LAYOUT}{meant_below(root, recognises)}")
 
 
 def _is_there(path: Path) -> bool:

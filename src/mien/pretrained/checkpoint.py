@@ -30,6 +30,13 @@ FIRST_LAYERS = ("patch_embed.stem.0", "patch_embed.proj", "conv1", "features.0",
 HEADS_OF_WIDTH = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
 
 
+def one_or_each(values: float | Sequence[float]) -> Scale:
+    """One number for all colours where theirs are equal, else one for each."""
+    if isinstance(values, float | int):
+        return float(values)
+    return float(values[0]) if len(set(values)) == 1 else tuple(map(float, values))
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A trained network by its weights, under the names of mien's own models.

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from mien.errors import DataError
-from mien.pretrained.checkpoint import Checkpoint, Weights, rename, vit_sizes
+from mien.pretrained.checkpoint import Checkpoint, Weights, one_or_each, rename, vit_sizes
 
 NAMES = (
     (r"^(vit|deit)\.", ""),  # ViTModel alone has no prefix
@@ -47,7 +47,7 @@ def convert(weights: Weights, config: dict[str, Any], source: str, num_heads: in
     preprocessor = config.get("preprocessor", {})
     names = config.get("id2label", {})
     labels = tuple(names[key] for key in sorted(names, key=int)) if len(names) == sizes["num_classes"] else ()
-    mean, std = (_one_or_each(preprocessor.get(key)) for key in ("image_mean", "image_std"))
+    mean, std = (one_or_each(preprocessor.get(key) or 0.5) for key in ("image_mean", "image_std"))
     return Checkpoint("vit", sizes, weights, source, mean, std, labels, resize="bicubic")
 
 
@@ -63,9 +63,3 @@ def fuse_attention(weights: Weights, source: str) -> Weights:
             raise DataError(f"{source} lacks {lacking[0]}, the partner of {name}.")
         fused[name.replace(".query.", ".qkv.")] = torch.cat([weights[part] for part in parts])
     return fused
-
-
-def _one_or_each(values: list[float] | None) -> float | tuple[float, ...]:
-    if not values:
-        return 0.5
-    return values[0] if len(set(values)) == 1 else tuple(values)

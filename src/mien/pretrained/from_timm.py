@@ -8,7 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from mien.errors import DataError
-from mien.pretrained.checkpoint import IMAGENET_MEAN, IMAGENET_STD, Checkpoint, Weights, vit_sizes
+from mien.pretrained.checkpoint import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Checkpoint,
+    Weights,
+    one_or_each,
+    vit_sizes,
+)
 
 
 def fits(weights: Weights) -> bool:
@@ -29,7 +36,7 @@ def convert(weights: Weights, config: dict[str, Any], source: str, num_heads: in
         by_imagenet = sizes["distilled"] or "deit" in source.lower()
     mean = given.get("mean") or (IMAGENET_MEAN if by_imagenet else 0.5)
     std = given.get("std") or (IMAGENET_STD if by_imagenet else 0.5)
-    return Checkpoint(model, sizes, weights, source, _one_or_each(mean), _one_or_each(std))
+    return Checkpoint(model, sizes, weights, source, one_or_each(mean), one_or_each(std))
 
 
 def resnet_sizes(weights: Weights, source: str) -> dict[str, Any]:
@@ -50,9 +57,3 @@ def resnet_sizes(weights: Weights, source: str) -> dict[str, Any]:
         "stem": "conv7x7" if weights["conv1.weight"].shape[-1] == 7 else "conv3x3",
         "squeeze_excitation": "layer1.0.se.fc1.weight" in weights,
     }
-
-
-def _one_or_each(values: Any) -> float | tuple[float, ...]:
-    if isinstance(values, float | int):
-        return float(values)
-    return float(values[0]) if len(set(values)) == 1 else tuple(map(float, values))

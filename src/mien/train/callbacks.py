@@ -112,7 +112,7 @@ class Display(L.Callback):
         self.bar.advance(self.line)
         if index % 10 == 0 and not self.bar.disable:  # reading the loss makes a GPU wait for itself
             speed = self.history.images / max(self.history.training, 1e-9)
-            state = f"loss {outputs['loss'].item():.3f} {speed:,.0f} images/s"
+            state = f"loss {outputs['loss'].item():.3f}{_accuracy_so_far(task)} {speed:,.0f} images/s"
             self.bar.update(self.line, state=state, description=f"epoch {trainer.current_epoch + 1}")
 
     def on_train_epoch_end(self, trainer: L.Trainer, task: L.LightningModule) -> None:
@@ -124,6 +124,14 @@ class Display(L.Callback):
 
     def teardown(self, trainer: L.Trainer, task: L.LightningModule, stage: str) -> None:
         self.bar.stop()
+
+
+def _accuracy_so_far(task: L.LightningModule) -> str:
+    """That of the epoch's images of this process; '' where training has none, as in pretraining."""
+    metric = getattr(task, "train_accuracy", None)
+    if metric is None:
+        return ""
+    return f" acc {(metric.tp / (metric.tp + metric.fn)).item():.1%}"  # in compute() processes wait for each other
 
 
 def epoch_line(row: Row, epochs: int, preparation: float = 0.0) -> str:
