@@ -24,8 +24,8 @@ import torch.nn.functional as F
 from finetune_step import interval
 from torch import Tensor
 
+from mien.hardware import hardware, keep_freed_memory
 from mien.models.efficient_attention import KINDS, make_approximation
-from mien.train.hardware import hardware, keep_freed_memory
 
 IMAGES, HEADS, WIDTH = 4, 3, 64
 LEAST = 0.02  # seconds of one timing

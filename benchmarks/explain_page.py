@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from mien import config
-from mien.train.hardware import hardware
+from mien.hardware import hardware
 
 PHOTO = Path(__file__).parent.parent / "docs" / "pictures" / "astronaut.jpg"
 

@@ -35,9 +35,9 @@ from mien.data.drawn_faces import DrawnFace, redraw
 from mien.errors import UsageError
 from mien.explain.attribution import attribute, methods_of
 from mien.explain.faithfulness import against_random, blurred, pointing_game, sanity_check, shuffled
+from mien.hardware import hardware
 from mien.pretrained import Classifier
 from mien.progress import note
-from mien.train.hardware import hardware
 
 FIFTH = 0.2
 SANITY_IMAGES = 32

@@ -24,11 +24,11 @@ import cv2
 import numpy as np
 
 import mien
+from mien.hardware import hardware
 from mien.runtime import HaarDetector, YuNetDetector
 from mien.runtime.contact_sheet import ContactSheet
 from mien.runtime.timeline import Film, Timeline
 from mien.runtime.video import read_video
-from mien.train.hardware import hardware
 
 DETECTORS = {"haar": HaarDetector, "yunet": YuNetDetector}
 

@@ -23,8 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien.config import Train
+from mien.hardware import choose_precision, hardware, keep_freed_memory
 from mien.models import create_model
-from mien.train.hardware import choose_precision, hardware, keep_freed_memory
 from mien.train.task import make_optimizer
 
 Step = Callable[[Tensor, Tensor], None]

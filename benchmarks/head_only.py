@@ -20,7 +20,7 @@ from typing import Any
 from mien import config
 from mien.config import Data, Model, Recipe, Train
 from mien.evaluate.run_folder import RunFolder
-from mien.train.hardware import hardware
+from mien.hardware import hardware
 from mien.train.run import run
 
 

@@ -64,7 +64,7 @@ def main() -> None:
     options = parser.parse_args()
     ours, record = measured(), RESULTS / "pareto.json"
     if not options.recorded:  # drawing needs no torch
-        from mien.train.hardware import hardware
+        from mien.hardware import hardware
 
         found = {"hardware": hardware(), "milliseconds": cpu_milliseconds(list(ours))}
         record.write_text(json.dumps(found, indent=1) + "\n")

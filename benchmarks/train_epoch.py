@@ -24,9 +24,9 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from mien import config
+from mien.hardware import hardware
 from mien.models import create_model
 from mien.recipes import load
-from mien.train.hardware import hardware
 from mien.train.run import run
 
 

@@ -25,11 +25,11 @@ from mien.evaluate.calibration import Calibration, calibrate
 from mien.evaluate.metrics import Predictions, predictions_file
 from mien.evaluate.robustness import read_robustness
 from mien.evaluate.run_folder import RunFolder
+from mien.evaluate.run_model import load_model
 from mien.evaluate.split import predict, refuse_other_images
 from mien.preprocessing import Preprocessing
 from mien.runtime.metadata import seal
 from mien.runtime.model import Network, softmax
-from mien.train.checkpoint import load_model
 
 WeightType = Literal["fp32", "fp16", "int8"]
 

@@ -11,10 +11,10 @@ import pytest
 from explained import write_page
 from fake_runs import draw_pictures, picture_names, write_run
 
+from mien.config.sweep_plan import make_plan
 from mien.evaluate.compare import compare
 from mien.evaluate.sweep_table import Table, read_table
 from mien.report import write_comparison, write_report, write_sweep
-from mien.train.sweep_plan import make_plan
 
 pytestmark = pytest.mark.browser
 

@@ -12,8 +12,9 @@ from mien import config
 from mien.cli import main
 from mien.data import open_store
 from mien.errors import DataError, MissingError, UsageError
+from mien.evaluate.run_model import load_model
 from mien.evaluate.submission import Submission, submit
-from mien.train.checkpoint import load_model, save_model
+from mien.train.checkpoint import save_model
 from mien.train.run import build_model, run
 
 IDS = [1, 2, 3, 10, 20]

@@ -8,6 +8,7 @@ import torch
 
 from mien import config, pretrained
 from mien.errors import UsageError
+from mien.evaluate.run_model import load_model
 from mien.explain.capture import capture
 from mien.export import export
 from mien.models import count_parameters, create_model, list_models
@@ -15,7 +16,6 @@ from mien.models.vtff import VTFF, LocalBinaryPattern, SelectiveFusion
 from mien.recipes import load
 from mien.runtime import Network
 from mien.train import freeze, run
-from mien.train.checkpoint import load_model
 
 TINY = {"img_size": 14, "widths": (3, 5), "layers": (1, 1), "embed_dim": 22, "depth": 3, "num_heads": 2}
 PUBLISHED = {"img_size": 224, "in_chans": 3, "stem": "conv7x7", "widths": (64, 128, 256, 512), "layers": (2, 2, 2, 2)}

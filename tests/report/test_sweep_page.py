@@ -12,10 +12,10 @@ import pytest
 from fake_runs import picture_names, write_run
 from test_report import Page
 
+from mien.config.sweep_plan import make_plan
 from mien.evaluate.sweep_table import Table, read_table
 from mien.recipes import load
 from mien.report import figures, sweep_page, write_sweep
-from mien.train.sweep_plan import make_plan
 
 FLAGS = {"train.lr": "1e-2,1e-3", "train.weight_decay": "0,0.1", "train.epochs": "7"}
 

@@ -17,6 +17,7 @@ from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.evaluate.calibration import NEVER
 from mien.evaluate.exported import evaluate_export
 from mien.evaluate.metrics import Predictions
+from mien.evaluate.run_model import load_model
 from mien.export import _compare, export
 from mien.runtime import Network, files
 from mien.runtime.card import model_card
@@ -24,7 +25,6 @@ from mien.runtime.files import Table, read_all
 from mien.runtime.metadata import seal
 from mien.runtime.model import locate
 from mien.train import run
-from mien.train.checkpoint import load_model
 
 RECIPE = Recipe(
     name="tiny",

@@ -11,9 +11,9 @@ import mien
 from mien import config
 from mien.config import Data, Model, Recipe, Train
 from mien.errors import UsageError
+from mien.evaluate.run_model import load_model
 from mien.models.vit import VisionTransformer
 from mien.train import run
-from mien.train.checkpoint import load_model
 
 START = Recipe(
     name="start",

@@ -197,8 +197,8 @@ def test_settings_that_do_not_fit(settings, message, tmp_path):
 
 
 def test_a_sweep_over_pretraining_is_refused(tmp_path):
+    from mien.config.sweep_plan import make_plan
     from mien.train.sweep import check
-    from mien.train.sweep_plan import make_plan
 
     plan = make_plan(None, None, [RECIPE.model_dump(mode="json")], {"seed": "0,1"})
     with pytest.raises(UsageError, match="a sweep ranks its runs by accuracy, and pretraining has none"):

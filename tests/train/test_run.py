@@ -21,8 +21,8 @@ from mien import config
 from mien.config import Augment, Data, Model, Recipe, Train
 from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.evaluate.run_folder import RunFolder
+from mien.evaluate.run_model import load_model
 from mien.train import callbacks, run
-from mien.train.checkpoint import load_model
 
 RECIPE = Recipe(
     name="tiny",

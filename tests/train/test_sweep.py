@@ -8,10 +8,10 @@ import torch
 from fake_runs import picture_names, write_run
 
 from mien import config
+from mien.config.sweep_plan import Plan, Range, make_plan, nested, parse, read_plan, refuse_changed
 from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.recipes import load
 from mien.train import sweep
-from mien.train.sweep_plan import Plan, Range, make_plan, nested, parse, read_plan, refuse_changed
 
 LAYERS = [load("folder_cnn")[0].model_dump()]
 

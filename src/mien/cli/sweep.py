@@ -15,9 +15,9 @@ from mien.errors import MienError, UsageError
 from mien.progress import note
 
 if TYPE_CHECKING:
+    from mien.config.sweep_plan import Plan
     from mien.evaluate.sweep_table import Table
     from mien.train.sweep import Sweep
-    from mien.train.sweep_plan import Plan
 
 
 def _as_text(section: type[BaseModel]) -> Any:
@@ -90,7 +90,7 @@ def sweep(
 
 
 def _plan(recipe: str | None, file: Path | None, settings: BaseModel | None, pairs: bool, search: int | None) -> Plan:
-    from mien.train.sweep_plan import make_plan
+    from mien.config.sweep_plan import make_plan
 
     layers = recipe_layers(recipe, file)
     return make_plan(recipe, file, layers, _typed(settings), pairs=pairs, search=search)
@@ -110,7 +110,7 @@ def _new_folder(plan: Plan) -> Path:
 
 
 def _to_resume(name: str | None, out: Path | None, given: list[Any]) -> tuple[Plan, Path]:
-    from mien.train.sweep_plan import read_plan
+    from mien.config.sweep_plan import read_plan
 
     if any(value is not None for value in given):
         raise UsageError("--resume goes on with the settings of the sweep; it takes no others.")

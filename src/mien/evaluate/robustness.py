@@ -23,12 +23,12 @@ from mien.data.augment import stream, warp
 from mien.errors import UsageError
 from mien.evaluate.metrics import Scores, accuracy
 from mien.evaluate.run_folder import RunFolder, read_record
+from mien.evaluate.run_model import load_model
 from mien.evaluate.split import refuse_other_images
 from mien.files import write_json
+from mien.hardware import keep_freed_memory
 from mien.preprocessing import Preprocessing
 from mien.progress import track
-from mien.train.checkpoint import load_model
-from mien.train.hardware import keep_freed_memory
 
 BATCH = 128
 EYES, MOUTH = (0.22, 0.48, 0.1, 0.9), (0.62, 0.92, 0.2, 0.8)  # top, bottom, left, right of a face that fills the image

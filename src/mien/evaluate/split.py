@@ -17,10 +17,10 @@ from mien.data.listing import SPLITS
 from mien.errors import UsageError
 from mien.evaluate.metrics import Predictions, predictions_file, score
 from mien.evaluate.run_folder import read_record
+from mien.evaluate.run_model import load_model
 from mien.files import write_json
 from mien.preprocessing import Preprocessing
 from mien.progress import track
-from mien.train.checkpoint import load_model
 
 
 def evaluate(

@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from mien.config.sweep_plan import Plan, Range, Settings, Trial
 from mien.evaluate.metrics import Scores, warning
 from mien.evaluate.run_folder import RunFolder
 from mien.files import written_whole
-from mien.train.sweep_plan import Plan, Range, Settings, Trial
 
 State = Literal["finished", "failed", "stopped", "waiting"]
 STATES: tuple[State, ...] = ("finished", "failed", "stopped", "waiting")

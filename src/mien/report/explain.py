@@ -16,6 +16,7 @@ from mien.errors import UsageError
 from mien.evaluate.calibration import fit_temperature, with_temperature
 from mien.evaluate.metrics import Predictions, predictions_file
 from mien.evaluate.run_folder import RunFolder
+from mien.evaluate.run_model import refuse_headless
 from mien.explain import Explanation
 from mien.explain import explain as look_inside
 from mien.explain.attribution import attribute, methods_of, require_method
@@ -28,7 +29,6 @@ from mien.report.explain_page import Trust, context
 from mien.report.html import write
 from mien.runtime.faces import HaarDetector
 from mien.runtime.reader import opened
-from mien.train.checkpoint import refuse_headless
 
 RANDOM_MAPS = 8  # that a method is compared with
 

@@ -11,6 +11,7 @@ from mien import config
 from mien.data import open_store
 from mien.evaluate.mistakes import COUNT, most_confident_errors
 from mien.evaluate.run_folder import RunFolder
+from mien.evaluate.run_model import refuse_headless
 from mien.evaluate.split import refuse_other_images
 from mien.explain.attribution import attribute
 from mien.explain.faithfulness import smoothed
@@ -18,7 +19,6 @@ from mien.files import write_arrays
 from mien.pretrained import from_pretrained
 from mien.progress import track
 from mien.report.mistake_pictures import FILE, MistakeMaps
-from mien.train.checkpoint import refuse_headless
 
 METHOD = "integrated_gradients"  # every model has it, and it holds on drawn faces where Grad-CAM does not (LOG.md)
 SMOOTH = 1 / 24  # of the side: single pixels are noisy

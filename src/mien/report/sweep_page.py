@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from mien.config.sweep_plan import Range, shown
 from mien.evaluate.metrics import majority
 from mien.evaluate.sweep_table import Group, Row, Table
 from mien.report import figures
 from mien.report.style import STRONG
-from mien.train.sweep_plan import Range, shown
 
 CURVES = 12  # settings with a colour of their own; of more, the best ones
 SHADES = (0.06, 0.94)  # of the lowest and the highest accuracy in the heat map

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from mien import hardware
 from mien.config import Recipe
 from mien.data import Store
 from mien.data.batches import gather
 from mien.evaluate.run_folder import RunFolder, read_record
 from mien.models import count_flops, count_parameters
-from mien.train import freeze, hardware
+from mien.train import freeze
 from mien.train.task import Training
 
 

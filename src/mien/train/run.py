@@ -18,7 +18,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import nn
 
-from mien import config, pretrained
+from mien import config, hardware, pretrained
 from mien.config import Recipe, Train
 from mien.data import Store, open_store
 from mien.data.batches import Batches, TrainBatches
@@ -29,7 +29,7 @@ from mien.files import write_json
 from mien.models import create_model
 from mien.pretrained.checkpoint import Checkpoint
 from mien.progress import note
-from mien.train import features, freeze, hardware
+from mien.train import features, freeze
 from mien.train.callbacks import Display, Diverged, History, StuckWarning, read_history
 from mien.train.checkpoint import save_model
 from mien.train.distill import Teacher, with_answers

@@ -16,7 +16,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
-from mien.train.sweep_plan import Plan, Range, Settings, Trial
+from mien.config.sweep_plan import Plan, Range, Settings, Trial
 
 
 class Search:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mien.config import Recipe
+from mien.config.sweep_plan import Plan, Trial, refuse_changed
 from mien.data import open_store
 from mien.errors import MienError, UsageError
 from mien.evaluate.run_folder import is_finished, read_record
@@ -15,7 +16,6 @@ from mien.files import read_json, write_json
 from mien.progress import note
 from mien.train import freeze
 from mien.train import run as training
-from mien.train.sweep_plan import Plan, Trial, refuse_changed
 
 
 class Source(Protocol):
