@@ -72,6 +72,8 @@ def read(path: Path, model: str, detector: str, seconds: float, folder: Path) ->
         if not early and moment.seconds > seconds / 4:
             early = resident()
     drawn.close()
+    timeline.save(folder / "timeline.png")
+    sheet.save(folder / "sheet.png")
     took, late = time.perf_counter() - start, resident()
     return {
         "frames": moments,

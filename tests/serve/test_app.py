@@ -373,34 +373,41 @@ def test_the_pictures_of_a_request_have_so_many_pixels_together(network):
         first, second, third = post(client, content, content, content).json()["images"]
         assert len(first["faces"]) == len(second["faces"]) == 1
         assert third == {
-            "error": "The pictures of this request have more than 0.005 megapixels together. Send fewer at once."
+            "error": "This picture and those before it have more than 0.005 megapixels. Send fewer at once."
         }
         assert post(client, content).status_code == 200  # it is each request's own
 
 
+@pytest.fixture
+def without_detectors(monkeypatch):
+    """They would take as long as what is measured."""
+    monkeypatch.setattr(Service, "_start", lambda *_: None)
+
+
+@pytest.mark.usefixtures("without_detectors")
 def test_work_that_takes_too_long_is_ended_and_what_waits_of_it_is_not_begun(network, monkeypatch):
     begun = []
 
-    def slow(self, content, *_):
-        begun.append(content)
+    def slow(self, picture, detect):
+        begun.append(picture)
         time.sleep(0.4)
         raise RefusedError(422, "never seen")
 
-    monkeypatch.setattr(Service, "_start", lambda *_: None)  # a detector would take as long as the work may
     monkeypatch.setattr(Service, "_find", slow)
     with client_of(network, reading=0.2) as client:
-        answer = post(client, *[b"x"] * 9)
-        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        answer = post(client, *[png(Image.new("L", (48, 48)))] * 9)
+        assert (answer.status_code, "Retry-After" in answer.headers) == (422, False)  # the page would send it again
         assert answer.json() == {
             "error": "Reading these pictures took longer than 0.2 seconds. Send fewer or smaller ones."
         }
         assert 1 <= len(begun) < 9
 
 
+@pytest.mark.usefixtures("without_detectors")
 def test_a_request_leaves_a_thread_to_others(network, monkeypatch):
     together, most = [], []
 
-    def counted(self, *_):
+    def counted(self, picture, detect):
         together.append(1)
         most.append(len(together))
         time.sleep(0.02)
@@ -410,9 +417,29 @@ def test_a_request_leaves_a_thread_to_others(network, monkeypatch):
     monkeypatch.setattr(Service, "THREADS", 3)
     monkeypatch.setattr(Service, "_find", counted)
     with client_of(network) as client:
-        post(client, *[b"x"] * 8)
+        post(client, *[png(Image.new("L", (48, 48)))] * 8)
     assert max(most) <= 2
     assert len(most) == 8
+
+
+def test_faces_of_a_request_that_was_ended_are_not_read():
+    seen = []
+
+    def answer(faces):
+        seen.extend(faces[:, 0, 0, 0].tolist())
+        time.sleep(0.05)
+        return faces.reshape(len(faces), -1)[:, :2].astype(np.float32)
+
+    async def asked():
+        faces = [np.full((1, 2, 2), number, np.uint8) for number in range(6)]
+        async with Batcher(answer, most=2) as batcher:
+            ended = asyncio.create_task(batcher.probabilities(faces[:4]))
+            await asyncio.sleep(0.02)  # its first two faces are being read
+            ended.cancel()
+            await batcher.probabilities(faces[4:])
+
+    asyncio.run(asked())
+    assert seen == [0, 1, 4, 5]
 
 
 def test_no_torch_is_imported(exported):

@@ -124,9 +124,9 @@ class VisionTransformer(nn.Module):
         self.head = classifier(representation_size or pooled, drop_rate=head_drop_rate)
         self.head_dist = classifier(embed_dim, drop_rate=head_drop_rate) if distilled else None
         if init == "official":
-            self._init_official()
+            self._start_as_official()
 
-    def _init_official(self) -> None:
+    def _start_as_official(self) -> None:
         self.apply(_init_official)
         if isinstance(self.head, nn.Linear):
             nn.init.zeros_(self.head.weight)

@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 
 from mien.errors import DataError, MissingError, UsageError
-from mien.progress import note, track
+from mien.progress import track
 from mien.runtime.camera import camera_frames, is_camera
 from mien.runtime.faces import Box, shared
+from mien.runtime.film_length import missing_bytes
 from mien.runtime.reader import Face, Reader
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 OVERLAP = 0.3  # intersection over union above which two boxes are the same face
-ESTIMATE = 0.05  # by how much, as a share, the number of frames may be wrong that some formats only estimate
 MEMORY = 0.6  # of a face's earlier probabilities, at each step
 
 
@@ -57,7 +57,7 @@ def read_video(
     A camera's frames that come while one is read are dropped, so that the answer is always of now.
     after: a file's frames up to this second, to a hundredth, were read before and are passed over.
     Raises MissingError for a file or camera that is not there, DataError for a file without frames, after its last
-    frame for one that is damaged, and for a camera that shows nothing more.
+    frame for one that is cut off, and for a camera that shows nothing.
     """
     if every <= 0:
         raise UsageError(f"--every {every}: give the seconds between two frames, such as 0.5.")
@@ -116,22 +116,24 @@ def frames(path: Path, every: float, after: float | None = None) -> Iterator[tup
         rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
         promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         read, due = 0, 0.0
-        for read in track(count(), "frames", promised if promised > 0 else None):  # there may be more than promised
+        for read in track(count(), "frames", promised if promised > 0 else None):  # which may be an estimate
             if not capture.grab():
                 break
-            if read < due - 1e-6:
+            # The frame's own time, as frames may be missing or not evenly spaced; not every format has it.
+            seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or read / rate
+            if seconds < due - 1e-3:
                 continue
-            due += rate * every
-            if after is None or round(read / rate, 2) > after:  # only what is read is decoded
+            due += every * (1 + max(0, (seconds - due) // every))
+            if after is None or round(seconds, 2) > after:  # only what is read is decoded
                 good, frame = capture.retrieve()
                 if good:
-                    yield read / rate, max(every, 1 / rate), frame
+                    yield seconds, max(every, 1 / rate), frame
     finally:
         capture.release()
     if read == 0:
         raise DataError(f"{path} has no frames that can be read as a video.")
-    if promised - read > 1:
-        text = f"{path}: it says that it has {promised} frames, but ends or is damaged after {read}; these were read"
-        if promised - read > ESTIMATE * promised:
-            raise DataError(f"{text}. Try another copy of it.")
-        note(text)
+    if missing := missing_bytes(path):
+        raise DataError(
+            f"{path} is cut off: {missing:,} bytes are missing at its end. Its {read:,} frames before that were "
+            "read; for the others, take another copy."
+        )

@@ -32,8 +32,8 @@ WRONG = {
     408: "too slow",
     413: "too large",
     415: "neither form nor JSON",
-    422: "no picture that can be read",
-    503: "too many requests, or too much work; Retry-After says when to come back",
+    422: "no picture that can be read, or not in time",
+    503: "too many requests; Retry-After says when to come back",
 }
 OF_A_REQUEST = ("body", "pixels", "all_pixels", "images", "seconds", "reading")  # limits that clients are told
 

@@ -52,7 +52,8 @@ class Batcher:
                 await asyncio.sleep(self.wait)
             while len(batch) < self.most and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
-            await self._answer(batch)
+            if batch := [one for one in batch if not one[1].done()]:  # of requests that were ended meanwhile
+                await self._answer(batch)
 
     async def _answer(self, batch: list[Waiting]) -> None:
         faces = np.stack([face for face, _ in batch])  # B x (C, size, size) -> (B, C, size, size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -71,7 +71,7 @@ class Gate:
 
     @asynccontextmanager
     async def work(self) -> AsyncIterator[None]:
-        """One of the `at_work` places, in the order of asking. Raises RefusedError 503 when the work takes too long."""
+        """One of the `at_work` places, in the order of asking. Raises RefusedError 422 when the work takes too long."""
         seconds = self.limits.reading
         async with self._work:
             try:
@@ -79,7 +79,7 @@ class Gate:
                     yield
             except TimeoutError:
                 text = f"Reading these pictures took longer than {seconds:g} seconds. Send fewer or smaller ones."
-                raise RefusedError(503, text, retry_after=1) from None
+                raise RefusedError(422, text) from None  # not 503: to send the same again would only repeat the work
 
     def busy(self) -> RefusedError:
         return RefusedError(
@@ -128,37 +128,50 @@ class Visit:
         )
 
 
-class Allowance:
-    """How many pixels the pictures of one request may still have."""
+def open_pictures(contents: Sequence[bytes], limits: Limits) -> list[Image.Image | RefusedError]:
+    """The pictures of a request in their order, opened but not decoded; in the place of one that is refused, why."""
+    opened: list[Image.Image | RefusedError] = []
+    left = limits.all_pixels
+    for content in contents:
+        try:
+            picture = _opened(content, limits)
+            left -= picture.width * picture.height
+            if left < 0:
+                most = f"{limits.all_pixels / 1e6:g} megapixels"
+                raise RefusedError(422, f"This picture and those before it have more than {most}. Send fewer at once.")
+            opened.append(picture)
+        except RefusedError as refusal:
+            opened.append(refusal)
+    return opened
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self._left = limits.all_pixels
 
-    def take(self, width: int, height: int) -> None:
-        """Raises RefusedError 422 where a picture is too large, for itself or after those before it."""
-        pixels = width * height
-        if pixels > self.limits.pixels:
-            raise RefusedError(422, _too_large(self.limits, f"{width:,} x {height:,} pixels, "))
-        if pixels > self._left:
-            most = f"{self.limits.all_pixels / 1e6:g} megapixels"
-            raise RefusedError(422, f"The pictures of this request have more than {most} together. Send fewer at once.")
-        self._left -= pixels
+def decoded(file: Image.Image, limits: Limits) -> Image.Image:
+    """The pixels of an opened picture, of an animation the first frame. Raises RefusedError 422 where it is damaged."""
+    with _refusing(limits), file:
+        file.load()
+        return file.copy() if getattr(file, "is_animated", False) else file
 
 
-def open_picture(content: bytes, allowance: Allowance) -> Image.Image:
-    """A picture decoded, but only after its header has told its size. Raises RefusedError 422, saying what is wrong."""
+def _opened(content: bytes, limits: Limits) -> Image.Image:
+    """Its header has told its size before anything is decoded. Raises RefusedError 422, saying what is wrong."""
     if not content:
         raise RefusedError(422, f"This file is empty. Send a picture: {FORMAT_NAMES}.")
+    with _refusing(limits):
+        file = Image.open(io.BytesIO(content), formats=FORMATS)
+    if file.width * file.height > limits.pixels:
+        raise RefusedError(422, _too_large(limits, f"{file.width:,} x {file.height:,} pixels, "))
+    return file
+
+
+@contextmanager
+def _refusing(limits: Limits) -> Iterator[None]:
+    """What Pillow says is wrong with a picture, as RefusedError 422."""
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as file:
-            allowance.take(file.width, file.height)
-            file.load()
-            return file.copy() if getattr(file, "is_animated", False) else file
+        yield
     except UnidentifiedImageError as error:
         raise RefusedError(422, f"This is no picture that can be read. Send {FORMAT_NAMES}.") from error
     except Image.DecompressionBombError as error:  # of Pillow itself, before the size is known
-        raise RefusedError(422, _too_large(allowance.limits)) from error
+        raise RefusedError(422, _too_large(limits)) from error
     except UNREADABLE as error:
         raise RefusedError(422, f"This picture is damaged ({error}). Send it in another copy or format.") from error
 

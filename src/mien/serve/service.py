@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from mien.labels import has_expressions
 from mien.preprocessing import upright
@@ -17,7 +18,7 @@ from mien.runtime.faces import Box, Detector
 from mien.runtime.model import Network
 from mien.runtime.reader import Reader
 from mien.serve.batching import Batcher
-from mien.serve.limits import Allowance, Limits, RefusedError, open_picture
+from mien.serve.limits import Limits, RefusedError, decoded, open_pictures
 
 Found = tuple[tuple[int, int], list[Box], list[np.ndarray]]  # width and height, boxes, what the network sees of each
 
@@ -52,27 +53,31 @@ class Service:
     async def read(self, pictures: Sequence[bytes], detect: bool | None) -> list[dict[str, Any]]:
         """For each picture {"faces", "width", "height"}, or {"error"} for one that cannot be read.
 
-        Where there are threads, one is never taken: it is for other requests.
+        Of several threads a request leaves one to the others.
         """
         wanted = self.detects if detect is None else detect
-        allowance, places = Allowance(self.limits), asyncio.Semaphore(max(1, self.THREADS - 1))
-        return list(await asyncio.gather(*(self._read(picture, wanted, allowance, places) for picture in pictures)))
+        places = asyncio.Semaphore(max(1, self.THREADS - 1))
+        loop = asyncio.get_running_loop()
+        opened = await loop.run_in_executor(self._threads, open_pictures, pictures, self.limits)
+        return list(await asyncio.gather(*(self._read(picture, wanted, places) for picture in opened)))
 
     async def _read(
-        self, content: bytes, detect: bool, allowance: Allowance, places: asyncio.Semaphore
+        self, picture: Image.Image | RefusedError, detect: bool, places: asyncio.Semaphore
     ) -> dict[str, Any]:
+        if isinstance(picture, RefusedError):
+            return {"error": str(picture)}
         loop = asyncio.get_running_loop()
         try:
             async with places:
-                found = await loop.run_in_executor(self._threads, self._find, content, detect, allowance)
+                found = await loop.run_in_executor(self._threads, self._find, picture, detect)
         except RefusedError as refusal:
             return {"error": str(refusal)}
         (width, height), boxes, seen = found
         faces = self._reader.faces(boxes, await self._batcher.probabilities(seen))
         return {"faces": [face.to_dict() for face in faces], "width": width, "height": height}
 
-    def _find(self, content: bytes, detect: bool, allowance: Allowance) -> Found:
-        picture = upright(open_picture(content, allowance))
+    def _find(self, picture: Image.Image, detect: bool) -> Found:
+        picture = upright(decoded(picture, self.limits))
         boxes, seen = self._own.reader.find(picture, detect=detect)
         return picture.size, boxes, seen
 
