@@ -11,6 +11,7 @@ from fake_runs import picture_names, write_run
 
 from mien.cli import main
 from mien.data.drawn_faces import read
+from mien.errors import UsageError
 from mien.models import list_models
 
 
@@ -117,6 +118,20 @@ def test_mean_and_std_are_one_number_or_one_for_each_colour(pictures, tmp_path, 
     assert "one for each of 1 channel(s)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flags", [["8,16,24"], ["[8, 16, 24]"], ["8", "16,24"], ["8", "16", "24"]])
+def test_several_sizes_are_one_flag_with_commas_or_one_for_each(flags, monkeypatch):
+    started = []
+
+    def run(recipe, *_, **__):
+        started.append(recipe)
+        raise UsageError("far enough")
+
+    monkeypatch.setattr("mien.train.run.run", run)
+    given = [part for flag in flags for part in ("--model.widths", flag)]
+    main(["run", "folder_cnn", *given, "--data.path", "."])
+    assert started[0].model.widths == (8, 16, 24)
+
+
 def test_recipes(capsys):
     assert main(["recipes"]) == 0
     assert "fer2013_resnet" in capsys.readouterr().out
@@ -197,6 +212,8 @@ def fails(arguments, code, text, capsys):
         (["run", "fer2013_lenett"], 2, "Did you mean 'fer2013_lenet'?"),
         (["run", "folder_vit", "--train.epochz", "3"], 2, "Did you mean --train.epochs?"),
         (["run", "folder_vit", "--train.epochs", "three"], 2, "given 'three'"),
+        (["run", "folder_vit", "--train.compile", "false"], 2, "A switch takes no value: --train.compile turns it on"),
+        (["run", "folder_cnn", "--model.widths", "8,x"], 2, "--model.widths.1: Input should be a valid integer"),
         (["run", "folder_vit", "--train.unfreeze", "2=3"], 2, "such as '{2: 11, 4: [9, 10]}', given '2=3'"),
         (["run", "folder_vit", "--model.name", "vitt", "--data.path", "PICTURES"], 2, "Did you mean 'vit'?"),
         (["run", "folder_vit", "--model.widths", "3", "--data.path", "PICTURES"], 2, "has no size 'widths'"),

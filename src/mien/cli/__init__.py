@@ -10,7 +10,7 @@ import sys
 from io import TextIOWrapper
 from typing import Any
 
-from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError
+from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
 from pydantic import ValidationError
 
 from mien.cli import data, explain, predict, serve, sweep, train, use  # noqa: F401  (importing them adds their commands)
@@ -57,6 +57,8 @@ def _usage(error: CycloptsError) -> str:
     if isinstance(error, UnknownCommandError) and error.app and error.unused_tokens:
         given, there = error.unused_tokens[0], [name for name in error.app if not name.startswith("-")]
         return f"Unknown command '{given}'.{nearest(given, there)} There are {', '.join(sorted(there))}."
+    if isinstance(error, UnusedCliTokensError) and set(error.unused_tokens or ()) & {"true", "false"}:
+        return f"{error} A switch takes no value: --train.compile turns it on, --train.no-compile off."
     if isinstance(error, MissingArgumentError) and error.argument and _is_switch(error.argument.name):
         return f"{error} In a sweep a switch has values too: {error.argument.name} true, or true,false for both."
     return str(error)

@@ -129,7 +129,7 @@ class Model(Settings):
     )
     stem_convs: int | None = Field(default=None, ge=1, description="ViT: convolutions of the conv stem a halving.")
     stem_widths: tuple[PositiveInt, ...] | None = Field(
-        default=None, description="ViT: channels of the conv stem's halvings, the flag once for each."
+        default=None, description="ViT: channels of the conv stem's halvings, such as 24,48,96."
     )
     patch_norm: bool | None = Field(default=None, description="Normalise patches before and after embedding.")
     patch_shift: bool | None = Field(default=None, description="Patches with four half-shifted copies (SPT).")
@@ -152,8 +152,12 @@ class Model(Settings):
         description="Initialisation (the model's docstring names them), or a checkpoint to start from: a run, a "
         "file, a folder, mien:NAME (see mien models), hf-hub:OWNER/NAME.",
     )
-    widths: tuple[int, ...] | None = Field(default=None, description="Channels of each stage of a CNN.")
-    layers: tuple[int, ...] | None = Field(default=None, description="Blocks in each stage of a ResNet.")
+    widths: tuple[int, ...] | None = Field(
+        default=None, description="Channels of each stage of a CNN, such as 24,48,64,92."
+    )
+    layers: tuple[int, ...] | None = Field(
+        default=None, description="Blocks in each stage of a ResNet, such as 1,1,1,1."
+    )
     fusion: Literal["F", "P", "S"] | None = Field(
         default=None, description="VTFF: how image and binary pattern are weighed; F is their mean by a learned gate."
     )
@@ -161,12 +165,25 @@ class Model(Settings):
     drop_rate: float | None = Field(default=None, ge=0, lt=1, description="Dropout probability.")
     drop_path_rate: float | None = Field(default=None, ge=0, lt=1, description="Stochastic depth of the last block.")
     head_hidden: tuple[PositiveInt, ...] | None = Field(
-        default=None, description="Widths of the head's hidden layers, the flag once for each; none is a linear head."
+        default=None, description="Widths of the head's hidden layers, such as 512,256; none is a linear head."
     )
     head_batch_norm: bool | None = Field(default=None, description="Batch norm in the head's hidden layers.")
     head_drop_rate: float | None = Field(
         default=None, ge=0, lt=1, description="Dropout probability after each of the head's hidden layers."
     )
+
+    @field_validator("stem_widths", "widths", "layers", "head_hidden", mode="before")
+    @classmethod
+    def _with_commas(cls, value: Any) -> Any:
+        """A flag brings text: --model.widths 16,32,48 is the flag once for each."""
+        if not isinstance(value, list | tuple | str):
+            return value
+        found: list[Any] = []
+        for part in [value] if isinstance(value, str) else value:
+            found += (
+                part.strip("[( )]").split(",") if isinstance(part, str) else part if isinstance(part, list) else [part]
+            )
+        return tuple(found)
 
     @property
     def checkpoint(self) -> str | None:
