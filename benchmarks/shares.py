@@ -49,6 +49,7 @@ def points(runs: list[Path]) -> dict[str, list[Point]]:
                 "accuracy": scores["accuracy"],
                 "interval": scores["interval"],
                 "macro_f1": scores["macro_f1"],
+                "train_accuracy": folder.history["train_accuracy"][-1],
                 "run": run,
             }
         )

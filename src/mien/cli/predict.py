@@ -116,8 +116,8 @@ def predict(
         Find the faces first; --no-detect: the pictures are faces already. If neither is given, faces are looked for
         where one of the model's classes is an expression.
     detector
-        A YuNet model file, or 'yunet' with the extra of this name, which is faster and finds turned and partly covered
-        faces; OpenCV's Haar cascade if not given.
+        A YuNet model file, or 'yunet' with the extra of this name, which is faster and finds more faces; OpenCV's Haar
+        cascade if not given.
     margin
         How much around a found face is shown to the model, as a share of its side.
     draw
@@ -188,7 +188,7 @@ def _predict_pictures(
     if paths and detect and not faces_found:
         note("No face was found. If the pictures are faces already: --no-detect")
         if isinstance(reader.detector, HaarDetector):
-            note("YuNet finds turned and partly covered faces too: pip install 'mien[yunet]', then --detector yunet")
+            note("YuNet finds more faces: pip install 'mien[yunet]', then --detector yunet")
 
 
 def _summary(read: str, held: int) -> str:

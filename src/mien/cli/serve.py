@@ -36,8 +36,8 @@ def serve(
     port
         0 is any free one.
     detector
-        A YuNet model file, or 'yunet' with the extra of this name, which is faster and finds turned and partly covered
-        faces; OpenCV's Haar cascade if not given.
+        A YuNet model file, or 'yunet' with the extra of this name, which is faster and finds more faces; OpenCV's Haar
+        cascade if not given.
     margin
         How much around a found face is shown to the model, as a share of its side.
     open_

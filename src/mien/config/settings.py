@@ -178,12 +178,8 @@ class Model(Settings):
         """A flag brings text: --model.widths 16,32,48 is the flag once for each."""
         if not isinstance(value, list | tuple | str):
             return value
-        found: list[Any] = []
-        for part in [value] if isinstance(value, str) else value:
-            found += (
-                part.strip("[( )]").split(",") if isinstance(part, str) else part if isinstance(part, list) else [part]
-            )
-        return tuple(found)
+        text = str(value)  # also of what the command line has read already, such as [[8, 16, 24]]
+        return tuple(re.findall(r"[^\s,'\"\[\]()]+", text))
 
     @property
     def checkpoint(self) -> str | None:
