@@ -43,6 +43,7 @@ class Teacher(nn.Module):
             for source, network in zip(recipe.distill.teachers, self.networks, strict=True)
         ]
         self.requires_grad_(False)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.3 times as fast on a CPU, LOG.md
 
     def train(self, mode: bool = True) -> Teacher:
         """A teacher has done learning: it stays in eval mode."""
