@@ -1,0 +1,20 @@
+r"""fer2013_tiny goes on for twelve epochs with noise and with mien:base as its teacher.
+
+Source    ours. As fer2013_cnn_best_noise: each image gets Gaussian noise of a standard deviation drawn between 0 and
+          .1 of the range (arXiv 1903.12261). The teacher knows noise, so it is asked at each step about the very
+          pixels that the student sees ("A good teacher is patient and consistent", arXiv 2106.05237).
+Command   mien run fer2013_tiny_noise --data.path FER2013 --model.init TINY_RUN --distill.teachers BASE_RUN
+Result    not run to its end yet.
+"""
+
+from mien import config
+from mien.recipes.fer2013_tiny import recipe as base
+
+recipe = config.build(
+    base.model_dump(),
+    {
+        "name": "fer2013_tiny_noise",
+        "augment": {"noise": 0.1},
+        "train": {"epochs": 12, "lr": 0.03, "warmup_epochs": 1},
+    },
+)

@@ -1,0 +1,21 @@
+r"""fer2013_vit_best goes on for fourteen epochs with a CNN as its teacher.
+
+Source    ours. The teacher is asked at each step about the very pixels that the student sees ("A good teacher is
+          patient and consistent", arXiv 2106.05237); a CNN teaches a ViT what it would need more images for (DeiT,
+          arXiv 2012.12877). More is dropped and erased than in the run it goes on from, which had begun to over-fit.
+Command   mien run fer2013_vit_best_taught --data.path FER2013 --model.init VIT_BEST_RUN --distill.teachers BASE_RUN
+Result    not run to its end yet.
+"""
+
+from mien import config
+from mien.recipes.fer2013_vit_best import recipe as base
+
+recipe = config.build(
+    base.model_dump(),
+    {
+        "name": "fer2013_vit_best_taught",
+        "model": {"drop_path_rate": 0.1},
+        "augment": {"erase": 0.2},
+        "train": {"epochs": 14, "lr": 5e-4, "warmup_epochs": 1},
+    },
+)
