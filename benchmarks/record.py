@@ -42,10 +42,12 @@ def rows(run: Path) -> list[dict[str, object]]:
     env = json.loads((run / "env.json").read_text())
     shared = {key: env[key] for key in COLUMNS if key in env} | {
         "recipe": recipe.name,
-        "settings": changed(recipe),
+        "settings": averaged(env["average"]) if "average" in env else changed(recipe),
     }
-    first = {"split": "train", "metric": "initial_loss", "value": round(env["initial_loss"], 4)}
-    found = [shared | first | {"images": env.get("initial_loss_images", "")}]
+    found: list[dict[str, object]] = []
+    if "initial_loss" in env:  # an average was never trained
+        first = {"split": "train", "metric": "initial_loss", "value": round(env["initial_loss"], 4)}
+        found = [shared | first | {"images": env.get("initial_loss_images", "")}]
     if not recipe.pretrain.is_off():  # without labels there is only the loss of the masked patches
         loss = min(RunFolder.open(run).history["val_loss"])
         images = env["store"]["images"]["validation"]
@@ -79,6 +81,11 @@ def metrics(scores: dict) -> list[tuple[str, float, list[float] | None, int]]:
         for name, value, interval, count in found
         if value is not None
     ]
+
+
+def averaged(parts: list[dict]) -> str:
+    """What an average is made of, 'average of 0.5 fer2013_cnn_best, 0.5 fer2013_cnn_best_noise'."""
+    return "average of " + ", ".join(f"{part['share']} {part['recipe']}" for part in parts)
 
 
 def changed(recipe: config.Recipe) -> str:

@@ -223,6 +223,7 @@ def _card(run: Path, found: Predictions, store: Store) -> dict[str, Any]:
     return {
         "recipe": recipe.name,
         "seed": recipe.seed,
+        "average": [{key: part[key] for key in ("recipe", "share")} for part in env.get("average", [])],
         "teachers": [_teacher(Path(path)) for path in recipe.distill.teachers],
         "data": recipe.data.source,
         "date": date.today().isoformat(),

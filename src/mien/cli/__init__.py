@@ -13,7 +13,7 @@ from typing import Any
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
 from pydantic import ValidationError
 
-from mien.cli import data, explain, predict, serve, sweep, train, use  # noqa: F401  (importing them adds their commands)
+from mien.cli import average, data, explain, predict, serve, sweep, train, use  # noqa: F401  (imports add commands)
 from mien.cli.app import app
 from mien.config import Recipe
 from mien.errors import MienError, UsageError, missing_extra, nearest

@@ -259,7 +259,7 @@ def _row(label: str, folder: RunFolder, scores: Scores, predictions: Predictions
         parameters=env.get("parameters"),
         flops=env.get("flops"),
         seconds=env.get("seconds"),
-        epochs=len(history.get("epoch", [])),
+        epochs=env.get("epochs") or len(history.get("epoch", [])),
         hardware=env.get("hardware", "unknown"),
         scores=scores,
         curve={key: history[key] for key in CURVE if key in history},

@@ -113,7 +113,8 @@ def _origin(card: dict[str, Any]) -> str:
     where = f" on {card['hardware']} ({card.get('precision', '')})" if card.get("hardware") else ""
     commit = f", commit `{card['commit']}`" if card.get("commit") else ""
     teachers = f", taught by {', '.join(card['teachers'])}" if card.get("teachers") else ""
-    return (
-        f"`mien run {card.get('recipe', '?')} --seed {card.get('seed', 0)}`{teachers}{spent}{where}; mien "
-        f"{card.get('mien', '?')}{commit}."
-    )
+    command = f"`mien run {card.get('recipe', '?')} --seed {card.get('seed', 0)}`"
+    if parts := card.get("average"):
+        shares = ", ".join(f"{part['share']:.0%} `{part['recipe']}`" for part in parts)
+        command = f"`mien average`, the mean of the weights of {shares}"
+    return f"{command}{teachers}{spent}{where}; mien {card.get('mien', '?')}{commit}."

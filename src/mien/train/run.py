@@ -23,7 +23,7 @@ from mien.config import Recipe, Train
 from mien.data import Store, open_store
 from mien.data.batches import Batches, TrainBatches
 from mien.errors import MienError, MissingError, UsageError
-from mien.evaluate.run_folder import is_finished, is_first_process, refuse_used
+from mien.evaluate.run_folder import is_finished, is_first_process, read_record, refuse_used
 from mien.evaluate.split import evaluate, refuse_other_images
 from mien.files import write_json
 from mien.models import create_model
@@ -58,12 +58,14 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
     task = _task(recipe, store, checkpoint)
     if recipe.distill.teachers and recipe.distill.stored:
         Teacher(recipe, store.classes)  # asked later; one that does not fit is refused here
-    return _train(task, store, _new_folder(recipe, out, overwrite), device, precision)
+    return _train(task, store, new_folder(recipe, out, overwrite), device, precision)
 
 
 def resume(folder: Path) -> Path:
     """Go on with a run after its last finished epoch. Raises MissingError when `folder` is no run."""
     recipe = config.read_recipe(folder)
+    if read_record(folder, "env.json", {}).get("average"):
+        raise UsageError(f"{folder} is an average of runs: there is nothing to train. Make it anew: mien average")
     store = open_store(recipe.data)
     refuse_other_images(folder, store)
     device, precision = _hardware(recipe)
@@ -244,7 +246,8 @@ def _fit(trainer: L.Trainer, task: Training, store: Store, folder: Path) -> None
         ) from error
 
 
-def _new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
+def new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
+    """`out`, or runs/RECIPE-DATE-SEED, with the recipe in it; only the first process makes it."""
     if not is_first_process():
         return Path(os.environ.get(FOLDER_VARIABLE) or out or ".")
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -252,7 +255,7 @@ def _new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
     if refuse_used(folder, overwrite):
         shutil.rmtree(folder)
     try:
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "recipe.yaml").write_text(config.dump(recipe), encoding="utf-8")
     except OSError as error:
         raise MienError(f"Cannot write to {folder}: {error.strerror}. Choose another place with --out.") from error

@@ -1,0 +1,68 @@
+"""`mien average`: several runs' weights as one network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from mien.cli.app import Json, app, print_json
+from mien.errors import UsageError
+from mien.progress import note
+
+
+@app.command
+def average(
+    *runs: Path,
+    shares: str | None = None,
+    out: Path | None = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    json_: Json = False,
+) -> None:
+    """Average the weights of runs that went on from the same ones: a network, and what fine-tuning made of it.
+
+    The mean is a run folder like any other, and no slower than one of them (arXiv 2203.05482, 2109.01903).
+
+    Parameters
+    ----------
+    runs
+        Two or more run folders of one model, trained on the same images.
+    shares
+        How much each run counts, such as 0.25,0.75; all alike if not given.
+    out
+        The run folder to write; runs/RECIPE_average-DATE-SEED if not given.
+    overwrite
+        Delete the run folder first if it exists.
+    """
+    counts = _numbers(shares) if shares else []
+
+    from mien.evaluate.metrics import headline
+    from mien.evaluate.run_folder import RunFolder
+    from mien.report import write_report
+    from mien.train.average import average as average_runs
+
+    folder = RunFolder.open(average_runs(runs, out, counts, overwrite=overwrite))
+    page = write_report(folder.path)
+    parts, scores = folder.env["average"], folder.scores() or {}
+    if json_:
+        print_json({"run": str(folder.path), "report": str(page), "average": parts, "validation": scores})
+        return
+    for part in parts:
+        note(f"  {part['share']:.0%} of {part['run']}  {_accuracy(part)}")
+    print(f"{folder.path}  {headline(scores)}")
+    worst = min(part["accuracy"] or 0 for part in parts)
+    if scores["accuracy"] < worst:
+        note("That is less than each of them: their weights do not fit. Average runs that started from the same run.")
+    note(f"Open {page} in a browser. Next: mien compare {folder.path} {parts[0]['run']}")
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--shares {text}: numbers with commas between them are needed, such as 0.25,0.75.") from None
+
+
+def _accuracy(part: dict[str, Any]) -> str:
+    return "not evaluated" if part["accuracy"] is None else f"accuracy {part['accuracy']:.1%}"

@@ -1,0 +1,130 @@
+"""The mean of several runs' weights, as a run of its own.
+
+Runs that went on from the same trained weights often lie in one valley of the loss, where their mean does better than
+each (model soups, arXiv 2203.05482); the mean of a network and of what fine-tuning made of it keeps what either is good
+at (WiSE-FT, arXiv 2109.01903). It costs no more at prediction than one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mien import config, hardware
+from mien.data import open_store
+from mien.errors import UsageError
+from mien.evaluate.run_folder import RunFolder
+from mien.evaluate.run_model import refuse_headless
+from mien.evaluate.split import evaluate, refuse_other_images
+from mien.files import write_json
+from mien.pretrained.own import Classifier, from_run
+from mien.train.checkpoint import save_model
+from mien.train.run import new_folder
+
+# What an average shares with the runs it is made of, in env.json.
+SHARED = ("seed", "classes", "parameters", "flops", "ln_classes", "prior_entropy", "store")
+
+
+def average(
+    runs: Sequence[Path], out: Path | None = None, shares: Sequence[float] = (), *, overwrite: bool = False
+) -> Path:
+    """Write the run whose weights are the mean of others', scored on their validation images; returns its folder.
+
+    shares: how much each run counts, of any sum; all alike if not given. The recipe is the first run's.
+    Raises UsageError for fewer than two runs, runs of different models, classes or images, and shares that do not fit.
+    """
+    folders = [RunFolder.open(run) for run in runs]
+    counts = _normalized(shares, len(runs))
+    for run in runs:
+        refuse_headless(run)
+    _refuse_other_splits(folders)
+    networks = [from_run(run) for run in runs]
+    _refuse_other_models(folders, networks)
+    first = folders[0]
+    recipe = config.build(first.recipe.model_dump(), {"name": f"{first.recipe.name}_average"})
+    store = open_store(recipe.data)
+    refuse_other_images(first.path, store)
+    model = networks[0].model
+    model.load_state_dict(mean([network.model.state_dict() for network in networks], counts))
+    folder = new_folder(recipe, out, overwrite)
+    write_json(folder / "env.json", _environment(folders, counts))
+    save_model(folder / "model", model, recipe, store)
+    evaluate(folder, model=model, store=store)
+    return folder
+
+
+def mean(states: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
+    """The weighted mean of state dicts of equal keys and shapes; what is counted (int64) is the first one's.
+
+    The statistics of batch norm are averaged too: estimated anew on plain images they did worse (LOG.md).
+    """
+    return {
+        key: sum((share * state[key] for share, state in zip(shares, states, strict=True)), torch.zeros(()))
+        if first.is_floating_point()
+        else first
+        for key, first in states[0].items()
+    }
+
+
+def _normalized(shares: Sequence[float], runs: int) -> list[float]:
+    """Shares that add up to 1."""
+    if runs < 2:
+        raise UsageError("An average needs two or more runs: mien average RUN RUN")
+    shares = list(shares) or [1.0] * runs
+    if len(shares) != runs or not min(shares) > 0:
+        raise UsageError(f"--shares: one number above 0 for each of the {runs} runs, given {len(shares)}: {shares}.")
+    return [share / sum(shares) for share in shares]
+
+
+def _refuse_other_splits(folders: Sequence[RunFolder]) -> None:
+    """An average of runs with different splits would be scored on images that one of them learned from."""
+    prints = [folder.env.get("store", {}).get("fingerprint") for folder in folders]
+    for folder, found in zip(folders, prints, strict=True):
+        if found != prints[0]:
+            raise UsageError(
+                f"{folder.path} was trained on other images than {folders[0].path}, or on another split of them. "
+                "Average runs of the same data: same --data settings, same share held out."
+            )
+
+
+def _refuse_other_models(folders: Sequence[RunFolder], networks: Sequence[Classifier]) -> None:
+    first = _identity(networks[0])
+    for folder, network in zip(folders, networks, strict=True):
+        own = _identity(network)
+        key = next((key for key in first | own if first.get(key) != own.get(key)), None)
+        if key:
+            raise UsageError(
+                f"{folder.path} cannot be averaged with {folders[0].path}: {key} is {own.get(key)}, not "
+                f"{first.get(key)}. Average runs of one model that went on from the same weights (--model.init RUN)."
+            )
+
+
+def _identity(network: Classifier) -> dict[str, Any]:
+    """What must be equal for weights to mean the same; rates of dropping and first weights are of training alone."""
+    sizes = {key: size for key, size in network.sizes.items() if key != "init" and not key.endswith("_rate")}
+    return {"model": network.name, "labels": network.labels} | sizes | network.preprocessing.to_dict()
+
+
+def _environment(folders: Sequence[RunFolder], shares: Sequence[float]) -> dict[str, Any]:
+    """env.json: of what and where it was made; seconds and epochs are those of all its runs together."""
+    spent = {key: sum(folder.env.get(key, 0) for folder in folders) for key in ("seconds", "epochs")}
+    parts = [_part(folder, share) for folder, share in zip(folders, shares, strict=True)]
+    started = datetime.now().astimezone().isoformat(timespec="seconds")
+    shared = {key: folders[0].env[key] for key in SHARED if key in folders[0].env}
+    own = {"device": "cpu", "precision": "fp32", "started": started, "warnings": [], "average": parts}
+    return hardware.environment() | shared | spent | own
+
+
+def _part(folder: RunFolder, share: float) -> dict[str, Any]:
+    scores = folder.scores()
+    return {
+        "run": str(folder.path),
+        "recipe": folder.recipe.name,
+        "share": round(share, 4),
+        "accuracy": scores and scores["accuracy"],
+    }
