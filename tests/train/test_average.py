@@ -1,10 +1,14 @@
 """Several runs' weights -> their mean, as a run folder of its own."""
 
+import importlib.util
 import json
+import math
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mien import config
 from mien.cli import main
@@ -12,11 +16,14 @@ from mien.config import Augment, Data, Model, Recipe, Train
 from mien.errors import MissingError, UsageError
 from mien.evaluate.compare import compare
 from mien.export import export
+from mien.report import write_comparison
+from mien.train import average as averaging
 from mien.train import run
-from mien.train.average import average, mean
+from mien.train.average import WORSE, average, mean
 
 FIRST = Recipe(
     name="first",
+    device="cpu",
     data=Data(source="drawn_faces", images=70, size=16),
     model=Model(name="resnet", widths=(3, 5), layers=(1, 1), drop_rate=0.1),
     augment=Augment(hflip=0.5),
@@ -43,6 +50,15 @@ def _cache(tmp_path_factory, monkeypatch):
 
 def weights(folder):
     return load_file(folder / "model" / "model.safetensors")
+
+
+def recorded(folder):
+    """The rows that benchmarks/record.py makes of a run."""
+    path = Path(__file__).parents[2] / "benchmarks" / "record.py"
+    spec = importlib.util.spec_from_file_location("record", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.rows(folder)
 
 
 def changed(out, **sections):
@@ -72,7 +88,14 @@ def test_an_average_is_a_run_folder_like_any_other(pair, tmp_path):
     assert env["epochs"] == 2
     assert env["seconds"] == pytest.approx(parts[0]["seconds"] + parts[1]["seconds"])
     assert config.read_recipe(folder).name == "first_average"
-    assert {row.label: row.epochs for row in compare([folder, *pair]).rows}["first_average"] == 2
+    assert env["hardware"] == parts[0]["hardware"]
+    assert env["warnings"] == []
+    comparison = compare([folder, *pair])
+    assert {row.label: row.epochs for row in comparison.rows}["first_average"] == 2
+    page = write_comparison(comparison, tmp_path / "page.html").read_text()
+    assert "How fast they learn" in page  # of those that were trained
+    (row,) = [row for row in recorded(folder) if row["metric"] == "accuracy"]
+    assert row["settings"] == "average of 0.25 first, 0.75 second"
 
 
 def test_the_card_of_an_exported_average_names_its_parts(pair, tmp_path, capsys):
@@ -82,7 +105,8 @@ def test_the_card_of_an_exported_average_names_its_parts(pair, tmp_path, capsys)
 
 
 def test_the_average_of_a_run_with_itself_answers_as_the_run_does(pair, tmp_path):
-    folder = average([pair[0], pair[0]], tmp_path / "same")
+    twin = shutil.copytree(pair[0], tmp_path / "twin")
+    folder = average([pair[0], twin], tmp_path / "same")
     assert (folder / "predictions.csv").read_text() == (pair[0] / "predictions.csv").read_text()
 
 
@@ -94,6 +118,9 @@ def test_what_cannot_be_averaged_is_said(pair, tmp_path):
         "two or more runs": ([pair[0]], []),
         "one number above 0 for each of the 2 runs": (pair, [0.5, 0.3, 0.2]),
         r"above 0 for each of the 2 runs, given 2: \[1.0, 0.0\]": (pair, [1.0, 0.0]),
+        r"given 2: \[1.0, nan\]": (pair, [1.0, math.nan]),
+        r"given 2: \[inf, 1.0\]": (pair, [math.inf, 1.0]),
+        "first is given 2 times": ([pair[0], pair[1], pair[0]], []),
         r"wide cannot be averaged with .*first: widths is \(3, 7\), not \(3, 5\)": ([pair[0], wide], []),
         "scaled cannot be averaged with .*: std is 0.4": ([pair[0], scaled], []),
         "other was trained on other images than .*first": ([pair[0], other], []),
@@ -103,7 +130,39 @@ def test_what_cannot_be_averaged_is_said(pair, tmp_path):
             average(runs, tmp_path / "out", shares)
     with pytest.raises(MissingError, match="not a run folder"):
         average([pair[0], tmp_path / "nowhere"], tmp_path / "out")
+    with pytest.raises(UsageError, match="is one of the runs to average"):
+        average(pair, pair[1], overwrite=True)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_average_that_is_stopped_leaves_nothing(pair, tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(averaging, "evaluate", stop)
+    with pytest.raises(KeyboardInterrupt):
+        average(pair, tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
+
+
+def test_an_average_that_is_worse_says_so_and_keeps_its_runs_warnings(pair, tmp_path):
+    """A twin with the first run's weights negated, which claims to be as good: their mean is zero."""
+    first, twin = (shutil.copytree(pair[0], tmp_path / name) for name in ("first", "twin"))
+    save_file({key: -value for key, value in weights(twin).items()}, twin / "model" / "model.safetensors")
+    for folder in (first, twin):
+        scores = json.loads((folder / "evaluation.json").read_text())
+        scores["validation"]["accuracy"] = 0.9
+        (folder / "evaluation.json").write_text(json.dumps(scores))
+    env = json.loads((twin / "env.json").read_text()) | {"warnings": ["learned from its own validation images"]}
+    (twin / "env.json").write_text(json.dumps(env))
+    folder = average([first, twin], tmp_path / "mean")
+    warnings = json.loads((folder / "env.json").read_text())["warnings"]
+    assert warnings == [f"{twin}: learned from its own validation images", WORSE]
+
+
+def test_a_default_that_is_written_out_is_the_same_model(pair, tmp_path):
+    written = changed(tmp_path / "written", model={"squeeze_excitation": False})
+    assert average([pair[0], written], tmp_path / "mean") == tmp_path / "mean"
 
 
 def test_an_average_is_not_trained_further_nor_overwritten_unasked(pair, tmp_path):

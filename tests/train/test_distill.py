@@ -192,3 +192,24 @@ def test_a_student_learns_stored_answers(teacher_run, tmp_path):
 def test_hard_answers_are_not_stored():
     with pytest.raises(UsageError, match="stored answers are soft labels; kind 'hard' needs stored off"):
         config.build({"distill": {"teachers": ["run"], "kind": "hard", "stored": True}})
+
+
+def test_a_teacher_of_ones_own_may_view_what_its_convolution_gives(teacher_run, tmp_path, monkeypatch):
+    """Which needs memory that is laid out channel by channel."""
+    (tmp_path / "flat_net.py").write_text(
+        "from torch import nn\n\n\nclass Flat(nn.Module):\n"
+        "    def __init__(self, img_size=12, in_chans=1, num_classes=7):\n        super().__init__()\n"
+        "        self.conv = nn.Conv2d(in_chans, 3, 3)\n"
+        "        self.head = nn.Linear(3 * (img_size - 2) ** 2, num_classes)\n\n"
+        "    def forward(self, x):\n        x = self.conv(x)\n        return self.head(x.view(x.size(0), -1))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    student = recipe(name="own", model={"name": "flat_net:Flat"})
+    own = run(student, tmp_path / "run")
+    teacher = Teacher(taught(own), classes(own))
+    side = student.data.size
+    assert teacher(torch.rand(2, 1, side, side)).shape == (2, 7)
+    (shipped,) = Teacher(taught(teacher_run), classes(teacher_run)).networks
+    convolutions = [each for each in shipped.modules() if isinstance(each, torch.nn.Conv2d)]
+    assert convolutions
+    assert all(each.weight.is_contiguous(memory_format=torch.channels_last) for each in convolutions)

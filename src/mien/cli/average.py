@@ -20,7 +20,7 @@ def average(
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     json_: Json = False,
 ) -> None:
-    """Average the weights of runs that went on from the same ones: a network, and what fine-tuning made of it.
+    """Average the weights of runs that began from the same run, or of a run and of what fine-tuning made of it.
 
     The mean is a run folder like any other, and no slower than one of them (arXiv 2203.05482, 2109.01903).
 
@@ -38,22 +38,21 @@ def average(
     counts = _numbers(shares) if shares else []
 
     from mien.evaluate.metrics import headline
-    from mien.evaluate.run_folder import RunFolder
+    from mien.evaluate.run_folder import RunFolder, read_record
     from mien.report import write_report
     from mien.train.average import average as average_runs
 
     folder = RunFolder.open(average_runs(runs, out, counts, overwrite=overwrite))
     page = write_report(folder.path)
-    parts, scores = folder.env["average"], folder.scores() or {}
+    parts, scores = folder.env["average"], read_record(folder.path, "evaluation.json", {})["validation"]
+    for warning in folder.env["warnings"]:
+        note(f"warning: {warning}")
     if json_:
         print_json({"run": str(folder.path), "report": str(page), "average": parts, "validation": scores})
         return
     for part in parts:
-        note(f"  {part['share']:.0%} of {part['run']}  {_accuracy(part)}")
+        note(f"  {100 * part['share']:.3g}% of {part['run']}  {_accuracy(part)}")
     print(f"{folder.path}  {headline(scores)}")
-    worst = min(part["accuracy"] or 0 for part in parts)
-    if scores["accuracy"] < worst:
-        note("That is less than each of them: their weights do not fit. Average runs that started from the same run.")
     note(f"Open {page} in a browser. Next: mien compare {folder.path} {parts[0]['run']}")
 
 

@@ -347,7 +347,7 @@ def _pair(first: str, second: str, a: np.ndarray, b: np.ndarray, p_value: float,
 
 def _groups(rows: Sequence[Row]) -> list[Group]:
     by_recipe: dict[str, list[Row]] = {}
-    for row in rows:
+    for row in filter(lambda row: row.curve, rows):  # an average was not trained with a seed of its own
         by_recipe.setdefault(row.recipe, []).append(row)
     # Runs of one recipe that share a seed differ in settings: their spread says nothing about seeds.
     return [

@@ -50,7 +50,7 @@ def refuse_used(folder: Path, overwrite: bool) -> bool:
     if overwrite and not (folder / "recipe.yaml").is_file():
         raise UsageError(f"{folder} is no run folder, so --overwrite leaves it alone. Choose another --out.")
     if not overwrite:
-        raise UsageError(f"{folder} exists. Choose another --out, continue it with --resume, or --overwrite it.")
+        raise UsageError(f"{folder} exists. Choose another --out, or --overwrite it; a run goes on with --resume.")
     return True
 
 

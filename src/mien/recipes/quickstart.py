@@ -28,8 +28,8 @@ vit = recipe.model_copy(
             embed_dim=96,
             depth=3,
             num_heads=3,
-            global_pool="avg",
+            global_pool="flatten",
         ),
-        "train": recipe.train.model_copy(update={"epochs": 10, "batch_size": 32, "lr": 1.5e-3, "gradient_clip": 1.0}),
+        "train": recipe.train.model_copy(update={"epochs": 6, "batch_size": 32, "lr": 1.5e-3, "gradient_clip": 1.0}),
     }
 )

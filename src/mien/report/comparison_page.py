@@ -70,12 +70,13 @@ def better_first(pair: Pair) -> Pair:
 def curves(rows: list[Row]) -> list[tuple[Markup, Markup]]:
     """Accuracy, loss and, where every run has it, calibration error, each at equal epochs and at equal seconds.
 
-    None where a run has no curve.
+    A run without a curve, such as an average, is left out; nothing where no run has one.
     """
-    if not all(row.curve.get("epoch") for row in rows):
-        return []
     by_label = {row.label: row.curve for row in rows}
-    calibrated = all("val_calibration_error" in row.curve for row in rows)  # not in the runs of an older version
+    drawn = [curve for curve in by_label.values() if curve.get("epoch")]
+    if not drawn:
+        return []
+    calibrated = all("val_calibration_error" in curve for curve in drawn)  # not in the runs of an older version
     return [
         (figures.run_curves(by_label, "epoch", measure), figures.run_curves(by_label, "seconds", measure))
         for measure in ("accuracy", "loss", *(["calibration_error"] if calibrated else []))

@@ -118,16 +118,19 @@ def calibration(reliability: Mapping[str, np.ndarray]) -> Markup:
 def run_curves(curves: Mapping[str, Curve], axis: str, measure: str) -> Markup:
     """One curve a run: validation 'accuracy', 'loss' or 'calibration_error' by 'epoch' or 'seconds'.
 
-    The vertical line stands where the shortest run ends: to its left all runs can be compared.
+    The vertical line stands where the shortest run ends: to its left all runs can be compared. A run without epochs
+    keeps its colour free.
     """
+    places = {label: index for index, label in enumerate(curves)}
+    curves = {label: curve for label, curve in curves.items() if curve.get("epoch")}
     with drawing():
         factor, unit = _time_unit(curves) if axis == "seconds" else (1.0, "epoch")
         columns = 1 if max(map(len, curves)) > 20 else 2
         name, rows = measure.replace("_", " "), math.ceil(len(curves) / columns)
         figure, axes = _axes(unit, name, whole=axis == "epoch", legend_rows=rows)
-        for index, (label, curve) in enumerate(curves.items()):
+        for label, curve in curves.items():
             x = [value / factor for value in curve[axis]]
-            axes.plot(x, curve[f"val_{measure}"], label=label, **_points(x), **series(index))
+            axes.plot(x, curve[f"val_{measure}"], label=label, **_points(x), **series(places[label]))
         shortest = min(curve[axis][-1] for curve in curves.values()) / factor
         axes.axvline(shortest, color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_xlim(left=0)

@@ -115,6 +115,6 @@ def _origin(card: dict[str, Any]) -> str:
     teachers = f", taught by {', '.join(card['teachers'])}" if card.get("teachers") else ""
     command = f"`mien run {card.get('recipe', '?')} --seed {card.get('seed', 0)}`"
     if parts := card.get("average"):
-        shares = ", ".join(f"{part['share']:.0%} `{part['recipe']}`" for part in parts)
+        shares = ", ".join(f"{100 * part['share']:.3g}% `{part['recipe']}`" for part in parts)
         command = f"`mien average`, the mean of the weights of {shares}"
     return f"{command}{teachers}{spent}{where}; mien {card.get('mien', '?')}{commit}."

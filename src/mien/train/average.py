@@ -7,6 +7,10 @@ at (WiSE-FT, arXiv 2109.01903). It costs no more at prediction than one of them.
 
 from __future__ import annotations
 
+import inspect
+import math
+import shutil
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -18,16 +22,22 @@ from torch import Tensor
 from mien import config, hardware
 from mien.data import open_store
 from mien.errors import UsageError
-from mien.evaluate.run_folder import RunFolder
+from mien.evaluate.run_folder import RunFolder, refuse_used
 from mien.evaluate.run_model import refuse_headless
 from mien.evaluate.split import evaluate, refuse_other_images
 from mien.files import write_json
+from mien.models import model_class
 from mien.pretrained.own import Classifier, from_run
 from mien.train.checkpoint import save_model
 from mien.train.run import new_folder
 
 # What an average shares with the runs it is made of, in env.json.
 SHARED = ("seed", "classes", "parameters", "flops", "ln_classes", "prior_entropy", "store")
+
+
+WORSE = (
+    "The average does worse than each of its runs: their weights do not fit. Average runs that began from the same run."
+)
 
 
 def average(
@@ -40,21 +50,32 @@ def average(
     """
     folders = [RunFolder.open(run) for run in runs]
     counts = _normalized(shares, len(runs))
+    _refuse_same_folders(runs, out)
+    if out:
+        refuse_used(out, overwrite)
     for run in runs:
         refuse_headless(run)
     _refuse_other_splits(folders)
     networks = [from_run(run) for run in runs]
     _refuse_other_models(folders, networks)
-    first = folders[0]
-    recipe = config.build(first.recipe.model_dump(), {"name": f"{first.recipe.name}_average"})
+    first, taught = folders[0], _together([teacher for folder in folders for teacher in folder.recipe.distill.teachers])
+    own = {"name": f"{first.recipe.name}_average", "distill": {"teachers": taught}}
+    recipe = config.build(first.recipe.model_dump(), own)
     store = open_store(recipe.data)
     refuse_other_images(first.path, store)
     model = networks[0].model
     model.load_state_dict(mean([network.model.state_dict() for network in networks], counts))
+    env = _environment(folders, counts)
     folder = new_folder(recipe, out, overwrite)
-    write_json(folder / "env.json", _environment(folders, counts))
-    save_model(folder / "model", model, recipe, store)
-    evaluate(folder, model=model, store=store)
+    try:
+        write_json(folder / "env.json", env)
+        save_model(folder / "model", model, recipe, store)
+        scores = evaluate(folder, model=model, store=store)
+        if scores["accuracy"] < min((part["accuracy"] for part in env["average"] if part["accuracy"]), default=0):
+            write_json(folder / "env.json", env | {"warnings": [*env["warnings"], WORSE]})
+    except BaseException:  # Ctrl-C too: a minute's work, of which nothing could be resumed
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return folder
 
 
@@ -76,9 +97,17 @@ def _normalized(shares: Sequence[float], runs: int) -> list[float]:
     if runs < 2:
         raise UsageError("An average needs two or more runs: mien average RUN RUN")
     shares = list(shares) or [1.0] * runs
-    if len(shares) != runs or not min(shares) > 0:
+    if len(shares) != runs or not all(0 < share < math.inf for share in shares):
         raise UsageError(f"--shares: one number above 0 for each of the {runs} runs, given {len(shares)}: {shares}.")
     return [share / sum(shares) for share in shares]
+
+
+def _refuse_same_folders(runs: Sequence[Path], out: Path | None) -> None:
+    folder, times = Counter(run.resolve() for run in runs).most_common(1)[0]
+    if times > 1:
+        raise UsageError(f"{folder} is given {times} times. Name each run once; --shares says how much it counts.")
+    if out and out.resolve() in {run.resolve() for run in runs}:
+        raise UsageError(f"--out {out} is one of the runs to average. Choose another --out.")
 
 
 def _refuse_other_splits(folders: Sequence[RunFolder]) -> None:
@@ -106,18 +135,30 @@ def _refuse_other_models(folders: Sequence[RunFolder], networks: Sequence[Classi
 
 def _identity(network: Classifier) -> dict[str, Any]:
     """What must be equal for weights to mean the same; rates of dropping and first weights are of training alone."""
-    sizes = {key: size for key, size in network.sizes.items() if key != "init" and not key.endswith("_rate")}
+    parameters = inspect.signature(model_class(network.name)).parameters.values()
+    defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+    sizes = {k: size for k, size in (defaults | network.sizes).items() if k != "init" and not k.endswith("_rate")}
     return {"model": network.name, "labels": network.labels} | sizes | network.preprocessing.to_dict()
 
 
 def _environment(folders: Sequence[RunFolder], shares: Sequence[float]) -> dict[str, Any]:
-    """env.json: of what and where it was made; seconds and epochs are those of all its runs together."""
+    """env.json: of what it was made; hardware, seconds, epochs and warnings are those of its runs together."""
     spent = {key: sum(folder.env.get(key, 0) for folder in folders) for key in ("seconds", "epochs")}
     parts = [_part(folder, share) for folder, share in zip(folders, shares, strict=True)]
     started = datetime.now().astimezone().isoformat(timespec="seconds")
     shared = {key: folders[0].env[key] for key in SHARED if key in folders[0].env}
-    own = {"device": "cpu", "precision": "fp32", "started": started, "warnings": [], "average": parts}
-    return hardware.environment() | shared | spent | own
+    trained = {
+        key: ", ".join(_together([folder.env.get(key, "unknown") for folder in folders]))
+        for key in ("hardware", "device", "precision")
+    }
+    known = _together([f"{folder.path}: {text}" for folder in folders for text in folder.env.get("warnings", [])])
+    own = {"started": started, "warnings": known, "average": parts}
+    return hardware.environment() | shared | spent | trained | own
+
+
+def _together(values: Sequence[str]) -> list[str]:
+    """Each value once, in the order of its first appearance."""
+    return list(dict.fromkeys(values))
 
 
 def _part(folder: RunFolder, share: float) -> dict[str, Any]:

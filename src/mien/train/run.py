@@ -65,7 +65,10 @@ def resume(folder: Path) -> Path:
     """Go on with a run after its last finished epoch. Raises MissingError when `folder` is no run."""
     recipe = config.read_recipe(folder)
     if read_record(folder, "env.json", {}).get("average"):
-        raise UsageError(f"{folder} is an average of runs: there is nothing to train. Make it anew: mien average")
+        raise UsageError(
+            f"{folder} is an average of runs: there is nothing to train. To make it anew: mien average "
+            f"RUN RUN --out {folder} --overwrite"
+        )
     store = open_store(recipe.data)
     refuse_other_images(folder, store)
     device, precision = _hardware(recipe)
