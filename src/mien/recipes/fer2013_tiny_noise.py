@@ -1,10 +1,13 @@
-r"""fer2013_tiny goes on for twelve epochs with noise and with mien:base as its teacher.
+r"""fer2013_tiny goes on for twelve epochs with noise and with a larger CNN as its teacher: mien:tiny.
 
 Source    ours. As fer2013_cnn_best_noise: each image gets Gaussian noise of a standard deviation drawn between 0 and
           .1 of the range (arXiv 1903.12261). The teacher knows noise, so it is asked at each step about the very
           pixels that the student sees ("A good teacher is patient and consistent", arXiv 2106.05237).
 Command   mien run fer2013_tiny_noise --data.path FER2013 --model.init TINY_RUN --distill.teachers BASE_RUN
-Result    not run to its end yet.
+          BASE_RUN is the average of fer2013_cnn_best and fer2013_cnn_best_noise (66.9 %).
+Result    validation 65.8 % (64.2 to 67.3), clean images 65.0 %, macro-F1 .593; with noise of .05
+          62.7 % (before 32.4), of .1 55.0 %; one seed, 54 minutes on one thread of an AMD EPYC without bf16, beside
+          other work. It ships as mien:tiny.
 """
 
 from mien import config

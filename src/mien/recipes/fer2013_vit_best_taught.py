@@ -3,8 +3,13 @@ r"""fer2013_vit_best goes on for fourteen epochs with a CNN as its teacher.
 Source    ours. The teacher is asked at each step about the very pixels that the student sees ("A good teacher is
           patient and consistent", arXiv 2106.05237); a CNN teaches a ViT what it would need more images for (DeiT,
           arXiv 2012.12877). More is dropped and erased than in the run it goes on from, which had begun to over-fit.
-Command   mien run fer2013_vit_best_taught --data.path FER2013 --model.init VIT_BEST_RUN --distill.teachers BASE_RUN
-Result    not run to its end yet.
+Command   mien run fer2013_vit_best --data.path FER2013 --distill.teachers CNN_BEST_RUN --distill.teachers TINY_RUN \
+              --distill.stored
+          mien run fer2013_vit_best_taught --data.path FER2013 --model.init VIT_RUN --distill.teachers BASE_RUN \
+              --train.compile
+          BASE_RUN is the average of fer2013_cnn_best and fer2013_cnn_best_noise (66.9 %).
+Result    validation 65.8 % (64.2 to 67.3), clean images 64.9 %, macro-F1 .613; one seed, 68 minutes on one thread of an
+          AMD EPYC without bf16, beside other work. 1.8 points above fer2013_vit_best (.6 to 3.0).
 """
 
 from mien import config

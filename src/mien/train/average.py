@@ -143,7 +143,7 @@ def _identity(network: Classifier) -> dict[str, Any]:
 
 def _environment(folders: Sequence[RunFolder], shares: Sequence[float]) -> dict[str, Any]:
     """env.json: of what it was made; hardware, seconds, epochs and warnings are those of its runs together."""
-    spent = {key: sum(folder.env.get(key, 0) for folder in folders) for key in ("seconds", "epochs")}
+    spent = {key: round(sum(folder.env.get(key, 0) for folder in folders), 2) for key in ("seconds", "epochs")}
     parts = [_part(folder, share) for folder, share in zip(folders, shares, strict=True)]
     started = datetime.now().astimezone().isoformat(timespec="seconds")
     shared = {key: folders[0].env[key] for key in SHARED if key in folders[0].env}
