@@ -45,8 +45,8 @@ def quickstart(*, out: Path = Path("runs"), json_: Json = False) -> None:
     stamp = _stopped_quickstart(out, chosen[0]) or time.strftime("%Y%m%d-%H%M%S")
     runs = [out / f"{recipe.name}-{stamp}-{recipe.seed}" for recipe in chosen]
     note(
-        "Three steps: 1. a small CNN is trained on drawn faces (20 seconds on two CPU cores), 2. a small ViT on the "
-        "same (80 seconds), 3. a page compares the two. Every epoch ends with a line."
+        "Three steps: 1. a small CNN is trained on drawn faces (half a minute on two CPU cores), 2. a small ViT on the "
+        "same (40 seconds), 3. a page compares the two. Every epoch ends with a line."
     )
     try:
         for step, (recipe, folder) in enumerate(zip(chosen, runs, strict=True), start=1):
