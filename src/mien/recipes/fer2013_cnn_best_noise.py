@@ -1,4 +1,4 @@
-r"""fer2013_cnn_best goes on for twelve epochs with noise, so that a grainy photo does not upset it: mien:base.
+r"""fer2013_cnn_best goes on for twelve epochs with noise, so that a grainy photo does not upset it.
 
 Source    ours. FER2013's faces are smooth 48-pixel JPEGs, and a network that has seen no others loses nearly half of
           its right answers to noise that people hardly notice (LOG.md). Each image gets Gaussian noise of a standard
@@ -6,9 +6,11 @@ Source    ours. FER2013's faces are smooth 48-pixel JPEGs, and a network that ha
           teachers are asked once, about the images as they are: noise would upset them.
 Command   mien run fer2013_cnn_best_noise --data.path FER2013 --model.init CNN_BEST_RUN \
               --distill.teachers CNN_BEST_RUN --distill.teachers TINY_RUN
+          mien average CNN_BEST_RUN RUN
 Result    validation 66.0 % (64.4 to 67.5), clean images 65.1 %, macro-F1 .600; with noise of .05 64.0 % (before 38.0),
           of .1 57.9 % (19.2); one seed, 35 minutes on both cores of an AMD EPYC without bf16 (--train.processes 2).
-          It ships as mien:base.
+          The average ships as mien:base: 66.9 % (65.3 to 68.4), clean images 66.0 %, macro-F1 .611; with noise 60.4 and
+          46.4 %.
 """
 
 from mien import config
