@@ -105,3 +105,8 @@ def test_a_recipe_of_your_own(tmp_path):
         load(str(path))
     with pytest.raises(MissingError, match="no such recipe file"):
         load(str(tmp_path / "none.py"))
+
+
+def test_what_the_ladder_measured_stays_when_the_quickstart_changes():
+    recipe = load("drawn_faces_vit")[0]
+    assert (recipe.model.global_pool, recipe.train.epochs) == ("avg", 10)

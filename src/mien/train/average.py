@@ -1,6 +1,6 @@
 """The mean of several runs' weights, as a run of its own.
 
-Runs that went on from the same trained weights often lie in one valley of the loss, where their mean does better than
+Runs that went on from the same trained weights often lie in one valley of the loss, where their mean may do better than
 each (model soups, arXiv 2203.05482); the mean of a network and of what fine-tuning made of it keeps what either is good
 at (WiSE-FT, arXiv 2109.01903). It costs no more at prediction than one of them.
 """
