@@ -33,8 +33,6 @@ from mien.train.run import new_folder
 
 # What an average shares with the runs it is made of, in env.json.
 SHARED = ("seed", "classes", "parameters", "flops", "ln_classes", "prior_entropy", "store")
-
-
 WORSE = (
     "The average does worse than each of its runs: their weights do not fit. Average runs that began from the same run."
 )
@@ -84,12 +82,12 @@ def mean(states: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> dict[s
 
     The statistics of batch norm are averaged too: estimated anew on plain images they did worse (LOG.md).
     """
-    return {
-        key: sum((share * state[key] for share, state in zip(shares, states, strict=True)), torch.zeros(()))
-        if first.is_floating_point()
-        else first
-        for key, first in states[0].items()
-    }
+    found = dict(states[0])
+    for key, first in found.items():
+        if first.is_floating_point():
+            stacked = torch.stack([state[key] for state in states])
+            found[key] = torch.tensordot(stacked.new_tensor(shares), stacked, dims=1)  # (n), (n, ...) -> (...)
+    return found
 
 
 def _normalized(shares: Sequence[float], runs: int) -> list[float]:
