@@ -21,7 +21,7 @@ ALLOWED = {
         "runtime": "assets errors hub picture_files preprocessing progress",
         "serve": "mien errors labels picture_files preprocessing runtime",
         "pretrained": "mien assets errors files hub models preprocessing progress",
-        "train": "config data errors evaluate files hardware labels models preprocessing pretrained progress",
+        "train": "config data errors evaluate files hardware labels models preprocessing pretrained progress runtime",
         "evaluate": "config data errors files hardware labels picture_files preprocessing pretrained progress runtime",
         "explain": "errors evaluate models picture_files pretrained",
         "report": "config data errors evaluate explain files labels pretrained progress runtime",

@@ -19,6 +19,7 @@ from torch import nn
 
 import mien
 from mien import config
+from mien.assets import OWN
 from mien.data import Store, open_store
 from mien.errors import MienError, UsageError
 from mien.evaluate.calibration import Calibration, calibrate
@@ -224,7 +225,7 @@ def _card(run: Path, found: Predictions, store: Store) -> dict[str, Any]:
         "recipe": recipe.name,
         "seed": recipe.seed,
         "average": [{key: part[key] for key in ("recipe", "share")} for part in env.get("average", [])],
-        "teachers": [_teacher(Path(path)) for path in recipe.distill.teachers],
+        "teachers": [_teacher(source) for source in recipe.distill.teachers],
         "data": recipe.data.source,
         "date": date.today().isoformat(),
         "validation_accuracy": float(found.correct.mean()),
@@ -242,6 +243,9 @@ def _card(run: Path, found: Predictions, store: Store) -> dict[str, Any]:
     }
 
 
-def _teacher(path: Path) -> str:
-    """A teacher by its recipe; by the name of its file where it is no run that is still there."""
-    return config.read_recipe(path).name if (path / "recipe.yaml").is_file() else path.name
+def _teacher(source: str) -> str:
+    """A teacher by its recipe; as it was named where it comes with mien, else by the name of its file."""
+    path = Path(source)
+    if (path / "recipe.yaml").is_file():
+        return config.read_recipe(path).name
+    return source if source.startswith(OWN) else path.name

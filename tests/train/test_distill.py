@@ -9,7 +9,8 @@ import torch
 from mien import config
 from mien.config import Augment, Data, Distill, Model, Recipe, Train
 from mien.data import open_store
-from mien.errors import DataError, UsageError
+from mien.errors import DataError, MissingError, UsageError
+from mien.export import export
 from mien.models import create_model
 from mien.train import distill
 from mien.train.distill import Teacher, two_answers, with_answers
@@ -74,6 +75,28 @@ def test_a_teacher_of_more_classes_answers_among_the_students(teacher_run):
     every = Teacher(taught(teacher_run), names)(pixels)[:, [4, 1]]
     some = Teacher(taught(teacher_run), [names[4], names[1]])(pixels)
     torch.testing.assert_close(some, every / every.sum(dim=1, keepdim=True))
+
+
+def test_an_export_answers_as_its_run(teacher_run, tmp_path):
+    names, pixels = classes(teacher_run), torch.rand(5, 1, 16, 16)
+    exported = tmp_path / "model.onnx"
+    export(teacher_run, exported)
+    for source in (exported, tmp_path):  # the file, or a folder that holds nothing else
+        teacher = Teacher(taught(source), names)
+        torch.testing.assert_close(teacher(pixels), Teacher(taught(teacher_run), names)(pixels), rtol=0, atol=1e-2)
+        assert isinstance(teacher.networks[0], distill.Export)
+    with pytest.raises(UsageError, match="was trained on 16 pixels"):
+        Teacher(recipe(distill=Distill(teachers=(str(exported),)), data=DATA.model_copy(update={"size": 24})), names)
+
+
+def test_a_shipped_network_teaches(tmp_path):
+    data = DATA.model_copy(update={"size": 48})
+    settings = recipe(data=data, distill=Distill(teachers=("mien:tiny",)))
+    folder = run(settings, tmp_path / "run")
+    assert (folder / "evaluation.json").is_file()
+    with pytest.raises(MissingError, match="mien:base"):
+        run(recipe(data=data, distill=Distill(teachers=("mien:bse",))), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_teacher_never_trains(teacher_run):

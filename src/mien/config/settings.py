@@ -308,7 +308,9 @@ class Distill(Settings):
     """What a student learns from trained networks beside the labels (arXiv 1503.02531, 2012.12877)."""
 
     teachers: tuple[str, ...] = Field(
-        default=(), description="Runs or checkpoints whose mean answer is learned, the flag once for each; none is off."
+        default=(),
+        description="Runs, checkpoints or exports (mien:base) whose mean answer is learned, the flag once for each; "
+        "none is off.",
     )
     kind: Literal["soft", "hard"] = Field(
         default="soft", description="Learn the teachers' probabilities, or their most probable class as a label."

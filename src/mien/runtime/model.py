@@ -104,6 +104,15 @@ def locate(where: str | Path) -> Path:
     return path
 
 
+def is_export(where: str | Path) -> bool:
+    """Whether `where` names an export: one that comes with mien, a file, or a folder without weights to train from."""
+    text, path = str(where), Path(where).expanduser()
+    if text.startswith(OWN):
+        return text.removeprefix(OWN) not in backbones()
+    is_run = (path / "model" / "config.json").is_file()  # which may have been exported into its own folder
+    return path.suffix == ".onnx" or ((path / "model.onnx").is_file() and not is_run)
+
+
 def default_model() -> str:
     """What is meant where no model is named. Raises MissingError when none comes with the package."""
     there = shipped()

@@ -21,9 +21,26 @@ from mien.config import Recipe
 from mien.data.store import Store
 from mien.errors import DataError, UsageError
 from mien.files import read_arrays, write_arrays
+from mien.pretrained import Classifier
 from mien.progress import track
+from mien.runtime.model import Network, is_export
 
 ANSWERS = "answers.npz"  # of the teachers, in a run folder
+
+
+class Export(nn.Module):
+    """An exported network as a module: onnxruntime computes, on the CPU and on as many threads as torch has."""
+
+    name = "export"
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self.network = Network.open(where, torch.get_num_threads())
+        self.labels, self.preprocessing = self.network.labels, self.network.preprocessing
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Scaled pixels (B, C, H, W) -> logits (B, K)."""
+        return torch.from_numpy(self.network.run(inputs.float().numpy(force=True))).to(inputs.device)
 
 
 class Teacher(nn.Module):
@@ -131,7 +148,7 @@ def _columns(source: str, answers: Sequence[str], classes: Sequence[str]) -> lis
 
 
 def _network(source: str, recipe: Recipe) -> nn.Module:
-    network = pretrained.from_pretrained(source)
+    network: Export | Classifier = Export(source) if is_export(source) else pretrained.from_pretrained(source)
     given = (network.preprocessing.size, network.preprocessing.channels)
     if given != (recipe.data.size, recipe.data.channels):
         raise UsageError(

@@ -14,8 +14,10 @@ from mien import hardware
 from mien.config import Recipe
 from mien.data import Store
 from mien.data.batches import gather
+from mien.evaluate.exported import was_trained_on
 from mien.evaluate.run_folder import RunFolder, read_record
 from mien.models import count_flops, count_parameters
+from mien.runtime.model import Network, is_export
 from mien.train import freeze
 from mien.train.task import Training
 
@@ -62,21 +64,28 @@ def _warnings(recipe: Recipe, store: Store) -> list[str]:
     if freeze.freezes(recipe.train) and recipe.model.checkpoint is None:
         found.append("What is frozen has random weights and stays so. Start from trained ones: --model.init RUN.")
     for source in filter(None, (recipe.model.checkpoint, *recipe.distill.teachers)):
-        if seen := _seen(Path(source), recipe, store):
+        if seen := _seen(source, recipe, store):
             found.append(
-                f"{source} learned from {seen:,} of this run's {len(store.indices('validation')):,} validation images, "
+                f"{source} learned from {seen} of this run's {len(store.indices('validation')):,} validation images, "
                 "so its scores will be too good. Start from a run with the same split."
             )
     return found
 
 
-def _seen(source: Path, recipe: Recipe, store: Store) -> int:
-    """How many of the validation images another run of the same data did not hold out, and so learned from."""
+def _seen(where: str, recipe: Recipe, store: Store) -> str:
+    """How many of the validation images a run or export of the same data did not hold out, and so learned from.
+
+    'some' of an export, which knows all of its images together; '' for none.
+    """
+    source = Path(where)
+    if is_export(where):
+        return "some" if was_trained_on(Network.open(where), store, "validation") else ""
     if not (source / "recipe.yaml").is_file() or not (run := RunFolder.open(source)).has_predictions():
-        return 0
+        return ""
     if (run.recipe.data.source, run.recipe.data.path) != (recipe.data.source, recipe.data.path):
-        return 0
-    return len({store.names[i] for i in store.indices("validation")} - set(run.predictions().names))
+        return ""
+    seen = {store.names[i] for i in store.indices("validation")} - set(run.predictions().names)
+    return f"{len(seen):,}" if seen else ""
 
 
 def earlier(folder: Path) -> dict[str, Any]:
