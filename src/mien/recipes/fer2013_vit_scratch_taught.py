@@ -1,7 +1,7 @@
 """Our plain ViT for FER2013, from nothing, with the shipped CNN as its teacher: 6-pixel patches, no outside data.
 
-Source    ours. fer2013_vit_scratch under-fits: its training accuracy is no higher than that of validation. So it gets finer
-          patches (64 tokens in place of 36) and a teacher that knows what convolutions know (DeiT, arXiv 2012.12877),
+Source    ours. fer2013_vit_scratch under-fits: its training accuracy is no higher than that of validation. So it gets
+          finer patches (64 tokens in place of 36) and a teacher that knows what convolutions know (arXiv 2012.12877),
           asked at each step about the very pixels that the student sees ("A good teacher is patient and consistent",
           arXiv 2106.05237). The teacher, mien:base, learned from the same training images and no others.
 Command   mien run fer2013_vit_scratch_taught --data.path FER2013 --train.compile
