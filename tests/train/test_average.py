@@ -15,6 +15,7 @@ from mien.cli import main
 from mien.config import Augment, Data, Model, Recipe, Train
 from mien.errors import MissingError, UsageError
 from mien.evaluate.compare import compare
+from mien.evaluate.run_folder import RunFolder
 from mien.export import export
 from mien.report import write_comparison
 from mien.train import average as averaging
@@ -158,6 +159,18 @@ def test_an_average_that_is_worse_says_so_and_keeps_its_runs_warnings(pair, tmp_
     folder = average([first, twin], tmp_path / "mean")
     warnings = json.loads((folder / "env.json").read_text())["warnings"]
     assert warnings == [f"{twin}: learned from its own validation images", WORSE]
+
+
+def test_an_average_of_averages_counts_each_training_and_each_reading_of_the_test_split_once(pair, tmp_path):
+    first, second = (Path(shutil.copytree(run, tmp_path / run.name)) for run in pair)
+    (second / "test_reads.json").write_text('["2026-11-21T10:00:00+00:00"]')
+    both = average([first, second], tmp_path / "both")
+    again = RunFolder.open(average([both, second], tmp_path / "again"))
+    seconds = [json.loads((run / "env.json").read_text())["seconds"] for run in pair]
+    assert again.env["epochs"] == 2
+    assert again.env["seconds"] == pytest.approx(sum(seconds), abs=0.01)
+    assert again.test_reads == ["2026-11-21T10:00:00+00:00"]
+    assert not average([first, pair[1]], tmp_path / "unread").joinpath("test_reads.json").exists()
 
 
 def test_a_default_that_is_written_out_is_the_same_model(pair, tmp_path):

@@ -1,4 +1,4 @@
-r"""fer2013_resnet goes on for 22 epochs, with itself and the shipped CNN as its teachers and with a little noise.
+r"""fer2013_resnet goes on for 16 epochs, with itself and the shipped CNN as its teachers and with a little noise.
 
 Source    ours. Two networks that were trained apart answer better together than each alone, and what they say about the
           very pixels that the student sees is learned beside the labels ("Born-Again Neural Networks", arXiv
@@ -17,7 +17,7 @@ recipe = config.build(
     {
         "name": "fer2013_resnet_taught",
         "augment": {"noise": 0.05},
-        "train": {"epochs": 22, "lr": 0.08, "warmup_epochs": 1},
+        "train": {"epochs": 16, "lr": 0.06, "warmup_epochs": 1},
         "distill": {"weight": 0.7},
     },
 )

@@ -14,7 +14,7 @@ recipe = config.build(
     {
         "name": "fer2013_tiny_taught",
         "augment": {"noise": 0.1},
-        "train": {"epochs": 32},
+        "train": {"epochs": 34},
         "distill": {"teachers": ("mien:base",)},
     },
 )

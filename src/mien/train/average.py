@@ -67,6 +67,10 @@ def average(
     folder = new_folder(recipe, out, overwrite)
     try:
         write_json(folder / "env.json", env)
+        if reads := sorted({date for one in folders for date in one.test_reads}):
+            write_json(
+                folder / "test_reads.json", reads
+            )  # who has seen how its runs do on test has seen the average's, nearly
         save_model(folder / "model", model, recipe, store)
         scores = evaluate(folder, model=model, store=store)
         if scores["accuracy"] < min((part["accuracy"] for part in env["average"] if part["accuracy"]), default=0):
@@ -140,8 +144,12 @@ def _identity(network: Classifier) -> dict[str, Any]:
 
 
 def _environment(folders: Sequence[RunFolder], shares: Sequence[float]) -> dict[str, Any]:
-    """env.json: of what it was made; hardware, seconds, epochs and warnings are those of its runs together."""
-    spent = {key: round(sum(folder.env.get(key, 0) for folder in folders), 2) for key in ("seconds", "epochs")}
+    """env.json: of what it was made; hardware, seconds, epochs and warnings are those of its runs together.
+
+    A run that is in it twice, such as in an average of averages, was trained once.
+    """
+    trainings = {name: cost for folder in folders for name, cost in _trainings(folder).items()}
+    spent = {key: round(sum(cost[key] for cost in trainings.values()), 2) for key in ("seconds", "epochs")}
     parts = [_part(folder, share) for folder, share in zip(folders, shares, strict=True)]
     started = datetime.now().astimezone().isoformat(timespec="seconds")
     shared = {key: folders[0].env[key] for key in SHARED if key in folders[0].env}
@@ -150,8 +158,15 @@ def _environment(folders: Sequence[RunFolder], shares: Sequence[float]) -> dict[
         for key in ("hardware", "device", "precision")
     }
     known = _together([f"{folder.path}: {text}" for folder in folders for text in folder.env.get("warnings", [])])
-    own = {"started": started, "warnings": known, "average": parts}
+    own = {"started": started, "warnings": known, "average": parts, "trainings": trainings}
     return hardware.environment() | shared | spent | trained | own
+
+
+def _trainings(folder: RunFolder) -> dict[str, dict[str, float]]:
+    """Seconds and epochs of each training behind a run: its own, or those of the runs it is an average of."""
+    env = folder.env
+    own = {key: env.get(key, 0) for key in ("seconds", "epochs")}
+    return env.get("trainings") or {f"{folder.recipe.name}, seed {env.get('seed')}, {env.get('started')}": own}
 
 
 def _together(values: Sequence[str]) -> list[str]:
