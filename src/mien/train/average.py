@@ -68,9 +68,7 @@ def average(
     try:
         write_json(folder / "env.json", env)
         if reads := sorted({date for one in folders for date in one.test_reads}):
-            write_json(
-                folder / "test_reads.json", reads
-            )  # who has seen how its runs do on test has seen the average's, nearly
+            write_json(folder / "test_reads.json", reads)  # made of runs whose figures on test are known
         save_model(folder / "model", model, recipe, store)
         scores = evaluate(folder, model=model, store=store)
         if scores["accuracy"] < min((part["accuracy"] for part in env["average"] if part["accuracy"]), default=0):
