@@ -21,7 +21,7 @@ import mien
 from mien import config
 from mien.assets import OWN
 from mien.data import Store, open_store
-from mien.errors import MienError, UsageError
+from mien.errors import MienError, MissingError, UsageError
 from mien.evaluate.calibration import Calibration, calibrate
 from mien.evaluate.metrics import Predictions, predictions_file
 from mien.evaluate.robustness import read_robustness
@@ -30,7 +30,7 @@ from mien.evaluate.run_model import load_model
 from mien.evaluate.split import predict, refuse_other_images
 from mien.preprocessing import Preprocessing
 from mien.runtime.metadata import seal
-from mien.runtime.model import Network, softmax
+from mien.runtime.model import Network, is_export, softmax
 
 WeightType = Literal["fp32", "fp16", "int8"]
 
@@ -244,8 +244,13 @@ def _card(run: Path, found: Predictions, store: Store) -> dict[str, Any]:
 
 
 def _teacher(source: str) -> str:
-    """A teacher by its recipe; as it was named where it comes with mien, else by the name of its file."""
+    """A teacher by its recipe, also behind the name of one that comes with mien; by its file where it is gone."""
     path = Path(source)
     if (path / "recipe.yaml").is_file():
         return config.read_recipe(path).name
-    return source if source.startswith(OWN) else path.name
+    try:
+        card = Network.open(source, threads=1).card if is_export(source) else None
+    except MissingError:
+        card = None
+    recipe = card["recipe"] if card else path.name
+    return f"{source} ({recipe})" if source.startswith(OWN) else recipe

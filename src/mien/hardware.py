@@ -47,6 +47,15 @@ def computes_bf16(device: str) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
+def wants_channels_last(device: str) -> bool:
+    """Whether convolutions are faster where the channels of a pixel lie side by side in memory (LOG.md).
+
+    On a CPU without AVX-512 it was faster too, but torch 2.13 died there of a bus error in the backward pass of a
+    ResNet of 4 and 8 channels.
+    """
+    return device == "cuda" or (device == "cpu" and torch.backends.cpu.get_cpu_capability().startswith("AVX512"))
+
+
 def keep_freed_memory() -> None:
     """Have glibc keep what a step frees for the next one, instead of giving it back to the system.
 

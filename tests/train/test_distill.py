@@ -1,6 +1,8 @@
 """Distillation: the losses by hand, the teacher's rules, and a student that learns from a run."""
 
 import math
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +14,10 @@ from mien.data import open_store
 from mien.errors import DataError, MissingError, UsageError
 from mien.export import export
 from mien.models import create_model
+from mien.runtime.model import Network, is_export
 from mien.train import distill
 from mien.train.distill import Teacher, two_answers, with_answers
-from mien.train.run import run
+from mien.train.run import resume, run
 from mien.train.task import Task
 
 DATA = Data(source="drawn_faces", size=16, images=70, mean=0.5, std=0.25)
@@ -84,9 +87,58 @@ def test_an_export_answers_as_its_run(teacher_run, tmp_path):
     for source in (exported, tmp_path):  # the file, or a folder that holds nothing else
         teacher = Teacher(taught(source), names)
         torch.testing.assert_close(teacher(pixels), Teacher(taught(teacher_run), names)(pixels), rtol=0, atol=1e-2)
-        assert isinstance(teacher.networks[0], distill.Export)
+        assert isinstance(teacher.networks[0], distill.ExportedNetwork)
     with pytest.raises(UsageError, match="was trained on 16 pixels"):
         Teacher(recipe(distill=Distill(teachers=(str(exported),)), data=DATA.model_copy(update={"size": 24})), names)
+
+
+def test_a_folder_with_weights_beside_its_export_is_no_export(teacher_run, tmp_path):
+    both = tmp_path / "run"
+    shutil.copytree(teacher_run, both)
+    export(both)
+    assert (both / "model.onnx").is_file()
+    assert not is_export(both)
+    assert not is_export(both / "model")
+    assert is_export(both / "model.onnx")
+    (both / "model.onnx").rename(both / "model" / "model.onnx")
+    assert not is_export(both / "model")
+    assert [is_export(name) for name in ("mien:tiny", "mien:vit-tiny-imagenet", "hf-hub:one/two")] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_an_export_that_was_made_anew_does_not_go_on_teaching(teacher_run, tmp_path, interrupted):
+    exported, student = tmp_path / "model.onnx", tmp_path / "student"
+    export(teacher_run, exported)
+    with interrupted():
+        run(taught(exported).model_copy(update={"train": Train(epochs=2, batch_size=14)}), student)
+    copied = Path(shutil.copytree(student, tmp_path / "copied"))
+    assert (resume(student) / "evaluation.json").is_file()
+    export(run(recipe(name="other", seed=1), tmp_path / "other"), exported)
+    with pytest.raises(UsageError, match="is no longer the network that"):
+        resume(copied)
+
+
+def test_stored_answers_outlive_the_export(teacher_run, tmp_path):
+    exported, student = tmp_path / "model.onnx", tmp_path / "student"
+    export(teacher_run, exported)
+    run(taught(exported, stored=True), student)
+    exported.unlink()
+    (student / "evaluation.json").unlink()
+    assert resume(student) == student
+    assert (student / "evaluation.json").is_file()
+
+
+def test_the_cards_teachers_are_named_by_their_recipes(teacher_run, tmp_path):
+    exported = tmp_path / "model.onnx"
+    export(teacher_run, exported)
+    settings = recipe(distill=Distill(teachers=(str(teacher_run), str(exported))))
+    student = run(settings, tmp_path / "student")
+    assert Network.open(export(student).path).card["teachers"] == ["teacher", "teacher"]
+    exported.unlink()
+    assert Network.open(export(student).path).card["teachers"] == ["teacher", "model.onnx"]
 
 
 def test_a_shipped_network_teaches(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 
 from mien.config import Data, Distill, Model, Recipe, Train
 from mien.evaluate.run_folder import RunFolder
+from mien.export import export
 from mien.train.run import run
 
 DATA = Data(source="drawn_faces", size=16, images=70, mean=0.5, std=0.25)
@@ -36,6 +37,15 @@ def test_a_start_that_has_seen_the_validation_images_is_said(first_fold, tmp_pat
     held_out = RunFolder.open(folder).env["store"]["images"]["validation"]
     expected = f"{first_fold} learned from {held_out} of this run's {held_out} validation images"
     assert [text.startswith(expected) for text in said] == [True] * fold
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+def test_an_exported_teacher_that_may_have_seen_the_validation_images_is_said(first_fold, tmp_path, fold):
+    exported = tmp_path / "model.onnx"
+    export(first_fold, exported)
+    data = DATA.model_copy(update={"folds": 2, "fold": fold})
+    folder = run(recipe(data=data, distill=Distill(teachers=(str(exported),))), tmp_path / "second")
+    assert [text.startswith(f"{exported} comes from the same data") for text in warnings(folder)] == [True] * fold
 
 
 def test_freezing_random_weights_is_said(first_fold, tmp_path):

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
@@ -377,3 +378,16 @@ def test_a_full_disk_while_saving_the_model_leaves_no_half_file(tmp_path, monkey
     with pytest.raises(MienError, match=r"Saving the model to .* failed"):
         run.run(change(train={"epochs": 1}), tmp_path / "run")
     assert not list((tmp_path / "run" / "model").iterdir())
+
+
+@pytest.mark.parametrize("wants", [False, True])
+def test_convolutions_lie_in_memory_as_the_device_wants_them(monkeypatch, wants):
+    """With their moving average; but not those of a model of one's own, which may .view() what they give."""
+    monkeypatch.setattr(run.hardware, "wants_channels_last", lambda device: wants)
+    for name, moved in (("resnet", wants), ("their_file:Net", False)):
+        recipe = RECIPE.model_copy(update={"model": Model(name=name)})
+        task = SimpleNamespace(recipe=recipe, model=torch.nn.Conv2d(3, 5, 3), trained=torch.nn.Conv2d(3, 5, 3))
+        run.lay_out(task, "cpu")
+        for network in (task.model, task.trained):
+            assert network.weight.is_contiguous(memory_format=torch.channels_last) == moved
+            assert network.weight.is_contiguous() != moved

@@ -309,8 +309,8 @@ class Distill(Settings):
 
     teachers: tuple[str, ...] = Field(
         default=(),
-        description="Runs, checkpoints or exports (mien:base) whose mean answer is learned, the flag once for each; "
-        "none is off.",
+        description="Runs, checkpoints or exports (mien:base) whose mean answer is learned, the flag once for each, in "
+        "place of the recipe's own; --distill.empty-teachers is none.",
     )
     kind: Literal["soft", "hard"] = Field(
         default="soft", description="Learn the teachers' probabilities, or their most probable class as a label."

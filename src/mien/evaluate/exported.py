@@ -32,7 +32,7 @@ def evaluate_export(network: Network, data: Data, split: str = "validation") -> 
     data = data.model_copy(update=own)
     store = prepare(data) if split == ALL else open_store(data)
     indices = np.arange(len(store)) if split == ALL else _chosen(store, split)
-    if was_trained_on(network, store, split):
+    if _was_trained_on(network, store, split):
         note(
             "warning: these are the very images that the network was trained on, so the score says nothing about "
             "others. Give a folder that it has not seen."
@@ -49,8 +49,8 @@ def evaluate_export(network: Network, data: Data, split: str = "validation") -> 
     return score(predictions)
 
 
-def was_trained_on(network: Network, store: Store, split: str) -> bool:
-    """Whether the data is that of the training, and the split ('all': every image) not one that was held out there."""
+def _was_trained_on(network: Network, store: Store, split: str) -> bool:
+    """Whether the data is that of the training, and the split not one that was held out there."""
     known = (network.card or {}).get("content")
     if known is None or store.content() != known["all"]:
         return False

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mien.models.dropout import Dropout
 from mien.models.positions import RelativePositions
 
 
@@ -62,7 +63,7 @@ class Attention(nn.Module):
         self.reattend = Reattention(num_heads) if reattention else None
         self.approximation = approximation
         self.proj = nn.Linear(embed_dim, embed_dim) if project else nn.Identity()
-        self.proj_drop = nn.Dropout(drop_rate)
+        self.proj_drop = Dropout(drop_rate)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) -> (B, N, D)."""

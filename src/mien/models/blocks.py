@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.models.attention import Attention
+from mien.models.dropout import Dropout
 from mien.models.positions import RelativePositions
 
 
@@ -20,7 +21,7 @@ class Mlp(nn.Module):
         self.fc1 = nn.Linear(embed_dim, hidden_dim)
         self.act = nn.GELU()
         self.fc2 = nn.Linear(hidden_dim, embed_dim)
-        self.drop = nn.Dropout(drop_rate)
+        self.drop = Dropout(drop_rate)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) -> (B, N, D)."""

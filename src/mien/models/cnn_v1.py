@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from mien.models.dropout import Dropout
+
 
 class CnnV1(nn.Module):
     """[conv 3x3, ReLU, pool 2] x 2, a hidden layer with dropout, and a linear head."""
@@ -30,7 +32,7 @@ class CnnV1(nn.Module):
             in_chans = width
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(
-            nn.Linear(in_chans * side**2, 128), nn.ReLU(), nn.Dropout(drop_rate), nn.Linear(128, num_classes)
+            nn.Linear(in_chans * side**2, 128), nn.ReLU(), Dropout(drop_rate), nn.Linear(128, num_classes)
         )
 
     def forward(self, x: Tensor) -> Tensor:

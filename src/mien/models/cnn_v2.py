@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from mien.models.dropout import Dropout
+
 
 class CnnV2(nn.Module):
     """[conv 3x3, batch norm, ReLU, pool 2] x 4, flattened into one linear layer."""
@@ -22,9 +24,10 @@ class CnnV2(nn.Module):
             raise ValueError(f"img_size (={img_size}) is too small for {len(widths)} poolings; give fewer widths.")
         layers: list[nn.Module] = []
         for stage, width in enumerate(widths):
-            layers += [nn.Conv2d(in_chans, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2)]
+            layers += [nn.Conv2d(in_chans, width, 3, padding=1), nn.BatchNorm2d(width)]
+            layers += [nn.MaxPool2d(2), nn.ReLU()]  # the same as ReLU before pooling, on a quarter of the values
             if stage % 2:
-                layers.append(nn.Dropout(drop_rate))
+                layers.append(Dropout(drop_rate))
             in_chans = width
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Linear(in_chans * side**2, num_classes)

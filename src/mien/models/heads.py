@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mien.models.dropout import Dropout
+
 
 def make_head(
     in_features: int, num_classes: int, hidden: Sequence[int] = (), batch_norm: bool = False, drop_rate: float = 0.0
@@ -28,7 +30,7 @@ def make_head(
     for width in hidden:
         layers.append(nn.Linear(in_features, width))
         layers += [nn.BatchNorm1d(width)] if batch_norm else []
-        layers += [nn.ReLU(), nn.Dropout(drop_rate)]
+        layers += [nn.ReLU(), Dropout(drop_rate)]
         in_features = width
     last = nn.Linear(in_features, num_classes)
     return nn.Sequential(*layers, last) if layers else last

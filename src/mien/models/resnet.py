@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from mien.models.dropout import Dropout
 from mien.models.heads import make_head
 
 
@@ -92,7 +93,7 @@ class ResNet(nn.Module):
                 blocks.append(BasicBlock(width_in, width, stride, squeeze_excitation))
                 width_in = width
             self.add_module(f"layer{stage}", nn.Sequential(*blocks))
-        self.drop = nn.Dropout(drop_rate)
+        self.drop = Dropout(drop_rate)
         self.fc = make_head(width_in, num_classes, head_hidden, head_batch_norm, head_drop_rate)
         self.apply(_initialise)
 

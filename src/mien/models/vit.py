@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mien.models.attention import Attention, Reattention
 from mien.models.blocks import Block, Mlp
+from mien.models.dropout import Dropout
 from mien.models.efficient_attention import make_approximation
 from mien.models.heads import DistilledHead, SequencePool, make_head
 from mien.models.patch_embed import PatchEmbed
@@ -93,7 +94,7 @@ class VisionTransformer(nn.Module):
         self.num_prefix_tokens = int(self.cls_token is not None) + int(distilled)
         grid, prefix = self.patch_embed.grid_size, self.num_prefix_tokens
         self.pos_embed = make_positions(pos_embed, grid, embed_dim, prefix)
-        self.pos_drop = nn.Dropout(drop_rate)
+        self.pos_drop = Dropout(drop_rate)
         if local_attention and grid**2 + prefix < 2:
             raise ValueError("local_attention needs two tokens or more: none may look at itself.")
         self.passes = depth if shared_blocks else 1

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien.models.blocks import Block
+from mien.models.dropout import Dropout
 from mien.models.heads import make_head
 from mien.models.resnet import ResNet
 
@@ -143,7 +144,7 @@ class VTFF(nn.Module):
         self.num_prefix_tokens = 1
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
         self.pos_embed = nn.Parameter(torch.randn(1, 1 + self.grid_size**2, embed_dim) * 0.02)
-        self.pos_drop = nn.Dropout(drop_rate)
+        self.pos_drop = Dropout(drop_rate)
         rates = torch.linspace(0, drop_path_rate, depth).tolist()
         blocks = [Block(embed_dim, num_heads, mlp_ratio, qkv_bias, drop_rate, rate) for rate in rates]
         self.blocks = nn.Sequential(*blocks)

@@ -1,7 +1,7 @@
-r"""fer2013_resnet goes on for 16 epochs, with itself and the shipped CNN as its teachers and with a little noise.
+r"""fer2013_resnet goes on for 16 epochs, with a little noise and with itself and the shipped CNN as its teachers.
 
-Source    ours. Two networks that were trained apart answer better together than each alone, and what they say about the
-          very pixels that the student sees is learned beside the labels ("Born-Again Neural Networks", arXiv
+Source    ours. Two networks that were trained apart may answer better together than either alone; their mean answer to
+          the very pixels that the student sees is learned beside the labels ("Born-Again Neural Networks", arXiv
           1805.04770; "A good teacher is patient and consistent", arXiv 2106.05237). Each image gets Gaussian noise of
           a standard deviation drawn between 0 and .05 of the range, as photos are grainier than FER2013.
 Command   mien run fer2013_resnet --data.path FER2013
@@ -18,6 +18,6 @@ recipe = config.build(
         "name": "fer2013_resnet_taught",
         "augment": {"noise": 0.05},
         "train": {"epochs": 16, "lr": 0.06, "warmup_epochs": 1},
-        "distill": {"weight": 0.7},
+        "distill": {"weight": 0.7, "teachers": ("mien:base",)},  # and its own first run, by flag
     },
 )

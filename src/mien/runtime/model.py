@@ -17,6 +17,8 @@ from mien.runtime.metadata import KEY, unseal
 if TYPE_CHECKING:
     import onnxruntime
 
+WEIGHTS = ("*.safetensors", "*.bin", "*.npz", "model/*.safetensors")  # in a folder, of what can be trained
+
 
 @dataclass(frozen=True)
 class Network:
@@ -105,12 +107,16 @@ def locate(where: str | Path) -> Path:
 
 
 def is_export(where: str | Path) -> bool:
-    """Whether `where` names an export: one that comes with mien, a file, or a folder without weights to train from."""
+    """Whether `where` names an export (which need not exist), and not weights to train from.
+
+    That is a network that comes with mien, an .onnx file, or a folder with a model.onnx and no weights; a run that was
+    exported into its own folder has both, and is no export.
+    """
     text, path = str(where), Path(where).expanduser()
     if text.startswith(OWN):
         return text.removeprefix(OWN) not in backbones()
-    is_run = (path / "model" / "config.json").is_file()  # which may have been exported into its own folder
-    return path.suffix == ".onnx" or ((path / "model.onnx").is_file() and not is_run)
+    weights = (file for pattern in WEIGHTS for file in path.glob(pattern))
+    return path.suffix == ".onnx" or ((path / "model.onnx").is_file() and next(weights, None) is None)
 
 
 def default_model() -> str:

@@ -161,10 +161,10 @@ def _environment(folders: Sequence[RunFolder], shares: Sequence[float]) -> dict[
 
 
 def _trainings(folder: RunFolder) -> dict[str, dict[str, float]]:
-    """Seconds and epochs of each training behind a run: its own, or those of the runs it is an average of."""
+    """Folder -> seconds and epochs of each training behind a run: its own, or those of what it is an average of."""
     env = folder.env
     own = {key: env.get(key, 0) for key in ("seconds", "epochs")}
-    return env.get("trainings") or {f"{folder.recipe.name}, seed {env.get('seed')}, {env.get('started')}": own}
+    return env.get("trainings") or {str(folder.path.resolve()): own}
 
 
 def _together(values: Sequence[str]) -> list[str]:

@@ -28,14 +28,15 @@ from mien.runtime.model import Network, is_export
 ANSWERS = "answers.npz"  # of the teachers, in a run folder
 
 
-class Export(nn.Module):
-    """An exported network as a module: onnxruntime computes, on the CPU and on as many threads as torch has."""
+class ExportedNetwork(nn.Module):
+    """An exported network as a module: onnxruntime computes in fp32 on the CPU, wherever the student is.
 
-    name = "export"
+    processes: how many ask at the same time and share the cores.
+    """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, processes: int = 1) -> None:
         super().__init__()
-        self.network = Network.open(where, torch.get_num_threads())
+        self.network = Network.open(where, max(1, torch.get_num_threads() // processes))
         self.labels, self.preprocessing = self.network.labels, self.network.preprocessing
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -60,9 +61,16 @@ class Teacher(nn.Module):
             for source, network in zip(recipe.distill.teachers, self.networks, strict=True)
         ]
         self.requires_grad_(False)
-        for network in self.networks:
-            if ":" not in cast(Any, network).name:  # a model of one's own may .view() what a convolution gives
+        for network in self.networks:  # a model of one's own may .view() what a convolution gives
+            if isinstance(network, Classifier) and ":" not in network.name:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster, LOG.md
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Source -> fingerprint of the exports among the teachers."""
+        networks = zip(self.settings.teachers, self.networks, strict=True)
+        exports = {source: each.network for source, each in networks if isinstance(each, ExportedNetwork)}
+        return {source: (network.card or {})["fingerprint"] for source, network in exports.items()}
 
     def train(self, mode: bool = True) -> Teacher:
         """A teacher has done learning: it stays in eval mode."""
@@ -148,7 +156,8 @@ def _columns(source: str, answers: Sequence[str], classes: Sequence[str]) -> lis
 
 
 def _network(source: str, recipe: Recipe) -> nn.Module:
-    network: Export | Classifier = Export(source) if is_export(source) else pretrained.from_pretrained(source)
+    exported = is_export(source)
+    network = ExportedNetwork(source, recipe.train.processes) if exported else pretrained.from_pretrained(source)
     given = (network.preprocessing.size, network.preprocessing.channels)
     if given != (recipe.data.size, recipe.data.channels):
         raise UsageError(

@@ -14,12 +14,14 @@ from mien import hardware
 from mien.config import Recipe
 from mien.data import Store
 from mien.data.batches import gather
-from mien.evaluate.exported import was_trained_on
+from mien.errors import MissingError
 from mien.evaluate.run_folder import RunFolder, read_record
 from mien.models import count_flops, count_parameters
 from mien.runtime.model import Network, is_export
 from mien.train import freeze
-from mien.train.task import Training
+from mien.train.task import Task, Training
+
+SAME_PICTURES = {"ferplus": "fer2013"}  # under other labels
 
 
 def environment(task: Training, store: Store, device: str, precision: str) -> dict[str, Any]:
@@ -42,6 +44,7 @@ def environment(task: Training, store: Store, device: str, precision: str) -> di
         "initial_loss": task.initial_loss(first),
         "initial_loss_images": len(chosen),
         "warnings": _warnings(recipe, store),
+        "teachers": exported_teachers(task),
         "trained": freeze.history(task.model, recipe.train),
         "store": _describe(store),
     }
@@ -64,28 +67,44 @@ def _warnings(recipe: Recipe, store: Store) -> list[str]:
     if freeze.freezes(recipe.train) and recipe.model.checkpoint is None:
         found.append("What is frozen has random weights and stays so. Start from trained ones: --model.init RUN.")
     for source in filter(None, (recipe.model.checkpoint, *recipe.distill.teachers)):
-        if seen := _seen(source, recipe, store):
+        if seen := _seen(Path(source), recipe, store):
             found.append(
-                f"{source} learned from {seen} of this run's {len(store.indices('validation')):,} validation images, "
-                "so its scores will be too good. Start from a run with the same split."
+                f"{source} learned from {seen:,} of this run's {len(store.indices('validation')):,} validation images, "
+                "so this run's scores will be too good. Start and learn from runs with the same split."
+            )
+    for source in filter(is_export, recipe.distill.teachers):
+        if _may_have_seen(source, recipe, store):
+            found.append(
+                f"{source} comes from the same data as this run, and held other images out: it may have learned from "
+                "this run's validation images, whose scores would then be too good. Take a teacher with the same split."
             )
     return found
 
 
-def _seen(where: str, recipe: Recipe, store: Store) -> str:
-    """How many of the validation images a run or export of the same data did not hold out, and so learned from.
-
-    'some' of an export, which knows all of its images together; '' for none.
-    """
-    source = Path(where)
-    if is_export(where):
-        return "some" if was_trained_on(Network.open(where), store, "validation") else ""
+def _seen(source: Path, recipe: Recipe, store: Store) -> int:
+    """How many of the validation images another run of the same data did not hold out, and so learned from."""
     if not (source / "recipe.yaml").is_file() or not (run := RunFolder.open(source)).has_predictions():
-        return ""
+        return 0
     if (run.recipe.data.source, run.recipe.data.path) != (recipe.data.source, recipe.data.path):
-        return ""
-    seen = {store.names[i] for i in store.indices("validation")} - set(run.predictions().names)
-    return f"{len(seen):,}" if seen else ""
+        return 0
+    return len({store.names[i] for i in store.indices("validation")} - set(run.predictions().names))
+
+
+def _may_have_seen(export: str, recipe: Recipe, store: Store) -> bool:
+    """Whether an export was trained on the same kind of data and held out other images than these validation images."""
+    try:
+        card = Network.open(export, threads=1).card or {}
+    except MissingError:  # its answers are stored, and it may go
+        return False
+    held_out = [digest for split, digest in card.get("content", {}).items() if split != "all"]
+    same = card.get("data") in {recipe.data.source, SAME_PICTURES.get(recipe.data.source)}
+    return same and recipe.data.source != "folder" and store.content("validation") not in held_out
+
+
+def exported_teachers(task: Training) -> dict[str, str]:
+    """Which networks the exports are that the task asks: a name such as mien:base may mean another one later."""
+    teacher = task.teacher[0] if isinstance(task, Task) else None
+    return {} if teacher is None else teacher.fingerprints
 
 
 def earlier(folder: Path) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from mien.train import features, freeze
 from mien.train.callbacks import Display, Diverged, History, StuckWarning, read_history
 from mien.train.checkpoint import save_model
 from mien.train.distill import Teacher, with_answers
-from mien.train.environment import earlier, environment, opening
+from mien.train.environment import earlier, environment, exported_teachers, opening
 from mien.train.masked import Filling
 from mien.train.task import Task, Training
 
@@ -75,6 +75,7 @@ def resume(folder: Path) -> Path:
     # Once begun, all weights are in last.ckpt; but where features are stored, only the head's are.
     begun = (folder / "checkpoints" / "last.ckpt").exists() and not features.can_be_stored(recipe)
     task = _task(recipe, store, None if begun else read_checkpoint(recipe))
+    _refuse_other_teachers(task, folder)
     return _train(task, store, folder, device, precision)
 
 
@@ -118,6 +119,16 @@ def build_model(recipe: Recipe, store: Store, checkpoint: Checkpoint | None = No
     return model
 
 
+def lay_out(task: Training, device: str) -> None:
+    """Lay the weights out as the device convolves fastest.
+
+    A model of one's own stays as it is: it may .view() what a convolution gives.
+    """
+    if hardware.wants_channels_last(device) and ":" not in task.recipe.model.name:
+        for network in (task.model, task.trained):  # also the moving average: alike, one step updates all
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def _hardware(recipe: Recipe) -> tuple[str, str]:
     device = hardware.choose_device(recipe.device)
     return device, hardware.choose_precision(recipe.train.precision, device)
@@ -133,6 +144,14 @@ def _task(recipe: Recipe, store: Store, checkpoint: Checkpoint | None) -> Traini
     return Task(recipe, model, store.preprocessing, store.class_counts("train"), teacher)
 
 
+def _refuse_other_teachers(task: Training, folder: Path) -> None:
+    """An export that was made anew, or came with another version of mien, is another teacher under the same name."""
+    known = read_record(folder, "env.json", {}).get("teachers", {})
+    for source, fingerprint in exported_teachers(task).items():
+        if known.get(source, fingerprint) != fingerprint:
+            raise UsageError(f"{source} is no longer the network that {folder} learns from. Start a new run.")
+
+
 def _train(task: Training, store: Store, folder: Path, device: str, precision: str) -> Path:
     recipe = task.recipe
     hardware.keep_freed_memory()
@@ -143,8 +162,7 @@ def _train(task: Training, store: Store, folder: Path, device: str, precision: s
     fitted, source = _on_features(task, store, env) if features.can_be_stored(recipe) else (task, store)
     if recipe.distill.teachers and recipe.distill.stored:
         source = with_answers(source, recipe, device, folder)
-    if device == "cuda":  # where convolutions want their channels last; on CPUs see LOG.md
-        task.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lay_out(task, device)
     if recipe.train.compile:
         fitted.model.compile()
     history = History(folder / "metrics.csv", env.get("feature_seconds", 0.0))
