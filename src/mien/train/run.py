@@ -173,6 +173,7 @@ def _train(task: Training, store: Store, folder: Path, device: str, precision: s
     state = torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
     fitted.load_state_dict(state["state_dict"])
     model = fitted.kept if fitted is task else _with_head(task.model, fitted.trained)
+    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # as all who read the run have it
     rows = read_history(history.path)
     env |= {"seconds": rows[-1]["seconds"], "best_epoch": state["epoch"] + 1, "epochs": len(rows)}
     write_json(folder / "env.json", env)
