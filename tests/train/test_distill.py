@@ -92,6 +92,17 @@ def test_an_export_answers_as_its_run(teacher_run, tmp_path):
         Teacher(recipe(distill=Distill(teachers=(str(exported),)), data=DATA.model_copy(update={"size": 24})), names)
 
 
+def test_an_export_sees_a_crop_continued_by_its_edges(teacher_run, tmp_path):
+    export(teacher_run, tmp_path / "model.onnx")
+    teacher = Teacher(taught(tmp_path / "model.onnx"), classes(teacher_run))
+    whole = torch.rand(3, 1, 16, 16)
+    whole[..., :2] = whole[..., 2:3]  # two columns on the left, three on the right, as below
+    whole[..., -3:] = whole[..., -4:-3]
+    whole[..., :2, :] = whole[..., 2:3, :]
+    whole[..., -3:, :] = whole[..., -4:-3, :]
+    torch.testing.assert_close(teacher(whole[..., 2:-3, 2:-3]), teacher(whole))
+
+
 def test_a_folder_with_weights_beside_its_export_is_no_export(teacher_run, tmp_path):
     both = tmp_path / "run"
     shutil.copytree(teacher_run, both)

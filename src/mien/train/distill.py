@@ -31,6 +31,7 @@ ANSWERS = "answers.npz"  # of the teachers, in a run folder
 class ExportedNetwork(nn.Module):
     """An exported network as a module: onnxruntime computes in fp32 on the CPU, wherever the student is.
 
+    It reads pictures of one size, so random crops are continued by their edges, which costs it next to nothing (LOG.md).
     processes: how many ask at the same time and share the cores.
     """
 
@@ -40,8 +41,11 @@ class ExportedNetwork(nn.Module):
         self.labels, self.preprocessing = self.network.labels, self.network.preprocessing
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Scaled pixels (B, C, H, W) -> logits (B, K)."""
-        return torch.from_numpy(self.network.run(inputs.float().numpy(force=True))).to(inputs.device)
+        """Scaled pixels (B, C, H, W), whole or cropped -> logits (B, K)."""
+        missing = self.preprocessing.size - inputs.shape[-1]
+        first, last = missing // 2, missing - missing // 2
+        inputs = F.pad(inputs.float(), (first, last, first, last), mode="replicate")
+        return torch.from_numpy(self.network.run(inputs.numpy(force=True))).to(inputs.device)
 
 
 class Teacher(nn.Module):
