@@ -31,7 +31,7 @@ ANSWERS = "answers.npz"  # of the teachers, in a run folder
 class ExportedNetwork(nn.Module):
     """An exported network as a module: onnxruntime computes in fp32 on the CPU, wherever the student is.
 
-    It reads pictures of one size, so random crops are continued by their edges, which costs it next to nothing (LOG.md).
+    It reads pictures of one size, so random crops are continued by their edges, which costs it little (LOG.md).
     processes: how many ask at the same time and share the cores.
     """
 
