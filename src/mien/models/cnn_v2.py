@@ -24,8 +24,7 @@ class CnnV2(nn.Module):
             raise ValueError(f"img_size (={img_size}) is too small for {len(widths)} poolings; give fewer widths.")
         layers: list[nn.Module] = []
         for stage, width in enumerate(widths):
-            layers += [nn.Conv2d(in_chans, width, 3, padding=1), nn.BatchNorm2d(width)]
-            layers += [nn.MaxPool2d(2), nn.ReLU()]  # the same as ReLU before pooling, on a quarter of the values
+            layers += [nn.Conv2d(in_chans, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2)]
             if stage % 2:
                 layers.append(Dropout(drop_rate))
             in_chans = width
