@@ -1,4 +1,4 @@
-r"""fer2013_resnet goes on for 16 epochs, with a little noise and with itself and the shipped CNN as its teachers.
+r"""fer2013_resnet goes on for twelve epochs, with a little noise and with itself and the shipped CNN as its teachers.
 
 Source    ours. Two networks that were trained apart may answer better together than either alone; their mean answer to
           the very pixels that the student sees is learned beside the labels ("Born-Again Neural Networks", arXiv
@@ -17,7 +17,7 @@ recipe = config.build(
     {
         "name": "fer2013_resnet_taught",
         "augment": {"noise": 0.05},
-        "train": {"epochs": 16, "lr": 0.06, "warmup_epochs": 1},
+        "train": {"epochs": 12, "lr": 0.06, "warmup_epochs": 1},
         "distill": {"weight": 0.7, "teachers": ("mien:base",)},  # and its own first run, by flag
     },
 )
