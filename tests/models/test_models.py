@@ -135,3 +135,13 @@ class TestResNet:
         with_gates = create_model("resnet", squeeze_excitation=True)
         assert sum(isinstance(module, SqueezeExcitation) for module in with_gates.modules()) == 4
         assert not any(isinstance(module, SqueezeExcitation) for module in create_model("resnet").modules())
+
+
+def test_cnn_v2_pools_what_relu_gives():
+    """It does so in another order, which gives the same values; here in the order of the report."""
+    model = create_model("cnn_v2", widths=(3, 5, 7)).eval()
+    images = x = torch.randn(2, 1, 48, 48)
+    parts = list(model.features)
+    for conv, norm in [(a, b) for a, b in zip(parts, parts[1:], strict=False) if isinstance(a, nn.Conv2d)]:
+        x = F.max_pool2d(norm(conv(x)).relu(), 2)
+    torch.testing.assert_close(model(images), model.classifier(x.flatten(1)))

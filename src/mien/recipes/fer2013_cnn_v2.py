@@ -5,8 +5,8 @@ Source    slides of a course project; four convolutions with batch norm, batch 3
           flips.
 Reported  accuracy .6067, F1 .5887 on public and private test together.
 Command   mien run fer2013_cnn_v2 --data.path FER2013
-Result    validation 62.6 % (61.0 to 64.2), clean images 61.2 %, macro-F1 .576; one seed, 14 minutes on
-          two cores of an AMD EPYC, bf16, shared with other work; flips were still inside bf16 (LOG.md).
+Result    validation 62.4 % (60.8 to 63.9), clean images 60.8 %, macro-F1 .584, weighted F1 .617; one seed, 16 minutes
+          on one thread of an AMD EPYC, bf16, beside another training.
 """
 
 from mien.config import Augment, Data, Model, Recipe, Train
