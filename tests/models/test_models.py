@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -142,6 +143,6 @@ def test_cnn_v2_pools_what_relu_gives():
     model = create_model("cnn_v2", widths=(3, 5, 7)).eval()
     images = x = torch.randn(2, 1, 48, 48)
     parts = list(model.features)
-    for conv, norm in [(a, b) for a, b in zip(parts, parts[1:], strict=False) if isinstance(a, nn.Conv2d)]:
+    for conv, norm in [(a, b) for a, b in itertools.pairwise(parts) if isinstance(a, nn.Conv2d)]:
         x = F.max_pool2d(norm(conv(x)).relu(), 2)
     torch.testing.assert_close(model(images), model.classifier(x.flatten(1)))
