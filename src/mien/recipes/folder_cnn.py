@@ -1,8 +1,10 @@
 """A residual CNN for any folder of labelled images: --data.path FOLDER, one sub-folder per class.
 
-Source    ours: the network of fer2013_resnet, narrower, on 64-pixel colour images.
+Source    ours: the network of fer2013_cnn_best, its first stage wider, on 64-pixel colour images.
 Command   mien run folder_cnn --data.path FOLDER
-Result    depends on the folder. Copies of validation images are left out of training; no figure of a public folder yet.
+Result    depends on the folder. Dogs vs Cats' 1,600 pictures in two folders: 81.7 % (76.3 to 86.1) of the 240 held out;
+          one seed, 4 minutes on one thread of an AMD EPYC, bf16, beside another training. Copies of validation images
+          are left out of training.
 """
 
 from mien.config import Augment, Data, Model, Recipe, Train
