@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from mien.errors import MissingError, UsageError
 
@@ -47,13 +48,18 @@ def computes_bf16(device: str) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def wants_channels_last(device: str) -> bool:
-    """Whether convolutions are faster where the channels of a pixel lie side by side in memory (LOG.md).
+def wants_channels_last(device: str, model: nn.Module) -> bool:
+    """Whether the model's convolutions are faster where the channels of a pixel lie side by side in memory (LOG.md).
 
-    On a CPU without AVX-512 it was faster too, but torch 2.13 died there of a bus error in the backward pass of a
-    ResNet of 4 and 8 channels.
+    On a CPU they are with AVX-512. But there torch 2.13 writes beyond its memory in the backward pass of a 1x1
+    convolution of stride 2 with fewer than 16 channels (two threads; LOG.md), so models that are narrower
+    anywhere after their first convolution stay as they are.
     """
-    return device == "cuda" or (device == "cpu" and torch.backends.cpu.get_cpu_capability().startswith("AVX512"))
+    if device != "cpu":
+        return device == "cuda"
+    inner = [each for each in model.modules() if isinstance(each, nn.Conv2d)][1:]
+    is_wide = all(min(each.in_channels, each.out_channels) >= 16 for each in inner)
+    return is_wide and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
 def keep_freed_memory() -> None:

@@ -23,6 +23,7 @@ from mien.config import Augment, Data, Model, Recipe, Train
 from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.evaluate.run_folder import RunFolder
 from mien.evaluate.run_model import load_model
+from mien.models import create_model
 from mien.train import callbacks, run
 
 RECIPE = Recipe(
@@ -383,7 +384,7 @@ def test_a_full_disk_while_saving_the_model_leaves_no_half_file(tmp_path, monkey
 @pytest.mark.parametrize("wants", [False, True])
 def test_convolutions_lie_in_memory_as_the_device_wants_them(monkeypatch, wants):
     """With their moving average; but not those of a model of one's own, which may .view() what they give."""
-    monkeypatch.setattr(run.hardware, "wants_channels_last", lambda device: wants)
+    monkeypatch.setattr(run.hardware, "wants_channels_last", lambda device, model: wants)
     for name, moved in (("resnet", wants), ("their_file:Net", False)):
         recipe = RECIPE.model_copy(update={"model": Model(name=name)})
         task = SimpleNamespace(recipe=recipe, model=torch.nn.Conv2d(3, 5, 3), trained=torch.nn.Conv2d(3, 5, 3))
@@ -391,3 +392,14 @@ def test_convolutions_lie_in_memory_as_the_device_wants_them(monkeypatch, wants)
         for network in (task.model, task.trained):
             assert network.weight.is_contiguous(memory_format=torch.channels_last) == moved
             assert network.weight.is_contiguous() != moved
+
+
+def test_narrow_networks_keep_their_layout_on_a_cpu(monkeypatch):
+    """torch 2.13 writes beyond its memory in the backward pass of narrow 1x1 convolutions with channels last."""
+    wide, narrow = (create_model("resnet", widths=widths, layers=(1, 1)) for widths in ((16, 17), (15, 32)))
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    assert run.hardware.wants_channels_last("cpu", wide)
+    assert not run.hardware.wants_channels_last("cpu", narrow)
+    assert run.hardware.wants_channels_last("cuda", narrow)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert not run.hardware.wants_channels_last("cpu", wide)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class Dropout(nn.Dropout):
     """torch's Dropout; on a CPU with uniform numbers.
 
-    torch draws Bernoulli numbers one by one but on Intel: a quarter as fast, a sixth of a step of CNN V2 (LOG.md).
+    torch draws Bernoulli numbers one by one but on Intel: a fifth as fast, a ninth of a step of CNN V2 (LOG.md).
     """
 
     def forward(self, input: Tensor) -> Tensor:

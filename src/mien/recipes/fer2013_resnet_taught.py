@@ -7,9 +7,9 @@ Source    ours. Two networks that were trained apart may answer better together 
 Command   mien run fer2013_resnet --data.path FER2013
           mien run fer2013_resnet_taught --data.path FER2013 --model.init RUN --distill.teachers RUN \
               --distill.teachers mien:base
-Result    validation 66.5 % (65.0 to 68.1), clean images 65.8 %, macro-F1 .595; with noise of .05 53.6 %; no difference
-          from fer2013_resnet that could be told from chance (.2 points, -.6 to 1.0); one seed, 32 minutes on one thread
-          of an AMD EPYC, bf16, beside another training, after the 62 of fer2013_resnet.
+Result    validation 66.5 % (65.0 to 68.1), clean images 65.8 %, macro-F1 .595; with noise of .05 53.6 %; as far as can
+          be told no more accurate than fer2013_resnet (.2 points, -.6 to 1.0); one seed, 32 minutes on one thread of an
+          AMD EPYC, bf16, beside another training, after the 62 of fer2013_resnet.
 """
 
 from mien import config

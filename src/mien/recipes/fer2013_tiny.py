@@ -1,6 +1,6 @@
 """A very small CNN for FER2013: a residual network of 0.24 M parameters.
 
-Source    ours; fer2013_resnet made narrow, with the same training: random 40-pixel crops of the 48-pixel faces,
+Source    ours; fer2013_resnet made narrow: random 40-pixel crops of the 48-pixel faces,
           evaluated on whole ones (FixRes, arXiv 1906.06423), one-cycle SGD, label smoothing, moving average of
           the weights. No erasing and no dropout: so small a network does not over-fit. fer2013_tiny_noise goes
           on from it.

@@ -124,7 +124,7 @@ def lay_out(task: Training, device: str) -> None:
 
     A model of one's own stays as it is: it may .view() what a convolution gives.
     """
-    if hardware.wants_channels_last(device) and ":" not in task.recipe.model.name:
+    if ":" not in task.recipe.model.name and hardware.wants_channels_last(device, task.model):
         for network in (task.model, task.trained):  # also the moving average: alike, one step updates all
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
