@@ -6,7 +6,7 @@ largest, between which lies the true median with 98 % for seven rounds.
 
 Command   python benchmarks/step.py [RECIPE ...] [--rounds 7] [--json results/step.json]
 Time      about a minute of the processor's time for all five.
-Expected  channels last 1.1 to 2.0 for CNNs on AVX-512 (LOG.md); dropout 1.1 for fer2013_cnn_v2 in bf16 on an AMD.
+Expected  channels last 1.1 to 1.9 for CNNs on AVX-512 (LOG.md); dropout 1.1 for fer2013_cnn_v2 in bf16 on an AMD.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class Step:
         return time.process_time() - start
 
 
-def compared(without: list[float], used: list[float]) -> dict[str, object]:
-    """Images a second without and with the change, and the ratios of the pairs."""
-    ratios = [one / other for one, other in zip(without, used, strict=True)]
+def compared(pairs: list[list[float]]) -> dict[str, object]:
+    """Images a second without and with the change, and the ratios of the pairs of seconds."""
+    ratios = [without / used for without, used in pairs]
     return {
-        "images_per_second": [round(BATCH / statistics.median(seconds)) for seconds in (without, used)],
+        "images_per_second": [round(BATCH / statistics.median(seconds)) for seconds in zip(*pairs, strict=True)],
         "ratio": [round(value, 2) for value in (min(ratios), statistics.median(ratios), max(ratios))],
     }
 
@@ -67,8 +67,7 @@ def channels_last(recipe: Recipe, precision: str, rounds: int) -> dict[str, obje
     steps = [Step(recipe, precision, last) for last in (False, True)]
     for step in steps:  # the first one also allocates
         step()
-    pairs = [[step() for step in steps] for _ in range(rounds)]
-    return compared(*map(list, zip(*pairs, strict=True)))
+    return compared([[step() for step in steps] for _ in range(rounds)])
 
 
 def dropout(recipe: Recipe, precision: str, rounds: int) -> dict[str, object]:
@@ -78,8 +77,8 @@ def dropout(recipe: Recipe, precision: str, rounds: int) -> dict[str, object]:
     for _ in range(rounds):
         with patch.object(Dropout, "forward", nn.Dropout.forward):
             before = step()
-        pairs.append((before, step()))
-    return compared(*map(list, zip(*pairs, strict=True)))
+        pairs.append([before, step()])
+    return compared(pairs)
 
 
 def main() -> None:
@@ -95,11 +94,10 @@ def main() -> None:
         recipe = load(name)[0]
         for precision in ("bf16", "fp32"):
             kinds = {"channels last": channels_last(recipe, precision, options.rounds)}
-            if any(
-                isinstance(module, Dropout) and module.p for module in Step(recipe, precision, False).model.modules()
-            ):
+            modules = create_model(recipe.model.name, **recipe.model.sizes()).modules()
+            if any(isinstance(module, Dropout) and module.p for module in modules):
                 kinds["dropout"] = dropout(recipe, precision, options.rounds)
-            found[f"{name}, {precision}"] = dict(kinds)
+            found[f"{name}, {precision}"] = kinds
             print(name, precision, json.dumps(kinds), flush=True)
     if options.json:
         shared = {"hardware": hardware(), "capability": torch.backends.cpu.get_cpu_capability(), "batch_size": BATCH}

@@ -21,7 +21,7 @@ import mien
 from mien import config
 from mien.assets import OWN
 from mien.data import Store, open_store
-from mien.errors import MienError, MissingError, UsageError
+from mien.errors import MienError, UsageError
 from mien.evaluate.calibration import Calibration, calibrate
 from mien.evaluate.metrics import Predictions, predictions_file
 from mien.evaluate.robustness import read_robustness
@@ -250,7 +250,7 @@ def _teacher(source: str) -> str:
         return config.read_recipe(path).name
     try:
         card = Network.open(source, threads=1).card if is_export(source) else None
-    except MissingError:
+    except MienError:  # it is gone, or another file is in its place: the name of the file must do
         card = None
     recipe = card["recipe"] if card else path.name
     return f"{source} ({recipe})" if source.startswith(OWN) else recipe

@@ -14,7 +14,7 @@ from mien import hardware
 from mien.config import Recipe
 from mien.data import Store
 from mien.data.batches import gather
-from mien.errors import MissingError
+from mien.errors import MienError
 from mien.evaluate.run_folder import RunFolder, read_record
 from mien.models import count_flops, count_parameters
 from mien.runtime.model import Network, is_export
@@ -22,6 +22,7 @@ from mien.train import freeze
 from mien.train.task import Task, Training
 
 SAME_PICTURES = {"ferplus": "fer2013"}  # under other labels
+ANY_PICTURES = ("folder", "table")  # whose name does not say which pictures they are
 
 
 def environment(task: Training, store: Store, device: str, precision: str) -> dict[str, Any]:
@@ -94,11 +95,12 @@ def _may_have_seen(export: str, recipe: Recipe, store: Store) -> bool:
     """Whether an export was trained on the same kind of data and held out other images than these validation images."""
     try:
         card = Network.open(export, threads=1).card or {}
-    except MissingError:  # its answers are stored, and it may go
+    except MienError:  # its answers are stored, and it may go
         return False
     held_out = [digest for split, digest in card.get("content", {}).items() if split != "all"]
-    same = card.get("data") in {recipe.data.source, SAME_PICTURES.get(recipe.data.source)}
-    return same and recipe.data.source != "folder" and store.content("validation") not in held_out
+    data = SAME_PICTURES.get(recipe.data.source, recipe.data.source)
+    same = data == card.get("data") and data not in ANY_PICTURES
+    return same and store.content("validation") not in held_out
 
 
 def exported_teachers(task: Training) -> dict[str, str]:
