@@ -69,6 +69,16 @@ def test_the_loss_is_the_cross_entropy_with_the_votes():
     assert loss_of(Recipe(train=Train(class_weights=True)), [[0.6, 0.4]], logits) == pytest.approx(weighted)
 
 
+def test_train_accuracy_counts_the_larger_part_of_a_mixed_image(monkeypatch):
+    """Of three images labelled 0, 1, 1, the first two are mostly each other's; the answers 1, 0, 0 are right in two."""
+    task = Task(Recipe(), torch.nn.Identity(), None, np.array([10, 30]))
+    mixed = torch.tensor([[0.3, 0.7], [0.7, 0.3], [0.0, 1.0]])
+    monkeypatch.setattr(task, "_log", lambda *_: None)
+    monkeypatch.setattr(task, "_augmented", lambda images, labels: (images, mixed))
+    task.training_step((torch.tensor([[0.0, 1.0], [2.0, 0.0], [3.0, 0.0]]), torch.tensor([0, 1, 1])), 0)
+    assert task.train_accuracy.compute().item() == pytest.approx(2 / 3)
+
+
 def test_soft_labels_are_mixed_as_the_images_are():
     augmentation = Augmentation(Augment(mixup=1.0), 2)
     images = torch.tensor([0.0, 1.0])[:, None, None, None].expand(-1, 1, 4, 4)

@@ -204,7 +204,7 @@ class Augment(Settings):
     vflip: float = Field(default=0.0, ge=0, le=1, description="Probability of an upside-down flip.")
     rotate: float = Field(default=0.0, ge=0, le=180, description="Largest rotation, degrees.")
     translate: float = Field(default=0.0, ge=0, le=1, description="Largest shift, share of the side.")
-    scale: tuple[float, float] = Field(default=(1.0, 1.0), description="Range of the zoom.")
+    scale: tuple[float, float] = Field(default=(1.0, 1.0), description="Range of the zoom, such as 0.9 1.1.")
     shear: float = Field(default=0.0, ge=0, le=60, description="Largest shear, degrees.")
     crop: int = Field(default=0, ge=0, description="Train on random crops of this side, in pixels; 0 is off.")
     brightness: float = Field(default=0.0, ge=0, le=1, description="Largest change of brightness, added.")
@@ -213,7 +213,7 @@ class Augment(Settings):
         default=0.0, ge=0, le=1, description="Largest standard deviation of Gaussian noise, share of the pixels' range."
     )
     erase: float = Field(default=0.0, ge=0, le=1, description="Probability that a rectangle is erased.")
-    erase_area: tuple[float, float] = Field(default=(0.02, 0.2), description="Erased share of the area.")
+    erase_area: tuple[float, float] = Field(default=(0.02, 0.2), description="Range of the erased share of the area, such as 0.02 0.2.")
     randaugment: int = Field(default=0, ge=0, le=4, description="RandAugment: operations for each image.")
     magnitude: float = Field(default=9.0, ge=0, le=10, description="RandAugment: strength, 0 to 10.")
     mixup: float = Field(default=0.0, ge=0, description="Alpha of mixup's Beta distribution; 0 is off.")

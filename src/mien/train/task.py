@@ -215,7 +215,7 @@ class Task(Training):
             logits, taught = two_answers(self.model, self._scaled(pixels))
             by_teacher = self.teacher[0].loss(taught, self.teacher[0](pixels))
             loss = torch.lerp(self._loss(logits, targets), by_teacher, self.recipe.distill.weight)
-        self._count("train", loss.detach(), logits.detach(), labels)
+        self._count("train", loss.detach(), logits.detach(), targets)  # of a mixed image, the larger part is right
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
