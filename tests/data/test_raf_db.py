@@ -74,6 +74,14 @@ def test_the_signature_follows_lists_and_pictures(official, write_picture):
     assert len(found) == 3
 
 
+def test_a_list_called_train_labels_is_not_enough(tmp_path):
+    (tmp_path / "train_labels.csv").write_text("cat.1.jpg,cat")
+    assert not raf_db.recognises(tmp_path)
+    (tmp_path / "DATASET").mkdir()
+    (tmp_path / "DATASET" / "test").mkdir()
+    assert raf_db.recognises(tmp_path)
+
+
 def test_what_is_missing_is_named_with_the_layout(official, kaggle):
     with pytest.raises(MissingError, match=r"official has no list of labels\. RAF-DB is .* Did you mean .*basic\?"):
         raf_db.read(official.parent)

@@ -1,5 +1,6 @@
 """Distillation: the losses by hand, the teacher's rules, and a student that learns from a run."""
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -9,11 +10,13 @@ import pytest
 import torch
 
 from mien import config
-from mien.config import Augment, Data, Distill, Model, Recipe, Train
+from mien.config import Augment, Data, Distill, Model, Pretrain, Recipe, Train
 from mien.data import open_store
+from mien.data.augment import stream
 from mien.errors import DataError, MissingError, UsageError
 from mien.export import export
 from mien.models import create_model
+from mien.preprocessing import Preprocessing
 from mien.runtime.model import Network, is_export
 from mien.train import distill
 from mien.train.distill import Teacher, two_answers, with_answers
@@ -35,8 +38,6 @@ def teacher_run(tmp_path_factory):
 
 
 def classes(folder) -> list[str]:
-    import json
-
     return json.loads((folder / "model" / "config.json").read_text())["labels"]
 
 
@@ -94,7 +95,8 @@ def test_an_export_answers_as_its_run(teacher_run, tmp_path):
 
 def test_an_export_sees_a_crop_continued_by_its_edges(teacher_run, tmp_path):
     export(teacher_run, tmp_path / "model.onnx")
-    teacher = Teacher(taught(tmp_path / "model.onnx"), classes(teacher_run))
+    settings = taught(tmp_path / "model.onnx").model_copy(update={"augment": Augment(crop=11)})
+    teacher = Teacher(settings, classes(teacher_run))
     whole = torch.rand(3, 1, 16, 16)
     whole[..., :2] = whole[..., 2:3]  # two columns on the left, three on the right, as below
     whole[..., -3:] = whole[..., -4:-3]
@@ -130,6 +132,44 @@ def test_an_export_that_was_made_anew_does_not_go_on_teaching(teacher_run, tmp_p
     export(run(recipe(name="other", seed=1), tmp_path / "other"), exported)
     with pytest.raises(UsageError, match="is no longer the network that"):
         resume(copied)
+
+
+def test_a_run_that_was_made_anew_does_not_go_on_teaching(teacher_run, tmp_path, interrupted):
+    teacher = run(recipe(name="first"), tmp_path / "teacher")
+    settings = taught(teacher).model_copy(update={"train": Train(epochs=2, batch_size=10)})
+    with interrupted():
+        run(settings, tmp_path / "student")
+    run(recipe(name="first", seed=1), teacher, overwrite=True)
+    with pytest.raises(UsageError, match=r"teacher is no longer the network that .*student learns from"):
+        resume(tmp_path / "student")
+
+
+def test_a_teacher_without_answers_or_names_is_refused(teacher_run, tmp_path):
+    vit = Model(name="vit", patch_size=8, embed_dim=8, depth=1, num_heads=2)
+    run(
+        recipe(name="mae", model=vit, pretrain=Pretrain(method="mae", mask_ratio=0.5, decoder_dim=32)), tmp_path / "mae"
+    )
+    with pytest.raises(UsageError, match=r"mae has no head, so it answers nothing\. Take a run that has classes"):
+        run(taught(tmp_path / "mae"), tmp_path / "student")
+    unnamed = shutil.copytree(teacher_run / "model", tmp_path / "unnamed")
+    config_file = unnamed / "config.json"
+    config_file.write_text(json.dumps(json.loads(config_file.read_text()) | {"labels": []}))
+    with pytest.raises(UsageError, match="unnamed does not name its classes, so its answers cannot be matched"):
+        run(taught(unnamed), tmp_path / "student")
+    assert not (tmp_path / "student").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"distill": {"stored": True}}, "distill.stored makes one soft label .* Leave one of the two out"),
+        ({"train": {"compile": True}}, "train.compile would do nothing for a student of two answers"),
+    ],
+)
+def test_what_does_not_fit_a_student_of_two_answers(more, message):
+    two = {"model": {"name": "vit", "distilled": True}, "distill": {"teachers": ["mien:base"]}}
+    with pytest.raises(UsageError, match=message):
+        config.build(two, more)
 
 
 def test_stored_answers_outlive_the_export(teacher_run, tmp_path):
@@ -193,34 +233,59 @@ def test_the_distillation_token_has_an_answer_of_its_own():
     torch.testing.assert_close((own + taught_answer) / 2, model(images))
 
 
-def test_the_loss_is_shared_between_labels_and_teacher(teacher_run):
-    """With all weight on the teacher the labels do not matter; with half of it they do."""
+class Row(torch.nn.Module):
+    """A network that answers with seven pixels of one row of the image, and remembers what it was shown."""
 
-    def loss_of(labels, weight):
-        settings = taught(teacher_run, weight=weight)
-        torch.manual_seed(0)
-        teacher = Teacher(settings, classes(teacher_run))
-        model = create_model("resnet", img_size=16, num_classes=7, widths=(4, 8), layers=(1, 1))
-        task = Task(settings.model_copy(update={"augment": Augment()}), model, teacher_pixels(), counts(), teacher)
-        task._augmented = lambda images, given: (images.float() / 255, torch.nn.functional.one_hot(given, 7).float())
-        task._count = lambda *_: None
-        images = torch.randint(0, 256, (4, 1, 16, 16), generator=torch.Generator().manual_seed(1))
-        return task.training_step((images, torch.tensor(labels)), 0).item()
+    preprocessing = Preprocessing(size=16, mean=0.5, std=0.25)
 
-    assert loss_of([0, 1, 2, 3], 1.0) == pytest.approx(loss_of([4, 5, 6, 0], 1.0))
-    assert loss_of([0, 1, 2, 3], 0.5) != pytest.approx(loss_of([4, 5, 6, 0], 0.5))
+    def __init__(self, row: int) -> None:
+        super().__init__()
+        self.row = row
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.shown = images
+        return images[:, 0, self.row, :7]
 
 
-def teacher_pixels():
-    from mien.preprocessing import Preprocessing
+def test_the_loss_is_shared_between_labels_and_teacher(teacher_run, monkeypatch):
+    """3/4 cross-entropy with mixed, smooth labels and 1/4 of 4 KL at T = 2 with what a teacher says of mixed pixels."""
+    settings = taught(teacher_run, weight=0.25).model_copy(
+        update={"augment": Augment(mixup=1.0), "train": Train(label_smoothing=0.1)}
+    )
+    teacher = Teacher(settings, classes(teacher_run))
+    teacher.networks, teacher.columns = torch.nn.ModuleList([Row(1)]), [list(range(7))]
+    task = Task(settings, Row(0), Row.preprocessing, np.full(7, 10), teacher)
+    monkeypatch.setattr(task, "_count", lambda *_: None)
+    draws = task.augmentation.draw(4, stream(3))
+    monkeypatch.setattr(task, "_changed", lambda given: (given.float() / 255, draws))
+    images = torch.randint(0, 256, (4, 1, 16, 16), generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([0, 1, 2, 3])
+    loss = task.training_step((images, labels), 0)
 
-    return Preprocessing(size=16, mean=0.5, std=0.25)
+    share = draws["share"][:, None]  # pairs 0 and 1, 2 and 3 share one
+    partners = [1, 0, 3, 2]
+    scaled = (images / 255 - 0.5) / 0.25
+    mixed = scaled * share[..., None, None] + scaled[partners] * (1 - share[..., None, None])
+    torch.testing.assert_close(teacher.networks[0].shown, mixed)
+    one_hot = torch.eye(7)[labels]
+    targets = 0.9 * (one_hot * share + one_hot[partners] * (1 - share)) + 0.1 / 7
+    by_labels = -(targets * mixed[:, 0, 0, :7].log_softmax(1)).sum(1).mean()
+    own, answers = (mixed[:, 0, row, :7].div(2).log_softmax(1) for row in (0, 1))
+    by_teacher = 4 * (answers.exp() * (answers - own)).sum(1).mean()
+    torch.testing.assert_close(loss, 0.75 * by_labels + 0.25 * by_teacher)
+    assert (share < 0.9).any()
 
 
-def counts():
-    import numpy as np
-
-    return np.full(7, 10)
+def test_a_vit_is_asked_about_whole_images_and_a_resnet_about_crops(teacher_run, tmp_path):
+    vit = Model(name="vit", patch_size=8, embed_dim=8, depth=1, num_heads=2)
+    run(recipe(name="vit", model=vit), tmp_path / "vit")
+    settings = taught(tmp_path / "vit").model_copy(update={"augment": Augment(crop=12)})
+    teacher = Teacher(settings, classes(teacher_run))
+    crops = torch.rand(3, 1, 12, 12)
+    whole = torch.nn.functional.pad(crops, (2, 2, 2, 2), mode="replicate")
+    torch.testing.assert_close(teacher(crops), teacher(whole))
+    assert Teacher(taught(teacher_run), classes(teacher_run)).read_crops == [True]
+    assert (run(settings, tmp_path / "student") / "evaluation.json").exists()
 
 
 def test_a_student_run_keeps_no_teacher(teacher_run, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mien.config import Data, Distill, Model, Recipe, Train
+from mien.config import Data, Distill, Model, Pretrain, Recipe, Train
 from mien.evaluate.run_folder import RunFolder
 from mien.export import export
 from mien.train.run import run
@@ -37,6 +37,22 @@ def test_a_start_that_has_seen_the_validation_images_is_said(first_fold, tmp_pat
     held_out = RunFolder.open(folder).env["store"]["images"]["validation"]
     expected = f"{first_fold} learned from {held_out} of this run's {held_out} validation images"
     assert [text.startswith(expected) for text in said] == [True] * fold
+
+
+@pytest.mark.parametrize("how", ["its model", "pretrained", "taught by it"])
+def test_it_is_said_of_what_lies_behind_a_start_too(first_fold, tmp_path, how):
+    """A run's model folder, a pretraining (which has no predictions), a run that had such a teacher."""
+    start, model = first_fold / "model", Model()
+    if how == "pretrained":
+        model = Model(name="vit", patch_size=8, embed_dim=8, depth=1, num_heads=2)
+        data, pretrain = DATA.model_copy(update={"folds": 2}), Pretrain(method="mae", mask_ratio=0.5, decoder_dim=32)
+        start = run(recipe(data=data, model=model, pretrain=pretrain), tmp_path / "mae")
+    elif how == "taught by it":  # itself of fold 1, so that it held this run's images out
+        data = DATA.model_copy(update={"folds": 2, "fold": 1})
+        start = run(recipe(data=data, distill=Distill(teachers=(str(first_fold),))), tmp_path / "student")
+    data = DATA.model_copy(update={"folds": 2, "fold": 1})
+    folder = run(recipe(data=data, model=model.model_copy(update={"init": str(start)})), tmp_path / "second")
+    assert [text.startswith(f"{start} learned from 70 of this run's 70") for text in warnings(folder)] == [True]
 
 
 @pytest.mark.parametrize("fold", [0, 1])

@@ -182,6 +182,10 @@ def test_pictures_keep_what_was_visible(finished):
         ({"augment": {"mixup": 0.4}}, "augment.mixup 0.4 would do nothing"),
         ({"train": {"trainable": "head"}}, "train.trainable head would do nothing. Leave it at all"),
         ({"distill": {"teachers": ("runs/a",)}}, "distill.teachers"),
+        (
+            {"augment": {"crop": 12}},
+            "augment.crop 12: pretraining masks the patches of whole images. Use",
+        ),
         ({"model": {"name": "resnet"}}, "masks the patches of a ViT, and model 'resnet' has none"),
         ({"pretrain": {"mask_ratio": 1.0}}, "pretrain.mask_ratio: Input should be less than 1"),
         ({"pretrain": {"method": "mea"}}, "pretrain.method: Input should be 'none', 'mae' or 'simmim'"),

@@ -13,6 +13,7 @@ import sys
 from types import SimpleNamespace
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -25,6 +26,7 @@ from mien.evaluate.run_folder import RunFolder
 from mien.evaluate.run_model import load_model
 from mien.models import create_model
 from mien.train import callbacks, run
+from mien.train.task import Task
 
 RECIPE = Recipe(
     name="tiny",
@@ -134,6 +136,21 @@ def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, interrupted, mo
     assert len(callbacks.read_history(tmp_path / "part" / "metrics.csv")) == 3
 
 
+def test_an_interrupted_run_lowers_its_rate_in_the_same_epochs(tmp_path, interrupted):
+    """At a rate that changes next to nothing the loss does not fall, and plateau halves the rate every third epoch."""
+    recipe = change(train={"schedule": "plateau", "lr": 1e-6, "epochs": 6, "ema": 0})
+    run.run(recipe, tmp_path / "whole")
+    with interrupted():
+        run.run(recipe, tmp_path / "part")
+    run.resume(tmp_path / "part")
+    rates = {
+        name: [row["lr"] for row in callbacks.read_history(tmp_path / name / "metrics.csv")]
+        for name in ("whole", "part")
+    }
+    assert rates["part"] == rates["whole"]
+    assert rates["whole"][-1] < rates["whole"][0]
+
+
 def test_a_run_of_an_older_version_without_calibration_errors_goes_on(tmp_path, interrupted):
     with interrupted():
         run.run(RECIPE, tmp_path / "run")
@@ -151,6 +168,15 @@ def test_a_run_of_an_older_version_without_calibration_errors_goes_on(tmp_path, 
 def test_resuming_a_finished_run_changes_nothing(tmp_path):
     before = weights(run.run(RECIPE, tmp_path / "run"))
     after = weights(run.resume(tmp_path / "run"))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_resuming_a_run_that_stopped_early_changes_nothing(tmp_path):
+    settings = {"early_stopping": 1, "lr": 1e-12, "epochs": 9, "ema": 0}
+    before = weights(run.run(change(train=settings), tmp_path / "run"))
+    epochs = len(callbacks.read_history(tmp_path / "run" / "metrics.csv"))
+    after = weights(run.resume(tmp_path / "run"))
+    assert epochs == len(callbacks.read_history(tmp_path / "run" / "metrics.csv")) < 9
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
@@ -212,6 +238,19 @@ def test_early_stopping_stops(tmp_path):
     recipe = change(train={"epochs": 30, "early_stopping": 1, "lr": 1e-12, "ema": 0.0})
     folder = run.run(recipe, tmp_path / "run")
     assert json.loads((folder / "env.json").read_text())["epochs"] < 10
+
+
+def test_a_moving_average_keeps_tables_of_places_and_counts():
+    """A mean of equal whole numbers, taken in floats and cut off, falls below them."""
+    recipe = change(model={"pos_embed": "relative"}, train={"ema": 0.998})
+    model = create_model("vit", img_size=16, num_classes=7, **recipe.model.sizes())
+    task = Task(recipe, model, None, np.full(7, 10))
+    for _ in range(50):
+        task.averaged.update_parameters(model)
+    tables = {name: buffer for name, buffer in model.named_buffers() if not buffer.is_floating_point()}
+    kept = dict(task.trained.named_buffers())
+    assert len(tables) == 2
+    assert all(torch.equal(kept[name], table) for name, table in tables.items())
 
 
 def test_mixed_precision_with_clipped_gradients(tmp_path):

@@ -136,17 +136,29 @@ def _refuse_misfits(recipe: Recipe) -> None:
             f"train.processes {train.processes} are no pairs. Take a train.batch_size that "
             f"{2 * train.processes} divides."
         )
+    if recipe.model.distilled and recipe.distill.teachers and recipe.distill.stored:
+        raise UsageError(
+            "distill.stored makes one soft label of labels and answers, and the second token of model.distilled wants "
+            "the answers alone. Leave one of the two out."
+        )
+    if recipe.model.distilled and recipe.distill.teachers and train.compile:
+        raise UsageError("train.compile would do nothing for a student of two answers (model.distilled). Leave it out.")
     if not recipe.pretrain.is_off():
-        _refuse_labels(recipe)
+        _refuse_for_pretraining(recipe)
 
 
-def _refuse_labels(recipe: Recipe) -> None:
+def _refuse_for_pretraining(recipe: Recipe) -> None:
     """What needs labels, or a head that learns from them, would silently do nothing in a run that has none."""
     method = recipe.pretrain.method
     if recipe.model.name != "vit":
         raise UsageError(
             f"pretrain.method {method} masks the patches of a ViT, and model '{recipe.model.name}' has none. Take "
             "--model.name vit."
+        )
+    if recipe.augment.crop:
+        raise UsageError(
+            f"augment.crop {recipe.augment.crop}: pretraining masks the patches of whole images. Use augment.scale and "
+            "augment.translate instead."
         )
     for key in NEEDS_LABELS:
         section, _, name = key.partition(".")

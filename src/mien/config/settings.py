@@ -213,7 +213,9 @@ class Augment(Settings):
         default=0.0, ge=0, le=1, description="Largest standard deviation of Gaussian noise, share of the pixels' range."
     )
     erase: float = Field(default=0.0, ge=0, le=1, description="Probability that a rectangle is erased.")
-    erase_area: tuple[float, float] = Field(default=(0.02, 0.2), description="Range of the erased share of the area, such as 0.02 0.2.")
+    erase_area: tuple[float, float] = Field(
+        default=(0.02, 0.2), description="Range of the erased share of the area, such as 0.02 0.2."
+    )
     randaugment: int = Field(default=0, ge=0, le=4, description="RandAugment: operations for each image.")
     magnitude: float = Field(default=9.0, ge=0, le=10, description="RandAugment: strength, 0 to 10.")
     mixup: float = Field(default=0.0, ge=0, description="Alpha of mixup's Beta distribution; 0 is off.")

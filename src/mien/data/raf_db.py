@@ -46,8 +46,13 @@ class Line(NamedTuple):
 
 
 def recognises(root: Path) -> bool:
-    """Whether a folder looks like RAF-DB, whole or not."""
-    return _layout(root) is not None
+    """Whether a folder looks like RAF-DB, whole or not: a list called train_labels.csv alone may be of anything."""
+    layout = _layout(root)
+    if layout is None:
+        return False
+    return all((root / name).is_file() for name in layout.lists) or any(
+        (root / name).is_dir() for name in layout.folders
+    )
 
 
 def read(path: Path | None) -> Listing:

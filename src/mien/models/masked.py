@@ -15,7 +15,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from mien.models.attention import Reattention
 from mien.models.blocks import Block
+from mien.models.efficient_attention import Linformer, Nystrom
 from mien.models.positions import RelativePositions, make_positions
 from mien.models.vit import VisionTransformer
 
@@ -90,7 +92,7 @@ class MaskedAutoencoder(Masked):
         self, encoder: VisionTransformer, mask_ratio: float = 0.75, decoder_dim: int = 128, decoder_depth: int = 2
     ) -> None:
         super().__init__(encoder, mask_ratio)
-        _refuse_whole_images(encoder)
+        _refuse_whole_images(encoder, self.visible)
         embed, prefix = encoder.patch_embed, encoder.num_prefix_tokens
         self.decoder_embed = nn.Linear(embed.proj.out_channels, decoder_dim)
         self.mask_token = nn.Parameter(torch.empty(1, 1, decoder_dim))
@@ -193,14 +195,28 @@ def moments(patches: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (variance + 1e-6).sqrt()
 
 
-def _refuse_whole_images(encoder: VisionTransformer) -> None:
+# Parts whose weights or statistics are those of all patches, by the setting that asks for them.
+OF_ALL_PATCHES = {
+    RelativePositions: "pos_embed 'relative'",
+    Linformer: "attention 'linformer'",
+    Reattention: "reattention",
+}
+
+
+def _refuse_whole_images(encoder: VisionTransformer, visible: int) -> None:
     if encoder.patch_embed.overlaps:
         raise ValueError(
             "MAE's encoder must not see a masked pixel, but with stem 'conv' or patch_shift the tokens of visible "
             "patches hold some. Take simmim, or plain patches: stem 'patch'."
         )
-    if any(isinstance(module, RelativePositions) for module in encoder.modules()):
-        raise ValueError("pos_embed 'relative' is made for all patches, and MAE's encoder sees some. Take simmim.")
+    tokens = visible + encoder.num_prefix_tokens
+    for module in encoder.modules():
+        if part := OF_ALL_PATCHES.get(type(module)):
+            raise ValueError(f"{part} is made for all patches, and MAE's encoder sees some. Take simmim.")
+        if isinstance(module, Nystrom) and module.landmarks > tokens:
+            raise ValueError(
+                f"nystrom has {module.landmarks} landmarks, and MAE's encoder sees {tokens} tokens. Take fewer."
+            )
 
 
 def _init_linear(module: nn.Module) -> None:

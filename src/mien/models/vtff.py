@@ -21,7 +21,8 @@ from mien.models.resnet import ResNet
 
 # Row and column of each neighbour in the 3 x 3 window, clockwise from the top left: bit 0 to bit 7.
 NEIGHBOURS = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))
-# Scaled values this near count as equal: a warp's rounding is no texture. Grey levels lie 40 times as far or more.
+# Scaled values this near count as equal: a warp's rounding is no texture. Grey levels lie 40 times as far or more,
+# the lumas of two colours at least twice as far.
 TOLERANCE = 1e-4
 
 
@@ -29,7 +30,9 @@ class LocalBinaryPattern(nn.Module):
     """The 3 x 3 operator of Ojala et al. (1996): which of a pixel's eight neighbours are at least as bright as it.
 
     One bit a neighbour, sum 2^p [g_p >= g_c], 0 to 255, here brought to 0..1. It does not change with the image's
-    light and contrast, so it may be taken after scaling. Beyond the border the image goes on with its last pixel.
+    light and contrast, so it may be taken after scaling by one mean and deviation; where each colour has its own, the
+    luma is another, and so are some bits (0.2 % of the codes of a photo with ImageNet's). Beyond the border the image
+    goes on with its last pixel.
     Its gradient is 0 everywhere: what explains by gradients does not see it.
     """
 
@@ -103,8 +106,9 @@ class VTFF(nn.Module):
 
     fusion: see SelectiveFusion. widths, layers, stem: of both ResNets, see ResNet; they share no weights.
     Of 224-pixel colour images with resnet18's sizes (stem 'conv7x7', widths (64, 128, 256, 512), layers (2, 2, 2, 2)),
-    embed_dim 768 and num_heads 8 it is the published network: 51.8 M parameters at depth 4, 80.1 M at depth 8.
-    Pre-norm blocks, a norm after them and no dropout are our choice: the counts do not tell.
+    embed_dim 768 and num_heads 8 it has the published size, 51.8 M parameters at depth 4, 80.1 M at depth 8.
+    The counts do not tell the rest; pre-norm blocks, a norm after them, no dropout and ReLU in the fusion's bottleneck
+    are our choice, and not switches.
     head_hidden, head_batch_norm, head_drop_rate: an MLP in place of the linear head, see `heads.make_head`.
     Raises ValueError for in_chans other than 1 and 3 and for an img_size that is not a whole number of words.
     """

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch import callbacks
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mien.errors import MienError
@@ -146,6 +147,13 @@ def epoch_line(row: Row, epochs: int, preparation: float = 0.0) -> str:
 def _result(row: Row, split: str) -> str:
     accuracy = f" acc {row[f'{split}_accuracy']:.1%}" if f"{split}_accuracy" in row else ""
     return f"loss {row[f'{split}_loss']:.3f}{accuracy}"
+
+
+class EarlyStopping(callbacks.EarlyStopping):
+    """lightning's, which forgets that it had stopped: a finished run that is resumed would train on."""
+
+    def on_train_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:
+        trainer.should_stop = self.wait_count >= self.patience
 
 
 class Diverged(L.Callback):

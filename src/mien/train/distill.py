@@ -6,6 +6,7 @@ Touvron et al., DeiT (arXiv 2012.12877): hard answers, and a token of their own 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from mien.data.store import Store
 from mien.errors import DataError, UsageError
 from mien.files import read_arrays, write_arrays
 from mien.pretrained import Classifier
+from mien.pretrained.own import from_checkpoint
 from mien.progress import track
 from mien.runtime.model import Network, is_export
 
@@ -31,8 +33,7 @@ ANSWERS = "answers.npz"  # of the teachers, in a run folder
 class ExportedNetwork(nn.Module):
     """An exported network as a module: onnxruntime computes in fp32 on the CPU, wherever the student is.
 
-    It reads pictures of one size, so random crops are continued by their edges, which costs it little (LOG.md).
-    processes: how many ask at the same time and share the cores.
+    It reads pictures of one size. processes: how many ask at the same time and share the cores.
     """
 
     def __init__(self, where: str, processes: int = 1) -> None:
@@ -41,18 +42,16 @@ class ExportedNetwork(nn.Module):
         self.labels, self.preprocessing = self.network.labels, self.network.preprocessing
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Scaled pixels (B, C, H, W), whole or cropped -> logits (B, K)."""
-        missing = self.preprocessing.size - inputs.shape[-1]
-        first, last = missing // 2, missing - missing // 2
-        inputs = F.pad(inputs.float(), (first, last, first, last), mode="replicate")
-        return torch.from_numpy(self.network.run(inputs.numpy(force=True))).to(inputs.device)
+        """Scaled pixels (B, C, H, W) -> logits (B, K)."""
+        return torch.from_numpy(self.network.run(inputs.float().numpy(force=True))).to(inputs.device)
 
 
 class Teacher(nn.Module):
     """One or several trained networks that answer together; they see the pixels that the student sees.
 
-    Raises UsageError when a teacher was trained on images of another size or colour, DataError when it has
-    other classes.
+    To those that read whole images only, exports and most ViTs, random crops are continued by their edges, which
+    costs them little (LOG.md). Raises UsageError when a teacher was trained on images of another size or colour or has
+    no classes to answer with, DataError when it has other ones.
     """
 
     def __init__(self, recipe: Recipe, classes: Sequence[str]) -> None:
@@ -65,16 +64,16 @@ class Teacher(nn.Module):
             for source, network in zip(recipe.distill.teachers, self.networks, strict=True)
         ]
         self.requires_grad_(False)
+        side = recipe.augment.crop or recipe.data.size
+        self.read_crops = [_reads(network, side) for network in self.networks]
         for network in self.networks:  # a model of one's own may .view() what a convolution gives
             if isinstance(network, Classifier) and ":" not in network.name:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster, LOG.md
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Source -> fingerprint of the exports among the teachers."""
-        networks = zip(self.settings.teachers, self.networks, strict=True)
-        exports = {source: each.network for source, each in networks if isinstance(each, ExportedNetwork)}
-        return {source: (network.card or {})["fingerprint"] for source, network in exports.items()}
+        """Source -> fingerprint of its network, sha256."""
+        return {source: _fingerprint(each) for source, each in zip(self.settings.teachers, self.networks, strict=True)}
 
     def train(self, mode: bool = True) -> Teacher:
         """A teacher has done learning: it stays in eval mode."""
@@ -83,9 +82,8 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels 0..1 (B, C, H, W) -> the teachers' mean probabilities at the temperature (B, K)."""
-        answers = [
-            self._answer(network, columns, pixels) for network, columns in zip(self.networks, self.columns, strict=True)
-        ]
+        known = zip(self.networks, self.columns, self.read_crops, strict=True)
+        answers = [self._answer(network, columns, pixels, crops) for network, columns, crops in known]
         return torch.stack(answers).mean(dim=0)  # T x (B, K) -> (B, K)
 
     def loss(self, logits: Tensor, answers: Tensor) -> Tensor:
@@ -100,10 +98,10 @@ class Teacher(nn.Module):
         own = F.log_softmax(logits / temperature, dim=1)
         return F.kl_div(own, answers, reduction="batchmean") * temperature**2
 
-    def _answer(self, network: nn.Module, columns: list[int] | None, pixels: Tensor) -> Tensor:
-        logits = network(cast(Any, network).preprocessing.scale(pixels)).float()
-        if columns is not None:  # what the student does not tell apart takes no share of the answer
-            logits = logits[:, columns]
+    def _answer(self, network: nn.Module, columns: list[int], pixels: Tensor, reads_crops: bool) -> Tensor:
+        preprocessing = cast(Any, network).preprocessing
+        seen = pixels if reads_crops else _continued(pixels, preprocessing.size)
+        logits = network(preprocessing.scale(seen)).float()[:, columns]  # other classes take no share of the answer
         return (logits / self.settings.temperature).softmax(dim=1)
 
 
@@ -151,17 +149,44 @@ def two_answers(model: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
     return network.head(tokens[:, 0]).float(), network.head_dist(tokens[:, 1]).float()
 
 
-def _columns(source: str, answers: Sequence[str], classes: Sequence[str]) -> list[int] | None:
-    """Where in a teacher's answer each class stands; None where its classes have no names: in the same order."""
+def _continued(images: Tensor, size: int) -> Tensor:
+    """Random crops (B, C, h, w) as whole images (B, C, size, size), beyond whose borders the last pixels go on."""
+    missing = size - images.shape[-1]
+    first, last = missing // 2, missing - missing // 2
+    return F.pad(images, (first, last, first, last), mode="replicate") if missing else images
+
+
+@torch.no_grad()
+def _reads(network: nn.Module, side: int) -> bool:
+    """Whether a teacher answers to images of this side as they are."""
+    if isinstance(network, ExportedNetwork):
+        return side == network.preprocessing.size
     try:
-        return labels.match(list(classes), answers) if answers else None
+        network(torch.zeros(1, cast(Any, network).preprocessing.channels, side, side))
+    except (RuntimeError, ValueError):  # linformer's own check is a ValueError
+        return False
+    return True
+
+
+def _fingerprint(network: nn.Module) -> str:
+    if isinstance(network, ExportedNetwork):
+        return (network.network.card or {})["fingerprint"]
+    digest = hashlib.sha256()
+    for name, values in network.state_dict().items():
+        digest.update(name.encode() + values.numpy(force=True).tobytes())
+    return digest.hexdigest()
+
+
+def _columns(source: str, answers: Sequence[str], classes: Sequence[str]) -> list[int]:
+    """Where in a teacher's answer each class stands."""
+    try:
+        return labels.match(list(classes), answers)
     except DataError as error:
         raise DataError(f"distill.teachers: {source} answers {', '.join(answers)}. {error}") from error
 
 
 def _network(source: str, recipe: Recipe) -> nn.Module:
-    exported = is_export(source)
-    network = ExportedNetwork(source, recipe.train.processes) if exported else pretrained.from_pretrained(source)
+    network = ExportedNetwork(source, recipe.train.processes) if is_export(source) else _classifier(source)
     given = (network.preprocessing.size, network.preprocessing.channels)
     if given != (recipe.data.size, recipe.data.channels):
         raise UsageError(
@@ -169,3 +194,15 @@ def _network(source: str, recipe: Recipe) -> nn.Module:
             f"{recipe.data.size} and {recipe.data.channels}. Set --data.size and --data.channels to the teacher's."
         )
     return network
+
+
+def _classifier(source: str) -> Classifier:
+    checkpoint = pretrained.read(source)
+    if not checkpoint.sizes["num_classes"]:
+        raise UsageError(f"distill.teachers: {source} has no head, so it answers nothing. Take a run that has classes.")
+    if not checkpoint.labels:
+        raise UsageError(
+            f"distill.teachers: {source} does not name its classes, so its answers cannot be matched with this run's. "
+            "Take a run, or a folder that save_pretrained wrote."
+        )
+    return from_checkpoint(checkpoint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 
 from mien import hardware
 from mien.config import Recipe
-from mien.data import Store
+from mien.data import Store, open_store
 from mien.data.batches import gather
 from mien.errors import MienError
 from mien.evaluate.run_folder import RunFolder, read_record
@@ -45,7 +46,7 @@ def environment(task: Training, store: Store, device: str, precision: str) -> di
         "initial_loss": task.initial_loss(first),
         "initial_loss_images": len(chosen),
         "warnings": _warnings(recipe, store),
-        "teachers": exported_teachers(task),
+        "teachers": teachers_of(task),
         "trained": freeze.history(task.model, recipe.train),
         "store": _describe(store),
     }
@@ -68,7 +69,7 @@ def _warnings(recipe: Recipe, store: Store) -> list[str]:
     if freeze.freezes(recipe.train) and recipe.model.checkpoint is None:
         found.append("What is frozen has random weights and stays so. Start from trained ones: --model.init RUN.")
     for source in filter(None, (recipe.model.checkpoint, *recipe.distill.teachers)):
-        if seen := _seen(Path(source), recipe, store):
+        if seen := max((_seen(run, recipe, store) for run in _runs_behind(source)), default=0):
             found.append(
                 f"{source} learned from {seen:,} of this run's {len(store.indices('validation')):,} validation images, "
                 "so this run's scores will be too good. Start and learn from runs with the same split."
@@ -82,13 +83,30 @@ def _warnings(recipe: Recipe, store: Store) -> list[str]:
     return found
 
 
-def _seen(source: Path, recipe: Recipe, store: Store) -> int:
+def _runs_behind(source: str) -> Iterator[RunFolder]:
+    """A run and those that it started from or learned from, as far as their folders are there."""
+    waiting, known = [source], set[Path]()
+    while waiting:
+        folder = Path(waiting.pop())
+        folder = folder.parent if folder.name == "model" else folder
+        if folder in known or not (folder / "recipe.yaml").is_file():
+            continue
+        known.add(folder)
+        run = RunFolder.open(folder)
+        yield run
+        waiting += filter(None, (run.recipe.model.checkpoint, *run.recipe.distill.teachers))
+
+
+def _seen(run: RunFolder, recipe: Recipe, store: Store) -> int:
     """How many of the validation images another run of the same data did not hold out, and so learned from."""
-    if not (source / "recipe.yaml").is_file() or not (run := RunFolder.open(source)).has_predictions():
-        return 0
     if (run.recipe.data.source, run.recipe.data.path) != (recipe.data.source, recipe.data.path):
         return 0
-    return len({store.names[i] for i in store.indices("validation")} - set(run.predictions().names))
+    if run.has_predictions():
+        held_out = set(run.predictions().names)
+    else:  # a pretraining
+        other = open_store(run.recipe.data)
+        held_out = {other.names[i] for i in other.indices("validation")}
+    return len({store.names[i] for i in store.indices("validation")} - held_out)
 
 
 def _may_have_seen(export: str, recipe: Recipe, store: Store) -> bool:
@@ -103,8 +121,8 @@ def _may_have_seen(export: str, recipe: Recipe, store: Store) -> bool:
     return same and store.content("validation") not in held_out
 
 
-def exported_teachers(task: Training) -> dict[str, str]:
-    """Which networks the exports are that the task asks: a name such as mien:base may mean another one later."""
+def teachers_of(task: Training) -> dict[str, str]:
+    """Which networks the task asks, by their fingerprints: mien:base, or a run's name, may mean another one later."""
     teacher = task.teacher[0] if isinstance(task, Task) else None
     return {} if teacher is None else teacher.fingerprints
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
 from mien import config, hardware, pretrained
@@ -30,10 +30,10 @@ from mien.models import create_model
 from mien.pretrained.checkpoint import Checkpoint
 from mien.progress import note
 from mien.train import features, freeze
-from mien.train.callbacks import Display, Diverged, History, StuckWarning, read_history
+from mien.train.callbacks import Display, Diverged, EarlyStopping, History, StuckWarning, read_history
 from mien.train.checkpoint import save_model
 from mien.train.distill import Teacher, with_answers
-from mien.train.environment import earlier, environment, exported_teachers, opening
+from mien.train.environment import earlier, environment, opening, teachers_of
 from mien.train.masked import Filling
 from mien.train.task import Task, Training
 
@@ -145,9 +145,9 @@ def _task(recipe: Recipe, store: Store, checkpoint: Checkpoint | None) -> Traini
 
 
 def _refuse_other_teachers(task: Training, folder: Path) -> None:
-    """An export that was made anew, or came with another version of mien, is another teacher under the same name."""
+    """A run or an export that was made anew, or came with another version of mien, is another teacher of one name."""
     known = read_record(folder, "env.json", {}).get("teachers", {})
-    for source, fingerprint in exported_teachers(task).items():
+    for source, fingerprint in teachers_of(task).items():
         if known.get(source, fingerprint) != fingerprint:
             raise UsageError(f"{source} is no longer the network that {folder} learns from. Start a new run.")
 

@@ -108,6 +108,16 @@ class Training(L.LightningModule, ABC):
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
 
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """lightning's step; one that watches the validation loss is made when the epoch ends, before it is saved."""
+        if metric is None:
+            super().lr_scheduler_step(scheduler, metric)
+
+    def on_train_epoch_end(self) -> None:
+        for schedule in self.trainer.lr_scheduler_configs:
+            if schedule.monitor is not None:
+                cast(Any, schedule.scheduler).step(self.trainer.callback_metrics[schedule.monitor])
+
     def configure_optimizers(self) -> Any:
         """The optimizer and, unless it is constant without warm-up, the schedule."""
         optimizer = make_optimizer(self.model, self.recipe.train)
@@ -292,6 +302,10 @@ def _moving_average(model: nn.Module, decay: float) -> AveragedModel | None:
         return None
 
     def average(averaged: Any, current: Any, updates: Any) -> None:
+        if not averaged[0].is_floating_point():  # counts and tables of places are copied: torch rounds means of these
+            for kept, new in zip(averaged, current, strict=True):
+                kept.copy_(new)
+            return
         # Young averages follow fast, else a short run would keep its random start (as in timm's warm-up).
         now = min(decay, (1 + int(updates)) / (10 + int(updates)))
         get_ema_multi_avg_fn(now)(averaged, current, updates)
