@@ -39,7 +39,9 @@ PEERS = {"fer": (58_423, 0.6525), "big_XCEPTION": (208_871, 0.6539), "deepface":
 TRANSFER = ("fer2013_from_tiny_imagenet",)  # saw other data before, or is the baseline of what did
 # where and how fast it ran, what its recipe leaves to the command
 GIVEN = ("train.processes=", "train.compile=", "distill.teachers=", "model.init=")
-AVERAGES = ("fer2013_cnn_best_average", "fer2013_vit_best_taught_average")  # the newest: no recipe says of what
+AVERAGES = tuple(  # the newest of each: no recipe says of what
+    f"fer2013_{name}_average" for name in ("cnn_best", "resnet_mixup", "tiny_taught", "vit_best_taught")
+)
 REPEATS = 60
 LEAST = 0.48  # accuracies below are in the table alone, and may have no recorded milliseconds
 SIDES = {  # where a name stands, by parameters and by milliseconds; else on the right of its point
@@ -54,7 +56,12 @@ SIDES = {  # where a name stands, by parameters and by milliseconds; else on the
     "vit_best_taught": ("below right", "below right"),
     "vit_best_taught_average": ("left", "left"),
     "resnet": ("right", "right"),
-    "resnet_taught": ("above", "above"),
+    "resnet_mixup": ("right", "right"),
+    "resnet_noise": ("right", "right"),
+    "resnet_mixup_average": ("above left", "above left"),
+    "tiny_taught": ("left", "left"),
+    "tiny_taught_average": ("above", "above"),
+    "vtff": ("right", "right"),
     "vit_best": ("right", "right"),
     "vit_scratch": ("left", "right"),
     "vit_scratch_taught": ("below", "right"),

@@ -42,7 +42,7 @@ EXPECTED = {
     "dogs_vs_cats_vit_full",
 }
 # Not run, and no measured step to reckon from.
-TIMELESS = {"fer2013_resnet18_pretrained", "fer2013_vtff", "tiny_imagenet_vit"}
+TIMELESS = {"fer2013_resnet18_pretrained", "tiny_imagenet_vit"}
 
 
 def test_all_recipes_are_there():

@@ -1,4 +1,4 @@
-"""Our best CNN for FER2013, residual, 1.2 M parameters, also learns from fer2013_tiny's answers.
+"""A residual CNN of 1.2 M parameters for FER2013 that also learns from fer2013_tiny's answers.
 
 Source    ours. The first stage is thin (16 channels at full size), the later ones wide (64, 128, 256), which buys most
           parameters per second on a CPU; training as for fer2013_tiny, with erasing and dropout, and with soft

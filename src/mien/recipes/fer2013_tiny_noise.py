@@ -5,9 +5,12 @@ Source    ours. As fer2013_cnn_best_noise: each image gets Gaussian noise of a s
           pixels that the student sees ("A good teacher is patient and consistent", arXiv 2106.05237).
 Command   mien run fer2013_tiny_noise --data.path FER2013 --model.init TINY_RUN --distill.teachers BASE_RUN
           BASE_RUN is the average of fer2013_cnn_best and fer2013_cnn_best_noise (66.9 %).
+          mien run fer2013_tiny_noise --data.path FER2013 --model.init TINY_TAUGHT_RUN --distill.teachers mien:base
+          mien average TINY_TAUGHT_RUN RUN
 Result    validation 65.8 % (64.2 to 67.3), clean images 65.0 %, macro-F1 .593; with noise of .05
           62.7 % (before 32.4), of .1 55.0 %; one seed, 54 minutes on one thread of an AMD EPYC without bf16, beside
-          other work. It ships as mien:tiny.
+          other work. It ships as mien:tiny. From fer2013_tiny_taught: 65.7 % (64.1 to 67.2), and the average of the two
+          66.1 % (64.5 to 67.6), clean images 65.2 %, macro-F1 .593; with noise of .05 59.4 %, of .1 45.3 %.
 """
 
 from mien import config

@@ -26,7 +26,7 @@ recipe = Recipe(
     ),
     augment=Augment(hflip=0.5, rotate=10, translate=0.06, scale=(0.9, 1.1), contrast=0.2),
     train=Train(
-        epochs=26,
+        epochs=15,
         batch_size=64,
         optimizer="adamw",
         lr=1e-3,
