@@ -9,8 +9,8 @@ Command   mien run fer2013_cnn_best_noise --data.path FER2013 --model.init CNN_B
           mien average CNN_BEST_RUN RUN
 Result    validation 66.0 % (64.4 to 67.5), clean images 65.1 %, macro-F1 .600; with noise of .05 64.0 % (before 38.0),
           of .1 57.9 % (19.2); one seed, 35 minutes on both cores of an AMD EPYC without bf16 (--train.processes 2).
-          The average was mien:base until 22 November 2026: 66.9 % (65.3 to 68.4), clean images 66.0 %, macro-F1 .611; with noise 60.4 and
-          46.4 %.
+          The average was mien:base until 22 November 2026: 66.9 % (65.3 to 68.4), clean images 66.0 %, macro-F1 .611;
+          with noise 60.4 and 46.4 %.
 """
 
 from mien import config
