@@ -46,8 +46,8 @@ def prepare(path: Path_, *, out: Path | None = None, json_: Json = False, settin
         found = {"images": counts, "classes": store.classes, "left_out": store.left_out}
         print_json(found | {"unreadable": list(store.unreadable), "fingerprint": store.fingerprint})
         return
-    print(", ".join(f"{count:,} {split}" for split, count in counts.items() if count), "images of", len(store.classes))
-    print("classes:", ", ".join(store.classes))
+    print(", ".join(f"{count:,} {split}" for split, count in counts.items() if count), "images")
+    print(f"{len(store.classes)} classes:", ", ".join(store.classes))
     print("fingerprint:", store.fingerprint)
     left_out = {**store.left_out, "unreadable": len(store.unreadable)}
     if any(left_out.values()):

@@ -5,7 +5,8 @@ Source    Ma, Sun and Li (arXiv 2103.16854), who report 88.81 % on FERPlus, the 
           block a stage (36 words of 128), the published depth of 4, the fusion that is a mean of both (F). Trained
           as fer2013_vit_best, whose patches have the same side. No outside data.
 Command   mien run fer2013_vtff --data.path FER2013
-Result    not run yet.
+Result    validation 62.0 % (60.4 to 63.6), clean images 61.0 %, macro-F1 .558; one seed, 66 minutes on one thread of an
+          AMD EPYC, bf16, beside another training. It still improves at its last epoch.
 """
 
 from mien.config import Augment, Data, Model, Recipe, Train
