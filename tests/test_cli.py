@@ -147,7 +147,7 @@ def test_data_commands(pictures, tmp_path, capsys):
     assert main(["data", "prepare", str(pictures), "--data.size", "16", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["images"] == {"train": 70, "validation": 0, "test": 0}
     assert main(["data", "prepare", str(pictures), "--data.size", "16", "--out", "store"]) == 0
-    assert "70 train images of 7" in capsys.readouterr().out
+    assert "70 train images\n7 classes: angry, " in capsys.readouterr().out
     assert (tmp_path / "store" / "images.npy").exists()
     assert main(["data", "show", str(pictures), "--out", "picture.png"]) == 0
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")

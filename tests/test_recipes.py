@@ -90,7 +90,12 @@ def test_fer2013_resnet_keeps_its_size():
     assert count_parameters(create_model("resnet", **recipe.model.sizes())) <= 5.2e6
 
 
-def test_unknown_recipe():
+def test_unknown_recipe(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("name: mine")
+    with pytest.raises(UsageError, match=rf"{tmp_path} is a run, not a recipe\. To go on with it: mien run"):
+        load(str(tmp_path))
+    with pytest.raises(UsageError, match="There is no run folder runs/nope, and recipes have no '/'"):
+        load("runs/nope")
     with pytest.raises(UsageError, match=r"Unknown recipe 'fer2013_lenett'\. Did you mean 'fer2013_lenet'\?"):
         load("fer2013_lenett")
 

@@ -38,7 +38,7 @@ def test_a_run_that_was_stopped_early(run: Path) -> None:
         (run / name).unlink()
     folder = RunFolder.open(run)
     assert (folder.env, folder.history, folder.scores()) == ({}, {}, None)
-    with pytest.raises(MissingError, match="mien evaluate"):
+    with pytest.raises(MissingError, match=r"has not finished\. Finish it with: mien run .*tiny-20260304-0 --resume"):
         folder.predictions()
 
 

@@ -189,11 +189,14 @@ def test_resume_refuses_other_images(tmp_path):
 
 
 def test_latest_is_the_newest_unfinished_run(tmp_path):
-    for name, finished in (("tiny-1-0", True), ("tiny-2-0", False), ("tiny-3-1", False)):
+    for name, seed, finished in (("tiny-1-0", 0, True), ("mine", 0, False), ("tiny-3-1", 1, False)):
         (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.yaml").write_text(config.dump(change(seed=seed)))
         if finished:
             (tmp_path / name / "evaluation.json").write_text("{}")
-    assert run.latest("tiny", 0, tmp_path).name == "tiny-2-0"
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "recipe.yaml").write_text("seed: [")
+    assert run.latest("tiny", 0, tmp_path).name == "mine"
     with pytest.raises(MissingError, match="no unfinished run of tiny with seed 2"):
         run.latest("tiny", 2, tmp_path)
 

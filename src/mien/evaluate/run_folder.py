@@ -98,7 +98,15 @@ class RunFolder:
 
     def predictions(self, split: str = "validation") -> Predictions:
         """Raises MissingError when the run was not evaluated on the split."""
-        return Predictions.load(predictions_file(self.path, split))
+        path = predictions_file(self.path, split)
+        if not path.is_file() and not self.recipe.pretrain.is_off():
+            raise MissingError(
+                f"{self.path} was pretrained without labels, so it predicts nothing. Train a classifier from it: "
+                f"mien run RECIPE --model.init {self.path}"
+            )
+        if not path.is_file() and not is_finished(self.path):
+            raise MissingError(f"{self.path} has not finished. Finish it with: mien run {self.path} --resume")
+        return Predictions.load(path)
 
     def reconstructions(self) -> dict[str, np.ndarray]:
         """Of a run without labels: validation images, what of them it saw and how it filled them; {} of any other.

@@ -26,6 +26,13 @@ def load(name: str) -> tuple[Recipe, str]:
         module = _from_file(Path(name))
     elif name in names():
         module = importlib.import_module(f"{__name__}.{name}")
+    elif (Path(name) / "recipe.yaml").is_file():
+        raise UsageError(
+            f"{name} is a run, not a recipe. To go on with it: mien run {name} --resume. To start another from its "
+            f"weights: mien run RECIPE --model.init {name}"
+        )
+    elif "/" in name:
+        raise UsageError(f"There is no run folder {name}, and recipes have no '/'. 'mien recipes' lists them.")
     else:
         raise UsageError(f"Unknown recipe '{name}'.{nearest(name, names())} 'mien recipes' lists them.")
     recipe = getattr(module, "recipe", None)

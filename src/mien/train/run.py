@@ -81,11 +81,22 @@ def resume(folder: Path) -> Path:
 
 def latest(recipe_name: str, seed: int, runs: Path = Path("runs")) -> Path:
     """The newest run of a recipe and seed that has not finished, for --resume."""
-    found = sorted(runs.glob(f"{recipe_name}-*-{seed}"), key=lambda folder: folder.stat().st_mtime)
-    unfinished = [folder for folder in found if not is_finished(folder)]
+    found = [path.parent for path in runs.glob("*/recipe.yaml") if _is_of(path.parent, recipe_name, seed)]
+    unfinished = sorted(
+        (folder for folder in found if not is_finished(folder)), key=lambda folder: folder.stat().st_mtime
+    )
     if not unfinished:
         raise MissingError(f"--resume: no unfinished run of {recipe_name} with seed {seed} under {runs}/.")
     return unfinished[-1]
+
+
+def _is_of(folder: Path, recipe_name: str, seed: int) -> bool:
+    """Whether a run, whatever its folder is called, is of this recipe and seed."""
+    try:
+        recipe = config.read_recipe(folder)
+    except MienError:  # a damaged one is said when it is named
+        return False
+    return (recipe.name, recipe.seed) == (recipe_name, seed)
 
 
 def read_checkpoint(recipe: Recipe) -> Checkpoint | None:
