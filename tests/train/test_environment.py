@@ -1,5 +1,7 @@
 """What a run warns of before its first step."""
 
+import shutil
+
 import pytest
 
 from mien.config import Data, Distill, Model, Pretrain, Recipe, Train
@@ -53,6 +55,12 @@ def test_it_is_said_of_what_lies_behind_a_start_too(first_fold, tmp_path, how):
     data = DATA.model_copy(update={"folds": 2, "fold": 1})
     folder = run(recipe(data=data, model=model.model_copy(update={"init": str(start)})), tmp_path / "second")
     assert [text.startswith(f"{start} learned from 70 of this run's 70") for text in warnings(folder)] == [True]
+
+
+def test_a_start_whose_recipe_cannot_be_read_still_starts(first_fold, tmp_path):
+    old = shutil.copytree(first_fold, tmp_path / "old")
+    (old / "recipe.yaml").write_text("train: {of_an_older_version: 1}")
+    assert warnings(run(recipe(model=Model(init=str(old))), tmp_path / "second")) == []
 
 
 @pytest.mark.parametrize("fold", [0, 1])

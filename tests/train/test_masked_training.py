@@ -137,14 +137,14 @@ def test_the_encoder_says_that_it_has_no_head(finished):
 
 
 @pytest.mark.parametrize(
-    "words", [["evaluate"], ["evaluate", "--robustness"], ["export"], ["explain"], ["report", "--explain"]]
+    "words", [["evaluate"], ["evaluate", "--robustness"], ["export"], ["explain"], ["report", "--explain"], ["compare"]]
 )
 def test_commands_that_need_a_head_say_what_to_do(finished, words, capsys, tmp_path):
     from PIL import Image
 
     Image.new("L", (16, 16)).save(tmp_path / "photo.png")
-    picture = [str(tmp_path / "photo.png")] if words == ["explain"] else []
-    assert main([words[0], str(finished), *picture, *words[1:]]) == 2
+    more = {"explain": [str(tmp_path / "photo.png")], "compare": [str(finished)]}.get(words[0], [])
+    assert main([words[0], str(finished), *more, *words[1:]]) == 2
     said = capsys.readouterr().err
     assert "was pretrained without labels (pretrain.method mae): it has no head" in said
     assert f"mien run RECIPE --model.init {finished}" in said
@@ -182,10 +182,7 @@ def test_pictures_keep_what_was_visible(finished):
         ({"augment": {"mixup": 0.4}}, "augment.mixup 0.4 would do nothing"),
         ({"train": {"trainable": "head"}}, "train.trainable head would do nothing. Leave it at all"),
         ({"distill": {"teachers": ("runs/a",)}}, "distill.teachers"),
-        (
-            {"augment": {"crop": 12}},
-            "augment.crop 12: pretraining masks the patches of whole images. Use",
-        ),
+        ({"augment": {"crop": 12}}, "augment.crop 12: pretraining masks the patches of whole images"),
         ({"model": {"name": "resnet"}}, "masks the patches of a ViT, and model 'resnet' has none"),
         ({"pretrain": {"mask_ratio": 1.0}}, "pretrain.mask_ratio: Input should be less than 1"),
         ({"pretrain": {"method": "mea"}}, "pretrain.method: Input should be 'none', 'mae' or 'simmim'"),

@@ -136,15 +136,21 @@ def _refuse_misfits(recipe: Recipe) -> None:
             f"train.processes {train.processes} are no pairs. Take a train.batch_size that "
             f"{2 * train.processes} divides."
         )
-    if recipe.model.distilled and recipe.distill.teachers and recipe.distill.stored:
+    if recipe.model.distilled and recipe.distill.teachers:
+        _refuse_for_two_answers(recipe)
+    if not recipe.pretrain.is_off():
+        _refuse_for_pretraining(recipe)
+
+
+def _refuse_for_two_answers(recipe: Recipe) -> None:
+    """What a student with a token of its own for the teachers cannot use."""
+    if recipe.distill.stored:
         raise UsageError(
             "distill.stored makes one soft label of labels and answers, and the second token of model.distilled wants "
             "the answers alone. Leave one of the two out."
         )
-    if recipe.model.distilled and recipe.distill.teachers and train.compile:
+    if recipe.train.compile:
         raise UsageError("train.compile would do nothing for a student of two answers (model.distilled). Leave it out.")
-    if not recipe.pretrain.is_off():
-        _refuse_for_pretraining(recipe)
 
 
 def _refuse_for_pretraining(recipe: Recipe) -> None:

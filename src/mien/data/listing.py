@@ -101,7 +101,8 @@ def existing(path: Path | None, what: str) -> Path:
     if path is None:
         raise MissingError(f"Where is {what}? Give --data.path PATH.")
     if not path.exists():
-        raise MissingError(f"--data.path {path}: there is no such file or folder.")
+        where = "" if path.is_absolute() else f" in {Path.cwd()}"  # a run names it as it was given
+        raise MissingError(f"--data.path {path}: there is no such file or folder{where}.")
     return path
 
 

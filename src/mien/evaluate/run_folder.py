@@ -43,6 +43,15 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
 
 
+def refuse_headless(run: Path) -> None:
+    """Raise UsageError when a run was pretrained without labels, and so answers nothing."""
+    if (run / "recipe.yaml").is_file() and not (pretrain := config.read_recipe(run).pretrain).is_off():
+        raise UsageError(
+            f"{run} was pretrained without labels (pretrain.method {pretrain.method}): it has no head and names no "
+            f"classes yet. Train it on labelled images first: mien run RECIPE --model.init {run}"
+        )
+
+
 def refuse_used(folder: Path, overwrite: bool) -> bool:
     """Whether the folder holds a run that is to be overwritten; raises UsageError for one that must not be."""
     if not folder.is_file() and not (folder.exists() and any(folder.iterdir())):
@@ -97,15 +106,12 @@ class RunFolder:
         return predictions_file(self.path, split).is_file()
 
     def predictions(self, split: str = "validation") -> Predictions:
-        """Raises MissingError when the run was not evaluated on the split."""
+        """Raises MissingError when the run was not evaluated on the split, UsageError when it has no head to be."""
         path = predictions_file(self.path, split)
-        if not path.is_file() and not self.recipe.pretrain.is_off():
-            raise MissingError(
-                f"{self.path} was pretrained without labels, so it predicts nothing. Train a classifier from it: "
-                f"mien run RECIPE --model.init {self.path}"
-            )
-        if not path.is_file() and not is_finished(self.path):
-            raise MissingError(f"{self.path} has not finished. Finish it with: mien run {self.path} --resume")
+        if not path.is_file():
+            refuse_headless(self.path)
+            if not is_finished(self.path):
+                raise MissingError(f"{self.path} has not finished. Finish it with: mien run {self.path} --resume")
         return Predictions.load(path)
 
     def reconstructions(self) -> dict[str, np.ndarray]:

@@ -47,6 +47,18 @@ def create_model(name: str, **sizes: Any) -> nn.Module:
         raise UsageError(f"Model '{name}': {error}") from error
 
 
+def accepts(model: nn.Module, in_chans: int, img_size: int) -> bool:
+    """Whether a model, in eval mode, takes images of this side: random crops, where it was made for whole ones."""
+    import torch
+
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, in_chans, img_size, img_size))
+    except (RuntimeError, ValueError):  # linformer's own check is a ValueError
+        return False
+    return True
+
+
 def count_parameters(model: nn.Module) -> int:
     """Numbers in the model's parameters, the frozen ones too."""
     return sum(parameter.numel() for parameter in model.parameters())

@@ -22,6 +22,12 @@ from mien.models.positions import RelativePositions, make_positions
 from mien.models.vit import VisionTransformer
 
 HEAD_DIM = 32  # width of a head of MAE's decoder, as in its paper
+# Parts whose weights or statistics are those of all patches, by the setting that asks for them.
+OF_ALL_PATCHES = {
+    RelativePositions: "pos_embed 'relative'",
+    Linformer: "attention 'linformer'",
+    Reattention: "reattention",
+}
 
 
 class Masked(nn.Module, ABC):
@@ -195,14 +201,6 @@ def moments(patches: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (variance + 1e-6).sqrt()
 
 
-# Parts whose weights or statistics are those of all patches, by the setting that asks for them.
-OF_ALL_PATCHES = {
-    RelativePositions: "pos_embed 'relative'",
-    Linformer: "attention 'linformer'",
-    Reattention: "reattention",
-}
-
-
 def _refuse_whole_images(encoder: VisionTransformer, visible: int) -> None:
     if encoder.patch_embed.overlaps:
         raise ValueError(
@@ -215,7 +213,8 @@ def _refuse_whole_images(encoder: VisionTransformer, visible: int) -> None:
             raise ValueError(f"{part} is made for all patches, and MAE's encoder sees some. Take simmim.")
         if isinstance(module, Nystrom) and module.landmarks > tokens:
             raise ValueError(
-                f"nystrom has {module.landmarks} landmarks, and MAE's encoder sees {tokens} tokens. Take fewer."
+                f"nystrom has {module.landmarks} landmarks, and MAE's encoder sees {tokens} tokens. Lower "
+                "model.landmarks, or take simmim."
             )
 
 

@@ -15,8 +15,7 @@ from PIL import Image
 from mien.errors import UsageError
 from mien.evaluate.calibration import fit_temperature, with_temperature
 from mien.evaluate.metrics import Predictions, predictions_file
-from mien.evaluate.run_folder import RunFolder
-from mien.evaluate.run_model import refuse_headless
+from mien.evaluate.run_folder import RunFolder, refuse_headless
 from mien.explain import Explanation
 from mien.explain import explain as look_inside
 from mien.explain.attribution import attribute, methods_of, require_method

@@ -10,8 +10,7 @@ import numpy as np
 from mien import config
 from mien.data import open_store
 from mien.evaluate.mistakes import COUNT, most_confident_errors
-from mien.evaluate.run_folder import RunFolder
-from mien.evaluate.run_model import refuse_headless
+from mien.evaluate.run_folder import RunFolder, refuse_headless
 from mien.evaluate.split import refuse_other_images
 from mien.explain.attribution import attribute
 from mien.explain.faithfulness import smoothed

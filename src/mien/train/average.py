@@ -22,8 +22,7 @@ from torch import Tensor
 from mien import config, hardware
 from mien.data import open_store
 from mien.errors import UsageError
-from mien.evaluate.run_folder import RunFolder, refuse_used
-from mien.evaluate.run_model import refuse_headless
+from mien.evaluate.run_folder import RunFolder, refuse_headless, refuse_used
 from mien.evaluate.split import evaluate, refuse_other_images
 from mien.files import write_json
 from mien.models import model_class

@@ -22,6 +22,7 @@ from mien.config import Recipe
 from mien.data.store import Store
 from mien.errors import DataError, UsageError
 from mien.files import read_arrays, write_arrays
+from mien.models import accepts
 from mien.pretrained import Classifier
 from mien.pretrained.own import from_checkpoint
 from mien.progress import track
@@ -64,8 +65,11 @@ class Teacher(nn.Module):
             for source, network in zip(recipe.distill.teachers, self.networks, strict=True)
         ]
         self.requires_grad_(False)
-        side = recipe.augment.crop or recipe.data.size
-        self.read_crops = [_reads(network, side) for network in self.networks]
+        crop = recipe.augment.crop
+        self.read_crops = [
+            crop > 0 and isinstance(network, Classifier) and accepts(network, recipe.data.channels, crop)
+            for network in self.networks
+        ]
         for network in self.networks:  # a model of one's own may .view() what a convolution gives
             if isinstance(network, Classifier) and ":" not in network.name:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster, LOG.md
@@ -154,18 +158,6 @@ def _continued(images: Tensor, size: int) -> Tensor:
     missing = size - images.shape[-1]
     first, last = missing // 2, missing - missing // 2
     return F.pad(images, (first, last, first, last), mode="replicate") if missing else images
-
-
-@torch.no_grad()
-def _reads(network: nn.Module, side: int) -> bool:
-    """Whether a teacher answers to images of this side as they are."""
-    if isinstance(network, ExportedNetwork):
-        return side == network.preprocessing.size
-    try:
-        network(torch.zeros(1, cast(Any, network).preprocessing.channels, side, side))
-    except (RuntimeError, ValueError):  # linformer's own check is a ValueError
-        return False
-    return True
 
 
 def _fingerprint(network: nn.Module) -> str:

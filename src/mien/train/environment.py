@@ -84,15 +84,18 @@ def _warnings(recipe: Recipe, store: Store) -> list[str]:
 
 
 def _runs_behind(source: str) -> Iterator[RunFolder]:
-    """A run and those that it started from or learned from, as far as their folders are there."""
+    """A run and those that it started from or learned from, as far as their folders are there and can be read."""
     waiting, known = [source], set[Path]()
     while waiting:
         folder = Path(waiting.pop())
         folder = folder.parent if folder.name == "model" else folder
-        if folder in known or not (folder / "recipe.yaml").is_file():
+        if folder in known:
             continue
         known.add(folder)
-        run = RunFolder.open(folder)
+        try:
+            run = RunFolder.open(folder)
+        except MienError:  # no run, or one of a version that this one does not read
+            continue
         yield run
         waiting += filter(None, (run.recipe.model.checkpoint, *run.recipe.distill.teachers))
 

@@ -26,7 +26,7 @@ from mien.errors import MienError, MissingError, UsageError
 from mien.evaluate.run_folder import is_finished, is_first_process, read_record, refuse_used
 from mien.evaluate.split import evaluate, refuse_other_images
 from mien.files import write_json
-from mien.models import create_model
+from mien.models import accepts, create_model
 from mien.pretrained.checkpoint import Checkpoint
 from mien.progress import note
 from mien.train import features, freeze
@@ -81,13 +81,11 @@ def resume(folder: Path) -> Path:
 
 def latest(recipe_name: str, seed: int, runs: Path = Path("runs")) -> Path:
     """The newest run of a recipe and seed that has not finished, for --resume."""
-    found = [path.parent for path in runs.glob("*/recipe.yaml") if _is_of(path.parent, recipe_name, seed)]
-    unfinished = sorted(
-        (folder for folder in found if not is_finished(folder)), key=lambda folder: folder.stat().st_mtime
-    )
-    if not unfinished:
+    unfinished = [path.parent for path in runs.glob("*/recipe.yaml") if not is_finished(path.parent)]
+    found = [folder for folder in unfinished if _is_of(folder, recipe_name, seed)]
+    if not found:
         raise MissingError(f"--resume: no unfinished run of {recipe_name} with seed {seed} under {runs}/.")
-    return unfinished[-1]
+    return max(found, key=lambda folder: folder.stat().st_mtime)
 
 
 def _is_of(folder: Path, recipe_name: str, seed: int) -> bool:
@@ -298,14 +296,11 @@ def new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
 
 def _check_crop(model: nn.Module, recipe: Recipe) -> None:
     side = recipe.augment.crop
-    try:
-        with torch.no_grad():
-            model.eval()(torch.zeros(1, recipe.data.channels, side, side))
-    except (RuntimeError, ValueError) as error:  # linformer's own check is a ValueError
+    if not accepts(model.eval(), recipe.data.channels, side):
         raise UsageError(
             f"--augment.crop {side}: {recipe.model.name} takes images of {recipe.data.size} pixels only. Use "
             "--augment.scale and --augment.translate instead."
-        ) from error
+        )
 
 
 def _logger(folder: Path) -> Any:
