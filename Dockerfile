@@ -1,4 +1,4 @@
-# mien serve with YuNet, without torch, as an unprivileged user. Nothing is written: run it with --read-only. See docs/serve.md.
+# mien serve with YuNet, without torch, as an unprivileged user. Nothing is written: run it with --read-only. See docs/how-to/serve.md.
 FROM python:3.12-slim
 
 COPY . /source

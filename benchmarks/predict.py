@@ -25,7 +25,7 @@ Command   python benchmarks/predict.py --work FOLDER photo.jpg [photo.jpg ...] [
 Time      13 minutes for three rounds at --seconds 0.2 without fer, at load 20 on two cores; installing comes on top,
           seconds to minutes for mien and deepface, 7.5 GB for fer (TensorFlow, and torch with CUDA).
 Expected  mien starts twice as fast as deepface, reads crops as fast one by one and 1.4 times as fast in batches,
-          photos 3 times as fast, in a quarter of the memory; see docs/benchmarks.md.
+          photos 3 times as fast, in a quarter of the memory; see docs/understanding/benchmarks.md.
 """
 
 from __future__ import annotations

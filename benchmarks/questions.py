@@ -1,4 +1,4 @@
-"""Two questions that the source reports leave open, measured on a small network: docs/questions.md.
+"""Two questions that the source reports leave open, measured on a small network: docs/understanding/questions.md.
 
 1. Why does the validation loss rise while accuracy rises too? For every epoch: loss, calibration error, accuracy and
    confidence on validation, as they are and at a temperature (fitted on one half, judged on the other, and in turn).

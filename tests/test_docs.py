@@ -19,7 +19,7 @@ from mien.explain import Explanation
 from mien.models import count_parameters, create_model
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = sorted(DOCS.rglob("*.md"))
 
 
 def blocks(page: Path, kind: str) -> list[str]:
@@ -36,7 +36,7 @@ def test_commands_exist_with_their_options(page):
 
 
 def test_the_answer_that_the_server_is_said_to_give():
-    shown = json.loads(blocks(DOCS / "serve.md", "json")[0])
+    shown = json.loads(blocks(DOCS / "how-to" / "serve.md", "json")[0])
     reader = mien.load("mien:base", threads=1)
     assert reader.network.card["fingerprint"].startswith(shown["model"].rstrip("…"))
     (face,) = reader.read(DOCS / "pictures" / "astronaut.jpg")
@@ -49,7 +49,7 @@ def test_the_answer_that_the_server_is_said_to_give():
 
 def test_the_docs_vtff_is_the_published_one(tmp_path, monkeypatch):
     """Its commands are run up to the point where data would be looked for."""
-    page, asked, recipe_of = DOCS / "data.md", [], train._recipe
+    page, asked, recipe_of = DOCS / "how-to" / "data.md", [], train._recipe
 
     def caught(*words):
         asked.append(recipe_of(*words))
@@ -67,14 +67,19 @@ def test_the_docs_vtff_is_the_published_one(tmp_path, monkeypatch):
     assert count_parameters(model) / 1e6 == pytest.approx(51.8, abs=0.05)
 
 
+def pages_of(nav: list | str) -> list[str]:
+    """The paths in a navigation, shelf by shelf."""
+    if isinstance(nav, str):
+        return [nav]
+    return [path for entry in nav for below in entry.values() for path in pages_of(below)]
+
+
 def test_every_page_is_in_the_navigation():
-    listed = [
-        page for entry in yaml.safe_load((DOCS.parent / "mkdocs.yml").read_text())["nav"] for page in entry.values()
-    ]
-    assert sorted(listed) == [page.name for page in PAGES]
+    nav = yaml.safe_load((DOCS.parent / "mkdocs.yml").read_text())["nav"]
+    assert sorted(pages_of(nav)) == sorted(page.relative_to(DOCS).as_posix() for page in PAGES)
 
 
-REFERENCE = re.findall(r"^::: (\S+)", (DOCS / "reference.md").read_text(encoding="utf-8"), re.MULTILINE)
+REFERENCE = re.findall(r"^::: (\S+)", (DOCS / "reference" / "python.md").read_text(encoding="utf-8"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", REFERENCE)
@@ -90,10 +95,10 @@ def test_the_reference_shows_every_field_of_an_explanation():
 
 @pytest.fixture
 def extended(tmp_path, monkeypatch):
-    """The folder one starts in, with the files of docs/extend.md."""
+    """The folder one starts in, with the files of docs/how-to/extend.md."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
-    for source in blocks(DOCS / "extend.md", "python"):
+    for source in blocks(DOCS / "how-to" / "extend.md", "python"):
         name = re.match(r"# (\w+\.py)\n", source).group(1)
         (tmp_path / name).write_text(source)
     return tmp_path

@@ -1,4 +1,4 @@
-"""docs/tour.ipynb: its cells run, in order and in one namespace, and it is kept without outputs."""
+"""docs/start/tour.ipynb: its cells run, in order and in one namespace, and it is kept without outputs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from matplotlib import pyplot
 
-NOTEBOOK = Path(__file__).parent.parent / "docs" / "tour.ipynb"
+NOTEBOOK = Path(__file__).parent.parent / "docs" / "start" / "tour.ipynb"
 CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
 CODE = ["".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"]
 

@@ -7,7 +7,7 @@ Command   mien run drawn_faces_vit
           mien sweep drawn_faces_vit --model.global_pool token,avg,seq,flatten
           mien sweep drawn_faces_vit --model.shared_blocks true,false
 Result    validation 62.5 % (58.6 to 66.3), one seed, 72 seconds on one thread of an AMD EPYC without bf16; a head
-          on all tokens 96.5 %, see docs/ladder.md for the other questions.
+          on all tokens 96.5 %, see docs/understanding/ladder.md for the other questions.
 """
 
 from mien.recipes.quickstart import vit

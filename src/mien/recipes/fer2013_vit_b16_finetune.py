@@ -6,7 +6,7 @@ Reported  no accuracy; the validation loss rises while the training loss falls.
 Command   mien run fer2013_vit_b16_finetune --data.path FER2013
           from a backbone of your own: --model.init RUN --data.size 64
 Result    never run with its own weights, which are on the hub. From mien:vit-tiny-imagenet at 48 pixels, a third of the
-          train images, 8 epochs: 53.3 % (51.7 to 55.0); its flags are in docs/transfer.md.
+          train images, 8 epochs: 53.3 % (51.7 to 55.0); its flags are in docs/how-to/transfer.md.
           At 224 pixels about 52 hours on two cores in fp32, from the measured step
           (results/finetune_step.json); an estimate, not run.
 """

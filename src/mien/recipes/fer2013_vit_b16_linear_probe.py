@@ -5,7 +5,7 @@ Source    two versions of a course report: torchvision's vit_b_16, head Linear(7
 Reported  accuracy .50, loss 1.314 on the private test; one pass over 3,589 images took 37 minutes.
 Command   mien run fer2013_vit_b16_linear_probe --data.path FER2013
 Result    never run with its own weights, which are on the hub. From mien:vit-tiny-imagenet at 48 pixels, a third of the
-          train images, 8 epochs: 38.5 % (37.0 to 40.1); its flags are in docs/transfer.md.
+          train images, 8 epochs: 38.5 % (37.0 to 40.1); its flags are in docs/how-to/transfer.md.
           At 224 pixels about two and a half hours on two cores in fp32, nearly all of it for storing the features,
           from what 310 images took (results/head_only.json); an estimate, not run.
 """

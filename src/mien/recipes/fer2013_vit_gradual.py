@@ -5,7 +5,7 @@ Source    slides of a course project: all frozen before epoch 2, then block 11, 
 Reported  accuracy .625 on public and private test together.
 Command   mien run fer2013_vit_gradual --data.path FER2013
 Result    never run with its own weights, which are on the hub. From mien:vit-tiny-imagenet at 48 pixels, a third of the
-          train images, 8 epochs: 45.0 % (43.3 to 46.6); its flags are in docs/transfer.md.
+          train images, 8 epochs: 45.0 % (43.3 to 46.6); its flags are in docs/how-to/transfer.md.
           At 224 pixels between 60 and 157 hours for 24 epochs on two cores in fp32, from a measured pass through
           the backbone and a step of all of it (results/head_only.json, finetune_step.json there); an estimate, not run.
 """

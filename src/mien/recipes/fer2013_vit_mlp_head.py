@@ -8,7 +8,7 @@ Command   mien run fer2013_vit_mlp_head --data.path FER2013
           mien sweep fer2013_vit_mlp_head --train.weight_decay 0,0.1 --model.head_drop_rate 0,0.5
           --train.trainable all,head
 Result    never run with its own weights, which are on the hub. From mien:vit-tiny-imagenet at 48 pixels, a third of the
-          train images, 8 epochs: 54.2 % (52.6 to 55.9); its flags are in docs/transfer.md.
+          train images, 8 epochs: 54.2 % (52.6 to 55.9); its flags are in docs/how-to/transfer.md.
           At 224 pixels about 65 hours on two cores in fp32, from the measured step
           (results/finetune_step.json); an estimate, not run.
 """

@@ -6,7 +6,7 @@ Command   mien run fer2013_vit_small --data.path FER2013
           mien sweep fer2013_vit_small --data.path FER2013 --data.train_fraction 0.01,0.1,0.5,1
 Result    validation 47.6 % (46.0 to 49.3), clean images 47.0 %, macro-F1 .380; one seed, 9 minutes on one thread of an
           AMD EPYC without bf16, beside other work. fer2013_tiny after 8 epochs: 58.7 %. What one change makes of
-          it: docs/ladder.md; on 1 to 100 % of the images: docs/questions.md.
+          it: docs/understanding/ladder.md; on 1 to 100 % of the images: docs/understanding/questions.md.
 """
 
 from mien.config import Recipe
