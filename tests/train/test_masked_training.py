@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
@@ -143,7 +144,8 @@ def test_commands_that_need_a_head_say_what_to_do(finished, words, capsys, tmp_p
     from PIL import Image
 
     Image.new("L", (16, 16)).save(tmp_path / "photo.png")
-    more = {"explain": [str(tmp_path / "photo.png")], "compare": [str(finished)]}.get(words[0], [])
+    other = shutil.copytree(finished, tmp_path / "other")
+    more = {"explain": [str(tmp_path / "photo.png")], "compare": [str(other)]}.get(words[0], [])
     assert main([words[0], str(finished), *more, *words[1:]]) == 2
     said = capsys.readouterr().err
     assert "was pretrained without labels (pretrain.method mae): it has no head" in said
