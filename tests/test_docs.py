@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import mien
-from mien.cli import main, train
+from mien.cli import main, run
 from mien.cli.app import app
 from mien.data import drawn_faces
 from mien.errors import MienError
@@ -49,14 +49,14 @@ def test_the_answer_that_the_server_is_said_to_give():
 
 def test_the_docs_vtff_is_the_published_one(tmp_path, monkeypatch):
     """Its commands are run up to the point where data would be looked for."""
-    page, asked, recipe_of = DOCS / "how-to" / "data.md", [], train._recipe
+    page, asked, recipe_of = DOCS / "how-to" / "data.md", [], run._recipe
 
     def caught(*words):
         asked.append(recipe_of(*words))
         raise MienError("enough")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(train, "_recipe", caught)
+    monkeypatch.setattr(run, "_recipe", caught)
     Path("vtff-224.yaml").write_text(blocks(page, "yaml")[0])
     for line in (line for block in blocks(page, "bash") for line in block.splitlines() if "vtff" in line):
         assert main(shlex.split(line)[1:]) == 1

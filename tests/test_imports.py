@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import mien
+from mien.cli.app import app
 
 SOURCE = Path(mien.__file__).parent
 HEAVY = {"fastapi", "uvicorn", "torch", "lightning", "matplotlib", "kornia", "torchmetrics", "cv2", "scipy"}
@@ -83,6 +84,11 @@ def test_data_flows_one_way():
         for path in (SOURCE / folder).rglob("*.py"):
             others = imports(path.read_text(encoding="utf-8")) - allowed
             assert not others, f"{path.relative_to(SOURCE)} imports {', '.join(sorted(others))}"
+
+
+def test_every_verb_is_the_file_of_its_name():
+    files = {path.stem for path in (SOURCE / "cli").glob("*.py")} - {"__init__", "app"}
+    assert files == {name for name in app if not name.startswith("-")}
 
 
 def test_no_module_imports_torchvision():

@@ -1,4 +1,4 @@
-"""The command line: one function a verb, one file a kind of work. Heavy imports wait inside the functions.
+"""The command line: one verb, one file. Heavy imports wait inside the functions.
 
 Results go to stdout, progress and errors to stderr. Exit codes: see mien.errors; 130 after Ctrl-C.
 """
@@ -13,7 +13,24 @@ from typing import Any
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
 from pydantic import ValidationError
 
-from mien.cli import average, data, explain, predict, serve, sweep, train, use  # noqa: F401  (imports add commands)
+from mien.cli import (  # noqa: F401  (imports add commands)
+    average,
+    card,
+    compare,
+    data,
+    evaluate,
+    explain,
+    export,
+    models,
+    predict,
+    quickstart,
+    recipes,
+    report,
+    run,
+    serve,
+    submission,
+    sweep,
+)
 from mien.cli.app import app
 from mien.config import Recipe
 from mien.errors import MienError, UsageError, missing_extra, nearest

@@ -1,84 +1,23 @@
-"""A trained model put to use: export and predict."""
+"""`mien predict`: expressions from photos, films and cameras."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, Token
 
-from mien.cli.app import Json, Path_, app, print_json
+from mien.cli.app import Json, Path_, app
 from mien.errors import DataError
 from mien.labels import has_expressions
 from mien.progress import note
 from mien.report.words import count
 
 if TYPE_CHECKING:
-    from mien.evaluate.calibration import Calibration
     from mien.runtime import Face, Reader
     from mien.runtime.files import Table
-
-
-@app.command
-def export(
-    run: Path_,
-    *,
-    out: Path | None = None,
-    weights: Literal["fp16", "fp32", "int8"] = "fp16",
-    error_rate: float = 0.2,
-    json_: Json = False,
-) -> None:
-    """Write a finished run as one .onnx file with labels, preprocessing and calibration, for use without torch.
-
-    Parameters
-    ----------
-    run
-        A finished run folder.
-    out
-        The file; RUN/model.onnx if not given.
-    weights
-        How weights are stored: fp16 and fp32 compute in fp32, int8 is quantised per channel.
-    error_rate
-        The answer is "unsure" where more than this share of answers would be wrong.
-    """
-    from mien.export import export as write
-
-    done = write(run, out, weights=weights, error_rate=error_rate)
-    calibration = done.calibration
-    if json_:
-        values = {"file": str(done.path), "bytes": done.size, "largest_difference": done.difference}
-        print_json(values | {"accuracy_lost": done.accuracy_lost, "calibration": calibration.to_dict()})
-        return
-    print(f"{done.path}  {done.size / 1e6:.2f} MB")
-    note(
-        f"probabilities equal the run's within {done.difference:.1g}; calibration error "
-        f"{calibration.calibration_error:.3f}; {_answers(calibration)}"
-    )
-    if calibration.bound:
-        note(
-            f"warning: the temperature is {calibration.temperature:.3g}, the {calibration.bound} that is tried: "
-            + (
-                "how sure the network is says next to nothing about whether it is right."
-                if calibration.bound == "highest"
-                else "its wrong answers are too few to fit one on."
-            )
-        )
-    if calibration.answered < 0.05:
-        note(
-            "warning: nearly every answer will be 'unsure': the model is wrong too often to answer at the error rate "
-            f"of {error_rate:.0%}. Train it longer, or allow more errors: --error-rate 0.5"
-        )
-    note(f"Next: mien predict PHOTO --model {done.path}")
-
-
-def _answers(calibration: Calibration) -> str:
-    if not calibration.answered:
-        return "none of the validation images would get an answer, all are 'unsure'"
-    return (
-        f"{calibration.answered:.0%} of validation images get an answer, {calibration.wrong:.0%} of these a wrong one"
-    )
 
 
 def _seconds(_: type, tokens: Sequence[Token]) -> float:

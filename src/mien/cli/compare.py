@@ -1,0 +1,40 @@
+"""`mien compare`: runs on the same images, side by side on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mien.cli.app import Json, app, print_json
+from mien.errors import UsageError
+from mien.progress import note
+
+
+@app.command
+def compare(*runs: Path, out: Path = Path("comparison.html"), json_: Json = False) -> None:
+    """Compare runs on the same images: curves, accuracy with intervals, recalls, McNemar's test, one page.
+
+    Parameters
+    ----------
+    runs
+        Two or more run folders.
+    out
+        The page to write.
+    """
+    if out.suffix not in (".html", ".htm"):
+        raise UsageError(f"--out {out}: compare writes a page. Give it a name that ends in .html.")
+
+    from mien.evaluate.compare import compare as compare_runs
+    from mien.evaluate.metrics import headline
+    from mien.report import write_comparison
+
+    comparison = compare_runs(list(runs))
+    page = write_comparison(comparison, out)
+    if json_:
+        print_json(comparison.to_dict() | {"page": str(page)})
+        return
+    for row in comparison.rows:
+        print(f"{row.folder}  {headline(row.scores)}")
+    for pair in comparison.pairs:
+        print(pair.verdict)
+    print(page)
+    note(f"Open {page} in a browser. Why it answers as it does: mien explain {runs[0]} PICTURE")

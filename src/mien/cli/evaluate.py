@@ -1,0 +1,86 @@
+"""`mien evaluate`: a run scored on a split of its data, an export on any data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from mien.assets import OWN
+from mien.cli.app import Json, Path_, app, print_json
+from mien.cli.data import DataSettable, DataSettings
+from mien.errors import UsageError
+from mien.hub import HUB
+
+if TYPE_CHECKING:
+    from mien.evaluate.robustness import Row
+
+
+@app.command
+def evaluate(
+    run: Path_,
+    *,
+    split: Literal["validation", "test", "train", "all"] = "validation",
+    robustness: Annotated[bool, Parameter(negative="")] = False,
+    json_: Json = False,
+    settings: DataSettable = None,
+) -> None:
+    """Score a run on a split of its data, or an exported .onnx file on any data.
+
+    Every reading of a run's test split is noted in the run.
+
+    Parameters
+    ----------
+    run
+        A run folder; or, with --data.path, an .onnx file, a model that comes with mien ('mien:tiny') or one on the hub
+        (hf-hub:OWNER/NAME).
+    split
+        Choose on validation; read test once, at the end. all: every image, for exports.
+    robustness
+        Also score a run on its validation images blurred, noisy, darker, shifted, turned and partly covered.
+    """
+    from mien.evaluate.metrics import describe
+
+    exported = run.suffix == ".onnx" or str(run).startswith((OWN, HUB))
+    if robustness and (exported or split != "validation"):
+        raise UsageError("--robustness is measured on the validation images of a run folder.")
+    if not exported and (settings is not None or split == "all"):
+        raise UsageError(
+            f"{run} is scored on a split of its own data. Export it to score it on other data: mien export {run}"
+        )
+    rows = _robustness(run) if robustness else []
+    scores = _score_export(str(run), split, settings) if exported else _score_run(run, split)
+    if json_:
+        print_json(scores | ({"robustness": [asdict(row) for row in rows]} if rows else {}))
+        return
+    print(describe(scores, split))
+    if rows:
+        from mien.evaluate.robustness import describe as describe_changes
+
+        print(describe_changes(rows, scores))
+
+
+def _robustness(run: Path) -> list[Row]:
+    from mien.evaluate.robustness import robustness
+
+    return robustness(run)
+
+
+def _score_export(where: str, split: str, settings: DataSettings | None) -> dict[str, Any]:
+    if settings is None or (settings.data.path is None and settings.data.source != "drawn_faces"):
+        raise UsageError(f"{where} has no data of its own. Say on which to score it: --data.path FOLDER")
+    from mien.evaluate.exported import evaluate_export
+    from mien.runtime.model import Network
+
+    return evaluate_export(Network.open(where), settings.data, split)
+
+
+def _score_run(run: Path, split: str) -> dict[str, Any]:
+    from mien.evaluate.split import evaluate as score
+    from mien.report import write_report
+
+    scores = score(run, split)
+    write_report(run)
+    return scores

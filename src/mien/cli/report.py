@@ -1,0 +1,25 @@
+"""`mien report`: a run's page, written again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from mien.cli.app import Path_, app
+
+
+@app.command
+def report(run: Path_, *, explain: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Write a run's report.html anew.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    explain
+        Show which pixels speak for each of the most confident wrong answers (integrated gradients).
+    """
+    from mien.report import write_report
+
+    print(write_report(run, explain=explain))

@@ -1,0 +1,124 @@
+"""`mien run`: data -> training -> evaluation -> report, as a recipe says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from mien import config
+from mien.cli.app import Json, Settable, app, print_json, recipe_layers
+from mien.config import Recipe
+from mien.errors import UsageError
+from mien.progress import note
+
+
+@app.command
+def run(
+    recipe: str | None = None,
+    *,
+    out: Path | None = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    config_: Annotated[Path | None, Parameter(name="--config")] = None,
+    json_: Json = False,
+    settings: Settable = None,
+) -> None:
+    """Data -> training -> evaluation -> report, as a recipe says.
+
+    Any setting of the recipe can be changed: --train.epochs 5, or MIEN_TRAIN__EPOCHS=5 in the environment.
+
+    Parameters
+    ----------
+    recipe
+        A recipe's name, a .py file that defines one, or (with --resume) a run folder.
+    out
+        The run folder; runs/RECIPE-DATE-SEED if not given.
+    overwrite
+        Delete the run folder first if it exists.
+    resume
+        Go on with a run after its last finished epoch: the run folder given, or the recipe's newest unfinished run.
+    config_
+        YAML file of settings, such as a run's recipe.yaml.
+    """
+    from mien.data import check
+    from mien.evaluate.run_folder import is_finished, is_first_process, refuse_used
+
+    begun = _run_to_resume(recipe, out, settings, others=bool(config_ or overwrite)) if resume else None
+    chosen = config.read_recipe(begun) if begun else _recipe(recipe, config_, settings)
+    if begun and is_finished(begun):
+        note(f"{begun} is finished: nothing is left to be trained. To start another run from it: --model.init {begun}")
+        _show_run(begun, json_, anew=False)
+        return
+    # What is wrong with the names is said before torch is imported, which takes seconds.
+    check(chosen.data)
+    if out and not begun and is_first_process():
+        refuse_used(out, overwrite)
+
+    from mien.train import run as training
+
+    folder = training.resume(begun) if begun else training.run(chosen, out, overwrite=overwrite)
+    if is_first_process():
+        _show_run(folder, json_)
+
+
+def _show_run(folder: Path, json_: bool, anew: bool = True) -> None:
+    """What a run ends with: its report, written anew or if it is missing, and its scores."""
+    from mien.evaluate.metrics import headline, warning
+    from mien.evaluate.run_folder import read_record
+    from mien.report import write_report
+
+    report = folder / "report.html"
+    if anew or not report.is_file():
+        write_report(folder)
+    trained = config.read_recipe(folder)
+    if not trained.pretrain.is_off():
+        _show_pretrained(folder, trained, report, json_)
+        return
+    scores = read_record(folder, "evaluation.json", {})["validation"]
+    if json_:
+        print_json({"run": str(folder), "report": str(report), "validation": scores})
+        return
+    print(f"{folder}  {headline(scores)}")
+    if found := warning(scores):
+        note(f"{found} Train longer (--train.epochs), or on more images.")
+    note(f"Open {report} in a browser. Next: mien compare {folder} ANOTHER_RUN")
+
+
+def _show_pretrained(folder: Path, recipe: Recipe, report: Path, json_: bool) -> None:
+    """What a run without labels ends with: the best validation loss, and how its encoder is put to use."""
+    from mien.train.callbacks import read_history
+
+    best = min(read_history(folder / "metrics.csv"), key=lambda row: row["val_loss"])
+    if json_:
+        print_json({"run": str(folder), "report": str(report), "validation_loss": best["val_loss"]})
+        return
+    print(f"{folder}  validation loss {best['val_loss']:.4f} in epoch {best['epoch']:.0f} ({recipe.pretrain.method})")
+    data = f" --data.path {recipe.data.path}" if recipe.data.path else ""
+    note(f"Open {report} in a browser. Next, with labels: mien run RECIPE{data} --model.init {folder}")
+
+
+def _recipe(name: str | None, file: Path | None, settings: Recipe | None) -> Recipe:
+    """Recipe < --config file < environment < flags."""
+    layers = recipe_layers(name, file)
+    if settings:
+        layers.append(settings.model_dump(exclude_unset=True))
+    return config.build(*layers)
+
+
+def _run_to_resume(name: str | None, out: Path | None, settings: Recipe | None, others: bool) -> Path:
+    """The folder that was named, or the newest unfinished run of a recipe and (--seed) seed."""
+    named = out or (Path(name) if name and Path(name).is_dir() else None)
+    given = settings.model_dump(exclude_unset=True).keys() if settings else set()
+    if others or given - (set() if named else {"seed"}):
+        raise UsageError("--resume goes on with the settings of the run; it takes no others.")
+    if named:
+        return named
+    if name is None:
+        raise UsageError("--resume what? Give a run folder or a recipe: mien run RUN --resume")
+    chosen = _recipe(name, None, settings)
+
+    from mien.train.run import latest
+
+    return latest(chosen.name, chosen.seed)
