@@ -9,7 +9,8 @@ from tiny_models import classifier
 
 import mien
 from mien.explain import Explanation
-from mien.report.explain_page import Trust, context
+from mien.explain.study import Study, Trust
+from mien.report.explain_page import context
 from mien.report.html import write
 
 
@@ -18,5 +19,5 @@ def write_page(path: Path, kind: str = "vit") -> tuple[Path, Explanation]:
     picture = np.random.default_rng(0).integers(0, 256, (30, 30, 3), dtype=np.uint8)
     found = mien.explain(classifier(kind, 3), picture, ("saliency",))
     trust = {"saliency": Trust(0.2, 0.4, 0.3, 0.3, 0.1)}
-    values = context(found, trust, "photo.jpg", f"tiny_{kind}", "The whole picture", None)
-    return write("explain.html.j2", path, values), found
+    studied = Study(Path(f"tiny_{kind}"), Path("photo.jpg"), "The whole picture", None, found, trust, None)
+    return write("explain.html.j2", path, context(studied)), found

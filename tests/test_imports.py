@@ -24,7 +24,7 @@ ALLOWED = {
         "pretrained": "mien assets errors files hub models preprocessing progress",
         "train": "config data errors evaluate files hardware labels models preprocessing pretrained progress runtime",
         "evaluate": "config data errors files hardware labels picture_files preprocessing pretrained progress runtime",
-        "explain": "errors evaluate models picture_files pretrained",
+        "explain": "errors evaluate labels models picture_files pretrained progress runtime",
         "report": "config data errors evaluate explain files labels pretrained progress runtime",
     }.items()
 }

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,10 +20,10 @@ from mien.errors import UsageError
 from mien.evaluate.metrics import accuracy
 from mien.explain.attribution import METHODS
 from mien.explain.position import recovered_grid
+from mien.explain.study import Study, Trust, study
 from mien.export import export
 from mien.report import pictures
-from mien.report.explain import write_explanation
-from mien.report.explain_page import Trust, context
+from mien.report.explain_page import context, write_explanation
 from mien.runtime import Network
 from mien.runtime.faces import HaarDetector
 from mien.train import run
@@ -81,7 +82,8 @@ def test_attention_is_shown_after_and_before_the_softmax():
     logits = np.zeros((1, 2, 4, 4), np.float32)
     logits[0, 0, :, 2], logits[0, 1, :, 2] = 2, 4
     weights = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-    shown = context(replace(found, attention=weights, attention_logits=logits), {}, "", "", "", None)["attention"]
+    found = replace(found, attention=weights, attention_logits=logits)
+    shown = context(Study(Path(), Path(), "", None, found, {}, None))["attention"]
     (after, _, weights_shown), (before, _, logits_shown) = shown
     assert (after, before) == ("weights", "logits")
     assert [one[1:] for one in logits_shown[0]] == [(0, 3), (0, 2), (0, 4)]  # the mean, then each head
@@ -190,7 +192,8 @@ def group(tmp_path, monkeypatch):
 )
 def test_each_face_of_a_photo_has_a_page(runs, group, tmp_path, face, name, what):
     photo, parts = group
-    page, found, _ = write_explanation(runs["cnn"], photo, tmp_path / "pages", face=face, methods=())
+    studied = study(runs["cnn"], photo, face=face, methods=())
+    page, found = write_explanation(studied, tmp_path / "pages"), studied.explanation
     assert page == tmp_path / "pages" / f"{name}.html"
     assert what in page.read_text(encoding="utf-8")
     preprocessing = mien.from_pretrained(runs["cnn"]).preprocessing
@@ -208,16 +211,16 @@ def test_a_model_without_expressions_reads_the_whole_picture(runs, group, tmp_pa
     model = mien.from_pretrained(runs["cnn"], labels)
     shutil.copytree(runs["cnn"], folder, ignore=shutil.ignore_patterns("predictions.csv", "explain"))
     model.save_pretrained(folder / "model")
-    _, found, _ = write_explanation(folder, photo, methods=())
+    found = study(folder, photo, methods=()).explanation
     usual = parts[0] if pages[1] == "photo" else parts[1]
     np.testing.assert_array_equal(found.image, model.preprocessing.pixels(usual))
     for face, name in zip(("2", "none"), pages, strict=True):
-        assert write_explanation(folder, photo, face=face, methods=())[0].stem == name
+        assert write_explanation(study(folder, photo, face=face, methods=())).stem == name
 
 
 def test_a_face_that_is_not_there(runs, group, tmp_path):
     with pytest.raises(UsageError, match=r"--face 4: .*photo\.png has 3 face\(s\)\. Give 1 to 3, or none"):
-        write_explanation(runs["cnn"], group[0], tmp_path / "pages", face="4")
+        study(runs["cnn"], group[0], face="4")
 
 
 def test_no_page_is_written_over_that_of_another_picture_or_run(runs, photo, tmp_path):
@@ -228,7 +231,7 @@ def test_no_page_is_written_over_that_of_another_picture_or_run(runs, photo, tmp
     (pages / "photo-2.html").write_text("somebody's own")
 
     def written(run, picture):
-        return write_explanation(runs[run], picture, pages, methods=())[0].name
+        return write_explanation(study(runs[run], picture, methods=()), pages).name
 
     assert written("cnn", photo) == written("cnn", photo) == "photo.html"
     assert written("cnn", other) == written("cnn", other) == "photo-3.html"

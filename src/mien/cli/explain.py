@@ -38,11 +38,12 @@ def explain(
         Names with commas between them; all that the model allows if not given. Few are quicker: grad_cam,occlusion.
     """
     from mien.evaluate.metrics import warning
-    from mien.evaluate.run_folder import RunFolder
-    from mien.report.explain import write_explanation
+    from mien.explain.study import study
+    from mien.report.explain_page import write_explanation
 
     names = methods.split(",") if methods else None
-    page, explanation, trust = write_explanation(run, image, out, face=face, target=target, methods=names)
+    studied = study(run, image, face=face, target=target, methods=names)
+    page, explanation, trust = write_explanation(studied, out), studied.explanation, studied.trust
     best = explanation.label
     if json_:
         shares = dict(zip(explanation.labels, map(float, explanation.probabilities), strict=True))
@@ -57,7 +58,6 @@ def explain(
     print(f"{page}  {best} {explanation.probabilities.max():.0%}{how}")
     for name, one in trust.items():
         print(f"  {name:<22} {one.verdict}")
-    scores = RunFolder.open(run).scores()
-    if scores and (doubt := warning(scores)):
+    if studied.scores and (doubt := warning(studied.scores)):
         note(f"{doubt} Do not believe this one.")
     note(f"Open {page} in a browser.")

@@ -9,6 +9,7 @@ features.py       first filters, feature maps
 attribution.py    which pixels made the model say so
 faithfulness.py   whether that is true
 walk.py           the steps from pixels to probabilities
+study.py          all of it, of one face of a photo by a run
 """
 
 from __future__ import annotations

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from mien.evaluate.metrics import Scores, beats_majority, majority
+from mien.evaluate.metrics import beats_majority, majority
 from mien.explain import Explanation
 from mien.explain.attention import grid_points, mean_attention_distance
-from mien.explain.faithfulness import NOTICEABLE, UNCHANGED
+from mien.explain.faithfulness import NOTICEABLE
+from mien.explain.study import Study, Trust
 from mien.report import pictures
 from mien.report.explain_pointing import pointing, with_mean
 from mien.report.figures import WIDTH
+from mien.report.html import write
 from mien.report.style import QUIET, drawing, inline_svg, series
 
 METHODS = {
@@ -63,63 +67,48 @@ MOST_FILTERS = 32
 Seen = tuple[str, float, float]  # a picture, and the values that are darkest and brightest in it
 
 
-@dataclass(frozen=True)
-class Trust:
-    """What was measured about one method on this picture.
+def write_explanation(study: Study, out: Path | None = None) -> Path:
+    """Write the page of a studied picture into a folder, by default RUN/explain; returns the page.
 
-    deletion, insertion: areas under the curves of the class's probability. random_deletion, random_insertion: those of
-    random maps. correlation: rank correlation with the maps of the same model with shuffled weights. All are NaN of an
-    empty map, which has no order to test.
+    The page of photo.jpg is photo.html, or where another part of it was asked for photo-face2.html or photo-whole.html;
+    with a number behind, photo-2.html, where that is the page of another picture or run.
     """
-
-    deletion: float = math.nan
-    insertion: float = math.nan
-    random_deletion: float = math.nan
-    random_insertion: float = math.nan
-    correlation: float = math.nan
-    empty: bool = False
-
-    @property
-    def verdict(self) -> str:
-        if self.empty:
-            return "Empty: the map is the same everywhere, so there is nothing in it to see."
-        gains = (self.random_deletion - self.deletion, self.insertion - self.random_insertion)
-        better = sum(gain >= NOTICEABLE for gain in gains)
-        if self.correlation > UNCHANGED:
-            return "Does not depend on what the model learned: do not believe it."
-        return ("No better than chance here.", "In doubt: better than chance in one of the two tests.", "Holds here.")[
-            better
-        ]
+    identity = _identity(study.run, study.image)
+    folder = out or study.run / "explain"
+    folder.mkdir(parents=True, exist_ok=True)
+    part = "" if study.face is None else "-whole" if study.face == "none" else f"-face{study.face}"
+    page = _free(folder, study.image.stem + part, identity)
+    return write("explain.html.j2", page, context(study, identity))
 
 
-def context(
-    explanation: Explanation,
-    trust: dict[str, Trust],
-    source: str,
-    model: str,
-    what: str,
-    scores: Scores | None,
-    identity: str = "",
-) -> dict[str, Any]:
-    """Everything the page of an explanation shows.
+def _identity(run: Path, image: Path) -> str:
+    """Which run and picture a page is of: their places, hashed, since a page is passed on."""
+    return hashlib.sha256(f"{run.resolve()}\n{image.resolve()}".encode()).hexdigest()[:16]
 
-    what: the part of the picture that is explained. scores: those of the run's validation images, where there are any.
-    identity: which run and picture the page is of.
-    """
+
+def _free(folder: Path, stem: str, identity: str) -> Path:
+    """The first of stem.html, stem-2.html, … that is not there yet, or is the page of the same run and picture."""
+    pages = (folder / f"{stem}{f'-{number}' if number > 1 else ''}.html" for number in itertools.count(1))
+    return next(page for page in pages if not page.exists() or identity in page.read_text("utf-8", "replace"))
+
+
+def context(study: Study, identity: str = "") -> dict[str, Any]:
+    """Everything the page of an explanation shows. identity: which run and picture the page is of."""
+    explanation, scores = study.explanation, study.scores
     order = np.argsort(-explanation.probabilities)
     return {
         "explanation": explanation,
-        "source": source,
+        "source": study.image.name,
         "identity": identity,
-        "what": what,
-        "model": model,
+        "what": study.part,
+        "model": study.run.name,
         "picture": pictures.image(explanation.image),
         "answers": [(explanation.labels[i], float(explanation.probabilities[i])) for i in order],
         "target": explanation.labels[explanation.target],
         "noticeable": NOTICEABLE,
         "weak": scores if scores and not beats_majority(scores) else None,
         "majority": majority(scores) if scores else None,
-        "methods": [_method(explanation, name, trust.get(name)) for name in explanation.maps],
+        "methods": [_method(explanation, name, study.trust.get(name)) for name in explanation.maps],
         "patches": _patches(explanation),
         "filters": _filters(explanation),
         "most_filters": MOST_FILTERS,

@@ -1,11 +1,10 @@
-"""A run and a photo -> the page that explains its answer."""
+"""A run and a photo -> what the run sees in one face of it, and how far each method's map of that can be believed."""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,39 +13,79 @@ from PIL import Image
 
 from mien.errors import UsageError
 from mien.evaluate.calibration import fit_temperature, with_temperature
-from mien.evaluate.metrics import Predictions, predictions_file
+from mien.evaluate.metrics import Predictions, Scores, predictions_file
 from mien.evaluate.run_folder import RunFolder, refuse_headless
-from mien.explain import Explanation
-from mien.explain import explain as look_inside
 from mien.explain.attribution import attribute, methods_of, require_method
-from mien.explain.faithfulness import deletion, insertion, sanity_check, smooth_noise
+from mien.explain.explanation import Explanation, explain
+from mien.explain.faithfulness import NOTICEABLE, UNCHANGED, deletion, insertion, sanity_check, smooth_noise
 from mien.labels import has_expressions
 from mien.pretrained import Classifier
 from mien.pretrained.own import from_run
 from mien.progress import note
-from mien.report.explain_page import Trust, context
-from mien.report.html import write
 from mien.runtime.faces import HaarDetector
 from mien.runtime.reader import opened
 
 RANDOM_MAPS = 8  # that a method is compared with
 
 
-def write_explanation(
+@dataclass(frozen=True)
+class Trust:
+    """What was measured about one method on this picture.
+
+    deletion, insertion: areas under the curves of the class's probability. random_deletion, random_insertion: those of
+    random maps. correlation: rank correlation with the maps of the same model with shuffled weights. All are NaN of an
+    empty map, which has no order to test.
+    """
+
+    deletion: float = math.nan
+    insertion: float = math.nan
+    random_deletion: float = math.nan
+    random_insertion: float = math.nan
+    correlation: float = math.nan
+    empty: bool = False
+
+    @property
+    def verdict(self) -> str:
+        if self.empty:
+            return "Empty: the map is the same everywhere, so there is nothing in it to see."
+        gains = (self.random_deletion - self.deletion, self.insertion - self.random_insertion)
+        better = sum(gain >= NOTICEABLE for gain in gains)
+        if self.correlation > UNCHANGED:
+            return "Does not depend on what the model learned: do not believe it."
+        return ("No better than chance here.", "In doubt: better than chance in one of the two tests.", "Holds here.")[
+            better
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """One picture, or a face of it, through the model of one run.
+
+    run, image: their places. part: of the picture, in words; face: the same as it was asked for, None for what is
+    taken unasked. trust: what was measured about each method. scores: of the run's validation images, if there are any.
+    """
+
+    run: Path
+    image: Path
+    part: str
+    face: str | None
+    explanation: Explanation
+    trust: dict[str, Trust]
+    scores: Scores | None
+
+
+def study(
     run: Path,
     image: Path,
-    out: Path | None = None,
     *,
     face: str | None = None,
     target: str | None = None,
     methods: Sequence[str] | None = None,
-) -> tuple[Path, Explanation, dict[str, Trust]]:
-    """Explain one picture by a finished run; returns the page, what is on it, and how far each method is right.
+) -> Study:
+    """Explain one picture by a finished run, and measure how far each method is right.
 
     face: its number, the largest being '1', or 'none' for the whole picture. If not given, the largest where one of the
     model's classes is an expression, the whole picture otherwise.
-    The page of photo.jpg is photo.html, or where another part of it was asked for photo-face2.html or photo-whole.html;
-    with a number behind, photo-2.html, where that is the page of another picture or run.
     Raises MissingError when the run has no model yet, UsageError for a run without a head, or a face, class or method
     that is not there.
     """
@@ -54,34 +93,18 @@ def write_explanation(
     model = from_run(run)
     usual = "1" if has_expressions(model.labels) else "none"
     face = face or usual
-    shown, what = _face_of(opened(image), face, image)
+    shown, part = _face_of(opened(image), face, image)
     names = list(methods_of(model) if methods is None else methods)
     for name in names:  # a wrong one is said before the minutes that the others take
         require_method(model, name)
-    explanation = calibrated(look_inside(model, shown, (), target), run)
+    explanation = calibrated(explain(model, shown, (), target), run)
     trust = {}
     for number, name in enumerate(names, start=1):
         note(f"{number} of {len(names)}: {name}, its map and whether to believe it")
         explanation.maps[name] = attribute(model, _scaled(model, explanation), name, explanation.target)[0]
         trust[name] = _trust(model, explanation, name)
-    identity = _identity(run, image)
-    folder = out or run / "explain"
-    folder.mkdir(parents=True, exist_ok=True)
-    part = "" if face == usual else "-whole" if face == "none" else f"-face{face}"
-    page = _free(folder, image.stem + part, identity)
-    shown_on = context(explanation, trust, image.name, run.name, what, RunFolder.open(run).scores(), identity)
-    return write("explain.html.j2", page, shown_on), explanation, trust
-
-
-def _identity(run: Path, image: Path) -> str:
-    """Which run and picture a page is of: their places, hashed, since a page is passed on."""
-    return hashlib.sha256(f"{run.resolve()}\n{image.resolve()}".encode()).hexdigest()[:16]
-
-
-def _free(folder: Path, stem: str, identity: str) -> Path:
-    """The first of stem.html, stem-2.html, … that is not there yet, or is the page of the same run and picture."""
-    pages = (folder / f"{stem}{f'-{number}' if number > 1 else ''}.html" for number in itertools.count(1))
-    return next(page for page in pages if not page.exists() or identity in page.read_text("utf-8", "replace"))
+    asked = None if face == usual else face
+    return Study(run, image, part, asked, explanation, trust, RunFolder.open(run).scores())
 
 
 def calibrated(explanation: Explanation, run: Path) -> Explanation:
