@@ -25,7 +25,7 @@ from finetune_step import interval
 from torch import Tensor
 
 from mien.hardware import hardware, keep_freed_memory
-from mien.models.efficient_attention import KINDS, make_approximation
+from mien.models.experimental.approximations import KINDS, make_approximation
 
 IMAGES, HEADS, WIDTH = 4, 3, 64
 LEAST = 0.02  # seconds of one timing

@@ -24,7 +24,7 @@ from torch import nn
 from mien.config import Recipe
 from mien.hardware import hardware, keep_freed_memory
 from mien.models import create_model
-from mien.models.dropout import Dropout
+from mien.models.parts.dropout import Dropout
 from mien.recipes import load
 
 CNNS = ("fer2013_lenet", "fer2013_cnn_v1", "fer2013_cnn_v2", "fer2013_tiny", "fer2013_resnet")

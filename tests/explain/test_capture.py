@@ -6,7 +6,7 @@ from tiny_models import SIZES, VITS, classifier, images, network
 
 from mien.errors import UsageError
 from mien.explain.capture import capture, evaluating
-from mien.models.attention import Attention, explicit_attention
+from mien.models.parts.attention import Attention, explicit_attention
 
 
 def hooks(model) -> int:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mien.models.dropout import Dropout
+from mien.models.parts.dropout import Dropout
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

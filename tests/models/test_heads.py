@@ -6,7 +6,7 @@ from torch import nn
 
 from mien.errors import UsageError
 from mien.models import count_parameters, create_model
-from mien.models.heads import make_head
+from mien.models.parts.heads import make_head
 
 VIT = {"img_size": 15, "patch_size": 5, "embed_dim": 12, "depth": 2, "num_heads": 3}
 RESNET = {"img_size": 11, "widths": (3, 5), "layers": (1, 2)}

@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mien.models.attention import Attention, explicit_attention
-from mien.models.blocks import Block, DropPath
-from mien.models.patch_embed import PatchEmbed, normalise_patches
-from mien.models.positions import sincos_positions
+from mien.models.parts.attention import Attention, explicit_attention
+from mien.models.parts.blocks import Block, DropPath
+from mien.models.parts.patch_embed import PatchEmbed, normalise_patches
+from mien.models.parts.positions import sincos_positions
 from mien.models.vit import VisionTransformer
 
 

@@ -9,11 +9,11 @@ from mien.errors import UsageError
 from mien.explain.attention import relevance
 from mien.explain.capture import capture
 from mien.models import count_parameters
-from mien.models.attention import Attention, Reattention, explicit_attention
-from mien.models.blocks import LayerScale
-from mien.models.heads import SequencePool
-from mien.models.patch_embed import ShiftedPatches
-from mien.models.positions import RelativePositions, RowsAndColumns, relative_index
+from mien.models.parts.attention import Attention, Reattention, explicit_attention
+from mien.models.parts.blocks import LayerScale
+from mien.models.parts.heads import SequencePool
+from mien.models.parts.patch_embed import ShiftedPatches
+from mien.models.parts.positions import RelativePositions, RowsAndColumns, relative_index
 from mien.models.vit import VisionTransformer
 from mien.preprocessing import Preprocessing
 from mien.pretrained import to_hf

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mien.errors import UsageError
 from mien.explain.capture import capture, evaluating, network_of, no_weights
 from mien.explain.targets import chosen, targets_of
-from mien.models.attention import Attention, explicit_attention
+from mien.models.parts.attention import Attention, explicit_attention
 from mien.models.shallow_vit import ShallowViT
 from mien.models.vit import VisionTransformer
 from mien.models.vtff import VTFF

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import UsageError, nearest
-from mien.models.attention import Attention
+from mien.models.parts.attention import Attention
 from mien.pretrained import Classifier
 
 

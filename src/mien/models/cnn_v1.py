@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mien.models.dropout import Dropout
+from mien.models.parts.dropout import Dropout
 
 
 class CnnV1(nn.Module):

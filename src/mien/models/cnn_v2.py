@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mien.models.dropout import Dropout
+from mien.models.parts.dropout import Dropout
 
 
 class CnnV2(nn.Module):

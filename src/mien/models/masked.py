@@ -15,10 +15,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from mien.models.attention import Reattention
-from mien.models.blocks import Block
-from mien.models.efficient_attention import Linformer, Nystrom
-from mien.models.positions import RelativePositions, make_positions
+from mien.models.experimental.approximations import Linformer, Nystrom
+from mien.models.parts.attention import Reattention
+from mien.models.parts.blocks import Block
+from mien.models.parts.positions import RelativePositions, make_positions
 from mien.models.vit import VisionTransformer
 
 HEAD_DIM = 32  # width of a head of MAE's decoder, as in its paper

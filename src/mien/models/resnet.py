@@ -11,8 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mien.models.dropout import Dropout
-from mien.models.heads import make_head
+from mien.models.parts.dropout import Dropout
+from mien.models.parts.heads import make_head
 
 
 class SqueezeExcitation(nn.Module):

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mien.models.attention import Attention
+from mien.models.parts.attention import Attention
 
 
 class SharedBlock(nn.Module):

@@ -15,13 +15,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mien.models.attention import Attention, Reattention
-from mien.models.blocks import Block, Mlp
-from mien.models.dropout import Dropout
-from mien.models.efficient_attention import make_approximation
-from mien.models.heads import DistilledHead, SequencePool, make_head
-from mien.models.patch_embed import PatchEmbed
-from mien.models.positions import RelativePositions, make_positions
+from mien.models.experimental.approximations import make_approximation
+from mien.models.parts.attention import Attention, Reattention
+from mien.models.parts.blocks import Block, Mlp
+from mien.models.parts.dropout import Dropout
+from mien.models.parts.heads import DistilledHead, SequencePool, make_head
+from mien.models.parts.patch_embed import PatchEmbed
+from mien.models.parts.positions import RelativePositions, make_positions
 
 TRUNCATED_STD = 0.87962566103423978  # standard deviation of a standard normal cut off at -2 and 2
 
@@ -36,7 +36,7 @@ class VisionTransformer(nn.Module):
     stem: 'patch' or 'conv'; stem_convs, stem_widths, patch_norm, patch_shift: see PatchEmbed.
     layer_scale, local_attention, reattention: see Block and Attention.
     attention: 'exact', or an approximation for long sequences, 'nystrom', 'performer' or 'linformer', of `landmarks`
-    landmarks, features or projected tokens (32 unless given), see efficient_attention.
+    landmarks, features or projected tokens (32 unless given), see experimental.approximations.
     shared_blocks: one block, applied `depth` times (ALBERT, arXiv 1909.11942; Universal Transformer, arXiv
     1807.03819), the parameters of one; every pass has the full drop_path_rate. A trace names the passes blocks.0,
     blocks.0@2, blocks.0@3 ...

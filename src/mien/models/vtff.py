@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mien.models.blocks import Block
-from mien.models.dropout import Dropout
-from mien.models.heads import make_head
+from mien.models.parts.blocks import Block
+from mien.models.parts.dropout import Dropout
+from mien.models.parts.heads import make_head
 from mien.models.resnet import ResNet
 
 # Row and column of each neighbour in the 3 x 3 window, clockwise from the top left: bit 0 to bit 7.

@@ -18,7 +18,7 @@ from torch import nn
 
 from mien.config import Recipe, Train
 from mien.errors import UsageError
-from mien.models.attention import Attention
+from mien.models.parts.attention import Attention
 
 STEM, HEAD = "stem", "head"
 

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mien.models.dropout import Dropout
-from mien.models.positions import RelativePositions
+from mien.models.parts.dropout import Dropout
+from mien.models.parts.positions import RelativePositions
 
 
 class Attention(nn.Module):
@@ -28,7 +28,7 @@ class Attention(nn.Module):
     arXiv 2112.13492). `logit_scale` starts at 1 and multiplies 1 / sqrt(d): their learned temperature, inverted.
     reattention: the heads' weights are mixed before they meet the values (see Reattention); always explicit, since
     no fused kernel mixes heads. `self.attend` still gives the weights before the mixing, whose rows sum to 1.
-    approximation: what stands in for the softmax, (q, k, v) -> (B, h, N, d), see efficient_attention. It has no
+    approximation: what stands in for the softmax, (q, k, v) -> (B, h, N, d), see experimental.approximations. It has no
     weights, explicit or not, so ValueError refuses it beside the three options above, which change them.
     """
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mien.models.attention import Attention
-from mien.models.dropout import Dropout
-from mien.models.positions import RelativePositions
+from mien.models.parts.attention import Attention
+from mien.models.parts.dropout import Dropout
+from mien.models.parts.positions import RelativePositions
 
 
 class Mlp(nn.Module):

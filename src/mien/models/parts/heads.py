@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mien.models.dropout import Dropout
+from mien.models.parts.dropout import Dropout
 
 
 def make_head(

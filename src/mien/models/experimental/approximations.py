@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mien.models.attention import attention_logits
+from mien.models.parts.attention import attention_logits
 
 KINDS = ("exact", "nystrom", "performer", "linformer")
 LANDMARKS = 32

@@ -15,8 +15,7 @@ from mien.explain.attention import relevance, weights
 from mien.explain.attribution import attribute, methods_of
 from mien.explain.capture import capture
 from mien.models import count_flops, create_model
-from mien.models.attention import Attention, explicit_attention
-from mien.models.efficient_attention import (
+from mien.models.experimental.approximations import (
     Linformer,
     Nystrom,
     Performer,
@@ -25,6 +24,7 @@ from mien.models.efficient_attention import (
     pseudo_inverse,
     segment_means,
 )
+from mien.models.parts.attention import Attention, explicit_attention
 from mien.preprocessing import Preprocessing
 from mien.pretrained import Classifier, to_hf
 from mien.pretrained.own import save_folder
