@@ -17,11 +17,11 @@ HEAVY = {"fastapi", "uvicorn", "torch", "lightning", "matplotlib", "kornia", "to
 ALLOWED = {
     folder: {folder, *names.split()}
     for folder, names in {
-        "models": "errors imported",
-        "data": "config errors files imported labels picture_files preprocessing progress",
+        "models": "errors plugins",
+        "data": "cache config errors files labels picture_files plugins preprocessing progress",
         "runtime": "assets errors hub picture_files preprocessing progress",
         "serve": "mien errors labels picture_files preprocessing runtime",
-        "pretrained": "mien assets errors files hub models preprocessing progress",
+        "pretrained": "mien assets errors files hub models plugins preprocessing progress",
         "train": "config data errors evaluate files hardware labels models preprocessing pretrained progress runtime",
         "evaluate": "config data errors files hardware labels picture_files preprocessing pretrained progress runtime",
         "explain": "errors evaluate labels models picture_files pretrained progress runtime",

@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 
+from mien.cache import cache_folder
 from mien.config import Data
-from mien.data import cache_folder, open_store, prepare, preprocessing_of
+from mien.data import open_store, prepare, preprocessing_of
 from mien.data import store as stores
 from mien.errors import DataError, UsageError
 
@@ -143,23 +144,27 @@ def test_the_cache_follows_the_environment(monkeypatch, tmp_path):
 OWN = """
 from dataclasses import replace
 from mien.data import folder
+from mien.data.listing import Listing
 
 number = 7
 
-def read(path):
+def read(path) -> Listing:
     return folder.read(path)
 
-def names(path):
+def names(path) -> Listing:
     return folder.read(path).names
 
-def fewer(path):
+def fewer(path) -> Listing:
     return replace(folder.read(path), labels=[0])
 
-def labels(path):
+def labels(path) -> Listing:
     return replace(folder.read(path), labels=[2] * len(folder.read(path)))
 
-def splits(path):
+def splits(path) -> Listing:
     return replace(folder.read(path), splits=["trian"] * len(folder.read(path)))
+
+def undeclared(path):
+    raise AssertionError("this was called")
 """
 
 
@@ -186,8 +191,10 @@ def test_a_reader_of_ones_own_has_a_store_of_its_own_until_it_is_changed(picture
     [
         ("no_readers:read", "'no_readers:read' cannot be imported: No module named 'no_readers'.*where you start"),
         ("own_readers:raed", "'own_readers:raed' cannot be imported: .*has no attribute 'raed'"),
-        ("own_readers:", "one of your own is named MODULE:NAME"),
-        ("own_readers:number", r"is no function: def read\(path: Path\)"),
+        ("own_readers:", "name an own one MODULE:NAME"),
+        ("own_readers:number", r"does not say that it is a reader, so it is not called: .*def read\(path: Path\) -> "),
+        ("own_readers:undeclared", "does not say that it is a reader, so it is not called"),
+        ("shutil:rmtree", "does not say that it is a reader, so it is not called"),
         ("own_readers:names", r"gave a list, not a mien\.data\.listing\.Listing"),
         ("own_readers:fewer", "gave 40 names, 1 labels, 40 splits; each image has one of each"),
         ("own_readers:labels", "a label is the place of its class, 0 to 1, not 2"),

@@ -13,6 +13,7 @@ from typing import Any
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
 from pydantic import ValidationError
 
+from mien import plugins
 from mien.cli import (  # noqa: F401  (imports add commands)
     average,
     card,
@@ -41,10 +42,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # names of files need not be UTF-8
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # where a model of one's own, --model.name mine:Model, is looked for
+    plugins.look_in(os.getcwd())  # where an own model, --model.name mine:Model, is looked for
     try:
-        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        words, allowed = _allowed_code(sys.argv[1:] if arguments is None else arguments)
+        with plugins.allowing(allowed):
+            app(words, exit_on_error=False, print_error=False, result_action="return_value")
         return 0
     except MienError as error:
         return _fail(str(error), error.exit_code)
@@ -64,6 +66,22 @@ def main(arguments: list[str] | None = None) -> int:
         if not error.filename:
             raise
         return _fail(f"{error.filename}: {error.strerror}.", MienError.exit_code)
+
+
+def _allowed_code(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The arguments without --allow-code, which every verb takes, and the names that it allows."""
+    words, allowed = [], []
+    rest = iter(arguments)
+    for word in rest:
+        flag, equals, value = word.partition("=")
+        if flag != "--allow-code":
+            words.append(word)
+            continue
+        name = value if equals else next(rest, "")
+        if not name:
+            raise UsageError("--allow-code what? Give the name that was refused, MODULE:NAME.")
+        allowed.append(name)
+    return words, allowed
 
 
 def _usage(error: CycloptsError) -> str:

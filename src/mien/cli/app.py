@@ -16,7 +16,9 @@ from mien.errors import UsageError
 app = App(
     name="mien",
     version=mien.__version__,
-    help="Train, compare, look inside and use classifiers of small images.\n\nStart with: mien quickstart",
+    help="Train, compare, look inside and use classifiers of small images.\n\nStart with: mien quickstart\n\n"
+    "Files are data: code that a run, a settings file or a model names, MODULE:NAME, is imported only if you used it "
+    "on this machine before, or with --allow-code MODULE:NAME, which every command takes.",
 )
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]

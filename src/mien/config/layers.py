@@ -13,9 +13,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from mien import plugins
 from mien.config.settings import FREE, Model, Overrides, Recipe, parsed
 from mien.errors import DataError, MissingError, UsageError, nearest
 
+# Settings that may name own code, MODULE:NAME.
+CODE = (("data", "source"), ("model", "name"))
 # Settings that do nothing where there are no labels and no head.
 NEEDS_LABELS = (
     *("train.label_smoothing", "train.class_weights", "train.sampler", "train.trainable", "train.last_blocks"),
@@ -54,7 +57,16 @@ def from_file(path: Path) -> Overrides:
         raise UsageError(f"--config {path} is not YAML: {str(error).splitlines()[0]}.") from error
     if not isinstance(values, dict):
         raise UsageError(f"--config {path} must hold 'section: {{key: value}}', found {type(values).__name__}.")
+    refuse_foreign_code(values, path)
     return {key: value for key, value in values.items() if value is not None}  # all lines of a section commented out
+
+
+def refuse_foreign_code(values: Mapping[str, Any], source: Path) -> None:
+    """Raise DataError when settings that a file brings name code that the user has not allowed, see mien.plugins."""
+    for section, key in CODE:
+        group = values.get(section)
+        if isinstance(group, Mapping):
+            plugins.refuse_foreign(group.get(key), f"{section}.{key}", source)
 
 
 def build(*layers: Mapping[str, Any]) -> Recipe:

@@ -173,9 +173,13 @@ def read_plan(folder: Path) -> Plan:
         values = json.loads(path.read_text(encoding="utf-8"))
         values.pop("runs")
         fields = {key: Range(**found) if isinstance(found, dict) else found for key, found in values["fields"].items()}
-        return Plan(**{**values, "fields": fields})
+        plan = Plan(**{**values, "fields": fields})
+        brought = [*plan.layers, nested(plan.fixed), *(nested(settings) for settings in plan.probes())]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is damaged ({error}). Start the sweep anew with another --out.") from error
+    for values in brought:
+        config.refuse_foreign_code(values, path)
+    return plan
 
 
 def refuse_changed(folder: Path, plan: Plan) -> None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mien import labels
+from mien import labels, plugins
+from mien.cache import cache_folder
 from mien.config import Data
 from mien.data import affectnet, dogs_vs_cats, ferplus, folder, raf_db, splits, tiny_imagenet
 from mien.data.listing import SPLITS, Listing, existing, file_stamp, signature
 from mien.data.store import Store, build, load, read_meta, unreadable
 from mien.errors import DataError, MissingError, UsageError
-from mien.imported import imported
 from mien.preprocessing import Preprocessing
 from mien.progress import note
 
@@ -85,15 +84,6 @@ def guess_source(path: Path) -> str:
     raise MissingError(f"{path}: there is no such file or folder.")
 
 
-def cache_folder() -> Path:
-    """Where stores are kept: MIEN_CACHE, else the user's cache folder."""
-    chosen = os.environ.get("MIEN_CACHE")
-    if chosen:
-        return Path(chosen)
-    local = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
-    return Path(local or Path.home() / ".cache") / "mien"
-
-
 def _reopened(place: Path, listing: Listing, preprocessing: Preprocessing) -> Store | None:
     """The store in `place` if it was made from this source in this way and is whole, else None."""
     meta = read_meta(place)
@@ -120,10 +110,23 @@ def _read(data: Data) -> Listing:
 
 
 def _reader(source: str) -> Callable[..., Any]:
-    found = imported(source if ":" in source else f"mien.data.{source}:read", f"Data source '{source}'")
-    if not inspect.isfunction(found):
-        raise UsageError(f"Data source '{source}' is no function: def read(path: Path) -> mien.data.listing.Listing.")
+    if not plugins.is_code(source):
+        return plugins.load(f"mien.data.{source}:read", f"Data source '{source}'")
+    found = plugins.load(source, f"Data source '{source}'")
+    if not _declares_a_reader(found):
+        raise UsageError(
+            f"Data source '{source}' does not say that it is a reader, so it is not called: its function returns a "
+            "Listing, def read(path: Path) -> Listing, with Listing from mien.data.listing."
+        )
     return found
+
+
+def _declares_a_reader(found: Any) -> bool:
+    """Whether this is a function whose return annotation is Listing; it is not called to find out."""
+    try:
+        return inspect.isfunction(found) and inspect.signature(found, eval_str=True).return_annotation is Listing
+    except Exception:  # an annotation is any expression, and evaluating it may raise anything
+        return False
 
 
 def _refuse_misfit(listing: Any, source: str) -> None:

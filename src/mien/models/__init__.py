@@ -6,8 +6,8 @@ import fnmatch
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from mien import plugins
 from mien.errors import UsageError, nearest
-from mien.imported import imported
 
 if TYPE_CHECKING:
     from torch import nn
@@ -86,7 +86,7 @@ def model_class(name: str) -> type[nn.Module]:
     """The class of a model. Raises UsageError when there is none of this name, or it is no torch.nn.Module."""
     if ":" not in name and name not in CLASSES:
         raise UsageError(f"Unknown model '{name}'.{nearest(name, CLASSES)} There are {', '.join(CLASSES)}.")
-    found = imported(name if ":" in name else f"mien.models.{name}:{CLASSES[name]}", f"Model '{name}'")
+    found = plugins.load(name if ":" in name else f"mien.models.{name}:{CLASSES[name]}", f"Model '{name}'")
     from torch import nn
 
     if not (isinstance(found, type) and issubclass(found, nn.Module)):

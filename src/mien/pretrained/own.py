@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import mien
+from mien import plugins
 from mien.errors import DataError, MienError, MissingError, UsageError, nearest
 from mien.files import share, write_json
 from mien.preprocessing import Preprocessing
@@ -131,6 +132,7 @@ def save_folder(
 
 def convert(weights: dict[str, Tensor], config: dict[str, Any], source: str) -> Checkpoint:
     """A folder of this format as a Checkpoint. Raises DataError when its config.json lacks something."""
+    plugins.refuse_foreign(config.get("model"), "model", f"{source}/config.json")
     try:
         preprocessing = Preprocessing(**config["preprocessing"])
         sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in config["sizes"].items()}

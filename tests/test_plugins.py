@@ -1,0 +1,205 @@
+"""Files name no code: what a stranger's file would import is refused before it is imported."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import mien
+from mien import config, plugins
+from mien.cli import main
+from mien.config import Data, Model, Recipe, Train
+from mien.config.sweep_plan import make_plan, read_plan
+from mien.errors import DataError, UsageError
+from mien.files import write_json
+from mien.preprocessing import Preprocessing
+from mien.pretrained.own import save_folder
+
+CANARY = """
+from pathlib import Path
+from torch import nn
+from mien.data import drawn_faces
+from mien.data.listing import Listing
+
+Path(__file__).with_name("sang").touch()
+
+class Net(nn.Module):
+    def __init__(self, img_size=48, in_chans=1, num_classes=7):
+        super().__init__()
+        self.head = nn.Linear(in_chans * img_size**2, num_classes)
+
+    def forward(self, x):
+        return self.head(x.flatten(1))
+
+def read(path) -> Listing:
+    return drawn_faces.read(70, 12, 0)
+"""
+NET, READ = "canary_in_a_file:Net", "canary_in_a_file:read"
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """The folder where mien is started, with the module in it; nothing has been used on this machine yet."""
+    folder = tmp_path / "start"
+    folder.mkdir()
+    (folder / "canary_in_a_file.py").write_text(CANARY)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    forget(monkeypatch)
+    yield folder
+    forget(monkeypatch)
+
+
+def forget(monkeypatch):
+    """As in a new process."""
+    monkeypatch.delitem(sys.modules, "canary_in_a_file", raising=False)
+    monkeypatch.setattr(plugins, "_used", set())
+    monkeypatch.setattr(plugins, "_folder", None)
+
+
+def sang(folder: Path) -> bool:
+    return (folder / "sang").exists()
+
+
+def settings_file(folder: Path, values: dict) -> Path:
+    path = folder / "settings.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def weights_folder(folder: Path) -> Path:
+    from torch import nn
+
+    there = folder / "theirs"
+    there.mkdir()
+    save_folder(there, nn.Linear(2, 2), NET, {"img_size": 12}, ("a", "b"), Preprocessing(size=12))
+    return there
+
+
+def stranger_run(folder: Path, **values) -> Path:
+    run = folder / "theirs"
+    run.mkdir()
+    recipe = Recipe(name="theirs", data=Data(source="drawn_faces", images=70, size=12)).model_dump(mode="json")
+    (run / "recipe.yaml").write_text(yaml.safe_dump(config.merge(recipe, values)))
+    (run / "metrics.csv").write_text("epoch,val_loss\n1,1\n")
+    return run
+
+
+READ_OF_FILE = {"data": {"source": READ, "path": "."}}
+NET_OF_FILE = {"model": {"name": NET}}
+
+
+@pytest.mark.parametrize("values", [READ_OF_FILE, NET_OF_FILE])
+def test_a_settings_file_names_no_code(start, values, capsys):
+    path = settings_file(start, values)
+    name = next(iter(values.values()))
+    name = name.get("source") or name["name"]
+    for words in (["run", "--config", str(path)], ["sweep", "--config", str(path), "--seed", "1,2"]):
+        assert main(words) == 4
+        said = capsys.readouterr().err
+        assert f"{path} names code: " in said
+        assert "would import the module 'canary_in_a_file'" in said
+        assert f"--allow-code {name}" in said
+    assert not sang(start)
+
+
+@pytest.mark.parametrize("values", [READ_OF_FILE, NET_OF_FILE])
+@pytest.mark.parametrize("verb", ["report", "evaluate", "export", "compare", "explain", "average", "resume"])
+def test_a_run_names_no_code(start, verb, values, capsys):
+    run = str(stranger_run(start, **values))
+    words = {
+        "compare": ["compare", run, run],
+        "explain": ["explain", run, "x.png"],
+        "average": ["average", run, run],
+        "resume": ["run", run, "--resume"],
+    }.get(verb, [verb, run])
+    assert main(words) == 4
+    assert "names code: " in capsys.readouterr().err
+    assert not sang(start)
+
+
+def test_a_folder_of_weights_names_no_code(start, capsys):
+    there = weights_folder(start)
+    assert main(["run", "drawn_faces_vit", "--model.init", str(there)]) == 4
+    assert f"names code: model {NET} would import" in capsys.readouterr().err
+    with pytest.raises(DataError, match="names code"):
+        mien.from_pretrained(there)
+    assert not sang(start)
+
+
+def test_a_sweep_names_no_code(start, capsys):
+    make_plan(None, None, [Recipe().model_dump(mode="json")], {"seed": "1,2"}).save(start / "sweep.json")
+    values = json.loads((start / "sweep.json").read_text())
+    for part, brought in (
+        ("layers", [NET_OF_FILE]),
+        ("fixed", {"data.source": READ}),
+        ("fields", {"model.name": [NET, "vit"]}),
+    ):
+        write_json(start / "sweep.json", values | {part: brought})
+        with pytest.raises(DataError, match=r"sweep\.json names code"):
+            read_plan(start)
+        assert main(["sweep", "--resume", str(start)]) == 4
+    assert not sang(start)
+
+
+def test_a_name_is_allowed_for_one_call(start, capsys):
+    path = settings_file(
+        start, READ_OF_FILE | {"train": {"epochs": 1}, "data": {"source": READ, "path": ".", "size": 12}}
+    )
+    words = ["run", "--config", str(path), "--model.name", "lenet", "--data.size", "32", "--out", "run"]
+    assert main([*words, "--allow-code", READ]) == 0, capsys.readouterr().err
+    assert sang(start)
+    assert main([*words, "--overwrite"]) == 4
+    assert main([*words, "--overwrite", "--allow-code=canary_in_a_file:Net"]) == 4
+    assert "--allow-code what?" in (main(["models", "--allow-code"]), capsys.readouterr().err)[1]
+    assert main(["models", "--allow-code", "mien:base"]) == 2
+
+
+def test_what_was_typed_here_goes_on_working_while_its_file_is_unchanged(start, monkeypatch, tmp_path, capsys):
+    data = ["--data.source", "drawn_faces", "--data.images", "70", "--data.size", "12"]
+    words = ["run", "quickstart", *data, "--model.name", NET, "--train.epochs", "1", "--out", "run"]
+    assert main(words) == 0, capsys.readouterr().err
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "canary_in_a_file.py").write_text("raise SystemExit('another module of this name')")
+    monkeypatch.chdir(elsewhere)
+    run = str(shutil.move(start / "run", elsewhere / "run"))
+    forget(monkeypatch)
+    assert main(["evaluate", run]) == 0, capsys.readouterr().err
+    forget(monkeypatch)
+    with open(start / "canary_in_a_file.py", "a") as file:
+        file.write("\n")
+    assert main(["evaluate", run]) == 4
+    assert NET in capsys.readouterr().err
+
+
+def test_python_counts_and_a_recipe_that_the_user_named_too(start, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(start)
+    from mien.train.run import run
+
+    recipe = Recipe(
+        data=Data(source="drawn_faces", images=70, size=12), model=Model(name=NET), train=Train(epochs=1, batch_size=35)
+    )
+    folder = run(recipe, start / "run")
+    assert mien.from_pretrained(folder).labels
+    (start / "mine.py").write_text(
+        "from mien.config import *\nrecipe = Recipe(data=Data(source='drawn_faces', images=70, size=12), "
+        f"model=Model(name={NET!r}), train=Train(epochs=1, batch_size=35))\n"
+    )
+    assert main(["run", "mine.py", "--out", "second"]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "code"), [("mine:Net", True), ("a.b:c", True), ("vit", False), ("mien:base", False),
+                                            ("timm:convnext_atto", False), ("hf-hub:a/b", False), (r"C:\x", False),
+                                            (None, False), (7, False), ("os.system:x y", True)])  # fmt: skip
+def test_what_is_code(name, code):
+    assert plugins.is_code(name) is code
+
+
+def test_a_name_that_is_no_name_is_refused():
+    with pytest.raises(UsageError, match="name an own one MODULE:NAME"):
+        plugins.load("os.system:x y", "Model")
