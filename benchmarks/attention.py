@@ -8,7 +8,8 @@ approximation pays from the length on at which, and above which, the whole inter
     OMP_NUM_THREADS=1 python benchmarks/attention.py [--landmarks 32 64] [--tokens 37 65 ...] [--rounds 7]
 
 Takes half a minute of one core. Expected: none pays at 65 tokens or below; performer and linformer of 32 do from 145
-on, all from 577 on, and at 2,305 each takes a tenth of exact attention's time or less. LOG.md has a measured table.
+on, all from 577 on, and at 2,305 each takes a tenth of exact attention's time or less. A measured table:
+log/2026-11-21-approximate-attention-pays-from-145-tokens.md.
 """
 
 from __future__ import annotations

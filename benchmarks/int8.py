@@ -6,7 +6,8 @@ between which lies the true median with 99.9 % for eleven rounds. Logits are com
 
 Command   python benchmarks/int8.py RUN [RUN ...] [--rounds 11] [--json result.json]
 Time      about half a minute of the processor's time a run.
-Expected  less than a third of fp32's size; the time depends on the processor: see LOG.md.
+Expected  less than a third of fp32's size; the time depends on the processor:
+          log/2026-11-20-int8-saves-bytes-not-time.md.
 """
 
 from __future__ import annotations

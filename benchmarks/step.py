@@ -6,7 +6,8 @@ largest, between which lies the true median with 98 % for seven rounds.
 
 Command   python benchmarks/step.py [RECIPE ...] [--rounds 7] [--json results/step.json]
 Time      about a minute of the processor's time for all five.
-Expected  channels last 1.1 to 1.9 for CNNs on AVX-512 (LOG.md); dropout 1.1 for fer2013_cnn_v2 in bf16 on an AMD.
+Expected  channels last 1.1 to 1.9 for CNNs on AVX-512
+          (log/2026-11-22-channels-last-after-all.md); dropout 1.1 for fer2013_cnn_v2 in bf16 on an AMD.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def _to_int8(path: Path) -> None:
     """Weights in int8, a scale for each channel; activations are rounded to eight bits while it runs.
 
     Unsigned weights: on a processor without VNNI the products of signed ones are added in 16 bits, where they may
-    saturate, and ran 2 to 3.7 times as long (LOG.md).
+    saturate, and ran 2 to 3.7 times as long (log/2026-11-20-int8-saves-bytes-not-time.md).
     """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic

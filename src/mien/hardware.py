@@ -49,11 +49,11 @@ def computes_bf16(device: str) -> bool:
 
 
 def wants_channels_last(device: str, model: nn.Module) -> bool:
-    """Whether the model's convolutions are faster where the channels of a pixel lie side by side in memory (LOG.md).
+    """Whether the model's convolutions are faster where the channels of a pixel lie side by side in memory.
 
     On a CPU they are with AVX-512. But there torch 2.13 writes beyond its memory in the backward pass of a 1x1
-    convolution of stride 2 with fewer than 16 channels (two threads; LOG.md), so models that are narrower
-    anywhere after their first convolution stay as they are.
+    convolution of stride 2 with fewer than 16 channels (two threads), so models that are narrower anywhere
+    after their first convolution stay as they are: log/2026-11-22-channels-last-after-all.md.
     """
     if device != "cpu":
         return device == "cuda"
@@ -66,7 +66,8 @@ def keep_freed_memory() -> None:
     """Have glibc keep what a step frees for the next one, instead of giving it back to the system.
 
     Each step allocates and frees the same large activations; returned to the system, every page of them
-    is faulted in and zeroed again. Measured in LOG.md. Does nothing outside Linux with glibc.
+    is faulted in and zeroed again. Measured in log/2026-11-20-keep-freed-memory.md. Do
+    nothing outside Linux with glibc.
     """
     mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h
     try:

@@ -1,9 +1,10 @@
 r"""fer2013_cnn_best goes on for twelve epochs with noise, so that a grainy photo does not upset it.
 
 Source    ours. FER2013's faces are smooth 48-pixel JPEGs, and a network that has seen no others loses nearly half of
-          its right answers to noise that people hardly notice (LOG.md). Each image gets Gaussian noise of a standard
-          deviation drawn between 0 and .1 of the range (Hendrycks & Dietterich, arXiv 1903.12261, measure such). Its
-          teachers are asked once, about the images as they are: noise would upset them.
+          its right answers to noise that people hardly notice (log/2026-11-21-noise-breaks-cnn-best.md). Each image
+          gets Gaussian noise of a standard deviation drawn between 0 and .1 of the range (Hendrycks & Dietterich,
+          arXiv 1903.12261, measure such). Its teachers are asked once, about the images as they are: noise would
+          upset them.
 Command   mien run fer2013_cnn_best_noise --data.path FER2013 --model.init CNN_BEST_RUN \
               --distill.teachers CNN_BEST_RUN --distill.teachers TINY_RUN
           mien average CNN_BEST_RUN RUN

@@ -1,7 +1,8 @@
 r"""fer2013_resnet goes on for fifty epochs with mixup and stronger changes: our best CNN for FER2013 from labels alone.
 
-Source    ours. After 28 epochs fer2013_resnet is right in 70 % of its augmented training images and 66 % of validation,
-          and neither more parameters nor teachers helped (LOG.md): so it sees harder images. Pairs of faces are blended
+Source    ours. After 28 epochs fer2013_resnet is right in 70 % of its augmented training images and 66 % of
+          validation, and neither more parameters nor teachers helped
+          (log/2026-11-22-teachers-bring-the-resnet-nothing.md): so it sees harder images. Pairs of faces are blended
           (mixup, arXiv 1710.09412), which also suits labels that people dispute; rotation, zoom, shift, contrast and
           light are about twice as strong, a rectangle is erased twice as often, more is dropped.
 Command   mien run fer2013_resnet --data.path FER2013

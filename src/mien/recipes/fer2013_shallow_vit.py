@@ -2,7 +2,8 @@
 
 Source    two versions of a course report; 32x32, four 16x16 patches, one shared block applied twice,
           10 epochs, batch 32. Optimizer and rate are not given: Adam, at a rate whose last loss comes
-          near the reported one (at 1e-3 even the bad start is overcome in 10 epochs, see LOG.md).
+          near the reported one (at 1e-3 even the bad start is overcome in 10 epochs:
+          log/2026-11-20-shallow-vit-scaled-init-gains-6-points.md).
 Reported  26 % on the private test (968/3589), loss 2.496: above ln 7 = 1.946 even after 10 epochs.
 Command   mien run fer2013_shallow_vit --data.path FER2013
 Result    first loss 127; validation 32.9 % (31.4 to 34.5), macro-F1 .243; one seed, two minutes on

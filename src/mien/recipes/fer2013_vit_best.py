@@ -1,9 +1,10 @@
 """Our best ViT for FER2013 without a teacher, from nothing: a small convolutional stem and four blocks of 128.
 
-Source    ours; the answer to source report 4's "ViT doesn't fit small datasets" (25 %). Six 3x3 convolutions, two for
-          each halving of the side, make 36 tokens of the 48-pixel face ("Early Convolutions Help Transformers See
-          Better", arXiv 2106.14881); the head reads all tokens side by side (LOG.md); AdamW, stochastic depth,
-          geometric augmentation, moving average of the weights. No outside data, no teacher.
+Source    ours; the answer to source report 4's "ViT doesn't fit small datasets" (25 %). Six 3x3 convolutions, two
+          for each halving of the side, make 36 tokens of the 48-pixel face ("Early Convolutions Help Transformers
+          See Better", arXiv 2106.14881); the head reads all tokens side by side
+          (log/2026-11-20-head-on-all-tokens-ends-the-plateau.md); AdamW, stochastic depth, geometric augmentation,
+          moving average of the weights. No outside data, no teacher.
 Command   mien run fer2013_vit_best --data.path FER2013
 Result    validation 64.0 % (62.4 to 65.6), clean images 62.9 %, macro-F1 .594, calibration error .022; one seed, 79
           minutes on one thread of an AMD EPYC without bf16, beside other work. From epoch 20 on only train accuracy

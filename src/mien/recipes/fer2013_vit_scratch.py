@@ -1,10 +1,10 @@
 """Our plain ViT for FER2013, from nothing: 8-pixel patches, six blocks of 128, no outside data.
 
 Source    ours; the answer to source report 4's "ViT doesn't fit small datasets". The head reads all patch tokens
-          side by side instead of their mean or a class token, so it knows from the first step where in the
-          face each token lies; that alone ends the plateau of the class frequencies (LOG.md). Pre-norm
-          blocks, patches normalised before and after embedding (arXiv 2302.01327), warm-up, AdamW,
-          geometric augmentation, moving average of the weights.
+          side by side instead of their mean or a class token, so it knows from the first step where in the face each
+          token lies; that alone ends the plateau of the class frequencies
+          (log/2026-11-20-head-on-all-tokens-ends-the-plateau.md). Pre-norm blocks, patches normalised before and
+          after embedding (arXiv 2302.01327), warm-up, AdamW, geometric augmentation, moving average of the weights.
 Command   mien run fer2013_vit_scratch --data.path FER2013
 Result    validation 55.7 % (54.1 to 57.3), clean images 54.9 %, macro-F1 .488; one seed, 99 minutes on one thread
           of an AMD EPYC without bf16, beside other work. Training accuracy is no higher: it wants more width or time.

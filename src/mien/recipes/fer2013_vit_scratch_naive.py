@@ -6,7 +6,8 @@ Source    slides of a course project: convolution stem, transformer encoder, lin
 Reported  loss 1.81, accuracy .25: the entropy of the class frequencies and the share of "happy".
 Command   mien run fer2013_vit_scratch_naive --data.path FER2013
 Result    validation 24.9 % (23.5 to 26.4), loss 1.81, macro-F1 .057, as reported: "happy" for every face; one seed,
-          70 minutes on one busy thread of an AMD EPYC without bf16. LOG.md says what unsticks it.
+          70 minutes on one busy thread of an AMD EPYC without bf16. What frees it:
+          log/2026-11-21-naive-vit-is-held-by-its-optimisation.md.
 """
 
 from mien.config import Data, Model, Recipe, Train

@@ -1,10 +1,10 @@
 """Our ViT for Tiny ImageNet: four narrow blocks behind a conv stem, small enough for two cores; ships as a backbone.
 
 Source    ours. Pictures of 48 pixels, random 40-pixel crops of them in training, whole ones in validation (FixRes,
-          arXiv 1906.06423). Six convolutions make the tokens (arXiv 2106.14881); what they pad tells places enough,
+          arXiv 1906.06423). Six convolutions make the tokens (arXiv 2106.14881); what they pad tells positions enough,
           so there are no position embeddings (CvT, arXiv 2103.15808) and pictures may have any size. Torch's
-          initialisation and mean pooling, which learn from few images (LOG.md). A fortieth of tiny_imagenet_vit's
-          parameters.
+          initialisation and mean pooling, which learn from few images
+          (log/2026-11-20-plain-vit-plateau-is-not-the-initialisation.md). A fortieth of tiny_imagenet_vit's parameters.
 Command   mien run tiny_imagenet_vit_small --data.path tiny-imagenet-200
 Result    42.2 % (40.1 to 44.4) of 2,000 validation images; one seed, 100 minutes on both cores of an AMD EPYC
           without bf16 (--train.processes 2), beside other work. It ships as mien:vit-tiny-imagenet.

@@ -19,7 +19,9 @@ from mien.pretrained import from_pretrained
 from mien.progress import track
 from mien.report.mistake_pictures import FILE, MistakeMaps
 
-METHOD = "integrated_gradients"  # every model has it, and it holds on drawn faces where Grad-CAM does not (LOG.md)
+# every model has it, and it holds on drawn faces where Grad-CAM does not:
+# log/2026-11-21-explanations-hold-on-drawn-faces.md
+METHOD = "integrated_gradients"
 SMOOTH = 1 / 24  # of the side: single pixels are noisy
 
 

@@ -81,7 +81,8 @@ def average(
 def mean(states: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
     """The weighted mean of state dicts of equal keys and shapes; what is counted (int64) is the first one's.
 
-    The statistics of batch norm are averaged too: estimated anew on plain images they did worse (LOG.md).
+    The statistics of batch norm are averaged too: estimated anew on plain images they did worse
+    (log/2026-11-21-averaged-weights-reach-66.9.md).
     """
     found = dict(states[0])
     for key, first in found.items():

@@ -51,8 +51,8 @@ class Teacher(nn.Module):
     """One or several trained networks that answer together; they see the pixels that the student sees.
 
     To those that read whole images only, exports and most ViTs, random crops are continued by their edges, which
-    costs them little (LOG.md). Raises UsageError when a teacher was trained on images of another size or colour or has
-    no classes to answer with, DataError when it has other ones.
+    costs them little (log/2026-11-22-teachers-see-crops-continued-by-edges.md). Raises UsageError when a teacher was
+    trained on images of another size or colour or has no classes to answer with, DataError when it has other ones.
     """
 
     def __init__(self, recipe: Recipe, classes: Sequence[str]) -> None:
@@ -72,7 +72,8 @@ class Teacher(nn.Module):
         ]
         for network in self.networks:  # a model of one's own may .view() what a convolution gives
             if isinstance(network, Classifier) and ":" not in network.name:
-                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster, LOG.md
+                # faster: log/2026-11-21-teachers-that-see-the-students-pixels.md
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def fingerprints(self) -> dict[str, str]:

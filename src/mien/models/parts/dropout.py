@@ -9,7 +9,8 @@ from torch import Tensor, nn
 class Dropout(nn.Dropout):
     """torch's Dropout; on a CPU with uniform numbers.
 
-    torch draws Bernoulli numbers one by one but on Intel: a fifth as fast, a ninth of a step of CNN V2 (LOG.md).
+    torch draws Bernoulli numbers one by one but on Intel: a fifth as fast, a ninth of a step of CNN V2
+    (log/2026-11-22-dropout-from-uniform-numbers.md).
     """
 
     def forward(self, input: Tensor) -> Tensor:

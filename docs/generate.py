@@ -1,0 +1,311 @@
+"""Write the pages that come from code and records: settings, commands, results, and the log's index.
+
+Command   python docs/generate.py
+Time      two seconds. A test fails when a page that it writes is stale.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import types
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from cyclopts import App
+from cyclopts.argument import Argument
+from docstring_parser import parse
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+import mien.cli  # noqa: F401  (importing it adds the commands to the app)
+from mien import recipes
+from mien.cli.app import app
+from mien.config import Recipe
+
+ROOT = Path(__file__).parent.parent
+NOTE = "<!-- Written by docs/generate.py: change what it reads, then run it. -->"
+WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "path"}
+SYMBOLS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+
+
+def main() -> None:
+    for path, text in pages().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        print(path.relative_to(ROOT))
+
+
+def pages() -> dict[Path, str]:
+    """Each page that is written, by its path."""
+    docs = ROOT / "docs"
+    return {
+        docs / "reference" / "settings.md": settings(),
+        docs / "reference" / "commands.md": commands(),
+        docs / "results.md": results(),
+        ROOT / "log" / "README.md": log_index(),
+    }
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A Markdown table; a bar inside a cell is escaped."""
+    head = list(head)
+    lines = [head, ["---"] * len(head), *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+# ---- settings ----
+
+
+def settings() -> str:
+    """One section a group of the recipe, one row a setting."""
+    return "\n".join(
+        [
+            NOTE,
+            "# Settings",
+            "",
+            "Every setting of an experiment. Give one as a flag (`--train.epochs 5`), in the environment",
+            "(`MIEN_TRAIN__EPOCHS=5`), or in a file for `--config` (`train: {epochs: 5}`); the flag wins over the",
+            "environment, the environment over the file, the file over the recipe.",
+            "`mien recipes NAME` shows what a recipe sets.",
+            "",
+            "## Recipe",
+            "",
+            setting_rows("", Recipe),
+            *(part for name, group in groups(Recipe) for part in section(name, group)),
+        ]
+    )
+
+
+def groups(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield name, field.annotation
+
+
+def section(name: str, group: type[BaseModel]) -> list[str]:
+    return [f"## {name}", "", described(group), "", setting_rows(f"{name}.", group)]
+
+
+def described(group: type[BaseModel]) -> str:
+    return re.sub(r"\n[ \t]+", "\n", (group.__doc__ or "").strip())
+
+
+def setting_rows(prefix: str, group: type[BaseModel]) -> str:
+    nested = dict(groups(group))
+    rows = [
+        (
+            f"`{prefix}{name}`",
+            kind(field),
+            default(field.get_default(call_default_factory=True)),
+            field.description or "",
+        )
+        for name, field in group.model_fields.items()
+        if name not in nested
+    ]
+    return table(("setting", "takes", "unless given", ""), rows)
+
+
+def kind(field: FieldInfo) -> str:
+    """What a setting takes, in words: 'whole number, at least 1', '`crop`, `pad` or `stretch`'."""
+    bounds = [
+        f"{word} {getattr(rule, key):g}"
+        for rule in field.metadata
+        for key, word in SYMBOLS.items()
+        if hasattr(rule, key)
+    ]
+    return ", ".join([named(field.annotation), *bounds])
+
+
+def named(annotation: Any) -> str:
+    """A type in words; None is not named, as it stands under 'unless given'."""
+    origin, parts = get_origin(annotation), [part for part in get_args(annotation) if part is not types.NoneType]
+    if origin is Literal:
+        return " or ".join(filter(None, [", ".join(f"`{part}`" for part in parts[:-1]), f"`{parts[-1]}`"]))
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(named(part) for part in parts))
+    if origin is tuple:
+        return f"list: {named(parts[0])}" if parts[-1] is Ellipsis else f"{len(parts)} of: {named(parts[0])}"
+    if origin in (dict, list):
+        return f"{'mapping' if origin is dict else 'list'}: {' to '.join(named(part) for part in parts)}"
+    if hasattr(annotation, "__metadata__"):  # Annotated: its type alone
+        return named(parts[0])
+    return WORDS.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def default(value: object) -> str:
+    if value is None or value == () or value == {}:
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+# ---- commands ----
+
+INTRO = """\
+Results go to stdout, progress and errors to stderr; an error is one message that says what happened, which file or
+value, and what to do. `mien --help` and `mien COMMAND --help` print what stands here.
+
+| exit code | |
+|---|---|
+| 0 | done |
+| 1 | something else failed, a full disk say; or `mien data audit --fail-on` found what it was to find |
+| 2 | the request is wrong: an unknown recipe, setting, model or size |
+| 3 | something is missing: a file, a folder, an extra, a device |
+| 4 | the data is bad: unreadable, foreign, mislabelled or empty |
+| 130 | stopped with Ctrl-C; `--resume` goes on |
+"""
+
+
+def commands() -> str:
+    """One section a verb of the command line, with its parameters."""
+    return "\n".join(
+        [NOTE, "# Commands", "", INTRO, *(part for name, verb in verbs(app) for part in command(name, verb))]
+    )
+
+
+def verbs(parent: App, before: str = "mien") -> Iterator[tuple[str, App]]:
+    """Every command that does something, by its full name."""
+    for name in sorted(name for name in parent if not name.startswith("-")):
+        if parent[name].default_command:
+            yield f"{before} {name}", parent[name]
+        yield from verbs(parent[name], f"{before} {name}")
+
+
+def command(name: str, verb: App) -> list[str]:
+    doc = parse(verb.default_command.__doc__ or "")
+    words = {param.arg_name.rstrip("_"): param.description for param in doc.params}
+    found = [argument for argument in verb.assemble_argument_collection() if len(argument.keys) == 0]
+    taken = [argument for argument in found if argument.name != "*"]
+    usage = " ".join(argument.name.lstrip("-").upper() for argument in taken if argument.index is not None)
+    parts = [f"## {name}", "", f"`{name} {usage}`".replace(" `", "`"), "", doc.short_description or "", ""]
+    if doc.long_description:
+        parts += [doc.long_description, ""]
+    if len(taken) < len(found):
+        parts += ["Takes every [setting](settings.md) as a flag besides.", ""]
+    return [*parts, table(("parameter", "takes", "unless given", ""), (parameter(each, words) for each in taken)), ""]
+
+
+def parameter(argument: Argument, words: dict[str, str | None]) -> tuple[str, str, str, str]:
+    key = argument.field_info.name.rstrip("_").replace("-", "_")
+    name = argument.name.lstrip("-").upper() if argument.index is not None else ", ".join(argument.names)
+    value = argument.field_info.default
+    shown = "" if value is argument.field_info.empty or value is False else default(value)
+    help_ = words.get(key) or argument.parameter.help or ""
+    return f"`{name}`", named(argument.hint), shown, " ".join(help_.split())
+
+
+# ---- results ----
+
+RESULTS = """\
+Every finished run whose figures are quoted anywhere, from `results/runs.csv`, where all metrics stand (recall by
+class, calibration, loss, accuracy under noise, blur and so on); `benchmarks/record.py RUN` adds a run. Scores are
+those of the validation split, of the best epoch, without test-time augmentation; the private test of FER2013 has not
+been read. "Clean" leaves out the validation images that are pixel-identical to a training image (280 of FER2013's
+3,589). Names in `_average` are means of weights (`mien average`); their seconds are those of all runs that they are
+made of.
+
+Machines: on 2026-11-20 two cores of an AMD EPYC with bf16; on 2026-11-21 and the night before, where it says fp32,
+an older one without bf16 ([what it
+does](https://github.com/mien-toolkit/mien/blob/main/log/2026-11-21-a-machine-without-bf16.md)); on 2026-11-22, where
+it says bf16, one with AVX-512 and bf16. Most runs had one of the two cores, with another training on the other one,
+those with `train.processes=2` had both, so the seconds are upper bounds. On 2026-11-22 convolutions ran without
+channels last before the middle of the day, but for `cnn_v2_balanced`, `resnet_mixup`, `resnet_noise`, `tiny_taught`
+and `vtff`.
+"""
+SHOWN = ("accuracy", "clean_accuracy", "macro_f1")
+
+
+def results() -> str:
+    """One table a data set, best accuracy first, one row a run of results/runs.csv."""
+    runs = sorted(recorded(), key=lambda run: (data_set(run), -float(run["accuracy"]["value"])))
+    parts = [NOTE, "# Results", "", RESULTS]
+    for name, found in groupby(runs, key=data_set):
+        head = (
+            "recipe",
+            "changed",
+            "accuracy (95 %)",
+            "clean",
+            "macro-F1",
+            "parameters",
+            "epochs",
+            "seconds",
+            "hardware",
+            "seed",
+            "date",
+        )
+        parts += [f"## {name}", "", table(head, map(result, found))]
+    return "\n".join(parts)
+
+
+def recorded() -> list[dict[str, Any]]:
+    """The runs of results/runs.csv: what all rows of a run share, and the rows of the metrics shown."""
+    with (ROOT / "results" / "runs.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "validation" and row["metric"] in SHOWN]
+    runs: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in rows:
+        identity = tuple(row[key] for key in ("recipe", "settings", "seed", "started"))
+        runs.setdefault(identity, dict(row))[row["metric"]] = row
+    return list(runs.values())
+
+
+def data_set(run: dict[str, Any]) -> str:
+    """The data of a run: its recipe's, and of a folder or an average, that of what it is named after."""
+    named_after = run["recipe"].removesuffix("_average")
+    if named_after.startswith("folder_"):
+        return "Dogs vs Cats, in two folders"
+    source = recipes.load(named_after)[0].data.source if named_after in recipes.names() else named_after
+    return {"fer2013": "FER2013", "dogs_vs_cats": "Dogs vs Cats", "tiny_imagenet": "Tiny ImageNet"}.get(
+        source, "Drawn faces"
+    )
+
+
+def result(run: dict[str, Any]) -> list[str]:
+    accuracy, clean = run["accuracy"], run.get("clean_accuracy")
+    return [
+        f"`{run['recipe']}`",
+        f"`{run['settings']}`" if run["settings"] else "",
+        f"{percent(accuracy['value'])} ({percent(accuracy['low'], '')} to {percent(accuracy['high'], '')})",
+        percent(clean["value"]) if clean and clean["images"] != accuracy["images"] else "",
+        f"{float(run['macro_f1']['value']):.3f}".lstrip("0"),
+        f"{int(run['parameters']):,}",
+        run["epochs"],
+        f"{round(float(run['seconds'])):,}" if run["seconds"] else "",
+        f"{run['hardware']}, {run['precision']}",
+        run["seed"],
+        run["started"][:10],
+    ]
+
+
+def percent(value: str, unit: str = " %") -> str:
+    return f"{100 * float(value):.1f}{unit}"
+
+
+# ---- the log ----
+
+LOG = """\
+What was tried, one experiment a file, newest first; what failed is kept, its verdict in the title. Each entry has a
+question, a setup, a result and a decision. Figures are those of FER2013's validation split (PublicTest) unless said,
+of single runs, on two cores of an AMD EPYC: with bf16 on 20 November 2026, without on the 21st, with AVX-512 and
+bf16 on the 22nd (two trainings at a time, one thread each, unless said). Runs that went to their end are in
+[results/runs.csv](../results/runs.csv); short trials that were stopped are only here.
+"""
+
+
+def log_index() -> str:
+    """Every entry by date, newest first."""
+    entries = sorted((ROOT / "log").glob("2*.md"), key=lambda path: path.name)
+    parts = [NOTE, "# Log", "", LOG]
+    for date, found in groupby(reversed(entries), key=lambda path: path.name[:10]):
+        titles = [f"- [{title(path)}]({path.name})" for path in sorted(found, key=lambda path: path.name)]
+        parts += [f"## {date}", "", *titles, ""]
+    return "\n".join(parts)
+
+
+def title(entry: Path) -> str:
+    return entry.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""docs/generate.py: the pages that it writes are not stale, and name every setting and verb."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from mien.cli.app import app
+from mien.config import Recipe
+
+ROOT = Path(__file__).parent.parent
+PAGES = runpy.run_path(str(ROOT / "docs" / "generate.py"))["pages"]()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_generated_page_is_not_stale(page):
+    assert page.read_text(encoding="utf-8") == PAGES[page], "stale: run python docs/generate.py"
+
+
+def test_every_setting_stands_on_the_page():
+    page = PAGES[ROOT / "docs" / "reference" / "settings.md"]
+    for name, field in Recipe.model_fields.items():
+        below = getattr(field.annotation, "model_fields", None)
+        for setting in [f"{name}.{key}" for key in below] if below else [name]:
+            assert f"\n| `{setting}` |" in page, setting
+
+
+def test_every_verb_stands_on_the_page():
+    page = PAGES[ROOT / "docs" / "reference" / "commands.md"]
+    for name in (name for name in app if not name.startswith("-")):
+        assert f"\n## mien {name}" in page
+
+
+def test_every_recorded_run_stands_in_the_results():
+    runs = {line.split(",")[0] for line in (ROOT / "results" / "runs.csv").read_text("utf-8").splitlines()[1:]}
+    page = PAGES[ROOT / "docs" / "results.md"]
+    assert all(f"| `{run}` |" in page for run in runs if run != "fer2013_mae"), "a pretraining has no accuracy"
