@@ -18,7 +18,7 @@ import numpy as np
 from mien.errors import UsageError
 from mien.evaluate.compare import holm, mcnemar, paired_difference
 from mien.evaluate.metrics import wilson
-from mien.evaluate.run_folder import RunFolder
+from mien.runs.folder import RunFolder
 
 
 def correct(runs: list[Path]) -> dict[str, bool]:

@@ -19,8 +19,8 @@ from typing import Any
 
 from mien import config
 from mien.config import Data, Model, Recipe, Train
-from mien.evaluate.run_folder import RunFolder
 from mien.hardware import hardware
+from mien.runs.folder import RunFolder
 from mien.train.run import run
 
 

@@ -29,12 +29,13 @@ from mien import config
 from mien.data import open_store
 from mien.errors import MissingError, UsageError
 from mien.evaluate.calibration import cross_fitted, fit_temperature
-from mien.evaluate.metrics import Predictions, calibration_error, negative_log_likelihood
+from mien.evaluate.metrics import calibration_error, negative_log_likelihood
 from mien.evaluate.run_model import load_model
 from mien.evaluate.split import predict
 from mien.hardware import hardware
 from mien.progress import note
 from mien.report.style import drawing, inline_svg, save_svg, series
+from mien.runs import Predictions
 from mien.train.run import build_model
 
 BATCH = 256

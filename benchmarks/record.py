@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from mien import config
-from mien.evaluate.run_folder import RunFolder
+from mien.runs.folder import RunFolder
 
 MOST_CLASSES = 20  # beyond, a row for the recall of each would drown the rest
 TABLE = Path(__file__).parent.parent / "results" / "runs.csv"

@@ -28,8 +28,8 @@ from matplotlib.ticker import PercentFormatter
 from mien import config
 from mien.evaluate.compare import compare
 from mien.evaluate.metrics import score
-from mien.evaluate.run_folder import RunFolder
 from mien.report.style import drawing, inline_svg, save_svg, series
+from mien.runs.folder import RunFolder
 
 Point = dict[str, Any]
 

@@ -16,8 +16,8 @@ from mien import config
 from mien.assets import ASSETS
 from mien.data import open_store
 from mien.errors import UsageError
-from mien.evaluate.run_folder import RunFolder
 from mien.evaluate.split import predict
+from mien.runs.folder import RunFolder
 from mien.runtime.card import model_card
 from mien.runtime.model import Network
 

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from mien import config
-from mien.evaluate.metrics import Predictions, score
+from mien.evaluate.metrics import score
+from mien.runs import Predictions
 
 CLASSES = ("angry", "happy", "sad")
 COUNTS = (7, 13, 5)  # validation images of each class

@@ -22,10 +22,13 @@ ALLOWED = {
         "runtime": "assets errors hub picture_files preprocessing progress",
         "serve": "mien errors labels picture_files preprocessing runtime",
         "pretrained": "mien assets errors files hub models plugins preprocessing progress",
-        "train": "config data errors evaluate files hardware labels models preprocessing pretrained progress runtime",
-        "evaluate": "config data errors files hardware labels picture_files preprocessing pretrained progress runtime",
-        "explain": "errors evaluate labels models picture_files pretrained progress runtime",
-        "report": "config data errors evaluate explain files labels pretrained progress runtime",
+        "runs": "config errors files",
+        "train": "config data errors evaluate files hardware labels models preprocessing pretrained progress runs "
+        "runtime",
+        "evaluate": "config data errors files hardware labels picture_files preprocessing pretrained progress runs "
+        "runtime",
+        "explain": "errors evaluate labels models picture_files pretrained progress runs runtime",
+        "report": "config data errors evaluate explain files labels pretrained progress runs runtime",
     }.items()
 }
 

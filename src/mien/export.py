@@ -23,12 +23,14 @@ from mien.assets import OWN
 from mien.data import Store, open_store
 from mien.errors import MienError, UsageError
 from mien.evaluate.calibration import Calibration, calibrate
-from mien.evaluate.metrics import Predictions, predictions_file
+from mien.evaluate.metrics import scores_of
 from mien.evaluate.robustness import read_robustness
-from mien.evaluate.run_folder import RunFolder
 from mien.evaluate.run_model import load_model
 from mien.evaluate.split import predict, refuse_other_images
 from mien.preprocessing import Preprocessing
+from mien.runs import Predictions
+from mien.runs.folder import RunFolder
+from mien.runs.predictions import predictions_file
 from mien.runtime.metadata import seal
 from mien.runtime.model import Network, is_export, softmax
 
@@ -220,7 +222,7 @@ def _write_metadata(
 def _card(run: Path, found: Predictions, store: Store) -> dict[str, Any]:
     """What `mien.runtime.card` makes the model card of: where the network comes from and how well it does."""
     folder = RunFolder.open(run)
-    recipe, env, scores = folder.recipe, folder.env, folder.scores() or {}
+    recipe, env, scores = folder.recipe, folder.env, scores_of(folder) or {}
     return {
         "recipe": recipe.name,
         "seed": recipe.seed,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mien.evaluate.calibration import NEVER, calibrate, fit_temperature, fit_threshold, with_temperature
-from mien.evaluate.metrics import Predictions, calibration_error
+from mien.evaluate.metrics import calibration_error
+from mien.runs import Predictions
 
 
 def drawn(temperature: float, images: int = 4000, classes: int = 5) -> Predictions:

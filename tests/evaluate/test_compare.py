@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from mien.errors import DataError, MissingError, UsageError
 from mien.evaluate.compare import _pairs, compare, holm, mcnemar, paired_difference
-from mien.evaluate.metrics import Predictions, predictions_file
+from mien.runs import Predictions
+from mien.runs.predictions import predictions_file
 
 
 def outcomes(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray, np.ndarray]:

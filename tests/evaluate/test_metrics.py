@@ -16,17 +16,17 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from mien.errors import DataError, MienError, MissingError
 from mien.evaluate.metrics import (
-    Predictions,
     calibration_error,
     confusion_matrix,
     format_recall,
     negative_log_likelihood,
-    predictions_file,
     reliability,
     score,
     warning,
     wilson,
 )
+from mien.runs import Predictions
+from mien.runs.predictions import predictions_file
 
 
 def predictions_of(labels: list[int], probabilities: list[list[float]] | np.ndarray, classes: int = 3) -> Predictions:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.evaluate.metrics import Predictions
 from mien.evaluate.mistakes import (
     Disagreement,
     Disputed,
@@ -15,6 +14,7 @@ from mien.evaluate.mistakes import (
     most_confident_errors,
     most_confused,
 )
+from mien.runs import Predictions
 
 SHARES = [
     [0.60, 0.30, 0.10],  # right

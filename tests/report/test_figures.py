@@ -8,8 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from mien.evaluate.metrics import Predictions, reliability
+from mien.evaluate.metrics import reliability
 from mien.report import figures
+from mien.runs import Predictions
 
 HISTORY = {
     "epoch": [1.0, 2.0, 3.0],

@@ -10,13 +10,13 @@ from mien.config import Data, Model, Recipe, Train
 from mien.data.drawn_faces import redraw
 from mien.errors import DataError, MissingError
 from mien.evaluate.mistakes import most_confident_errors
-from mien.evaluate.run_folder import RunFolder
 from mien.explain.attribution import attribute
 from mien.explain.faithfulness import smoothed
 from mien.pretrained import from_pretrained
 from mien.report import write_report
 from mien.report.mistake_maps import explain_mistakes
 from mien.report.mistake_pictures import read_maps
+from mien.runs.folder import RunFolder
 from mien.train.run import run
 
 

@@ -18,9 +18,10 @@ from PIL import Image
 
 from mien.errors import MienError, MissingError
 from mien.evaluate.compare import Changed, Comparison, compare
-from mien.evaluate.metrics import Predictions, score
+from mien.evaluate.metrics import score
 from mien.report import comparison_page, run_page, write_comparison, write_report
 from mien.report.html import THUMBNAIL, breakable, data_uri
+from mien.runs import Predictions
 
 
 class Page(HTMLParser):

@@ -16,9 +16,9 @@ from mien.config import Data, Model, Recipe, Train
 from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.evaluate.calibration import NEVER
 from mien.evaluate.exported import evaluate_export
-from mien.evaluate.metrics import Predictions
 from mien.evaluate.run_model import load_model
 from mien.export import _compare, export
+from mien.runs import Predictions
 from mien.runtime import Network, files
 from mien.runtime.card import model_card
 from mien.runtime.files import Table, read_all

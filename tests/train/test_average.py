@@ -15,9 +15,9 @@ from mien.cli import main
 from mien.config import Augment, Data, Model, Recipe, Train
 from mien.errors import MissingError, UsageError
 from mien.evaluate.compare import compare
-from mien.evaluate.run_folder import RunFolder
 from mien.export import export
 from mien.report import write_comparison
+from mien.runs.folder import RunFolder
 from mien.train import average as averaging
 from mien.train import run
 from mien.train.average import WORSE, average, mean

@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from mien.config import Data, Distill, Model, Pretrain, Recipe, Train
-from mien.evaluate.run_folder import RunFolder
 from mien.export import export
+from mien.runs.folder import RunFolder
 from mien.train.run import run
 
 DATA = Data(source="drawn_faces", size=16, images=70, mean=0.5, std=0.25)

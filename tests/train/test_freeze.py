@@ -13,9 +13,9 @@ from mien import config
 from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
 from mien.errors import UsageError
-from mien.evaluate.run_folder import RunFolder
 from mien.models import create_model
 from mien.report import run_page, write_report
+from mien.runs.folder import RunFolder
 from mien.train import callbacks, freeze, run
 from mien.train.task import make_optimizer
 

@@ -17,7 +17,7 @@ from mien.cli import main
 from mien.config import Augment, Data, Model, Pretrain, Recipe, Train
 from mien.data import open_store
 from mien.errors import UsageError
-from mien.evaluate.run_folder import RunFolder, is_finished
+from mien.runs.folder import RunFolder, is_finished
 from mien.train import callbacks, run
 from mien.train.masked import Filling
 

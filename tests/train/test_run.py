@@ -22,9 +22,9 @@ from safetensors.torch import load_file, save_file
 from mien import config
 from mien.config import Augment, Data, Model, Recipe, Train
 from mien.errors import DataError, MienError, MissingError, UsageError
-from mien.evaluate.run_folder import RunFolder
 from mien.evaluate.run_model import load_model
 from mien.models import create_model
+from mien.runs.folder import RunFolder
 from mien.train import callbacks, run
 from mien.train.task import Task
 

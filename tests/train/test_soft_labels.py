@@ -13,7 +13,7 @@ from mien.config import Augment, Data, Model, Recipe, Train
 from mien.data import open_store
 from mien.data.augment import Augmentation, stream
 from mien.data.batches import TrainBatches
-from mien.evaluate.metrics import Predictions
+from mien.runs import Predictions
 from mien.train import run
 from mien.train.task import Task
 

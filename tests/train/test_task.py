@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from mien.config import Train
-from mien.evaluate.metrics import Predictions, calibration_error
+from mien.evaluate.metrics import calibration_error
 from mien.hardware import choose_device, choose_precision
 from mien.models import create_model
+from mien.runs import Predictions
 from mien.train.callbacks import epoch_line
 from mien.train.environment import entropy
 from mien.train.task import CalibrationError, _moving_average, hard, make_optimizer, rate

@@ -38,8 +38,8 @@ def average(
     counts = _numbers(shares) if shares else []
 
     from mien.evaluate.metrics import headline
-    from mien.evaluate.run_folder import RunFolder, read_record
     from mien.report import write_report
+    from mien.runs.folder import RunFolder, read_record
     from mien.train.average import average as average_runs
 
     folder = RunFolder.open(average_runs(runs, out, counts, overwrite=overwrite))

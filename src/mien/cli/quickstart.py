@@ -25,9 +25,9 @@ def quickstart(*, out: Path = Path("runs"), json_: Json = False) -> None:
 
     from mien.evaluate.compare import compare as compare_runs
     from mien.evaluate.metrics import headline
-    from mien.evaluate.run_folder import is_finished, read_record
     from mien.recipes import quickstart as recipes
     from mien.report import write_comparison, write_report
+    from mien.runs.folder import is_finished, read_record
     from mien.train import run as training
 
     chosen = [config.build(one.model_dump(), config.from_environment()) for one in (recipes.recipe, recipes.vit)]

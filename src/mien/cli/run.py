@@ -43,7 +43,7 @@ def run(
         YAML file of settings, such as a run's recipe.yaml.
     """
     from mien.data import check
-    from mien.evaluate.run_folder import is_finished, is_first_process, refuse_used
+    from mien.runs.folder import is_finished, is_first_process, refuse_used
 
     begun = _run_to_resume(recipe, out, settings, others=bool(config_ or overwrite)) if resume else None
     chosen = config.read_recipe(begun) if begun else _recipe(recipe, config_, settings)
@@ -66,8 +66,8 @@ def run(
 def _show_run(folder: Path, json_: bool, anew: bool = True) -> None:
     """What a run ends with: its report, written anew or if it is missing, and its scores."""
     from mien.evaluate.metrics import headline, warning
-    from mien.evaluate.run_folder import read_record
     from mien.report import write_report
+    from mien.runs.folder import read_record
 
     report = folder / "report.html"
     if anew or not report.is_file():

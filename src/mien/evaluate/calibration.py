@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from mien.evaluate.metrics import Predictions, calibration_error, negative_log_likelihood
+from mien.evaluate.metrics import calibration_error, negative_log_likelihood
+from mien.runs import Predictions
 
 TEMPERATURES = (0.05, 20.0)
 NEVER = 2.0  # a threshold that no confidence reaches, not even 1 (JSON has no infinity)

@@ -19,9 +19,10 @@ import numpy as np
 
 from mien import labels
 from mien.errors import DataError, UsageError
-from mien.evaluate.metrics import Z95, Predictions, Scores, score
+from mien.evaluate.metrics import Z95, score
 from mien.evaluate.mistakes import Disagreement, Mistake, disagreements, most_confident_errors
-from mien.evaluate.run_folder import RunFolder
+from mien.runs import Predictions, Scores
+from mien.runs.folder import RunFolder
 
 Interval = tuple[float, float]
 

@@ -11,8 +11,9 @@ from mien.config import Data
 from mien.data import Store, open_store, prepare
 from mien.data.listing import SPLITS
 from mien.errors import UsageError
-from mien.evaluate.metrics import Predictions, score
+from mien.evaluate.metrics import score
 from mien.progress import note, track
+from mien.runs import Predictions
 from mien.runtime.model import Network
 
 ALL = "all"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.evaluate.metrics import Predictions, confusion_matrix
+from mien.evaluate.metrics import confusion_matrix
+from mien.runs import Predictions
 
 COUNT = 12  # pictures that are looked at
 

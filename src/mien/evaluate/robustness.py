@@ -21,14 +21,15 @@ from mien import config, labels
 from mien.data import Store, open_store
 from mien.data.augment import stream, warp
 from mien.errors import UsageError
-from mien.evaluate.metrics import Scores, accuracy
-from mien.evaluate.run_folder import RunFolder, read_record
+from mien.evaluate.metrics import accuracy
 from mien.evaluate.run_model import load_model
 from mien.evaluate.split import refuse_other_images
 from mien.files import write_json
 from mien.hardware import keep_freed_memory
 from mien.preprocessing import Preprocessing
 from mien.progress import track
+from mien.runs import Scores
+from mien.runs.folder import RunFolder, read_record
 
 BATCH = 128
 EYES, MOUTH = (0.22, 0.48, 0.1, 0.9), (0.62, 0.92, 0.2, 0.8)  # top, bottom, left, right of a face that fills the image

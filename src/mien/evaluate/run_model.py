@@ -6,9 +6,9 @@ from pathlib import Path
 
 from torch import nn
 
-from mien.evaluate.run_folder import refuse_headless
 from mien.preprocessing import Preprocessing
 from mien.pretrained.own import from_run
+from mien.runs.folder import refuse_headless
 
 
 def load_model(run: Path) -> tuple[nn.Module, tuple[str, ...], Preprocessing]:

@@ -15,12 +15,14 @@ from mien.data import Store, open_store
 from mien.data.batches import Batches
 from mien.data.listing import SPLITS
 from mien.errors import UsageError
-from mien.evaluate.metrics import Predictions, predictions_file, score
-from mien.evaluate.run_folder import read_record
+from mien.evaluate.metrics import score
 from mien.evaluate.run_model import load_model
 from mien.files import write_json
 from mien.preprocessing import Preprocessing
 from mien.progress import track
+from mien.runs import Predictions
+from mien.runs.folder import read_record
+from mien.runs.predictions import predictions_file
 
 
 def evaluate(

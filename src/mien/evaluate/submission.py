@@ -21,13 +21,13 @@ from mien.data.dogs_vs_cats import CLASSES, unlabelled
 from mien.data.listing import Listing
 from mien.data.store import decoded
 from mien.errors import DataError, MissingError, UsageError
-from mien.evaluate.run_folder import RunFolder
 from mien.evaluate.run_model import load_model
 from mien.evaluate.split import probabilities_of
 from mien.files import written_whole
 from mien.picture_files import open_image
 from mien.preprocessing import Preprocessing
 from mien.progress import track
+from mien.runs.folder import RunFolder
 
 HEADER = ("id", "label")
 CLIPPED = (0.005, 0.995)

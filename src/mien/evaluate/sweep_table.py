@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mien.config.sweep_plan import Plan, Range, Settings, Trial
-from mien.evaluate.metrics import Scores, warning
-from mien.evaluate.run_folder import RunFolder
+from mien.evaluate.metrics import scores_of, warning
 from mien.files import written_whole
+from mien.runs import Scores
+from mien.runs.folder import RunFolder
 
 State = Literal["finished", "failed", "stopped", "waiting"]
 STATES: tuple[State, ...] = ("finished", "failed", "stopped", "waiting")
@@ -184,7 +185,7 @@ def _row(path: Path, trial: Trial, problems: Mapping[str, str]) -> Row:
     if not (path / "recipe.yaml").is_file():
         return Row(trial.name, trial.label, trial.settings, "failed" if problem else "waiting", problem)
     run = RunFolder.open(path)
-    scores = run.scores()
+    scores = scores_of(run)
     state: State = "failed" if problem else "finished" if scores else "stopped"
     columns = ("epoch", "seconds", "val_accuracy", "val_loss")
     curve = {key: run.history[key] for key in columns if key in run.history}

@@ -13,8 +13,7 @@ from PIL import Image
 
 from mien.errors import UsageError
 from mien.evaluate.calibration import fit_temperature, with_temperature
-from mien.evaluate.metrics import Predictions, Scores, predictions_file
-from mien.evaluate.run_folder import RunFolder, refuse_headless
+from mien.evaluate.metrics import scores_of
 from mien.explain.attribution import attribute, methods_of, require_method
 from mien.explain.explanation import Explanation, explain
 from mien.explain.faithfulness import NOTICEABLE, UNCHANGED, deletion, insertion, sanity_check, smooth_noise
@@ -22,6 +21,9 @@ from mien.labels import has_expressions
 from mien.pretrained import Classifier
 from mien.pretrained.own import from_run
 from mien.progress import note
+from mien.runs import Predictions, Scores
+from mien.runs.folder import RunFolder, refuse_headless
+from mien.runs.predictions import predictions_file
 from mien.runtime.faces import HaarDetector
 from mien.runtime.reader import opened
 
@@ -104,7 +106,7 @@ def study(
         explanation.maps[name] = attribute(model, _scaled(model, explanation), name, explanation.target)[0]
         trust[name] = _trust(model, explanation, name)
     asked = None if face == usual else face
-    return Study(run, image, part, asked, explanation, trust, RunFolder.open(run).scores())
+    return Study(run, image, part, asked, explanation, trust, scores_of(RunFolder.open(run)))
 
 
 def calibrated(explanation: Explanation, run: Path) -> Explanation:

@@ -14,9 +14,9 @@ from mien.config import Data
 from mien.data import Store
 from mien.evaluate.compare import Changed, Comparison, Pair, Row
 from mien.evaluate.mistakes import Mistake, confusions
-from mien.evaluate.run_folder import RunFolder
 from mien.report import figures
 from mien.report.mistake_pictures import MistakeMaps, Tile, read_maps, store_of, tiles
+from mien.runs.folder import RunFolder
 
 CONFUSIONS = 8
 PICTURES = 48  # mistakes of all runs together; keeps a page of many runs small

@@ -10,7 +10,6 @@ import numpy as np
 from mien import config
 from mien.data import open_store
 from mien.evaluate.mistakes import COUNT, most_confident_errors
-from mien.evaluate.run_folder import RunFolder, refuse_headless
 from mien.evaluate.split import refuse_other_images
 from mien.explain.attribution import attribute
 from mien.explain.faithfulness import smoothed
@@ -18,6 +17,7 @@ from mien.files import write_arrays
 from mien.pretrained import from_pretrained
 from mien.progress import track
 from mien.report.mistake_pictures import FILE, MistakeMaps
+from mien.runs.folder import RunFolder, refuse_headless
 
 # every model has it, and it holds on drawn faces where Grad-CAM does not:
 # log/2026-11-21-explanations-hold-on-drawn-faces.md

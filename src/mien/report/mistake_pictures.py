@@ -11,10 +11,10 @@ import numpy as np
 from mien.data import Store, open_store
 from mien.errors import MienError
 from mien.evaluate.mistakes import Mistake
-from mien.evaluate.run_folder import RunFolder
 from mien.files import read_arrays
 from mien.report import pictures
 from mien.report.html import THUMBNAIL, data_uri
+from mien.runs.folder import RunFolder
 
 FILE = "mistakes.npz"
 

@@ -19,13 +19,14 @@ from mien.config import Recipe
 from mien.data import Store
 from mien.data.audit import audit
 from mien.data.listing import SPLITS
-from mien.evaluate.metrics import Predictions, Scores, beats_majority, majority, reliability
+from mien.evaluate.metrics import beats_majority, majority, reliability, scores_of
 from mien.evaluate.mistakes import most_confident_errors, most_confused
 from mien.evaluate.robustness import by_change, read_robustness
-from mien.evaluate.run_folder import RunFolder
 from mien.report import figures, pictures
 from mien.report.mistake_pictures import read_maps, store_of, tiles
 from mien.report.style import STRONG
+from mien.runs import Predictions, Scores
+from mien.runs.folder import RunFolder
 
 CONFUSIONS = 6
 MATRIX_CLASSES = 20  # a larger confusion matrix cannot be read
@@ -44,7 +45,7 @@ class Setting:
 def context(path: Path) -> dict[str, Any]:
     """Everything the report of a run shows. Raises MissingError when `path` is no run folder."""
     run = RunFolder.open(path)
-    scores = run.scores()
+    scores = scores_of(run)
     predictions = run.predictions() if run.has_predictions() else None
     store, no_store = store_of(run)
     maps = read_maps(path)
@@ -67,7 +68,7 @@ def context(path: Path) -> dict[str, Any]:
         "filled": filled(run),
         "robustness": list(by_change(read_robustness(path))),
         "confusions": most_confused(predictions)[:CONFUSIONS] if predictions else [],
-        "test": run.scores("test"),
+        "test": scores_of(run, "test"),
         "test_reads": [date[:10] for date in run.test_reads],
         "findings": findings(store) if store is not None else None,
         "no_store": no_store,

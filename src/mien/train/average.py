@@ -22,11 +22,12 @@ from torch import Tensor
 from mien import config, hardware
 from mien.data import open_store
 from mien.errors import UsageError
-from mien.evaluate.run_folder import RunFolder, refuse_headless, refuse_used
+from mien.evaluate.metrics import scores_of
 from mien.evaluate.split import evaluate, refuse_other_images
 from mien.files import write_json
 from mien.models import model_class
 from mien.pretrained.own import Classifier, from_run
+from mien.runs.folder import RunFolder, refuse_headless, refuse_used
 from mien.train.checkpoint import save_model
 from mien.train.run import new_folder
 
@@ -173,7 +174,7 @@ def _together(values: Sequence[str]) -> list[str]:
 
 
 def _part(folder: RunFolder, share: float) -> dict[str, Any]:
-    scores = folder.scores()
+    scores = scores_of(folder)
     return {
         "run": str(folder.path),
         "recipe": folder.recipe.name,

@@ -16,8 +16,8 @@ from mien.config import Recipe
 from mien.data import Store, open_store
 from mien.data.batches import gather
 from mien.errors import MienError
-from mien.evaluate.run_folder import RunFolder, read_record
 from mien.models import count_flops, count_parameters
+from mien.runs.folder import RunFolder, read_record
 from mien.runtime.model import Network, is_export
 from mien.train import freeze
 from mien.train.task import Task, Training

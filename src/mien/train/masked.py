@@ -14,11 +14,11 @@ from mien.data import Store
 from mien.data.augment import moved, stream
 from mien.data.batches import Batch
 from mien.errors import UsageError
-from mien.evaluate.run_folder import PICTURES
 from mien.files import write_arrays
 from mien.models.masked import Masked, MaskedAutoencoder, SimMIM
 from mien.models.vit import VisionTransformer
 from mien.preprocessing import Preprocessing
+from mien.runs.folder import PICTURES
 from mien.train.task import Training
 
 VALIDATION = 1_000_033  # keeps the stream of validation masks apart from the streams of epochs

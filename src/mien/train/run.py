@@ -23,12 +23,12 @@ from mien.config import Recipe, Train
 from mien.data import Store, open_store
 from mien.data.batches import Batches, TrainBatches
 from mien.errors import MienError, MissingError, UsageError
-from mien.evaluate.run_folder import is_finished, is_first_process, read_record, refuse_used
 from mien.evaluate.split import evaluate, refuse_other_images
 from mien.files import write_json
 from mien.models import accepts, create_model
 from mien.pretrained.checkpoint import Checkpoint
 from mien.progress import note
+from mien.runs.folder import is_finished, is_first_process, read_record, refuse_used
 from mien.train import features, freeze
 from mien.train.callbacks import Display, Diverged, EarlyStopping, History, StuckWarning, read_history
 from mien.train.checkpoint import save_model

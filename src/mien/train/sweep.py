@@ -11,9 +11,9 @@ from mien.config import Recipe
 from mien.config.sweep_plan import Plan, Trial, refuse_changed
 from mien.data import open_store
 from mien.errors import MienError, UsageError
-from mien.evaluate.run_folder import is_finished, read_record
 from mien.files import read_json, write_json
 from mien.progress import note
+from mien.runs.folder import is_finished, read_record
 from mien.train import freeze
 from mien.train import run as training
 

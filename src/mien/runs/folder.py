@@ -14,8 +14,10 @@ import numpy as np
 from mien import config
 from mien.config import Recipe
 from mien.errors import DataError, MissingError, UsageError, nearest
-from mien.evaluate.metrics import Predictions, Scores, predictions_file, score
 from mien.files import Values, read_arrays, read_json
+from mien.runs.predictions import Predictions, predictions_file
+
+Scores = dict[str, Any]
 
 PICTURES = "reconstructions.npz"  # what a run without labels has in place of scores, written last
 
@@ -126,11 +128,8 @@ class RunFolder:
             return {name: saved[name] for name in ("image", "visible", "filled")}
 
     def scores(self, split: str = "validation") -> Scores | None:
-        """The scores of a split: those of evaluation.json, else computed from the predictions, else None."""
-        saved = read_record(self.path, "evaluation.json", {}).get(split)
-        if saved is None and self.has_predictions(split):
-            return score(self.predictions(split))
-        return saved
+        """The scores of a split, None where the run has not been scored on it."""
+        return read_record(self.path, "evaluation.json", {}).get(split)
 
     def robustness(self, split: str = "validation") -> list[dict[str, Any]]:
         """The rows of robustness.json (see mien.evaluate.robustness.Row); [] where it has not been measured."""

@@ -10,8 +10,8 @@ import pytest
 from fake_runs import picture_names, write_run
 
 from mien.errors import DataError, MissingError
-from mien.evaluate.metrics import score
-from mien.evaluate.run_folder import RECORDS, RunFolder
+from mien.evaluate.metrics import score, scores_of
+from mien.runs.folder import RECORDS, RunFolder
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_run_that_was_stopped_early(run: Path) -> None:
     for name in ("env.json", "metrics.csv", "evaluation.json", "predictions.csv"):
         (run / name).unlink()
     folder = RunFolder.open(run)
-    assert (folder.env, folder.history, folder.scores()) == ({}, {}, None)
+    assert (folder.env, folder.history, scores_of(folder)) == ({}, {}, None)
     with pytest.raises(MissingError, match=r"has not finished\. Finish it with: mien run .*tiny-20260304-0 --resume"):
         folder.predictions()
 
@@ -45,7 +45,7 @@ def test_a_run_that_was_stopped_early(run: Path) -> None:
 def test_scores_follow_from_predictions_where_they_were_not_saved(run: Path) -> None:
     (run / "evaluation.json").unlink()
     folder = RunFolder.open(run)
-    assert folder.scores() == score(folder.predictions())
+    assert scores_of(folder) == score(folder.predictions())
 
 
 def test_a_metric_that_was_not_measured_is_nan(run: Path) -> None:

@@ -1,0 +1,116 @@
+"""What a model said about the images of one split, and the file that keeps it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from mien.errors import DataError, MissingError
+from mien.files import written_whole
+
+COLUMNS = ["name", "split", "label", "predicted"]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model said about the images of one split.
+
+    names: N image names. labels: int (N,), index into classes. probabilities: float (N, K), rows sum to 1.
+    classes: K names.
+    """
+
+    names: list[str]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        wanted = (len(self.names), len(self.classes))
+        if self.probabilities.shape != wanted or self.labels.shape != wanted[:1]:
+            raise DataError(
+                f"{wanted[0]} names and {wanted[1]} classes need probabilities of shape {wanted} and {wanted[0]} "
+                f"labels; given {self.probabilities.shape} and {self.labels.shape}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """The most probable class of each image, int (N,)."""
+        return np.asarray(self.probabilities.argmax(axis=1))
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """The probability of the predicted class, float (N,)."""
+        return np.asarray(self.probabilities.max(axis=1, initial=0.0))
+
+    @cached_property
+    def correct(self) -> np.ndarray:
+        """True where the predicted class is the label, bool (N,)."""
+        return np.asarray(self.predicted == self.labels)
+
+    def save(self, path: Path) -> None:
+        """Write the predictions to a file that `predictions_file` names, whole or not at all.
+
+        Probabilities keep nine digits, which give every float32 back exactly.
+        """
+        with written_whole(path) as file:
+            writer = csv.writer(file)
+            writer.writerow([*COLUMNS, *self.classes])
+            writer.writerows(self._rows(_split_of(path)))
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        """Read a file that `save` wrote.
+
+        Raises MissingError when the split was not evaluated, DataError naming the line that is damaged.
+        """
+        if not path.is_file():
+            raise MissingError(
+                f"{path} is not there. Write it first: mien evaluate {path.parent} --split {_split_of(path)}"
+            )
+        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+        classes = tuple(header[len(COLUMNS) :])
+        if header[: len(COLUMNS)] != COLUMNS or not classes:
+            raise DataError(f"{path} must begin with the columns {', '.join(COLUMNS)} and one per class.")
+        parsed = [_parse(row, classes, f"{path}, line {line}") for line, row in enumerate(rows, start=2)]
+        return cls(
+            names=[name for name, _, _ in parsed],
+            labels=np.array([label for _, label, _ in parsed], dtype=np.int64),
+            probabilities=np.array([shares for _, _, shares in parsed]).reshape(len(parsed), len(classes)),
+            classes=classes,
+        )
+
+    def _rows(self, split: str) -> Iterator[list[str]]:
+        for name, label, predicted, shares in zip(
+            self.names, self.labels, self.predicted, self.probabilities, strict=True
+        ):
+            yield [name, split, self.classes[label], self.classes[predicted], *(f"{share:.9g}" for share in shares)]
+
+
+def predictions_file(folder: Path, split: str) -> Path:
+    """predictions.csv for validation, predictions-<split>.csv for another split."""
+    return folder / ("predictions.csv" if split == "validation" else f"predictions-{split}.csv")
+
+
+def _split_of(path: Path) -> str:
+    return path.stem.removeprefix("predictions").removeprefix("-") or "validation"
+
+
+def _parse(row: list[str], classes: tuple[str, ...], where: str) -> tuple[str, int, list[float]]:
+    try:
+        shares = [float(value) for value in row[len(COLUMNS) :]]
+    except ValueError as error:
+        raise DataError(f"{where}: a probability is not a number ({error}). Evaluate the run again.") from error
+    if len(shares) != len(classes):
+        raise DataError(f"{where}: {len(shares)} probabilities for {len(classes)} classes. Evaluate the run again.")
+    if row[2] not in classes:
+        raise DataError(f"{where}: label '{row[2]}' is not among the classes {', '.join(classes)}.")
+    return row[0], classes.index(row[2]), shares
