@@ -302,7 +302,7 @@ def test_a_recipe_is_shown_without_torch(tmp_path):
 
 def test_version_and_help(capsys):
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out.strip() == "0.1.0"
+    assert capsys.readouterr().out.strip() == "0.2.0"
     assert main(["run", "--help"]) == 0
     out = capsys.readouterr().out
     assert "--train.label-smoothing" in out

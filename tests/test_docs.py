@@ -4,13 +4,16 @@ import json
 import pkgutil
 import re
 import shlex
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 import mien
+from mien.assets import asset
 from mien.cli import main, run
 from mien.cli.app import app
 from mien.data import drawn_faces
@@ -45,6 +48,18 @@ def test_the_answer_that_the_server_is_said_to_give():
         "confidence": pytest.approx(example["confidence"], abs=2e-3),
         "probabilities": pytest.approx(example["probabilities"], abs=2e-3),
     }
+
+
+def test_the_lines_without_mien_give_the_answers_of_mien(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(asset("base", "model.onnx"), "model.onnx")
+    with Image.open(DOCS / "pictures" / "astronaut.jpg") as photo:
+        photo.crop((177, 66, 272, 151)).save("face.png")  # not square, and larger than the network's input
+    names: dict[str, object] = {}
+    exec(compile(blocks(DOCS / "how-to" / "onnx.md", "python")[0], "onnx.md", "exec"), names)
+    (face,) = mien.load("model.onnx", threads=1).read("face.png", detect=False)
+    assert capsys.readouterr().out.strip() == face.label == "happy"
+    assert names["probabilities"] == pytest.approx(list(face.probabilities.values()), abs=1e-4)
 
 
 def test_the_docs_vtff_is_the_published_one(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # The public verbs and where they live; imported when first used, so that `import mien` costs nothing.
 VERBS = {"explain": "mien.explain", "from_pretrained": "mien.pretrained", "load": "mien.runtime"}
