@@ -20,6 +20,8 @@ def serve(
     port: int = 8000,
     detector: Path | None = None,
     margin: float = 0.0,
+    allow_host: Annotated[list[str] | None, Parameter(negative="")] = None,
+    allow_origin: Annotated[list[str] | None, Parameter(negative="")] = None,
     open_: Annotated[bool, Parameter(name="--open", negative="")] = False,
 ) -> None:
     """Open a page on this computer that reads expressions from photos and the camera, with an API behind it.
@@ -40,22 +42,33 @@ def serve(
         cascade if not given.
     margin
         How much around a found face is shown to the model, as a share of its side.
+    allow_host
+        A name under which the server may be asked, besides localhost and --host; may be given several times. An address
+        that others reach takes any name until one is given.
+    allow_origin
+        Where web pages come from that may use the API, as in http://localhost:5173; may be given several times.
     open_
         Open the page in the browser.
     """
     from mien.runtime import HaarDetector, Network, YuNetDetector
     from mien.runtime.model import default_model
     from mien.serve.app import create_app
-    from mien.serve.server import LOCAL, address, listen, run
+    from mien.serve.server import address, is_local, listen, names, run
 
     model = model or default_model()
     network = Network.open(model)
-    application = create_app(network, partial(YuNetDetector, detector) if detector else HaarDetector, margin)
+    application = create_app(
+        network,
+        partial(YuNetDetector, detector) if detector else HaarDetector,
+        margin,
+        hosts=names(host, allow_host or ()),
+        origins=allow_origin or (),
+    )
     listening = listen(host, port)
     url = address(listening)
     print(url, flush=True)
     note(f"{model} answers there; the API is described at {url}openapi.json. Ctrl-C ends it.")
-    if host not in LOCAL:
+    if not is_local(host):
         note(
             f"Everybody who reaches this computer can use it ({host}). Browsers allow the camera on this computer only."
         )

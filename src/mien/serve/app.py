@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
@@ -20,6 +21,7 @@ from mien.runtime.faces import Detector, HaarDetector
 from mien.runtime.model import Network
 from mien.runtime.reader import lower_case
 from mien.serve.answers import DETECT, Answer, Error, Health, Model, Predict
+from mien.serve.door import Door, checked_origins
 from mien.serve.guard import Guard
 from mien.serve.limits import Gate, Limits, RefusedError
 from mien.serve.requests import asked
@@ -29,6 +31,7 @@ PAGE = Path(__file__).parent / "page"
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 WRONG = {
     400: "no form that can be read",
+    403: "a foreign Host, or a page of another origin",
     408: "too slow",
     413: "too large",
     415: "neither form nor JSON",
@@ -56,8 +59,15 @@ def create_app(
     detector: Callable[[], Detector] = HaarDetector,
     margin: float = 0.0,
     limits: Limits | None = None,
+    hosts: Sequence[str] = (),
+    origins: Sequence[str] = (),
 ) -> ASGIApp:
-    """The ASGI application for an exported network. detector: makes one for each thread. margin: see `Reader`."""
+    """The ASGI application for an exported network.
+
+    detector: makes one for each thread. margin: see `Reader`. hosts: the names under which it may be asked, any if none
+    is given. origins: web pages of other origins that may use it, as 'http://localhost:5173'; see `Door` for both.
+    Raises UsageError for an origin that is none.
+    """
     limits = limits or Limits()
     gate = Gate(limits)
     service = Service(network, detector, margin, limits)
@@ -76,6 +86,9 @@ def create_app(
         lifespan=running,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # nothing leaves
     )
+    if origins := checked_origins(origins):
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=("GET", "POST"))
+    app.add_middleware(Door, hosts=hosts, origins=origins)
     _add_errors(app)
     _add_page(app)
     _add_facts(app, service)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import json
 import logging
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 import h11
@@ -15,8 +17,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mien.errors import MienError, UsageError
+from mien.serve.door import LOCAL_NAMES
 
-LOCAL = ("127.0.0.1", "::1", "localhost")
 PATIENCE = 15.0  # seconds for the head of a request; uvicorn itself would wait for ever
 
 
@@ -87,6 +89,24 @@ def address(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{shown}:{port}/"
+
+
+def is_local(host: str) -> bool:
+    """Whether an address is reached from this computer alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
+
+
+def names(host: str, allowed: Sequence[str] = ()) -> list[str]:
+    """The names under which a server at `host` may be asked: those of this computer and `allowed`, or any, [].
+
+    An address that others reach has names that nobody knows here, so it takes any until some are given.
+    """
+    if not allowed and not is_local(host):
+        return []
+    return [*LOCAL_NAMES, f"[{host}]" if ":" in host else host, *allowed]
 
 
 def run(app: ASGIApp, listening: socket.socket) -> None:
