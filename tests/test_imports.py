@@ -18,17 +18,17 @@ ALLOWED = {
     folder: {folder, *names.split()}
     for folder, names in {
         "models": "errors plugins",
-        "data": "cache config errors files labels picture_files plugins preprocessing progress",
-        "runtime": "assets errors hub picture_files preprocessing progress",
+        "data": "cache config errors atomic labels picture_files plugins preprocessing progress",
+        "runtime": "assets atomic errors hub picture_files preprocessing progress",
         "serve": "mien errors labels picture_files preprocessing runtime",
-        "pretrained": "mien assets errors files hub models plugins preprocessing progress",
-        "runs": "config errors files",
-        "train": "config data errors evaluate files hardware labels models preprocessing pretrained progress runs "
+        "pretrained": "mien assets errors atomic hub models plugins preprocessing progress",
+        "runs": "config errors atomic",
+        "train": "config data errors evaluate atomic hardware labels models preprocessing pretrained progress runs "
         "runtime",
-        "evaluate": "config data errors files hardware labels picture_files preprocessing pretrained progress runs "
+        "evaluate": "config data errors atomic hardware labels picture_files preprocessing pretrained progress runs "
         "runtime",
         "explain": "errors evaluate labels models picture_files pretrained progress runs runtime",
-        "report": "config data errors evaluate explain files labels pretrained progress runs runtime",
+        "report": "config data errors evaluate explain atomic labels pretrained progress runs runtime",
     }.items()
 }
 

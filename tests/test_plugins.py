@@ -10,11 +10,11 @@ import yaml
 
 import mien
 from mien import config, plugins
+from mien.atomic import write_json
 from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
 from mien.config.sweep_plan import make_plan, read_plan
 from mien.errors import DataError, UsageError
-from mien.files import write_json
 from mien.preprocessing import Preprocessing
 from mien.pretrained.own import save_folder
 

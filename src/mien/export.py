@@ -20,6 +20,7 @@ from torch import nn
 import mien
 from mien import config
 from mien.assets import OWN
+from mien.atomic import put
 from mien.data import Store, open_store
 from mien.errors import MienError, UsageError
 from mien.evaluate.calibration import Calibration, calibrate
@@ -77,7 +78,7 @@ def export(run: Path, out: Path | None = None, *, weights: WeightType = "fp16", 
         difference, lost = _compare(found, reference, weights, run)
         calibration = calibrate(found, error_rate)
         _write_metadata(draft, run, labels, preprocessing, calibration, found, store)
-        draft.replace(out)
+        put(draft, out)
     except OSError as error:
         raise MienError(f"Writing {out} failed: {error.strerror}. Free some space, or choose another --out.") from error
     finally:

@@ -101,7 +101,7 @@ def remember(place: str) -> None:
     """Keep the hashes of a name's files in the user's cache, so that files made with it here go on working."""
     with suppress(OSError, MienError):  # a cache that cannot be written only means that the user is asked again
         if hashes := _hashes(_files(place)):
-            from mien.files import write_json
+            from mien.atomic import write_json
 
             write_json(cache_folder() / KNOWN, _remembered() | {place: hashes})
 

@@ -269,7 +269,7 @@ def test_a_full_disk_leaves_no_half_report(run: Path, monkeypatch: pytest.Monkey
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mien.files.os.replace", full)
+    monkeypatch.setattr("mien.atomic.os.replace", full)
     with pytest.raises(MienError, match=r"report\.html failed: No space left on device"):
         write_report(run)
     assert not list(run.glob("*report*"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mien.atomic import written_whole
 from mien.cli.app import app
-from mien.files import written_whole
 
 
 @app.command

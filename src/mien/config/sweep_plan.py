@@ -18,9 +18,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 
 from mien import config
+from mien.atomic import write_json
 from mien.config import Recipe
 from mien.errors import DataError, MissingError, UsageError
-from mien.files import write_json
 
 Settings = dict[str, Any]  # by dotted names: {"train.lr": 0.001, "seed": 1}
 

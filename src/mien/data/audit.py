@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from mien.atomic import written_whole
 from mien.data.listing import SPLITS
 from mien.data.store import Store
 from mien.errors import UsageError, nearest
-from mien.files import written_whole
 
 SHOWN = 3  # names that describe() gives of a finding
 

@@ -29,9 +29,9 @@ from typing import IO, Any
 
 import numpy as np
 
+from mien.atomic import put, share
 from mien.data.listing import SPLITS, Listing
 from mien.errors import DataError, MienError, MissingError, UsageError
-from mien.files import share
 from mien.picture_files import UNREADABLE
 from mien.preprocessing import Preprocessing
 from mien.progress import track
@@ -322,7 +322,7 @@ def _put_in_place(folder: Path, out: Path, tries: int = 10) -> None:
             with suppress(FileNotFoundError):
                 os.replace(out, Path(aside) / "old")
             try:
-                os.replace(folder, out)
+                put(folder, out)
                 return
             except OSError:
                 if not left or not out.exists():

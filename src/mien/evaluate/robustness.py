@@ -18,13 +18,13 @@ from kornia.geometry.transform import get_affine_matrix2d
 from torch import Tensor, nn
 
 from mien import config, labels
+from mien.atomic import write_json
 from mien.data import Store, open_store
 from mien.data.augment import stream, warp
 from mien.errors import UsageError
 from mien.evaluate.metrics import accuracy
 from mien.evaluate.run_model import load_model
 from mien.evaluate.split import refuse_other_images
-from mien.files import write_json
 from mien.hardware import keep_freed_memory
 from mien.preprocessing import Preprocessing
 from mien.progress import track

@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from mien import config, labels
+from mien.atomic import write_json
 from mien.data import Store, open_store
 from mien.data.batches import Batches
 from mien.data.listing import SPLITS
 from mien.errors import UsageError
 from mien.evaluate.metrics import score
 from mien.evaluate.run_model import load_model
-from mien.files import write_json
 from mien.preprocessing import Preprocessing
 from mien.progress import track
 from mien.runs import Predictions

@@ -17,13 +17,13 @@ import torch
 from torch import nn
 
 from mien import labels
+from mien.atomic import written_whole
 from mien.data.dogs_vs_cats import CLASSES, unlabelled
 from mien.data.listing import Listing
 from mien.data.store import decoded
 from mien.errors import DataError, MissingError, UsageError
 from mien.evaluate.run_model import load_model
 from mien.evaluate.split import probabilities_of
-from mien.files import written_whole
 from mien.picture_files import open_image
 from mien.preprocessing import Preprocessing
 from mien.progress import track

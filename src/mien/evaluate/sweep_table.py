@@ -11,9 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from mien.atomic import written_whole
 from mien.config.sweep_plan import Plan, Range, Settings, Trial
 from mien.evaluate.metrics import scores_of, warning
-from mien.files import written_whole
 from mien.runs import Scores
 from mien.runs.folder import RunFolder
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mien.assets import OWN, asset, backbones, shipped
-from mien.errors import DataError, MissingError, nearest
-from mien.files import DAMAGED
+from mien.atomic import DAMAGED, put, share
+from mien.errors import DataError, MienError, MissingError, nearest
 from mien.hub import HUB, download, first_line, hint
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.npz")
@@ -92,6 +92,20 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, *DAMAGED) as error:
         raise DataError(f"{path} is damaged or no {path.suffix} file: {first_line(error)}") from error
     return {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+
+
+def write_weights(path: Path, weights: dict[str, Tensor]) -> None:
+    """Write tensors as .safetensors, whole or not at all. Raises MienError when it cannot."""
+    draft = path.with_name(f".{path.name}")
+    try:
+        save_file(weights, draft, metadata={"format": "pt"})
+        share(draft)  # safetensors' files are for their owner alone
+        put(draft, path)
+    except (OSError, SafetensorError) as error:
+        draft.unlink(missing_ok=True)
+        raise MienError(
+            f"Saving the model to {path.parent} failed ({error}). Free some space and try again."
+        ) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import mien
 from mien import plugins
+from mien.atomic import write_json
 from mien.errors import DataError, MienError, MissingError, UsageError, nearest
-from mien.files import share, write_json
 from mien.preprocessing import Preprocessing
 from mien.pretrained.checkpoint import Checkpoint
-from mien.pretrained.files import read_folder, unfinished
+from mien.pretrained.files import read_folder, unfinished, write_weights
 
 Labels = tuple[str, ...]
 
@@ -118,14 +116,7 @@ def save_folder(
     weights = {key: value.clone(memory_format=torch.contiguous_format) for key, value in model.state_dict().items()}
     if half:
         weights = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in weights.items()}
-    draft = folder / ".model.safetensors"
-    try:
-        save_file(weights, draft, metadata={"format": "pt"})
-        share(draft)  # safetensors' files are for their owner alone
-        draft.replace(folder / "model.safetensors")
-    except (OSError, SafetensorError) as error:
-        draft.unlink(missing_ok=True)
-        raise MienError(f"Saving the model to {folder} failed ({error}). Free some space and try again.") from error
+    write_weights(folder / "model.safetensors", weights)
     own = {"mien": mien.__version__, "model": name, "sizes": sizes, "labels": list(labels)}
     write_json(folder / "config.json", own | {"preprocessing": preprocessing.to_dict()} | more)
 

@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from mien.atomic import write_json
 from mien.errors import UsageError
-from mien.files import share, write_json
 from mien.models.vit import VisionTransformer
 from mien.preprocessing import Preprocessing
+from mien.pretrained.files import write_weights
 
 NAMES = (
     (r"^(cls_token)$", r"vit.embeddings.\1"),
@@ -43,8 +43,7 @@ def save(model: VisionTransformer, folder: Path, labels: tuple[str, ...], prepro
                 own = re.sub(pattern, replacement, own)
             weights[own] = part.contiguous()
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    share(folder / "model.safetensors")  # safetensors' files are for their owner alone
+    write_weights(folder / "model.safetensors", weights)
     write_json(folder / "config.json", _config(model, labels))
     write_json(folder / "preprocessor_config.json", _preprocessor(preprocessing))
 

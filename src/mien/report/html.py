@@ -13,8 +13,8 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from mien.atomic import written_whole
 from mien.evaluate.metrics import format_recall
-from mien.files import written_whole
 from mien.report import style, words
 
 THUMBNAIL = 96  # largest side of a picture in a page, pixels; keeps a report of large images small

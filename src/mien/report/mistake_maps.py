@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from mien import config
+from mien.atomic import write_arrays
 from mien.data import open_store
 from mien.evaluate.mistakes import COUNT, most_confident_errors
 from mien.evaluate.split import refuse_other_images
 from mien.explain.attribution import attribute
 from mien.explain.faithfulness import smoothed
-from mien.files import write_arrays
 from mien.pretrained import from_pretrained
 from mien.progress import track
 from mien.report.mistake_pictures import FILE, MistakeMaps

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mien.atomic import read_arrays
 from mien.data import Store, open_store
 from mien.errors import MienError
 from mien.evaluate.mistakes import Mistake
-from mien.files import read_arrays
 from mien.report import pictures
 from mien.report.html import THUMBNAIL, data_uri
 from mien.runs.folder import RunFolder

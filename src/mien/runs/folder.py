@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from mien import config
+from mien.atomic import Values, read_arrays, read_json
 from mien.config import Recipe
 from mien.errors import DataError, MissingError, UsageError, nearest
-from mien.files import Values, read_arrays, read_json
 from mien.runs.predictions import Predictions, predictions_file
 
 Scores = dict[str, Any]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mien.atomic import written_whole
 from mien.errors import DataError, MissingError
-from mien.files import written_whole
 
 COLUMNS = ["name", "split", "label", "predicted"]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from mien.atomic import put
 from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.picture_files import IMAGE_SUFFIXES, image_files
 from mien.progress import track
@@ -172,7 +173,7 @@ class ParquetTable(Table):
         draft = self.rows.with_suffix(".draft")
         try:
             parquet.write_table(csv.read_csv(self.rows, convert_options=options), draft)
-            draft.replace(self.path)
+            put(draft, self.path)
         except (pyarrow.ArrowInvalid, OSError) as error:
             raise MienError(f"Writing {self.path} failed: {error}. Its rows are in {self.rows}.") from error
         self.rows.unlink()
@@ -197,7 +198,7 @@ def _to_csv(path: Path, rows: Path) -> None:
     try:
         draft = rows.with_suffix(".draft")
         csv.write_csv(parquet.read_table(path), draft)
-        draft.replace(rows)
+        put(draft, rows)
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise DataError(f"{path} is there and no table of this model's. Choose another --out.") from error
 

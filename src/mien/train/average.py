@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from mien import config, hardware
+from mien.atomic import write_json
 from mien.data import open_store
 from mien.errors import UsageError
 from mien.evaluate.metrics import scores_of
 from mien.evaluate.split import evaluate, refuse_other_images
-from mien.files import write_json
 from mien.models import model_class
 from mien.pretrained.own import Classifier, from_run
 from mien.runs.folder import RunFolder, refuse_headless, refuse_used

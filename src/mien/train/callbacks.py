@@ -12,8 +12,8 @@ import lightning as L
 from lightning.pytorch import callbacks
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mien.atomic import written_whole
 from mien.errors import MienError
-from mien.files import written_whole
 from mien.progress import console, note
 
 COLUMNS = (

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien import labels, pretrained
+from mien.atomic import read_arrays, write_arrays
 from mien.config import Recipe
 from mien.data.store import Store
 from mien.errors import DataError, UsageError
-from mien.files import read_arrays, write_arrays
 from mien.models import accepts
 from mien.pretrained import Classifier
 from mien.pretrained.own import from_checkpoint

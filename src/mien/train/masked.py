@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mien.atomic import write_arrays
 from mien.config import Pretrain, Recipe
 from mien.data import Store
 from mien.data.augment import moved, stream
 from mien.data.batches import Batch
 from mien.errors import UsageError
-from mien.files import write_arrays
 from mien.models.masked import Masked, MaskedAutoencoder, SimMIM
 from mien.models.vit import VisionTransformer
 from mien.preprocessing import Preprocessing

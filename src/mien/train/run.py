@@ -19,12 +19,12 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
 from mien import config, hardware, pretrained
+from mien.atomic import write_json
 from mien.config import Recipe, Train
 from mien.data import Store, open_store
 from mien.data.batches import Batches, TrainBatches
 from mien.errors import MienError, MissingError, UsageError
 from mien.evaluate.split import evaluate, refuse_other_images
-from mien.files import write_json
 from mien.models import accepts, create_model
 from mien.pretrained.checkpoint import Checkpoint
 from mien.progress import note

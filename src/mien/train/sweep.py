@@ -7,11 +7,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from mien.atomic import read_json, write_json
 from mien.config import Recipe
 from mien.config.sweep_plan import Plan, Trial, refuse_changed
 from mien.data import open_store
 from mien.errors import MienError, UsageError
-from mien.files import read_json, write_json
 from mien.progress import note
 from mien.runs.folder import is_finished, read_record
 from mien.train import freeze

@@ -3,8 +3,8 @@ import os
 import numpy as np
 import pytest
 
+from mien.atomic import read_arrays, write_arrays, write_json, written_whole
 from mien.errors import DataError, MienError
-from mien.files import read_arrays, write_arrays, write_json, written_whole
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -81,3 +81,15 @@ def test_arrays_are_read_or_said_to_be_damaged_wherever_the_damage_is(tmp_path):
             assert str(error).endswith("Write it anew: mien again")  # noqa: PT017
             refused += 1
     assert refused > len(whole) / 2
+
+
+def test_what_is_renamed_is_on_the_disk_before_and_its_name_after(tmp_path, monkeypatch):
+    flush, rename, done = os.fsync, os.replace, []
+
+    def kind(handle):
+        return "folder" if os.path.isdir(f"/proc/self/fd/{handle}") else "file"
+
+    monkeypatch.setattr(os, "fsync", lambda handle: (done.append(kind(handle)), flush(handle)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (done.append("rename"), rename(*paths)))
+    write_json(tmp_path / "a.json", {})
+    assert done == ["file", "rename", "folder"]

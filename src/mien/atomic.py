@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, also after a power cut."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 from zipfile import BadZipFile
@@ -37,12 +37,35 @@ def written_whole(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
         with open(handle, **({"mode": "wb"} if binary else how)) as file:
             yield file
         share(Path(draft))
-        os.replace(draft, path)
+        put(Path(draft), path)
     except OSError as error:
         raise MienError(f"Writing {path} failed: {error.strerror}. Free some space, or write elsewhere.") from error
     finally:
         if draft is not None:
             Path(draft).unlink(missing_ok=True)
+
+
+def put(draft: Path, path: Path) -> None:
+    """Rename a file or folder that was written beside `path`; what was at `path` before is replaced.
+
+    All of it is on the disk before the rename, else a power cut could leave the new name with half of its content.
+    """
+    for file in draft.rglob("*") if draft.is_dir() else [draft]:
+        if file.is_file():
+            with file.open("rb+") as open_file:
+                os.fsync(open_file.fileno())
+    os.replace(draft, path)
+    _flush_folder(path.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Write a folder's names to the disk, where its file system can."""
+    with suppress(OSError):  # Windows opens no folders, some network drives flush none
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def share(path: Path) -> None:
