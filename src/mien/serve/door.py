@@ -40,9 +40,8 @@ class Door:
         """What is foreign about a request, or None."""
         host = headers.get("host", "").lower()
         if self.hosts and name_of(host) not in self.hosts:
-            return (
-                f"This server does not answer to the name '{name_of(host)}' (Host). Whoever runs it can allow the name."
-            )
+            name = name_of(host)
+            return f"This server does not answer to the name '{name}' (Host). Whoever runs it can allow the name."
         origin = headers.get("origin", "").lower()
         if origin in self.origins:
             return None
@@ -62,10 +61,11 @@ def name_of(host: str) -> str:
 
 def checked_origins(origins: Sequence[str]) -> list[str]:
     """Origins as browsers send them. Raises UsageError for what is none."""
-    for origin in origins:
+    lowered = [origin.lower() for origin in origins]
+    for origin in lowered:
         parts = urlsplit(origin)
         if not (parts.scheme and parts.netloc) or origin != f"{parts.scheme}://{parts.netloc}":
             raise UsageError(
                 f"'{origin}' is no origin. Give scheme, name and port of the page alone, as in http://localhost:5173"
             )
-    return [origin.lower() for origin in origins]
+    return lowered
