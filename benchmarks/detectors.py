@@ -29,8 +29,8 @@ import numpy as np
 from mien.config import Data
 from mien.data import open_store
 from mien.runtime import Detector, HaarDetector, YuNetDetector
+from mien.runtime.film.video import frames
 from mien.runtime.reader import opened
-from mien.runtime.video import frames
 
 
 def milliseconds(detector: Detector, image: np.ndarray) -> float:

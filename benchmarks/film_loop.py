@@ -26,9 +26,9 @@ import numpy as np
 import mien
 from mien.hardware import hardware
 from mien.runtime import HaarDetector, YuNetDetector
-from mien.runtime.contact_sheet import ContactSheet
-from mien.runtime.timeline import Film, Timeline
-from mien.runtime.video import read_video
+from mien.runtime.film.contact_sheet import ContactSheet
+from mien.runtime.film.timeline import Film, Timeline
+from mien.runtime.film.video import read_video
 
 DETECTORS = {"haar": HaarDetector, "yunet": YuNetDetector}
 

@@ -26,7 +26,7 @@ from mien import config
 from mien.data import open_store
 from mien.evaluate.run_model import load_model
 from mien.export import WeightType, _store_weights, _trace
-from mien.runtime.model import Network
+from mien.runtime.network import Network
 
 KINDS: tuple[WeightType, ...] = ("fp32", "fp16", "int8")
 FACES = 64

@@ -19,7 +19,7 @@ from mien.errors import UsageError
 from mien.evaluate.split import predict
 from mien.runs.folder import RunFolder
 from mien.runtime.card import model_card
-from mien.runtime.model import Network
+from mien.runtime.network import Network
 
 BACKBONE = """\
 # mien:{name}

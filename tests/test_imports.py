@@ -18,16 +18,15 @@ ALLOWED = {
     folder: {folder, *names.split()}
     for folder, names in {
         "models": "errors plugins",
-        "data": "cache config errors atomic labels picture_files plugins preprocessing progress",
-        "runtime": "assets atomic errors hub picture_files preprocessing progress",
-        "serve": "mien errors labels picture_files preprocessing runtime",
+        "data": "cache config errors atomic labels pictures plugins preprocessing progress",
+        "runtime": "assets atomic errors hub pictures preprocessing progress",
+        "serve": "mien errors labels pictures preprocessing runtime",
         "pretrained": "mien assets errors atomic hub models plugins preprocessing progress",
         "runs": "config errors atomic",
         "train": "config data errors evaluate atomic hardware labels models preprocessing pretrained progress runs "
         "runtime",
-        "evaluate": "config data errors atomic hardware labels picture_files preprocessing pretrained progress runs "
-        "runtime",
-        "explain": "errors evaluate labels models picture_files pretrained progress runs runtime",
+        "evaluate": "config data errors atomic hardware labels pictures preprocessing pretrained progress runs runtime",
+        "explain": "errors evaluate labels models pictures pretrained progress runs runtime",
         "report": "config data errors evaluate explain atomic labels pretrained progress runs runtime",
     }.items()
 }

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
 from mien.errors import UsageError
-from mien.picture_files import open_image
+from mien.pictures import open_image
 from mien.preprocessing import UPRIGHT, Preprocessing, upright
 
 

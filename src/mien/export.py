@@ -33,7 +33,7 @@ from mien.runs import Predictions
 from mien.runs.folder import RunFolder
 from mien.runs.predictions import predictions_file
 from mien.runtime.metadata import seal
-from mien.runtime.model import Network, is_export, softmax
+from mien.runtime.network import Network, is_export, softmax
 
 WeightType = Literal["fp32", "fp16", "int8"]
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from mien.data.listing import existing, file_stamp, signature
 from mien.errors import DataError, MissingError
-from mien.picture_files import image_files, open_image
+from mien.pictures import image_files, open_image
 
 
 def test_a_picture_is_decoded_whole(write_picture, tmp_path):

@@ -37,7 +37,7 @@ def file(vit, tmp_path):
 
 def changed(file, change):
     """The file again with its tensors changed by a function."""
-    weights = pretrained.files.read_weights(file)
+    weights = pretrained.weight_files.read_weights(file)
     change(weights)
     save_file(weights, file.with_name("changed.safetensors"))
     return file.with_name("changed.safetensors")
@@ -266,7 +266,7 @@ def test_tied_weights_are_saved_under_both_names(tmp_path):
     tied = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
     tied[1].weight = tied[0].weight
     save_own(tmp_path, tied, "mine:Tied", {}, ("a", "b", "c"), Preprocessing(size=8))
-    saved = pretrained.files.read_weights(tmp_path / "model.safetensors")
+    saved = pretrained.weight_files.read_weights(tmp_path / "model.safetensors")
     assert torch.equal(saved["0.weight"], tied[0].weight)
     assert torch.equal(saved["1.weight"], tied[0].weight)
 

@@ -22,7 +22,7 @@ from mien.explain.attribution import METHODS
 from mien.explain.position import recovered_grid
 from mien.explain.study import Study, Trust, study
 from mien.export import export
-from mien.report import pictures
+from mien.report import inline_images
 from mien.report.explain_page import context, write_explanation
 from mien.runtime import Network
 from mien.runtime.faces import HaarDetector
@@ -272,22 +272,22 @@ def test_heat_is_brightest_where_the_values_are_largest():
     pixels = np.full((1, 8, 8), 128, np.uint8)
     values = np.zeros((4, 4), np.float32)
     values[3, 0] = 1  # below, at the left
-    shown = _decoded(pictures.heat(pixels, values, side=64)).astype(int)
+    shown = _decoded(inline_images.heat(pixels, values, side=64)).astype(int)
     assert shown[-8:, :8].sum() > shown[:8, -8:].sum() * 1.3
-    signed = _decoded(pictures.heat(pixels, values - np.fliplr(values), side=64, signed=True)).astype(int)
+    signed = _decoded(inline_images.heat(pixels, values - np.fliplr(values), side=64, signed=True)).astype(int)
     assert signed[-4:, :4, 0].mean() > signed[-4:, :4, 2].mean()  # red for
     assert signed[-4:, -4:, 2].mean() > signed[-4:, -4:, 0].mean()  # blue against
 
 
 def test_a_sheet_has_a_tile_for_each_map():
     maps = [np.eye(3) * number for number in range(5)]
-    assert _decoded(pictures.sheet(maps, columns=3, side=10, gap=2)).shape == (22, 34, 3)
-    assert pictures.between_0_and_1(np.full(3, 7.0)).tolist() == [0, 0, 0]
+    assert _decoded(inline_images.sheet(maps, columns=3, side=10, gap=2)).shape == (22, 34, 3)
+    assert inline_images.between_0_and_1(np.full(3, 7.0)).tolist() == [0, 0, 0]
 
 
 def test_a_signed_sheet_has_one_scale_about_0():
     maps = [np.array([[-2.0, 0.0], [1.0, 2.0]]), np.full((2, 2), -1.0)]
-    shown = _decoded(pictures.sheet(maps, columns=2, side=10, gap=4, signed=True)).astype(int)
+    shown = _decoded(inline_images.sheet(maps, columns=2, side=10, gap=4, signed=True)).astype(int)
     assert shown.shape == (10, 24, 3)
     below, zero, less, above, other = shown[2, 2], shown[2, 7], shown[7, 2], shown[7, 7], shown[5, 20]
     assert below[2] > below[0] + 50
@@ -309,7 +309,7 @@ def test_first_filters_are_large_and_have_a_scale_in_common(tmp_path):
 
 def test_patches_are_cut_apart():
     pixels = np.arange(64, dtype=np.uint8).reshape(1, 8, 8)
-    shown = _decoded(pictures.patches(pixels, 4, side=40))
+    shown = _decoded(inline_images.patches(pixels, 4, side=40))
     assert shown.shape == (43, 43, 3)
     assert (shown[20:23] == 255).all()
 

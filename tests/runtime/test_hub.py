@@ -11,7 +11,7 @@ import mien
 from mien.assets import asset
 from mien.cli import main
 from mien.errors import MissingError
-from mien.runtime.model import locate
+from mien.runtime.network import locate
 
 hub = pytest.importorskip("huggingface_hub")
 

@@ -19,11 +19,12 @@ from mien.evaluate.exported import evaluate_export
 from mien.evaluate.run_model import load_model
 from mien.export import _compare, export
 from mien.runs import Predictions
-from mien.runtime import Network, files
+from mien.runtime import Network, job
 from mien.runtime.card import model_card
-from mien.runtime.files import Table, read_all
+from mien.runtime.job import read_all
 from mien.runtime.metadata import seal
-from mien.runtime.model import locate
+from mien.runtime.network import locate
+from mien.runtime.table import Table
 from mien.train import run
 
 RECIPE = Recipe(
@@ -396,13 +397,13 @@ def test_memory_holds_a_few_pictures_only(reader, faces, tmp_path, monkeypatch):
         most.append(sum(alive() is not None for alive in given))
         return find(picture, **how)
 
-    monkeypatch.setattr(files, "_decoded", decoded)
+    monkeypatch.setattr(job, "_decoded", decoded)
     monkeypatch.setattr(reader, "find", counted)
     paths, bad = [tmp_path / str(number) for number in range(40)], {}
     assert [path for path, _ in read_all(reader, paths, detect=False, bad=bad)] == paths[:5] + paths[6:]
     assert bad == {paths[5]: "5 is bad"}
     assert len(most) == 39
-    assert max(most) <= files.AHEAD + 3  # those ahead, the one at work, two that are being handed on
+    assert max(most) <= job.AHEAD + 3  # those ahead, the one at work, two that are being handed on
 
 
 def test_drawings_never_replace_pictures_or_each_other(finished, faces, tmp_path, capsys):

@@ -15,7 +15,7 @@ from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
 from mien.errors import MissingError
 from mien.export import export
-from mien.runtime import model as models
+from mien.runtime import network as networks
 from mien.runtime.card import model_card
 from mien.train import run
 
@@ -40,7 +40,7 @@ def shipped(tmp_path_factory):
 
 
 def test_a_model_that_comes_with_the_package(shipped, tmp_path, capsys):
-    assert models.default_model() == "mien:tiny"
+    assert networks.default_model() == "mien:tiny"
     Image.new("L", (24, 24), 99).save(tmp_path / "face.png")
     assert main(["predict", str(tmp_path / "face.png"), "--no-detect", "--json"]) == 0
     named = mien.load("mien:tiny").read(tmp_path / "face.png", detect=False)[0]
@@ -94,7 +94,7 @@ def test_the_card_tells_what_was_measured(shipped, tmp_path, capsys):
 
 
 def test_the_card_names_the_teachers(shipped):
-    network = models.Network.open(assets.ASSETS / "tiny" / "model.onnx")
+    network = networks.Network.open(assets.ASSETS / "tiny" / "model.onnx")
     assert "taught" not in model_card(network, "tiny")
     taught = replace(network, card=(network.card or {}) | {"teachers": ["fer2013_tiny", "vit.pth"]})
     assert "--seed 0`, taught by fer2013_tiny, vit.pth, 1 epochs" in model_card(taught, "tiny")

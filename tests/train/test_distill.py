@@ -17,7 +17,7 @@ from mien.errors import DataError, MissingError, UsageError
 from mien.export import export
 from mien.models import create_model
 from mien.preprocessing import Preprocessing
-from mien.runtime.model import Network, is_export
+from mien.runtime.network import Network, is_export
 from mien.train import distill
 from mien.train.distill import Teacher, two_answers, with_answers
 from mien.train.run import resume, run

@@ -21,7 +21,7 @@ def card(model: str, *, out: Path | None = None) -> None:
     """
     from mien.assets import OWN, asset, backbones
     from mien.runtime.card import model_card
-    from mien.runtime.model import Network
+    from mien.runtime.network import Network
 
     name = model.removeprefix(OWN)
     if name != model and name in backbones():

@@ -72,7 +72,7 @@ def _score_export(where: str, split: str, settings: DataSettings | None) -> dict
     if settings is None or (settings.data.path is None and settings.data.source != "drawn_faces"):
         raise UsageError(f"{where} has no data of its own. Say on which to score it: --data.path FOLDER")
     from mien.evaluate.exported import evaluate_export
-    from mien.runtime.model import Network
+    from mien.runtime.network import Network
 
     return evaluate_export(Network.open(where), settings.data, split)
 

@@ -32,7 +32,7 @@ def models(*, json_: Json = False) -> None:
 def _ready() -> list[dict[str, Any]]:
     """Exports that come with mien."""
     from mien.assets import OWN, asset, shipped
-    from mien.runtime.model import Network
+    from mien.runtime.network import Network
 
     rows: list[dict[str, Any]] = []
     for name in shipped():

@@ -17,7 +17,7 @@ from mien.report.words import count
 
 if TYPE_CHECKING:
     from mien.runtime import Face, Reader
-    from mien.runtime.files import Table
+    from mien.runtime.table import Table
 
 
 def _seconds(_: type, tokens: Sequence[Token]) -> float:
@@ -67,9 +67,9 @@ def predict(
         skipped, and a film that was stopped goes on.
     """
     from mien.runtime import YuNetDetector, load
-    from mien.runtime.files import open_table
-    from mien.runtime.model import default_model
-    from mien.runtime.video import is_video
+    from mien.runtime.film.video import is_video
+    from mien.runtime.network import default_model
+    from mien.runtime.table import open_table
 
     reader = load(model or default_model(), YuNetDetector(detector) if detector else None, margin)
     if detect is None:
@@ -90,7 +90,7 @@ def _predict_pictures(
 ) -> None:
     from mien.runtime import HaarDetector
     from mien.runtime.draw import save_drawing
-    from mien.runtime.files import pictures, read_all
+    from mien.runtime.job import pictures, read_all
 
     paths = pictures(source)
     everything = len(paths)
@@ -139,10 +139,10 @@ def _summary(read: str, held: int) -> str:
 def _predict_video(
     reader: Reader, source: Path, every: float, draw: Path | None, table: Table | None, detect: bool, json_: bool
 ) -> None:
-    from mien.runtime.camera import is_camera
-    from mien.runtime.contact_sheet import ContactSheet
-    from mien.runtime.timeline import Film, Timeline
-    from mien.runtime.video import read_video
+    from mien.runtime.film.camera import is_camera
+    from mien.runtime.film.contact_sheet import ContactSheet
+    from mien.runtime.film.timeline import Film, Timeline
+    from mien.runtime.film.video import read_video
 
     camera = is_camera(source)  # which shows something new each time
     held = table.reached(source) if table and not camera else None

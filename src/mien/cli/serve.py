@@ -51,7 +51,7 @@ def serve(
         Open the page in the browser.
     """
     from mien.runtime import HaarDetector, Network, YuNetDetector
-    from mien.runtime.model import default_model
+    from mien.runtime.network import default_model
     from mien.serve.app import create_app
     from mien.serve.server import address, is_local, listen, names, run
 

@@ -19,7 +19,7 @@ import numpy as np
 from mien.data.listing import Listing, existing, file_stamp, meant_below, signature
 from mien.errors import DataError, MissingError
 from mien.labels import WITH_CONTEMPT
-from mien.picture_files import image_files, open_image
+from mien.pictures import image_files, open_image
 
 NUMBERS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt")
 LABELS = {str(number): WITH_CONTEMPT.index(name) for number, name in enumerate(NUMBERS)}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mien.data.listing import Listing, existing, file_stamp, signature
 from mien.errors import DataError, MissingError
-from mien.picture_files import image_files, open_image
+from mien.pictures import image_files, open_image
 
 CLASSES = ("cat", "dog")
 LAYOUT = "Dogs vs. Cats is a folder with train/cat.0.jpg, train/dog.0.jpg and so on."

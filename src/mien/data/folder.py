@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mien.data.listing import SPLIT_ALIASES, Listing, existing, file_stamp, signature
 from mien.errors import DataError, MissingError, nearest
-from mien.picture_files import IMAGE_SUFFIXES, image_files, open_image
+from mien.pictures import IMAGE_SUFFIXES, image_files, open_image
 
 
 def read(path: Path | None) -> Listing:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from mien.data.listing import Listing, existing, file_stamp, meant_below, signature
 from mien.errors import DataError, MissingError
 from mien.labels import FER2013
-from mien.picture_files import image_files, open_image
+from mien.pictures import image_files, open_image
 
 NUMBERS = dict(zip("1234567", ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"), strict=True))
 LAYOUT = (

@@ -32,7 +32,7 @@ import numpy as np
 from mien.atomic import put, share
 from mien.data.listing import SPLITS, Listing
 from mien.errors import DataError, MienError, MissingError, UsageError
-from mien.picture_files import UNREADABLE
+from mien.pictures import UNREADABLE
 from mien.preprocessing import Preprocessing
 from mien.progress import track
 

@@ -14,7 +14,7 @@ from PIL import Image
 from mien.data.csv_lines import csv_lines
 from mien.data.listing import SPLIT_ALIASES, SPLITS, Listing, existing, file_stamp, signature
 from mien.errors import DataError, MissingError, nearest
-from mien.picture_files import open_image
+from mien.pictures import open_image
 
 COLUMNS = ("path", "label", "split", "group")
 

@@ -20,7 +20,7 @@ from mien import labels
 from mien.data import folder
 from mien.data.listing import Listing, existing, file_stamp, meant_below, signature
 from mien.errors import DataError, MissingError, nearest
-from mien.picture_files import image_files, open_image
+from mien.pictures import image_files, open_image
 
 LAYOUT = (
     "Tiny ImageNet is a folder of wnids.txt, words.txt, train/<wnid>/images, val/images and val/val_annotations.txt."

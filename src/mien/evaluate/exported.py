@@ -14,7 +14,7 @@ from mien.errors import UsageError
 from mien.evaluate.metrics import score
 from mien.progress import note, track
 from mien.runs import Predictions
-from mien.runtime.model import Network
+from mien.runtime.network import Network
 
 ALL = "all"
 BATCH = 256

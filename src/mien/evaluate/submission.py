@@ -24,7 +24,7 @@ from mien.data.store import decoded
 from mien.errors import DataError, MissingError, UsageError
 from mien.evaluate.run_model import load_model
 from mien.evaluate.split import probabilities_of
-from mien.picture_files import open_image
+from mien.pictures import open_image
 from mien.preprocessing import Preprocessing
 from mien.progress import track
 from mien.runs.folder import RunFolder

@@ -19,7 +19,7 @@ from mien.explain.capture import Trace, capture, evaluating
 from mien.explain.features import feature_maps, first_filters
 from mien.explain.targets import images_for, targets_of
 from mien.explain.walk import Step, walk
-from mien.picture_files import IMAGE_SUFFIXES, open_image
+from mien.pictures import IMAGE_SUFFIXES, open_image
 from mien.pretrained import Classifier
 
 Picture = str | Path | Image.Image | np.ndarray

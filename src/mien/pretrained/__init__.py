@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from mien.errors import DataError
-from mien.pretrained import files, from_hf, from_npz, from_timm, from_torchvision, own
+from mien.pretrained import from_hf, from_npz, from_timm, from_torchvision, own, weight_files
 from mien.pretrained.checkpoint import Checkpoint
 from mien.pretrained.own import Classifier
 
@@ -27,8 +27,8 @@ def read(where: str | Path, num_heads: int | None = None) -> Checkpoint:
     num_heads: attention heads, where neither the weights nor a config.json tell.
     Raises MissingError when it is not there, DataError when it is damaged or of no known source.
     """
-    path = files.locate(where)
-    weights, config = files.read_folder(path) if path.is_dir() else (files.read_weights(path), {})
+    path = weight_files.locate(where)
+    weights, config = weight_files.read_folder(path) if path.is_dir() else (weight_files.read_weights(path), {})
     if "mien" in config:
         return own.convert(weights, config, str(where))
     for source in SOURCES:

@@ -14,7 +14,7 @@ from mien.atomic import write_json
 from mien.errors import DataError, MienError, MissingError, UsageError, nearest
 from mien.preprocessing import Preprocessing
 from mien.pretrained.checkpoint import Checkpoint
-from mien.pretrained.files import read_folder, unfinished, write_weights
+from mien.pretrained.weight_files import read_folder, unfinished, write_weights
 
 Labels = tuple[str, ...]
 

@@ -12,7 +12,7 @@ from mien.atomic import write_json
 from mien.errors import UsageError
 from mien.models.vit import VisionTransformer
 from mien.preprocessing import Preprocessing
-from mien.pretrained.files import write_weights
+from mien.pretrained.weight_files import write_weights
 
 NAMES = (
     (r"^(cls_token)$", r"vit.embeddings.\1"),

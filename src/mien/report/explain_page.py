@@ -17,7 +17,7 @@ from mien.explain import Explanation
 from mien.explain.attention import grid_points, mean_attention_distance
 from mien.explain.faithfulness import NOTICEABLE
 from mien.explain.study import Study, Trust
-from mien.report import pictures
+from mien.report import inline_images
 from mien.report.explain_pointing import pointing, with_mean
 from mien.report.figures import WIDTH
 from mien.report.html import write
@@ -102,7 +102,7 @@ def context(study: Study, identity: str = "") -> dict[str, Any]:
         "identity": identity,
         "what": study.part,
         "model": study.run.name,
-        "picture": pictures.image(explanation.image),
+        "picture": inline_images.image(explanation.image),
         "answers": [(explanation.labels[i], float(explanation.probabilities[i])) for i in order],
         "target": explanation.labels[explanation.target],
         "noticeable": NOTICEABLE,
@@ -123,13 +123,13 @@ def context(study: Study, identity: str = "") -> dict[str, Any]:
 
 def _method(explanation: Explanation, name: str, trust: Trust | None) -> dict[str, Any]:
     title, text, paper = METHODS[name]
-    shown = pictures.heat(explanation.image, explanation.maps[name], signed=name in SIGNED)
+    shown = inline_images.heat(explanation.image, explanation.maps[name], signed=name in SIGNED)
     return {"title": title, "text": text, "paper": paper, "picture": shown, "trust": trust}
 
 
 def _patches(explanation: Explanation) -> str | None:
     tokens = explanation.tokens
-    return pictures.patches(explanation.image, tokens.patch_size) if tokens else None
+    return inline_images.patches(explanation.image, tokens.patch_size) if tokens else None
 
 
 def _filters(explanation: Explanation) -> str | None:
@@ -137,7 +137,7 @@ def _filters(explanation: Explanation) -> str | None:
     filters = explanation.filters
     if filters is None:
         return None
-    return pictures.sheet(list(filters[:MOST_FILTERS].mean(axis=1)), columns=8, side=48, gap=12, signed=True)
+    return inline_images.sheet(list(filters[:MOST_FILTERS].mean(axis=1)), columns=8, side=48, gap=12, signed=True)
 
 
 def _attention(explanation: Explanation) -> list[tuple[str, str, list[list[Seen]]]]:
@@ -152,7 +152,7 @@ def _attention(explanation: Explanation) -> list[tuple[str, str, list[list[Seen]
 
 def _heads(explanation: Explanation, raw: bool) -> list[list[Seen]]:
     return [
-        [(pictures.heat(explanation.image, one, side=96), float(one.min()), float(one.max())) for one in layer]
+        [(inline_images.heat(explanation.image, one, side=96), float(one.min()), float(one.max())) for one in layer]
         for layer in with_mean(explanation.attention_from(raw=raw))
     ]
 
@@ -182,7 +182,7 @@ def _positions(explanation: Explanation) -> str | None:
     if found is None:
         return None
     maps: Sequence[np.ndarray] = list(found.reshape(-1, *found.shape[2:]))  # (g, g, g, g) -> g * g x (g, g)
-    return pictures.sheet(maps, columns=found.shape[0], side=max(24, 420 // found.shape[0]), together=True, gap=3)
+    return inline_images.sheet(maps, columns=found.shape[0], side=max(24, 420 // found.shape[0]), together=True, gap=3)
 
 
 def _recovered(explanation: Explanation) -> Any:
@@ -212,5 +212,5 @@ def _features(explanation: Explanation) -> list[tuple[str, str, str]]:
     rows = []
     for name, maps in explanation.feature_maps.items():
         shape = " x ".join(map(str, maps.shape))
-        rows.append((name, shape, pictures.sheet(list(maps[:MOST_MAPS]), columns=8, side=64)))
+        rows.append((name, shape, inline_images.sheet(list(maps[:MOST_MAPS]), columns=8, side=64)))
     return rows

@@ -12,7 +12,7 @@ from mien.atomic import read_arrays
 from mien.data import Store, open_store
 from mien.errors import MienError
 from mien.evaluate.mistakes import Mistake
-from mien.report import pictures
+from mien.report import inline_images
 from mien.report.html import THUMBNAIL, data_uri
 from mien.runs.folder import RunFolder
 
@@ -61,6 +61,6 @@ def tiles(mistakes: Sequence[Mistake], store: Store | None, maps: MistakeMaps) -
             found.append((each, None, None))
             continue
         pixels, map_ = store.images[place[each.name]], maps.of(each)
-        heat = None if map_ is None else pictures.heat(pixels, map_, side=THUMBNAIL, signed=True)
+        heat = None if map_ is None else inline_images.heat(pixels, map_, side=THUMBNAIL, signed=True)
         found.append((each, data_uri(pixels), heat))
     return found

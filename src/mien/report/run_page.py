@@ -22,7 +22,7 @@ from mien.data.listing import SPLITS
 from mien.evaluate.metrics import beats_majority, majority, reliability, scores_of
 from mien.evaluate.mistakes import most_confident_errors, most_confused
 from mien.evaluate.robustness import by_change, read_robustness
-from mien.report import figures, pictures
+from mien.report import figures, inline_images
 from mien.report.mistake_pictures import read_maps, store_of, tiles
 from mien.report.style import STRONG
 from mien.runs import Predictions, Scores
@@ -145,7 +145,7 @@ def calibration(predictions: Predictions) -> dict[str, Any]:
 def filled(run: RunFolder) -> str | None:
     """Of a run without labels: validation images, what it saw of them and how it filled them in, as one picture."""
     found = run.reconstructions()
-    return pictures.rows(list(found.values())) if found else None
+    return inline_images.rows(list(found.values())) if found else None
 
 
 def findings(store: Store) -> list[tuple[str, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mien.runtime.faces import Detector, HaarDetector, YuNetDetector
-from mien.runtime.model import Network
+from mien.runtime.network import Network
 from mien.runtime.reader import Face, Reader
 
 __all__ = ["Detector", "Face", "HaarDetector", "Network", "Reader", "YuNetDetector", "load"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mien.runtime.model import Network
+from mien.runtime.network import Network
 
 # What a classifier of expressions must not be used for.
 LIMITS = """\

@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from mien.errors import DataError, UsageError
-from mien.picture_files import UNREADABLE, open_image
+from mien.pictures import UNREADABLE, open_image
 from mien.preprocessing import plain, upright
 from mien.runtime.faces import Box, Detector, HaarDetector, WholeImage, with_margin
-from mien.runtime.model import Network
+from mien.runtime.network import Network
 
 Picture = str | Path | bytes | Image.Image | np.ndarray
 BATCH = 64  # faces in one call of the network

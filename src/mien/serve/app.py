@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 import mien
 from mien.runtime.faces import Detector, HaarDetector
-from mien.runtime.model import Network
+from mien.runtime.network import Network
 from mien.runtime.reader import lower_case
 from mien.serve.answers import DETECT, Answer, Error, Health, Model, Predict
 from mien.serve.door import Door, checked_origins

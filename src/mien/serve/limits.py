@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from starlette.requests import Request
 
 from mien.errors import MienError
-from mien.picture_files import UNREADABLE
+from mien.pictures import UNREADABLE
 
 # Formats that browsers show. Others that Pillow knows are left out: some start a program or write a file to decode.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")

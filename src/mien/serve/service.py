@@ -15,7 +15,7 @@ from PIL import Image
 from mien.labels import has_expressions
 from mien.preprocessing import upright
 from mien.runtime.faces import Box, Detector
-from mien.runtime.model import Network
+from mien.runtime.network import Network
 from mien.runtime.reader import Reader
 from mien.serve.batching import Batcher
 from mien.serve.limits import Limits, RefusedError, decoded, open_pictures

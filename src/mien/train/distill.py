@@ -26,7 +26,7 @@ from mien.models import accepts
 from mien.pretrained import Classifier
 from mien.pretrained.own import from_checkpoint
 from mien.progress import track
-from mien.runtime.model import Network, is_export
+from mien.runtime.network import Network, is_export
 
 ANSWERS = "answers.npz"  # of the teachers, in a run folder
 

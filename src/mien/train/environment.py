@@ -18,7 +18,7 @@ from mien.data.batches import gather
 from mien.errors import MienError
 from mien.models import count_flops, count_parameters
 from mien.runs.folder import RunFolder, read_record
-from mien.runtime.model import Network, is_export
+from mien.runtime.network import Network, is_export
 from mien.train import freeze
 from mien.train.task import Task, Training
 

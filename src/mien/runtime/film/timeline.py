@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mien.errors import MienError
 from mien.runtime.draw import INK, PAPER, QUIET, boxed
-from mien.runtime.video import Moment
+from mien.runtime.film.video import Moment
 
 COLOURS = (  # one a class, told apart by colour-blind readers too (Okabe & Ito 2008)
     *((213, 94, 0), (0, 158, 115), (86, 180, 233), (230, 159, 0)),

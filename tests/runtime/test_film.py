@@ -11,13 +11,13 @@ from PIL import Image
 
 from mien.errors import DataError, MissingError, UsageError
 from mien.runtime import Reader
-from mien.runtime.camera import camera_frames
-from mien.runtime.contact_sheet import CAPTION, GAP, WIDTH, ContactSheet
 from mien.runtime.draw import ACCENT, boxed
-from mien.runtime.film_length import missing_bytes
+from mien.runtime.film.camera import camera_frames
+from mien.runtime.film.contact_sheet import CAPTION, GAP, WIDTH, ContactSheet
+from mien.runtime.film.length import missing_bytes
+from mien.runtime.film.timeline import Film, Timeline
+from mien.runtime.film.video import Follower, Moment, Tracked, is_video, overlap, read_video
 from mien.runtime.reader import Face
-from mien.runtime.timeline import Film, Timeline
-from mien.runtime.video import Follower, Moment, Tracked, is_video, overlap, read_video
 
 
 class TwoBoxes:
@@ -338,7 +338,7 @@ def test_a_camera_shows_what_is_newest(monkeypatch):
 
 
 def test_a_camera_that_shows_nothing_more(monkeypatch):
-    monkeypatch.setattr("mien.runtime.camera.PATIENCE", 0.05)
+    monkeypatch.setattr("mien.runtime.film.camera.PATIENCE", 0.05)
     camera = Camera()
     camera.retrieve = lambda: (False, None)
     monkeypatch.setattr(cv2, "VideoCapture", lambda number: camera)
@@ -385,7 +385,7 @@ class Stopped(TwoBoxes):
 def test_a_film_that_was_stopped_goes_on(film, tmp_path, capsys, monkeypatch, ending):
     import mien.runtime
     from mien.cli import main
-    from mien.runtime.files import open_table
+    from mien.runtime.table import open_table
 
     out, drawn, whole = tmp_path / f"faces.{ending}", tmp_path / "drawn", tmp_path / f"whole.{ending}"
     command = ["predict", str(film), "--detect", "--every", "0.3", "--draw", str(drawn), "--out"]

@@ -10,8 +10,8 @@ from PIL import Image
 
 from mien.cli import main
 from mien.errors import DataError
-from mien.runtime.files import ParquetTable, Table
 from mien.runtime.reader import opened
+from mien.runtime.table import ParquetTable, Table
 
 
 def torn_animation() -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from mien.runtime.draw import INK, PAPER, boxed
-from mien.runtime.video import Moment
+from mien.runtime.film.video import Moment
 
 COLUMNS, WIDTH, GAP, CAPTION = 4, 320, 10, 22  # frames in a row; pixels
 

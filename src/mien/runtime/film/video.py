@@ -13,9 +13,9 @@ import numpy as np
 
 from mien.errors import DataError, MissingError, UsageError
 from mien.progress import track
-from mien.runtime.camera import camera_frames, is_camera
 from mien.runtime.faces import Box, shared
-from mien.runtime.film_length import missing_bytes
+from mien.runtime.film.camera import camera_frames, is_camera
+from mien.runtime.film.length import missing_bytes
 from mien.runtime.reader import Face, Reader
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
