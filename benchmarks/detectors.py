@@ -11,7 +11,6 @@ which one face is found are given as shares of the frame: middle and side, media
 Command   python benchmarks/detectors.py PHOTO [PHOTO ...] [--films FILM ...] [--fer2013 FOLDER] [--rounds 7]
           [--json result.json]
 Time      about two minutes of the processor's time for eight photos, two films of ten seconds and FER2013.
-Needs     pip install 'mien[yunet]'
 """
 
 from __future__ import annotations

@@ -25,12 +25,10 @@ import numpy as np
 
 import mien
 from mien.hardware import hardware
-from mien.runtime import HaarDetector, YuNetDetector
+from mien.runtime.faces import DETECTORS
 from mien.runtime.film.contact_sheet import ContactSheet
 from mien.runtime.film.timeline import Film, Timeline
 from mien.runtime.film.video import read_video
-
-DETECTORS = {"haar": HaarDetector, "yunet": YuNetDetector}
 
 
 def frames(clips: list[Path]) -> Iterator[np.ndarray]:
@@ -60,7 +58,7 @@ def resident() -> float:
 
 
 def read(path: Path, model: str, detector: str, seconds: float, folder: Path) -> dict[str, float]:
-    reader = mien.load(model, DETECTORS[detector]())
+    reader = mien.load(model, detector)
     drawn, timeline, sheet = Film(folder / "drawn.mp4"), Timeline(), ContactSheet()
     start, faces, moments, early = time.perf_counter(), 0, 0, 0.0
     for moment in read_video(reader, path):
@@ -91,7 +89,7 @@ def main() -> None:
     parser.add_argument("clips", type=Path, nargs="+")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--model", default="mien:base")
-    parser.add_argument("--detector", choices=DETECTORS, default="haar")
+    parser.add_argument("--detector", choices=DETECTORS, default="yunet")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:

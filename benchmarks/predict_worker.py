@@ -24,7 +24,7 @@ class Mien:
     def __init__(self) -> None:
         import mien
 
-        self.reader = mien.load(self.network, threads=1)
+        self.reader = mien.load(self.network, "haar", threads=1)
 
     def prepared(self, faces: np.ndarray) -> np.ndarray:
         """Grey faces uint8 (N, 48, 48) as the contestant takes them; this is not timed."""

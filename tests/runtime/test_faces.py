@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import mien
+from mien.assets import asset
 from mien.errors import DataError, MissingError
-from mien.runtime.faces import HaarDetector, YuNetDetector, inside, merged, with_margin
+from mien.runtime.faces import HaarDetector, YuNetDetector, inside, merged, open_detector, with_margin
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 MEDIA = Path(os.environ.get("MIEN_TEST_DATA", "/nowhere")) / "media"
@@ -42,10 +44,14 @@ def test_a_detector_file_that_is_not_there_or_none(tmp_path):
         YuNetDetector(tmp_path / "text.onnx")
 
 
-def test_yunet_comes_with_an_extra(monkeypatch):
-    monkeypatch.setattr("mien.runtime.faces.find_spec", lambda name: None)
-    with pytest.raises(MissingError, match=r"needs the extra of this name: pip install 'mien\[yunet\]'"):
-        YuNetDetector()
+def test_yunet_comes_with_mien_and_its_licence_and_is_the_default():
+    folder = asset("yunet", "LICENSE").parent
+    assert "MIT License" in (folder / "LICENSE").read_text()
+    assert sorted(path.suffix for path in folder.iterdir()) == ["", ".onnx"]
+    assert isinstance(mien.load("mien:tiny").detector, YuNetDetector)
+    assert isinstance(mien.load("mien:tiny", "haar").detector, HaarDetector)
+    with pytest.raises(MissingError, match=r"harr: .* Did you mean 'haar'\? The detectors are yunet and haar"):
+        open_detector("harr")
 
 
 @pytest.mark.parametrize("kind", [HaarDetector, YuNetDetector])

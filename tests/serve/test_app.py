@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 import mien
 from mien.cli import main
 from mien.runtime import Reader
-from mien.runtime.faces import HaarDetector
+from mien.runtime.faces import YuNetDetector
 from mien.serve import Limits, create_app
 from mien.serve.batching import Batcher
 from mien.serve.limits import Gate, RefusedError
@@ -264,7 +264,7 @@ def test_a_fault_inside_is_json_too_and_the_next_request_is_served(network, pict
 
     with client_of(network) as client:
         with monkeypatch.context() as patch:
-            patch.setattr(HaarDetector, "detect", lambda *_: broken(0))
+            patch.setattr(YuNetDetector, "detect", lambda *_: broken(0))
             answer = post(client, png(pictures[0]), detect=True)
         assert answer.status_code == 500
         assert "Something went wrong inside the server" in answer.json()["error"]

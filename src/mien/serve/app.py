@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 import mien
-from mien.runtime.faces import Detector, HaarDetector
+from mien.runtime.faces import Detector, YuNetDetector
 from mien.runtime.network import Network
 from mien.runtime.reader import lower_case
 from mien.serve.answers import DETECT, Answer, Error, Health, Model, Predict
@@ -56,7 +56,7 @@ BODY = {
 
 def create_app(
     network: Network,
-    detector: Callable[[], Detector] = HaarDetector,
+    detector: Callable[[], Detector] = YuNetDetector,
     margin: float = 0.0,
     limits: Limits | None = None,
     hosts: Sequence[str] = (),
