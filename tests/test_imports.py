@@ -18,7 +18,7 @@ ALLOWED = {
     folder: {folder, *names.split()}
     for folder, names in {
         "models": "errors plugins",
-        "data": "cache config errors atomic labels pictures plugins preprocessing progress",
+        "data": "cache config drafts errors atomic labels pictures plugins preprocessing progress",
         "runtime": "assets atomic errors hub pictures preprocessing progress",
         "serve": "mien errors labels pictures preprocessing runtime",
         "pretrained": "mien assets errors atomic hub models plugins preprocessing progress",

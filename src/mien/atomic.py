@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 from zipfile import BadZipFile
 
+from mien.drafts import draft
 from mien.errors import DataError, MienError
 
 if TYPE_CHECKING:
@@ -30,31 +30,27 @@ def written_whole(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
     Raises MienError when it cannot be written (a full disk, say); what was there before then stays.
     """
     how: dict[str, Any] = {"mode": "w", "newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
-    draft: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with open(handle, **({"mode": "wb"} if binary else how)) as file:
-            yield file
-        share(Path(draft))
-        put(Path(draft), path)
+        with draft(path.parent) as beside:
+            with beside.open(**({"mode": "wb"} if binary else how)) as file:
+                yield file
+            share(beside)
+            put(beside, path)
     except OSError as error:
         raise MienError(f"Writing {path} failed: {error.strerror}. Free some space, or write elsewhere.") from error
-    finally:
-        if draft is not None:
-            Path(draft).unlink(missing_ok=True)
 
 
-def put(draft: Path, path: Path) -> None:
+def put(beside: Path, path: Path) -> None:
     """Rename a file or folder that was written beside `path`; what was at `path` before is replaced.
 
     All of it is on the disk before the rename, else a power cut could leave the new name with half of its content.
     """
-    for file in draft.rglob("*") if draft.is_dir() else [draft]:
+    for file in beside.rglob("*") if beside.is_dir() else [beside]:
         if file.is_file():
             with file.open("rb+") as open_file:
                 os.fsync(open_file.fileno())
-    os.replace(draft, path)
+    os.replace(beside, path)
     _flush_folder(path.parent)
 
 

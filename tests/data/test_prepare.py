@@ -9,8 +9,7 @@ import pytest
 
 from mien.cache import cache_folder
 from mien.config import Data
-from mien.data import open_store, prepare, preprocessing_of
-from mien.data import store as stores
+from mien.data import decode, open_store, prepare, preprocessing_of
 from mien.errors import DataError, UsageError
 
 
@@ -23,7 +22,7 @@ def pictures(write_folder, cache):
 def builds(monkeypatch):
     """Counts how often something is decoded."""
     calls = []
-    build = stores.build
+    build = decode.build
     monkeypatch.setattr("mien.data.build", lambda *given, **more: calls.append(given) or build(*given, **more))
     return calls
 
@@ -103,6 +102,8 @@ def test_a_store_with_a_changed_pixel_is_made_anew(pictures, builds):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
+    with pytest.raises(DataError, match=r"pixels of dog/9\.png are not those .* Repeat the command: it is prepared"):
+        np.asarray(prepare(data).images)
     assert prepare(data).fingerprint == before
     assert len(builds) == 2
 

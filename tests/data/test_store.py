@@ -2,6 +2,7 @@ import errno
 import hashlib
 import io
 import json
+import mmap
 import os
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mien.data import store as stores
-from mien.data.store import Store, build, load, read_meta
+from mien.data import decode
+from mien.data.decode import build
+from mien.data.store import Store
+from mien.data.store_folder import load, read_meta
 from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.preprocessing import Preprocessing
 
@@ -56,8 +59,11 @@ def test_a_store_holds_what_the_listing_says(tmp_path, make_listing):
 
 def test_images_stay_on_disk(tmp_path, make_listing):
     store = build(make_listing(["train"] * 2, [0, 1]), SMALL, tmp_path / "store")
-    assert isinstance(store.images, np.memmap)
-    assert not store.images.flags.writeable
+    owner = store.images[:]
+    assert not owner.flags.writeable
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    assert isinstance(owner, mmap.mmap)
 
 
 def test_sizes_are_those_before_preprocessing(tmp_path, make_listing):
@@ -66,8 +72,8 @@ def test_sizes_are_those_before_preprocessing(tmp_path, make_listing):
 
 
 def test_order_does_not_depend_on_threads(tmp_path, make_listing, monkeypatch):
-    monkeypatch.setattr(stores, "PART", 3)
-    monkeypatch.setattr(stores, "WINDOW", 7 * 13 * 13)  # several windows of several parts
+    monkeypatch.setattr(decode, "PART", 3)
+    monkeypatch.setattr(decode, "WINDOW", 7 * 13 * 13)  # several windows of several parts
     store = build(make_listing(["train"] * 50, [0, 1] * 25), SMALL, tmp_path / "store")
     firsts = [np.random.default_rng(i).integers(0, 256, (13, 13), dtype=np.uint8)[0, 0] for i in range(50)]
     assert store.images[:, 0, 0, 0].tolist() == firsts
@@ -76,8 +82,14 @@ def test_order_does_not_depend_on_threads(tmp_path, make_listing, monkeypatch):
 def test_the_fingerprint_is_sha256_of_content():
     images = np.arange(2 * 4, dtype=np.uint8).reshape(2, 1, 2, 2)
     store = made(images, labels=np.array([0, 1]), splits=np.array([0, 1], np.uint8))
-    content = b'["cat", "dog"]' + bytes(range(8)) + bytes([0] * 8 + [1] + [0] * 7) + bytes([0, 1])
+    rest = bytes([0] * 8 + [1] + [0] * 7) + bytes([0, 1])  # labels and splits
+    digests = b"".join(hashlib.blake2b(bytes(pixels), digest_size=16).digest() for pixels in (range(4), range(4, 8)))
+    content = b'[["cat", "dog"], [1, 2, 2]]' + digests + rest
     assert store.fingerprint == hashlib.sha256(content).hexdigest()
+    first_version = hashlib.sha256(b'["cat", "dog"]' + bytes(range(8)) + rest).hexdigest()
+    assert store.matches(store.fingerprint)
+    assert store.matches(first_version), "runs of version 0.1.0 still know their data"
+    assert not store.matches("")
 
 
 @pytest.mark.parametrize("changed", ["images", "labels", "splits", "classes"])
@@ -227,7 +239,7 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path, make_listing, monkeypatch
 
 
 def test_a_disk_that_is_too_small_is_refused_before_decoding(tmp_path, make_listing, monkeypatch):
-    monkeypatch.setattr(stores.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1_000_000})())
+    monkeypatch.setattr(decode.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1_000_000})())
     listing = make_listing(["train"] * 9, [0] * 9, read=None)
     with pytest.raises(
         MienError, match=r"9 images of 3x512x512 need 7 MB; .* has 1 MB free\. Make --data\.size smaller"
@@ -268,14 +280,14 @@ def test_another_process_that_prepares_the_same_store_does_no_harm(tmp_path, mak
     """It puts its store in place at the worst moment: when ours has just been told that there is none."""
     listing, out = make_listing(["train"] * 2, [0, 1]), tmp_path / "store"
     theirs = build(listing, SMALL, tmp_path / "theirs")
-    replace_ = stores.os.replace
+    replace_ = decode.os.replace
 
     def slipped_in(source, target):
         if Path(target) == out and not out.exists() and (tmp_path / "theirs").exists():
             replace_(tmp_path / "theirs", out)
         replace_(source, target)
 
-    monkeypatch.setattr(stores.os, "replace", slipped_in)
+    monkeypatch.setattr(decode.os, "replace", slipped_in)
     ours = build(listing, SMALL, out)
     assert ours.fingerprint == theirs.fingerprint
     assert entries(tmp_path) == ["store"]
@@ -323,7 +335,7 @@ def test_a_broken_store_json_is_damage(tmp_path, make_listing, text):
 def test_arrays_of_different_lengths_do_not_match(tmp_path, make_listing):
     build(make_listing(["train"] * 3, [0, 1, 0]), SMALL, tmp_path / "store")
     np.save(tmp_path / "store" / "labels.npy", np.zeros(2, np.int64))
-    with pytest.raises(DataError, match="does not match its fingerprint"):
+    with pytest.raises(DataError, match=r"labels\.npy does not match its checksum"):
         load(tmp_path / "store")
 
 
@@ -333,8 +345,10 @@ def test_a_changed_pixel_is_noticed(tmp_path, make_listing):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DataError, match="does not match its fingerprint"):
-        load(tmp_path / "store")
+    store = load(tmp_path / "store")
+    assert store.images[:2].shape == (2, 1, 13, 13), "the others are whole"
+    with pytest.raises(DataError, match=r"the pixels of 2\.png are not those that were written"):
+        store.images[[1, 2]]
 
 
 def test_a_store_of_an_older_format_is_not_reused(tmp_path, make_listing):

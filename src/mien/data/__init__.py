@@ -12,13 +12,16 @@ from mien import labels, plugins
 from mien.cache import cache_folder
 from mien.config import Data
 from mien.data import affectnet, dogs_vs_cats, ferplus, folder, raf_db, splits, tiny_imagenet
+from mien.data.decode import build, unreadable
 from mien.data.listing import SPLITS, Listing, existing, file_stamp, signature
-from mien.data.store import Store, build, load, read_meta, unreadable
+from mien.data.store import Store
+from mien.data.store_folder import META, load, read_meta, verify
+from mien.drafts import clear
 from mien.errors import DataError, MissingError, UsageError
 from mien.preprocessing import Preprocessing
 from mien.progress import note
 
-__all__ = ["Store", "check", "guess_source", "open_store", "prepare", "preprocessing_of"]
+__all__ = ["Store", "check", "guess_source", "open_store", "prepare", "preprocessing_of", "verify"]
 
 
 def preprocessing_of(data: Data) -> Preprocessing:
@@ -58,6 +61,7 @@ def prepare(data: Data, out: Path | None = None) -> Store:
     preprocessing = preprocessing_of(data)
     key = signature([listing.signature, repr(preprocessing.decoding), *listing.classes])
     place = out or cache_folder() / f"{data.source.replace(':', '.')}-{key[:16]}"
+    clear(place.parent)
     store = _reopened(place, listing, preprocessing)
     if store is None:
         size = len(listing) * data.channels * data.size**2
@@ -87,6 +91,8 @@ def guess_source(path: Path) -> str:
 def _reopened(place: Path, listing: Listing, preprocessing: Preprocessing) -> Store | None:
     """The store in `place` if it was made from this source in this way and is whole, else None."""
     meta = read_meta(place)
+    if not meta and (place / META).is_file():
+        note(f"The store {place} is damaged, or of another version of mien. It is prepared anew.")
     if (meta.get("signature"), meta.get("classes")) != (listing.signature, list(listing.classes)):
         return None
     if Preprocessing(**meta["preprocessing"]).decoding != preprocessing.decoding:

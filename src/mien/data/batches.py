@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mien.data.augment import stream
+from mien.data.pixels import Pixels
 from mien.data.store import Store
 
 Batch = tuple[Tensor, Tensor]  # images, and labels (b,) or soft labels (b, K)
@@ -88,7 +89,7 @@ class Batches:
         return (gather(self.store.images, self.store.labels, part) for part in self.parts)
 
 
-def gather(images: np.ndarray, targets: np.ndarray, positions: np.ndarray) -> Batch:
+def gather(images: np.ndarray | Pixels, targets: np.ndarray, positions: np.ndarray) -> Batch:
     """What stands at these positions of a store's images (N, C, H, W) and its labels (N,) or targets (N, K)."""
     batch = torch.from_numpy(images[positions]), torch.from_numpy(targets[positions])
     if torch.cuda.is_available():  # pinned, so that the copy to the GPU does not wait for the step before it

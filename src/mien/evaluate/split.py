@@ -56,7 +56,7 @@ def refuse_other_images(run: Path, store: Store) -> None:
     Pictures added or removed since would change the held-out share, and mix training images into it.
     """
     known = read_record(run, "env.json", {})
-    if known.get("store", {}).get("fingerprint", store.fingerprint) != store.fingerprint:
+    if not store.matches(known.get("store", {}).get("fingerprint", store.fingerprint)):
         raise UsageError(f"{run} was trained on other images than its data now holds. Start a new run.")
 
 

@@ -18,9 +18,9 @@ from torch import nn
 
 from mien import labels
 from mien.atomic import written_whole
+from mien.data.decode import decoded
 from mien.data.dogs_vs_cats import CLASSES, unlabelled
 from mien.data.listing import Listing
-from mien.data.store import decoded
 from mien.errors import DataError, MissingError, UsageError
 from mien.evaluate.run_model import load_model
 from mien.evaluate.split import probabilities_of

@@ -72,7 +72,7 @@ def context(path: Path) -> dict[str, Any]:
         "test_reads": [date[:10] for date in run.test_reads],
         "findings": findings(store) if store is not None else None,
         "no_store": no_store,
-        "changed": store is not None and _fingerprint(run) not in ("", store.fingerprint),
+        "changed": store is not None and _fingerprint(run) != "" and not store.matches(_fingerprint(run)),
         "settings": settings(run.recipe),
         "yaml": config.dump(run.recipe),
     }

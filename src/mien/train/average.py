@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mien import config, hardware
 from mien.atomic import write_json
-from mien.data import open_store
+from mien.data import Store, open_store
 from mien.errors import UsageError
 from mien.evaluate.metrics import scores_of
 from mien.evaluate.split import evaluate, refuse_other_images
@@ -53,13 +53,13 @@ def average(
         refuse_used(out, overwrite)
     for run in runs:
         refuse_headless(run)
-    _refuse_other_splits(folders)
     networks = [from_run(run) for run in runs]
     _refuse_other_models(folders, networks)
     first, taught = folders[0], _together([teacher for folder in folders for teacher in folder.recipe.distill.teachers])
     own = {"name": f"{first.recipe.name}_average", "distill": {"teachers": taught}}
     recipe = config.build(first.recipe.model_dump(), own)
     store = open_store(recipe.data)
+    _refuse_other_splits(folders, store)
     refuse_other_images(first.path, store)
     model = networks[0].model
     model.load_state_dict(mean([network.model.state_dict() for network in networks], counts))
@@ -111,11 +111,11 @@ def _refuse_same_folders(runs: Sequence[Path], out: Path | None) -> None:
         raise UsageError(f"--out {out} is one of the runs to average. Choose another --out.")
 
 
-def _refuse_other_splits(folders: Sequence[RunFolder]) -> None:
+def _refuse_other_splits(folders: Sequence[RunFolder], store: Store) -> None:
     """An average of runs with different splits would be scored on images that one of them learned from."""
     prints = [folder.env.get("store", {}).get("fingerprint") for folder in folders]
     for folder, found in zip(folders, prints, strict=True):
-        if found != prints[0]:
+        if found != prints[0] and not store.matches(found or ""):
             raise UsageError(
                 f"{folder.path} was trained on other images than {folders[0].path}, or on another split of them. "
                 "Average runs of the same data: same --data settings, same share held out."
