@@ -28,7 +28,6 @@ from mien.hardware import hardware
 from mien.runtime.faces import DETECTORS
 from mien.runtime.film.contact_sheet import ContactSheet
 from mien.runtime.film.timeline import Film, Timeline
-from mien.runtime.film.video import read_video
 
 
 def frames(clips: list[Path]) -> Iterator[np.ndarray]:
@@ -61,7 +60,7 @@ def read(path: Path, model: str, detector: str, seconds: float, folder: Path) ->
     reader = mien.load(model, detector)
     drawn, timeline, sheet = Film(folder / "drawn.mp4"), Timeline(), ContactSheet()
     start, faces, moments, early = time.perf_counter(), 0, 0, 0.0
-    for moment in read_video(reader, path):
+    for moment in moments(reader, path):
         drawn.add(moment)
         timeline.add(moment)
         sheet.add(moment)

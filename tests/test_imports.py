@@ -19,7 +19,7 @@ ALLOWED = {
     for folder, names in {
         "models": "errors plugins",
         "data": "cache config drafts errors atomic labels pictures plugins preprocessing progress",
-        "runtime": "assets atomic errors hub pictures preprocessing progress",
+        "runtime": "assets atomic errors hub labels pictures preprocessing progress",
         "serve": "mien errors labels pictures preprocessing runtime",
         "pretrained": "mien assets errors atomic hub models plugins preprocessing progress",
         "runs": "config errors atomic",

@@ -16,7 +16,7 @@ from mien.runtime.film.camera import camera_frames
 from mien.runtime.film.contact_sheet import CAPTION, GAP, WIDTH, ContactSheet
 from mien.runtime.film.length import missing_bytes
 from mien.runtime.film.timeline import Film, Timeline
-from mien.runtime.film.video import Follower, Moment, Tracked, is_video, overlap, read_video
+from mien.runtime.film.video import Follower, Moment, Tracked, is_video, moments, overlap
 from mien.runtime.reader import Face
 
 
@@ -72,10 +72,10 @@ FACE = face((10, 5, 20, 20), 0.9)
 
 
 def test_frames_at_a_steady_pace_and_faces_that_keep_their_numbers(reader, film):
-    moments = list(read_video(reader, film, every=0.2))
-    assert [round(moment.seconds, 3) for moment in moments] == [round(0.2 * i, 3) for i in range(10)]
-    assert [[tracked.number for tracked in moment.faces] for moment in moments] == [[1]] * 4 + [[1, 2]] * 6
-    assert moments[0].image.shape == (120, 160, 3)
+    read = list(moments(reader, film, every=0.2, detect=True))
+    assert [round(moment.seconds, 3) for moment in read] == [round(0.2 * i, 3) for i in range(10)]
+    assert [[tracked.number for tracked in moment.faces] for moment in read] == [[1]] * 4 + [[1, 2]] * 6
+    assert read[0].image.shape == (120, 160, 3)
 
 
 def test_probabilities_are_smoothed_by_hand():
@@ -96,7 +96,7 @@ def test_overlap_by_hand():
 
 def test_a_film_and_a_timeline_are_drawn(reader, film, tmp_path):
     drawn, timeline = Film(tmp_path / "out.mp4"), Timeline()
-    for moment in read_video(reader, film, every=0.2):
+    for moment in moments(reader, film, every=0.2, detect=True):
         drawn.add(moment)
         timeline.add(moment)
     drawn.close()
@@ -118,10 +118,10 @@ def cut(film, tmp_path):
 
 
 def test_a_broken_tail_keeps_what_comes_before(reader, cut):
-    moments = []
+    read = []
     with pytest.raises(DataError, match=r"cut\.avi is cut off: [\d,]+ bytes are missing at its end\. Its \d+ frames"):
-        moments.extend(read_video(reader, cut, every=0.1))
-    assert 3 <= len(moments) < 20
+        read.extend(moments(reader, cut, every=0.1, detect=True))
+    assert 3 <= len(read) < 20
 
 
 def test_the_commands_exit_code_and_table_of_a_broken_tail(cut, tmp_path, capsys, monkeypatch):
@@ -139,7 +139,7 @@ def test_the_commands_exit_code_and_table_of_a_broken_tail(cut, tmp_path, capsys
 def test_a_whole_film_with_fewer_frames_than_it_says_is_no_damage(reader, film, monkeypatch):
     """As of a screen recorder, which leaves out what does not change, or of a film that was trimmed."""
     monkeypatch.setattr(cv2, "VideoCapture", promising(300))
-    assert len(list(read_video(reader, film, every=0.1))) == 20
+    assert len(list(moments(reader, film, every=0.1, detect=True))) == 20
 
 
 @pytest.mark.parametrize(("ending", "codec"), [("avi", "MJPG"), ("mkv", "MJPG"), ("mp4", "mp4v")])
@@ -189,7 +189,7 @@ def test_frames_have_their_own_time(reader, film, monkeypatch):
             return 1000.0 * second if what == cv2.CAP_PROP_POS_MSEC else self.film.get(what)
 
     monkeypatch.setattr(cv2, "VideoCapture", Uneven)
-    seconds = [moment.seconds for moment in read_video(reader, film, every=2)]
+    seconds = [moment.seconds for moment in moments(reader, film, every=2, detect=True)]
     assert seconds[:6] == [0, 2, 4, 10, 12, 14]
 
 
@@ -209,7 +209,7 @@ def promising(frames):
 
 def test_frames_beyond_the_promised_number_are_read(reader, film, monkeypatch):
     monkeypatch.setattr(cv2, "VideoCapture", promising(5))
-    assert len(list(read_video(reader, film, every=0.1))) == 20
+    assert len(list(moments(reader, film, every=0.1, detect=True))) == 20
 
 
 def test_a_contact_sheet_spans_the_film_however_long_it_is(tmp_path):
@@ -234,7 +234,7 @@ def test_a_face_carries_its_own_number_in_pictures_of_a_film():
 def test_a_drawn_film_is_no_faster_than_the_film(reader, film, tmp_path):
     """However many frames a second are asked for, there are ten of them."""
     drawn = Film(tmp_path / "out.mp4")
-    for moment in read_video(reader, film, every=0.01):
+    for moment in moments(reader, film, every=0.01, detect=True):
         drawn.add(moment)
     drawn.close()
     assert cv2.VideoCapture(str(tmp_path / "out.mp4")).get(cv2.CAP_PROP_FPS) == 10
@@ -242,16 +242,16 @@ def test_a_drawn_film_is_no_faster_than_the_film(reader, film, tmp_path):
 
 def test_what_is_no_film(reader, tmp_path):
     with pytest.raises(MissingError, match="there is no such video file"):
-        list(read_video(reader, tmp_path / "none.mp4"))
+        list(moments(reader, tmp_path / "none.mp4"))
     (tmp_path / "text.mp4").write_text("no film")
     with pytest.raises(DataError, match=r"text\.mp4 has no frames that can be read as a video"):
-        list(read_video(reader, tmp_path / "text.mp4"))
+        list(moments(reader, tmp_path / "text.mp4"))
     with pytest.raises(UsageError, match=r"--every 0: give the seconds"):
-        list(read_video(reader, tmp_path / "text.mp4", every=0))
+        list(moments(reader, tmp_path / "text.mp4", every=0))
     with pytest.raises(MissingError, match=r"camera:97: there is no camera 97, or another program uses it"):
-        list(read_video(reader, "camera:97"))
+        list(moments(reader, "camera:97"))
     with pytest.raises(UsageError, match=r"camera:x: a camera is 'camera', or 'camera:1'"):
-        list(read_video(reader, "camera:x"))
+        list(moments(reader, "camera:x"))
     assert is_video("camera")
     assert is_video("a.MP4")
     assert not is_video("a.jpg")

@@ -1,10 +1,15 @@
-"""Many picture files: found, decoded ahead in the background, and read."""
+"""A folder of pictures or a film, read from its beginning to its end: into a table, into drawings, or as answers.
+
+Reader.read_folder and Reader.read_video lead here.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -13,10 +18,113 @@ from PIL import Image
 from mien.errors import DataError, MissingError
 from mien.pictures import IMAGE_SUFFIXES, image_files
 from mien.progress import track
+from mien.runtime.draw import save_drawing
+from mien.runtime.film.camera import is_camera
+from mien.runtime.film.drawings import Drawings
+from mien.runtime.film.video import Moment, Tracked, moments
 from mien.runtime.reader import Face, Reader, opened
+from mien.runtime.table import Table, open_table
 
 AT_ONCE = 32  # pictures whose faces share the network's batches
 AHEAD = 4  # pictures that are decoded before they are asked for: as many as memory must hold
+
+
+@dataclass
+class FolderResult:
+    """What became of a folder of pictures.
+
+    faces: the faces of each picture; empty where a table or `each` took them. pictures, found, unsure: how many
+    pictures were read, faces found in them, and unsure answers among these. held: pictures that the table had already,
+    which were not read again. bad: what is wrong with each picture that could not be read.
+    """
+
+    faces: dict[Path, list[Face]] = field(default_factory=dict)
+    pictures: int = 0
+    found: int = 0
+    unsure: int = 0
+    held: int = 0
+    bad: dict[Path, str] = field(default_factory=dict)
+
+
+@dataclass
+class FilmResult:
+    """What became of a film or a camera's picture.
+
+    faces: {seconds from the start: the faces of that frame}; empty where a table or `each` took them. frames: how many
+    were read. held: up to which second the table had the film already, None where it had nothing of it.
+    """
+
+    faces: dict[float, list[Tracked]] = field(default_factory=dict)
+    frames: int = 0
+    held: float | None = None
+
+
+def read_folder(
+    reader: Reader,
+    source: str | Path,
+    *,
+    out: str | Path | None = None,
+    draw: str | Path | None = None,
+    detect: bool | None = None,
+    each: Callable[[Path, list[Face]], None] | None = None,
+) -> FolderResult:
+    """Read all pictures below a folder; see Reader.read_folder."""
+    with _table(out, reader) as table:
+        paths = pictures(Path(source))
+        new = [path for path in paths if table is None or table.reached(path) is None]
+        result = FolderResult(held=len(paths) - len(new))
+        take = each or (result.faces.__setitem__ if table is None else _nothing)
+        for path, faces in read_all(reader, new, detect=detect, bad=result.bad):
+            result.pictures += 1
+            result.found += len(faces)
+            result.unsure += sum(not face.sure for face in faces)
+            if table:
+                table.add(path, faces)
+            if draw:
+                save_drawing(path, faces, Path(draw), Path(source))
+            take(path, faces)
+    return result
+
+
+def read_video(
+    reader: Reader,
+    source: str | Path,
+    *,
+    every: float = 0.2,
+    out: str | Path | None = None,
+    draw: str | Path | None = None,
+    detect: bool | None = None,
+    each: Callable[[Moment], None] | None = None,
+) -> FilmResult:
+    """Read a film or a camera's picture; see Reader.read_video."""
+    result = FilmResult()
+    with _table(out, reader) as table:
+        camera = is_camera(source)  # which shows something new each time
+        result.held = table.reached(source) if table and not camera else None
+        name = str(source).replace(":", "-") if camera else Path(source).stem
+        if result.held is not None:
+            name += f"-after-{result.held:.2f}s"  # beside the drawings of what was read before
+        with closing(Drawings(Path(draw), name)) if draw else nullcontext() as drawings:
+            for moment in moments(reader, source, every, detect=detect, after=result.held):
+                result.frames += 1
+                if drawings:
+                    drawings.add(moment)
+                if table:
+                    table.add(source, [tracked.face for tracked in moment.faces], moment.seconds)
+                if each:
+                    each(moment)
+                elif table is None:
+                    result.faces[moment.seconds] = moment.faces
+    return result
+
+
+def _table(out: str | Path | None, reader: Reader) -> AbstractContextManager[Table | None]:
+    """The table to write, if any; closed at the end whatever happens, so that what has been read is kept."""
+    return closing(open_table(Path(out), reader.names)) if out else nullcontext()
+
+
+def _nothing(path: Path, faces: list[Face]) -> None:
+    """The table has them."""
 
 
 def pictures(source: Path) -> list[Path]:
@@ -35,7 +143,7 @@ def pictures(source: Path) -> list[Path]:
 
 
 def read_all(
-    reader: Reader, paths: Sequence[Path], *, detect: bool = True, bad: dict[Path, str] | None = None
+    reader: Reader, paths: Sequence[Path], *, detect: bool | None = None, bad: dict[Path, str] | None = None
 ) -> Iterator[tuple[Path, list[Face]]]:
     """Faces of each picture, in order. One that cannot be read is put into `bad` and left out.
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from mien.errors import DataError, UsageError
+from mien.labels import has_expressions
 from mien.pictures import UNREADABLE, open_image
 from mien.preprocessing import Preprocessing, plain, upright
 from mien.runtime.faces import Box, Detector, WholeImage, YuNetDetector, with_margin
 from mien.runtime.network import Network
+
+if TYPE_CHECKING:
+    from mien.runtime.film.video import Moment
+    from mien.runtime.job import FilmResult, FolderResult
 
 Picture = str | Path | bytes | Image.Image | np.ndarray
 BATCH = 64  # faces in one call of the network
@@ -99,24 +104,80 @@ class Reader(FaceFinder):
         """The names of the classes as answers carry them."""
         return lower_case(self.network.labels)
 
-    def read(self, images: Any, *, detect: bool = True, order: str = "RGB") -> Any:
+    @property
+    def detects(self) -> bool:
+        """Whether faces are looked for where nothing else is asked: one of the classes is an expression."""
+        return has_expressions(self.network.labels)
+
+    def read(self, images: Any, *, detect: bool | None = None, order: str = "RGB") -> Any:
         """Faces of one picture, list[Face], or of many, list[list[Face]].
 
+        detect: find the faces first; False: the pictures are faces already. Left out, faces are looked for where one
+        of the classes is an expression.
         images: a path, bytes, PIL image or uint8 array ((H, W) grey, (H, W, 3) in `order`, 'RGB' or 'BGR'), or a
         list of them; with detect=False also an array (N, H, W) or (N, H, W, 3) of faces already cut out.
         Raises DataError naming a picture that cannot be read, UsageError for an array of another shape.
         """
         if order not in ("RGB", "BGR"):
             raise UsageError(f"order '{order}' is not known; there are 'RGB' and 'BGR'.")
+        detect = self.detects if detect is None else detect
         many = isinstance(images, list | tuple) or (not detect and _are_faces(images))
         results = list(self.read_each(images if many else [images], detect=detect, order=order))
         return results if many else results[0]
 
-    def read_each(self, images: Iterable[Picture], *, detect: bool = True, order: str = "RGB") -> Iterator[list[Face]]:
+    def read_folder(
+        self,
+        source: str | Path,
+        *,
+        out: str | Path | None = None,
+        draw: str | Path | None = None,
+        detect: bool | None = None,
+        each: Callable[[Path, list[Face]], None] | None = None,
+    ) -> FolderResult:
+        """Read all pictures below a folder, however many, as `mien.runtime.job.FolderResult`.
+
+        out: a .csv or .parquet table to write, one row a face; what is in it already is not read again. draw: a folder
+        for the pictures with boxes and bars. detect: as for `read`. each: called with every picture and its faces as
+        soon as they are read. Without `out` and `each` the result holds the faces.
+        A picture that cannot be read is in the result's `bad`. Raises MissingError when there is no such folder,
+        DataError for one without pictures or a table of another model, UsageError for a table of another kind.
+        """
+        from mien.runtime.job import read_folder
+
+        return read_folder(self, source, out=out, draw=draw, detect=detect, each=each)
+
+    def read_video(
+        self,
+        source: str | Path,
+        *,
+        every: float = 0.2,
+        out: str | Path | None = None,
+        draw: str | Path | None = None,
+        detect: bool | None = None,
+        each: Callable[[Moment], None] | None = None,
+    ) -> FilmResult:
+        """Read a film, or what a camera shows until Ctrl-C ('camera', 'camera:1'), as `mien.runtime.job.FilmResult`.
+
+        every: seconds between two frames. out: a .csv or .parquet table to write, one row a face; a film that is in it
+        in part goes on from there. draw: a folder for the frames with boxes as a video, a timeline of each face and a
+        sheet of small frames. detect: as for `read`. each: called with every `Moment` as soon as it is read. Without
+        `out` and `each` the result holds the faces.
+        To take the frames one by one instead: mien.runtime.film.video.moments(reader, source).
+        Raises MissingError for a film or camera that is not there, DataError for one that shows nothing or, after its
+        last frame, for a film that is cut off, UsageError for `every` of 0 or less or a table of another kind.
+        """
+        from mien.runtime.job import read_video
+
+        return read_video(self, source, every=every, out=out, draw=draw, detect=detect, each=each)
+
+    def read_each(
+        self, images: Iterable[Picture], *, detect: bool | None = None, order: str = "RGB"
+    ) -> Iterator[list[Face]]:
         """Faces of each picture, as those of one at a time; all of them share the network's batches.
 
         Every picture is asked for once and let go as soon as its faces are cut out.
         """
+        detect = self.detects if detect is None else detect
         crops: list[np.ndarray] = []
         boxes: list[list[Box]] = []
         for image in images:

@@ -26,7 +26,7 @@ def is_camera(source: str | Path) -> bool:
 def camera_frames(source: str, every: float) -> Iterator[tuple[float, float, np.ndarray]]:
     """What a camera shows now, every so many seconds: seconds from the start, `every`, and the frame, BGR (H, W, 3).
 
-    Raises UsageError, MissingError or DataError, see `read_video`.
+    Raises UsageError, MissingError or DataError, see `moments`.
     """
     number = source.removeprefix(CAMERA).removeprefix(":") or "0"
     if not number.isdecimal():

@@ -49,10 +49,10 @@ def is_video(source: str | Path) -> bool:
     return is_camera(source) or Path(source).suffix.lower() in VIDEO_SUFFIXES
 
 
-def read_video(
-    reader: Reader, source: str | Path, every: float = 0.2, *, detect: bool = True, after: float | None = None
+def moments(
+    reader: Reader, source: str | Path, every: float = 0.2, *, detect: bool | None = None, after: float | None = None
 ) -> Iterator[Moment]:
-    """Faces in a video file or of a camera ('camera', or 'camera:1' for the second), every so many seconds.
+    """Yield the faces in a video file or of a camera ('camera', or 'camera:1' for the second), every so many seconds.
 
     A camera's frames that come while one is read are dropped, so that the answer is always of now.
     after: a file's frames up to this second, to a hundredth, were read before and are passed over.
@@ -108,7 +108,7 @@ def overlap(one: Box, other: Box) -> float:
 
 
 def frames(path: Path, every: float, after: float | None = None) -> Iterator[tuple[float, float, np.ndarray]]:
-    """A film's frames: seconds from its start, seconds to the next, and the frame, BGR (H, W, 3). See `read_video`."""
+    """A film's frames: seconds from its start, seconds to the next, and the frame, BGR (H, W, 3). See `moments`."""
     if not path.is_file():
         raise MissingError(f"{path}: there is no such video file.")
     capture = cv2.VideoCapture(str(path))
