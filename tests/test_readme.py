@@ -66,6 +66,8 @@ def test_the_tree_names_what_is_there():
     for line in tree.splitlines():
         name = line.split()[0]
         assert (root / name).exists() or (root / "src" / "mien" / name).exists(), name
+    rooms = {path.name for path in (root / "src" / "mien").iterdir() if (path / "__init__.py").exists()}
+    assert rooms <= {line.split()[0].rstrip("/") for line in tree.splitlines()}
 
 
 SECONDS = {  # the runs that a network comes from, by recipe and what of its settings tells them apart
