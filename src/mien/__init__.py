@@ -1,32 +1,114 @@
-"""mien: train, compare, look inside and use classifiers of small images."""
+"""mien: train, compare, look inside and use classifiers of small images.
+
+run = mien.train(mien.recipe("folder_vit", data={"path": "pictures"}))
+run.scores["validation"].accuracy
+reader = mien.load("mien:base")
+"""
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inspect import Signature
+
+    from mien.api import (
+        Run,
+        compare,
+        create_model,
+        evaluate,
+        explain,
+        export,
+        from_pretrained,
+        list_models,
+        list_recipes,
+        load,
+        recipe,
+        resume,
+        train,
+    )
+    from mien.config import Recipe
+    from mien.data.listing import Listing
+    from mien.errors import MienError
+    from mien.explain import Explanation
+    from mien.runtime import Face, Reader
 
 __version__ = "0.2.0"
 
-# The public verbs and where they live; imported when first used, so that `import mien` costs nothing.
-VERBS = {"explain": "mien.explain", "from_pretrained": "mien.pretrained", "load": "mien.runtime"}
+__all__ = [
+    "Explanation",
+    "Face",
+    "Listing",
+    "MienError",
+    "Reader",
+    "Recipe",
+    "Run",
+    "compare",
+    "create_model",
+    "evaluate",
+    "explain",
+    "export",
+    "from_pretrained",
+    "list_models",
+    "list_recipes",
+    "load",
+    "recipe",
+    "resume",
+    "train",
+]
 
-__all__ = ["__version__", *VERBS]
+# Where the types live; the verbs are functions of mien.api. All are imported when first used: `import mien` is free.
+TYPES = {
+    "Explanation": "mien.explain",
+    "Face": "mien.runtime",
+    "Listing": "mien.data.listing",
+    "MienError": "mien.errors",
+    "Reader": "mien.runtime",
+    "Recipe": "mien.config",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in VERBS:
+    if name not in __all__:
         raise AttributeError(f"module 'mien' has no attribute '{name}'")
     try:
-        module = importlib.import_module(VERBS[name])
+        return getattr(importlib.import_module(TYPES.get(name, "mien.api")), name)
     except ModuleNotFoundError as error:
         from mien.errors import missing_extra
 
-        missing = missing_extra(error)
-        if missing is None:
-            raise
-        raise missing from error
-    return globals().get(name) or getattr(module, name)  # a verb that is a package of its own can be called itself
+        raise missing_extra(error) or error from error
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "__version__"])
+
+
+class _Verb(ModuleType):
+    """A package that shares its name with a verb, and can be called as that verb: mien.train(recipe)."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function()(*args, **kwargs)
+
+    @property
+    def __signature__(self) -> Signature:
+        import inspect
+
+        return inspect.signature(self._function())
+
+    def _function(self) -> Any:
+        return getattr(importlib.import_module("mien.api"), self.__name__.rpartition(".")[2])
+
+
+class _Door(ModuleType):
+    """Importing mien.train puts that package where the verb of the name is; this makes the package the verb too."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, ModuleType) and name in __all__:
+            value.__class__ = _Verb
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Door

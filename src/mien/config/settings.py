@@ -365,6 +365,15 @@ class Recipe(Settings):
     distill: Distill = Field(default_factory=Distill)
     pretrain: Pretrain = Field(default_factory=Pretrain)
 
+    def with_(self, **sections: Any) -> Recipe:
+        """Return a recipe with some settings changed: with_(train={"epochs": 5}, seed=1).
+
+        Raises UsageError for a setting that does not exist, with the nearest one, or a value that it refuses.
+        """
+        from mien.config.layers import build
+
+        return build(self.model_dump(), sections)
+
     @property
     def watched(self) -> Literal["accuracy", "loss"]:
         """What the best epoch is best at on validation; without labels there is no accuracy."""

@@ -1,0 +1,277 @@
+"""The verbs of the command line as functions, and `Run`, what training gives; `import mien` shows them all.
+
+Each verb imports what it needs when it is called, so that reading a face loads no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+
+from mien import plugins
+from mien.config import Recipe
+from mien.errors import UsageError, missing_extra
+from mien.runs import RunFolder
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mien.evaluate.compare import Comparison
+    from mien.explain import Explanation
+    from mien.explain.explanation import Picture
+    from mien.export import Export, WeightType
+    from mien.pretrained import Classifier
+    from mien.runs import Scores
+    from mien.runtime import Detector, Reader
+
+    Split = Literal["validation", "test", "train"]
+    Source = str | Path | "Run"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _verb(function: Callable[P, T]) -> Callable[P, T]:
+    """Say which extra to install where a verb needs a package that is not there."""
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except ModuleNotFoundError as error:
+            raise missing_extra(error) or error from error
+
+    return called
+
+
+class Run(RunFolder):
+    """A run folder with the verbs that can be said of it: `mien.train` gives one, `Run.open(path)` reads one.
+
+    path: the folder. recipe: what was run. scores: by split, scores["validation"].accuracy. history: the learning
+    curves, by column. env: versions, hardware, counts, warnings. predictions(split): every image's probabilities.
+    """
+
+    def evaluate(self, split: Split = "validation", **options: Any) -> Scores:
+        """As `mien.evaluate(run, split)`."""
+        return evaluate(self, split, **options)
+
+    def explain(self, image: Picture, **options: Any) -> Explanation:
+        """As `mien.explain(run, image)`."""
+        return explain(self, image, **options)
+
+    def export(self, out: str | Path | None = None, **options: Any) -> Export:
+        """As `mien.export(run, out)`."""
+        return export(self, out, **options)
+
+    @_verb
+    def report(self, *, explain: bool = False) -> Path:
+        """Write the run's page, report.html, and return its path; explain: with maps of the worst mistakes."""
+        from mien.report import write_report
+
+        return write_report(self.path, explain=explain)
+
+    def load(self) -> Reader:
+        """As `mien.load(run)`."""
+        return load(self)
+
+
+def recipe(name: str | Path, **sections: Any) -> Recipe:
+    """Return a recipe by its name, or from a .py file that defines one, with some settings changed.
+
+    sections: data={"path": "pictures"}, train={"epochs": 5}, seed=1 and so on; see `Recipe`.
+    Raises UsageError for a name or a setting that does not exist, with the nearest one.
+    """
+    from mien.recipes import load as load_recipe
+
+    return load_recipe(str(name))[0].with_(**sections)
+
+
+@_verb
+def train(recipe: Recipe, out: str | Path | None = None, *, overwrite: bool = False) -> Run:
+    """Train a recipe from the start, score it on validation and write its page.
+
+    out: the run folder; runs/RECIPE-DATE-SEED if not given. overwrite: delete that run first.
+    Raises UsageError for settings that do not fit, or an `out` that is in use; MissingError for data that is not
+    there; DataError for pictures that cannot be read.
+    """
+    from mien.train.run import run as start
+
+    return _finished(start(recipe, None if out is None else Path(out), overwrite=overwrite))
+
+
+@_verb
+def resume(run: Source, *, allow_code: Sequence[str] = ()) -> Run:
+    """Go on with a run after its last finished epoch; what is finished comes back as it is.
+
+    allow_code: names MODULE:NAME in the run's files that may be imported, as in every verb that reads files.
+    """
+    from mien.runs.folder import is_finished
+    from mien.train.run import resume as go_on
+
+    with plugins.allowing(allow_code):
+        folder = _path(run)
+        return Run.open(folder) if is_finished(folder) else _finished(go_on(folder))
+
+
+@_verb
+def evaluate(
+    model: Source, split: Split | Literal["all"] = "validation", *, data: dict[str, Any] | None = None,
+    allow_code: Sequence[str] = (),
+) -> Scores:  # fmt: skip
+    """Score a run on a split of its data, or an export on any data.
+
+    model: a Run or its folder; or, with `data`, an .onnx file, 'mien:tiny' or 'hf-hub:OWNER/NAME'.
+    split: choose on validation; every reading of test is noted in the run. 'all': every image, for exports.
+    data: where the images of an export lie, {"path": "pictures"}; the settings of a recipe's data section.
+    """
+    from mien.config import Data
+    from mien.evaluate.exported import evaluate_export
+    from mien.evaluate.split import evaluate as score_run
+    from mien.runtime.model import Network
+
+    with plugins.allowing(allow_code):
+        if data is not None:
+            return evaluate_export(Network.open(_path(model)), Recipe().with_(data=data).data, split)
+        if split == "all":
+            raise UsageError("split 'all' is for exports: give `data` too, or score the run's own splits.")
+        return score_run(_path(model), split)
+
+
+@_verb
+def compare(*runs: Source, split: Split = "validation", allow_code: Sequence[str] = ()) -> Comparison:
+    """Compare runs on the same images: scores, learning curves, paired tests (McNemar, corrected by Holm).
+
+    Raises UsageError for fewer than two runs, or runs scored on other images.
+    """
+    from mien.evaluate.compare import compare as compare_runs
+
+    with plugins.allowing(allow_code):
+        return compare_runs([_path(run) for run in runs], split)
+
+
+@_verb
+def explain(
+    model: Classifier | Source,
+    image: Picture,
+    methods: Sequence[str] | None = None,
+    target: str | int | None = None,
+    *,
+    allow_code: Sequence[str] = (),
+) -> Explanation:
+    """Open a trained model up and follow one picture through it.
+
+    model: a Run or its folder, an .onnx file of mien's, 'mien:base', or what `from_pretrained` gives.
+    image: a path, a PIL image, or a uint8 array (H, W) or (H, W, 3); of an animation, the first frame.
+    methods: names out of `mien.explain.attribution.methods_of(model)`, None for all. target: the class to explain, by
+    name or number; None for the predicted one.
+    Raises UsageError for a method or class that the model does not have, MissingError and DataError for a picture that
+    is not there or cannot be read.
+    """
+    from mien.explain import explain as look_inside
+    from mien.pretrained import Classifier
+
+    opened = model if isinstance(model, Classifier) else from_pretrained(model, allow_code=allow_code)
+    return look_inside(opened, image, methods, target)
+
+
+@_verb
+def export(
+    run: Source,
+    out: str | Path | None = None,
+    *,
+    weights: WeightType = "fp16",
+    error_rate: float = 0.2,
+    allow_code: Sequence[str] = (),
+) -> Export:
+    """Write a finished run as one .onnx file, by default RUN/model.onnx, that `load` reads without torch.
+
+    weights: 'fp16', 'fp32' or 'int8'. error_rate: the share of wrong answers that the threshold for "unsure" allows.
+    Raises MissingError for a run that is not finished, MienError when the file's answers are not the run's.
+    """
+    from mien.export import export as write
+
+    with plugins.allowing(allow_code):
+        return write(_path(run), None if out is None else Path(out), weights=weights, error_rate=error_rate)
+
+
+@_verb
+def load(
+    where: Source, detector: Detector | None = None, margin: float = 0.0, threads: int = 0, *,
+    allow_code: Sequence[str] = (),
+) -> Reader:  # fmt: skip
+    """Return a Reader of pictures: an .onnx file, 'mien:base', 'hf-hub:OWNER/NAME', a Run or its folder.
+
+    A run that was never exported is exported first, which takes torch; all else does without.
+    detector: finds the faces, YuNet if not given. margin: what is shown around a face, as a share of its side.
+    threads: 0 is one for each core.
+    """
+    from mien.runtime import load as open_reader
+
+    place = _path(where)
+    if isinstance(place, Path) and (place / "recipe.yaml").is_file() and not (place / "model.onnx").is_file():
+        export(place, allow_code=allow_code)
+    return open_reader(place, detector, margin, threads)
+
+
+@_verb
+def from_pretrained(
+    where: Source, labels: tuple[str, ...] | None = None, *, allow_code: Sequence[str] = (), **sizes: Any
+) -> Classifier:
+    """Return a network ready to use: calling it maps scaled images (B, C, H, W) to logits (B, K).
+
+    where: a Run or its folder, a file or folder of weights, an .onnx file of mien's, 'mien:base', 'hf-hub:OWNER/NAME'.
+    labels: the classes of a new head; None keeps the checkpoint's own. sizes: what may differ from the checkpoint
+    (img_size, in_chans, drop_rate ...).
+    """
+    from mien.pretrained import from_pretrained as read
+
+    with plugins.allowing(allow_code):
+        return read(_path(where), labels, **sizes)
+
+
+@_verb
+def create_model(name: str, **sizes: Any) -> nn.Module:
+    """Build a network with random weights; calling it maps (B, in_chans, img_size, img_size) to logits (B, K).
+
+    name: one of `list_models()`, or 'package.module:Class' for an own network. sizes: img_size, in_chans, num_classes
+    and what else the network takes, in timm's words.
+    Raises UsageError for an unknown network, a size that it does not have or a value that it refuses.
+    """
+    from mien.models import create_model as build
+
+    return build(name, **sizes)
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Return the names of the networks that match a pattern such as '*vit*'."""
+    from mien.models import list_models as names
+
+    return names(pattern)
+
+
+def list_recipes(pattern: str = "*") -> list[str]:
+    """Return the names of the recipes that match a pattern such as 'fer2013_*'."""
+    from fnmatch import filter as matching
+
+    from mien.recipes import names
+
+    return matching(names(), pattern)
+
+
+def _finished(folder: Path) -> Run:
+    from mien.report import write_report
+    from mien.runs.folder import is_first_process
+
+    if is_first_process():
+        write_report(folder)
+    return Run.open(folder)
+
+
+def _path(source: Source) -> Any:
+    """The place of a run; a path, or a name such as mien:base, as it is."""
+    if isinstance(source, RunFolder):
+        return source.path
+    text = str(source)
+    return text if text.startswith(("mien:", "hf-hub:", "timm:")) else Path(source).expanduser()

@@ -1,0 +1,97 @@
+"""The front door: every verb from Python, typed, also after every submodule has been imported."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import mien
+from mien.errors import MissingError, UsageError
+
+VERBS = [name for name in mien.__all__ if name[0].islower()]
+SMALL = {
+    "data": {"source": "drawn_faces", "images": 70, "size": 16},
+    "train": {"epochs": 1, "batch_size": 35},
+    "seed": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    place = tmp_path_factory.mktemp("api")
+    return mien.train(mien.recipe("quickstart", **SMALL), place / "run")
+
+
+def test_the_door_names_every_verb_and_type():
+    assert len(dir(mien)) > 15
+    assert {"train", "evaluate", "compare", "explain", "export", "load", "Run", "Recipe"} <= set(dir(mien))
+    for name in mien.__all__:
+        assert getattr(mien, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        mien.trian  # noqa: B018
+
+
+def test_the_door_opens_nothing():
+    code = "import sys, mien; print(len(dir(mien))); print(*sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not {"torch", "numpy", "pydantic", "mien.api"} & set(printed.split())
+
+
+def test_a_verb_stays_a_verb_when_its_package_has_been_imported(run):
+    for module in pkgutil.walk_packages(mien.__path__, "mien."):
+        if "__main__" not in module.name:
+            importlib.import_module(module.name)
+    for name in VERBS:
+        verb = getattr(mien, name)
+        assert callable(verb)
+        assert inspect.signature(verb) == inspect.signature(getattr(mien.api, name))
+    assert "model" in inspect.signature(mien.explain).parameters
+    assert isinstance(mien.train, ModuleType)
+    assert mien.train.run.__name__ == "mien.train.run"
+    assert mien.evaluate(run).images == 70
+    assert mien.explain(run, np.zeros((16, 16), np.uint8), ()).labels == run.env.classes
+
+
+def test_a_run_from_the_first_line_to_a_reader(run, tmp_path):
+    assert run.recipe.seed == 3
+    assert 0 <= run.scores["validation"].accuracy <= 1
+    assert run.report().name == "report.html"
+    other = mien.train(run.recipe.with_(seed=4), tmp_path / "other")
+    assert len(mien.compare(run, other.path).rows) == 2
+    Image.fromarray(np.full((16, 16), 90, np.uint8)).save(tmp_path / "photo.png")
+    explanation = run.explain(tmp_path / "photo.png", methods=["saliency"])
+    assert set(explanation.maps) == {"saliency"}
+    reader = mien.load(other)  # never exported until now
+    assert (other.path / "model.onnx").exists()
+    face = reader.read(tmp_path / "photo.png", detect=False)[0]
+    assert set(face.probabilities) == set(reader.names)
+    assert mien.resume(run).path == run.path
+    assert mien.from_pretrained(run).labels == run.env.classes
+
+
+def test_what_does_not_exist_is_said_with_the_nearest(run):
+    with pytest.raises(UsageError, match="Unknown recipe 'quickstrat'. Did you mean 'quickstart'"):
+        mien.recipe("quickstrat")
+    with pytest.raises(UsageError, match="train.epohcs.*Did you mean 'epochs'"):
+        mien.recipe("quickstart", train={"epohcs": 3})
+    with pytest.raises(MissingError):
+        mien.compare(run, run.path / "nowhere")
+    with pytest.raises(UsageError, match="'all' is for exports"):
+        mien.evaluate(run, "all")
+
+
+def test_the_type_checker_is_shown_every_verb():
+    shown = {
+        node.attr for node in ast.walk(ast.parse(Path("tests/typed_use.py").read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "mien"
+    }  # fmt: skip
+    assert shown >= set(VERBS)
+    assert shown >= set(mien.TYPES)
