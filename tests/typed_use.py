@@ -37,8 +37,6 @@ def a_run(run: mien.Run) -> None:
     assert_type(run.export(), Export)
     assert_type(run.load(), mien.Reader)
     assert_type(run.report(), Path)
-    assert_type(run.scores["validation"], Scores)
-    assert_type(run.scores["validation"].accuracy, float)
 
 
 def the_types(listing: mien.Listing, error: mien.MienError) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 from mien import plugins
 from mien.config import Recipe
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mien.runtime import Detector, Reader
 
     Split = Literal["validation", "test", "train"]
-    Source = str | Path | "Run"
+    Source: TypeAlias = "str | Path | Run"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -126,10 +126,9 @@ def evaluate(
     split: choose on validation; every reading of test is noted in the run. 'all': every image, for exports.
     data: where the images of an export lie, {"path": "pictures"}; the settings of a recipe's data section.
     """
-    from mien.config import Data
     from mien.evaluate.exported import evaluate_export
     from mien.evaluate.split import evaluate as score_run
-    from mien.runtime.model import Network
+    from mien.runtime.network import Network
 
     with plugins.allowing(allow_code):
         if data is not None:

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -73,7 +73,7 @@ class RunFolder:
     recipe: Recipe
 
     @classmethod
-    def open(cls, path: Path) -> RunFolder:
+    def open(cls, path: Path) -> Self:
         """Raises MissingError, with the nearest run beside it, when `path` is no run folder."""
         if not (path / "recipe.yaml").is_file():
             what = "it has no recipe.yaml" if path.is_dir() else "there is no such folder"
