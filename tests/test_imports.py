@@ -101,3 +101,13 @@ def _imported(path: Path) -> set[str]:
     tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     return {node.module or "" if isinstance(node, ast.ImportFrom) else node.names[0].name
             for node in tree if isinstance(node, ast.Import | ast.ImportFrom)}  # fmt: skip
+
+
+def test_one_name_is_one_thing():
+    names = [
+        node.name
+        for path in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert not {name for name in names if names.count(name) > 1}

@@ -13,7 +13,7 @@ from fake_runs import draw_pictures, picture_names, write_run
 
 from mien.config.sweep_plan import make_plan
 from mien.evaluate.compare import compare
-from mien.evaluate.sweep_table import Table, read_table
+from mien.evaluate.sweep_table import SweepTable, read_table
 from mien.report import write_comparison, write_report, write_sweep
 
 pytestmark = pytest.mark.browser
@@ -80,7 +80,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
         }
 
 
-def _sweep(folder: Path, **run: Any) -> Table:
+def _sweep(folder: Path, **run: Any) -> SweepTable:
     """Four settings under two seeds, one run failed and one still to come."""
     flags = {"train.label_smoothing": "0,0.1", "model.representation_size": "64,128", "seed": "0,1"}
     plan = make_plan("fer2013_vit_scratch", None, [], flags)

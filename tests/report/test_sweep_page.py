@@ -13,14 +13,14 @@ from fake_runs import picture_names, write_run
 from test_report import Page
 
 from mien.config.sweep_plan import make_plan
-from mien.evaluate.sweep_table import Table, read_table
+from mien.evaluate.sweep_table import SweepTable, read_table
 from mien.recipes import load
 from mien.report import figures, sweep_page, write_sweep
 
 FLAGS = {"train.lr": "1e-2,1e-3", "train.weight_decay": "0,0.1", "train.epochs": "7"}
 
 
-def write_table(folder: Path, flags: dict[str, str], *, left_out: tuple[str, ...] = (), **how: bool) -> Table:
+def write_table(folder: Path, flags: dict[str, str], *, left_out: tuple[str, ...] = (), **how: bool) -> SweepTable:
     """A sweep whose runs are better the later they come; each has a report."""
     plan = make_plan("folder_cnn", None, [load("folder_cnn")[0].model_dump()], flags, **how)
     names, labels = picture_names(counts=(71, 131, 53))
@@ -35,7 +35,7 @@ def write_table(folder: Path, flags: dict[str, str], *, left_out: tuple[str, ...
     return read_table(plan, folder, trials, {}, len(trials))
 
 
-def page_of(table: Table) -> Page:
+def page_of(table: SweepTable) -> Page:
     page = Page(write_sweep(table))
     assert not re.search(r"https?:|@import|<script", page.source)
     own = {address[1:] for address in page.addresses if address.startswith("#")}

@@ -15,7 +15,7 @@ from mien.errors import UsageError
 from mien.hub import HUB
 
 if TYPE_CHECKING:
-    from mien.evaluate.robustness import Row
+    from mien.evaluate.robustness import ChangeScore
 
 
 @app.command
@@ -62,7 +62,7 @@ def evaluate(
         print(describe_changes(rows, scores))
 
 
-def _robustness(run: Path) -> list[Row]:
+def _robustness(run: Path) -> list[ChangeScore]:
     from mien.evaluate.robustness import robustness
 
     return robustness(run)

@@ -16,7 +16,7 @@ from mien.progress import note
 
 if TYPE_CHECKING:
     from mien.config.sweep_plan import Plan
-    from mien.evaluate.sweep_table import Table
+    from mien.evaluate.sweep_table import SweepTable
     from mien.train.sweep import Sweep
 
 
@@ -120,7 +120,7 @@ def _to_resume(name: str | None, out: Path | None, given: list[Any]) -> tuple[Pl
     return read_plan(folder), folder
 
 
-def _run(begun: Sweep) -> Table:
+def _run(begun: Sweep) -> SweepTable:
     """Train what is to be trained; the page is written anew after every run, and when the sweep is stopped."""
     from mien.report import write_report, write_sweep
 
@@ -138,13 +138,13 @@ def _run(begun: Sweep) -> Table:
     return table
 
 
-def _table(begun: Sweep) -> Table:
+def _table(begun: Sweep) -> SweepTable:
     from mien.evaluate.sweep_table import read_table
 
     return read_table(begun.plan, begun.folder, begun.trials, begun.problems, begun.total)
 
 
-def _print(table: Table, as_json: bool) -> None:
+def _print(table: SweepTable, as_json: bool) -> None:
     from mien.evaluate.metrics import headline
 
     page = table.folder / "sweep.html"
@@ -165,7 +165,7 @@ def _print(table: Table, as_json: bool) -> None:
         note(f"Open {page} in a browser. Next: {_repeat(table)}")
 
 
-def _lines(table: Table) -> list[str]:
+def _lines(table: SweepTable) -> list[str]:
     """A line for each run, the best first."""
     from mien.evaluate.metrics import headline
 
@@ -174,14 +174,14 @@ def _lines(table: Table) -> list[str]:
     return [f"  {label:<{width}}  {text}" for label, text in told]
 
 
-def _spread(table: Table) -> str:
+def _spread(table: SweepTable) -> str:
     group = table.best_group
     if not table.over_seeds or group is None or group.std is None:
         return ""
     return f"; over {group.finished} seeds {group.mean:.1%} ± {100 * group.std:.1f}"
 
 
-def _repeat(table: Table) -> str:
+def _repeat(table: SweepTable) -> str:
     """The command of the best run, by its flags where flags can say it."""
     assert table.best
     command = table.plan.command(table.best.settings)

@@ -34,7 +34,7 @@ PIXELS = ("fer2013.csv", "icml_face_data.csv")
 LAYOUT = f"FER+ is {VOTES} (from github.com/microsoft/FERPlus) beside {PIXELS[0]} or {PIXELS[1]}."
 
 
-class Row(NamedTuple):
+class VoteRow(NamedTuple):
     """The votes for one picture, in the order of COUNTED. problem: what is wrong with the row, or ''."""
 
     place: str
@@ -85,7 +85,7 @@ def tally(votes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (expressions / np.maximum(sums, 1)).astype(np.float32), majority
 
 
-def _left_out(row: Row, majority: int) -> str:
+def _left_out(row: VoteRow, majority: int) -> str:
     """Why a picture is left out, or ''; a row that is wrong is not, so that it is told."""
     if row.problem:
         return ""
@@ -107,7 +107,7 @@ def _files(path: Path) -> tuple[Path, Path]:
     return there[0], folder / VOTES
 
 
-def _refuse_other_rows(faces: Listing, rows: Sequence[Row], pixels: Path, votes: Path) -> None:
+def _refuse_other_rows(faces: Listing, rows: Sequence[VoteRow], pixels: Path, votes: Path) -> None:
     if len(faces) != len(rows):
         raise DataError(
             f"{votes} has {len(rows):,} rows and {pixels.name} {len(faces):,}: they must be about the same pictures, "
@@ -121,7 +121,7 @@ def _refuse_other_rows(faces: Listing, rows: Sequence[Row], pixels: Path, votes:
             )
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _rows(path: Path) -> Iterator[VoteRow]:
     lines = csv_lines(path)
     _, header = next(lines, ("", []))
     where = _columns(header, path)
@@ -141,16 +141,16 @@ def _columns(header: Sequence[str], path: Path) -> dict[str, int]:
     return {name: names.index(name) for name in ("usage", "image name", *COUNTED)}
 
 
-def _row(place: str, cells: Sequence[str], where: dict[str, int]) -> Row:
+def _row(place: str, cells: Sequence[str], where: dict[str, int]) -> VoteRow:
     if len(cells) <= max(where.values()):
-        return Row(place, problem=f"{place} has {len(cells)} columns, {max(where.values()) + 1} are needed.")
+        return VoteRow(place, problem=f"{place} has {len(cells)} columns, {max(where.values()) + 1} are needed.")
     values = {name: cells[position].strip() for name, position in where.items()}
     split = SPLIT_ALIASES.get(values["usage"].lower())
     if split is None:
         wanted = "Training, PublicTest or PrivateTest"
-        return Row(place, problem=f"{place}: Usage is '{values['usage'][:20]}', it must be {wanted}.")
+        return VoteRow(place, problem=f"{place}: Usage is '{values['usage'][:20]}', it must be {wanted}.")
     for name in COUNTED:
         if values[name] not in COUNTS:
             wrong = f"{place}: the votes for {name} are '{values[name][:20]}', they must be a number from 0 to 10."
-            return Row(place, problem=wrong)
-    return Row(place, split, not values["image name"], [int(values[name]) for name in COUNTED])
+            return VoteRow(place, problem=wrong)
+    return VoteRow(place, split, not values["image name"], [int(values[name]) for name in COUNTED])

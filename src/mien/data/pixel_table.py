@@ -21,7 +21,7 @@ SIDE = 48
 COLUMNS = ("emotion", "pixels", "usage")
 
 
-class Row(NamedTuple):
+class PixelRow(NamedTuple):
     """One image of the file. problem: what is wrong with it, or ''."""
 
     name: str
@@ -51,7 +51,7 @@ def read(path: Path, classes: tuple[str, ...]) -> Listing:
     )
 
 
-def _rows(path: Path, classes: tuple[str, ...]) -> Iterator[Row]:
+def _rows(path: Path, classes: tuple[str, ...]) -> Iterator[PixelRow]:
     lines = csv_lines(path)
     _, header = next(lines, ("", []))
     where = _columns(header, path)
@@ -59,18 +59,18 @@ def _rows(path: Path, classes: tuple[str, ...]) -> Iterator[Row]:
         yield _row(cells, where, classes, name)
 
 
-def _row(cells: list[str], where: dict[str, int], classes: tuple[str, ...], name: str) -> Row:
+def _row(cells: list[str], where: dict[str, int], classes: tuple[str, ...], name: str) -> PixelRow:
     if len(cells) <= max(where.values()):
-        return Row(name, problem=f"{name} has {len(cells)} columns, {max(where.values()) + 1} are needed.")
+        return PixelRow(name, problem=f"{name} has {len(cells)} columns, {max(where.values()) + 1} are needed.")
     emotion, pixels, usage = (cells[where[column]].strip() for column in COLUMNS)
     if not (emotion.isdecimal() and int(emotion) < len(classes)):
         wanted = f"a number from 0 to {len(classes) - 1}"
-        return Row(name, problem=f"{name}: emotion is '{emotion[:20]}', it must be {wanted}.")
+        return PixelRow(name, problem=f"{name}: emotion is '{emotion[:20]}', it must be {wanted}.")
     split = SPLIT_ALIASES.get(usage.lower())
     if split is None:
         wanted = "Training, PublicTest or PrivateTest"
-        return Row(name, problem=f"{name}: Usage is '{usage[:20]}', it must be {wanted}.")
-    return Row(name, int(emotion), split, pixels)
+        return PixelRow(name, problem=f"{name}: Usage is '{usage[:20]}', it must be {wanted}.")
+    return PixelRow(name, int(emotion), split, pixels)
 
 
 def _columns(header: list[str], path: Path) -> dict[str, int]:

@@ -19,7 +19,7 @@ from mien.pictures import open_image
 COLUMNS = ("path", "label", "split", "group")
 
 
-class Row(NamedTuple):
+class PathRow(NamedTuple):
     """One picture of the table. place: what an error calls it, 'faces.csv row 7'. problem: what is wrong, or ''."""
 
     place: str
@@ -58,7 +58,7 @@ def read(path: Path | None) -> Listing:
     )
 
 
-def _rows(table: Path) -> Iterator[Row]:
+def _rows(table: Path) -> Iterator[PathRow]:
     lines = csv_lines(table)
     _, header = next(lines, ("", []))
     where = _columns(header, table)
@@ -78,9 +78,9 @@ def _columns(header: Sequence[str], table: Path) -> dict[str, int]:
     return {name: names.index(name) for name in COLUMNS if name in names}
 
 
-def _row(cells: Sequence[str], where: dict[str, int], place: str, folder: Path) -> Row:
+def _row(cells: Sequence[str], where: dict[str, int], place: str, folder: Path) -> PathRow:
     if len(cells) <= max(where.values()):
-        return Row(place, problem=f"{place} has {len(cells)} columns, {max(where.values()) + 1} are needed.")
+        return PathRow(place, problem=f"{place} has {len(cells)} columns, {max(where.values()) + 1} are needed.")
     values = {name: cells[position].strip() for name, position in where.items()}
     split = SPLIT_ALIASES.get(values.get("split", "").lower())
     empty = next((name for name in COLUMNS[:2] if not values[name]), None)
@@ -91,10 +91,10 @@ def _row(cells: Sequence[str], where: dict[str, int], place: str, folder: Path) 
         problem = f"{place}: the split is '{values['split']}', it must be {', '.join(SPLITS[:-1])} or {SPLITS[-1]}."
     elif not _is_file(folder / values["path"]):
         problem = f"{place}: {folder / values['path']} is not there. Paths are relative to the table."
-    return Row(place, values["path"], values["label"], split or "", values.get("group", ""), problem)
+    return PathRow(place, values["path"], values["label"], split or "", values.get("group", ""), problem)
 
 
-def _classes(good: Sequence[Row], rows: Sequence[Row], table: Path) -> tuple[str, ...]:
+def _classes(good: Sequence[PathRow], rows: Sequence[PathRow], table: Path) -> tuple[str, ...]:
     """The labels of the training rows; validation and test may not have further ones."""
     classes = sorted({row.label for row in good if row.split in ("", "train")})
     strange = next((row for row in good if row.label not in classes), None)
@@ -109,15 +109,15 @@ def _classes(good: Sequence[Row], rows: Sequence[Row], table: Path) -> tuple[str
     return tuple(classes)
 
 
-def _groups(rows: Sequence[Row]) -> tuple[str, ...]:
+def _groups(rows: Sequence[PathRow]) -> tuple[str, ...]:
     """The group of each row; a row without one is a group of its own. Empty where no row has one."""
     if not any(row.group for row in rows):
         return ()
     return tuple(f"group {row.group}" if row.group else row.place for row in rows)
 
 
-def _refuse_split_groups(rows: Sequence[Row]) -> None:
-    first: dict[str, Row] = {}
+def _refuse_split_groups(rows: Sequence[PathRow]) -> None:
+    first: dict[str, PathRow] = {}
     for row in rows:
         earlier = first.setdefault(row.group, row) if row.group else row
         if earlier.split != row.split:

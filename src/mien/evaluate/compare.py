@@ -30,7 +30,7 @@ CURVE = ("epoch", "seconds", "val_accuracy", "val_loss", "val_calibration_error"
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedRun:
     """One run: what it cost and what it scored. Costs are None where the run did not write them."""
 
     label: str
@@ -83,7 +83,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Group:
+class SeedGroup:
     """Runs of one recipe under several seeds; std is the sample standard deviation."""
 
     recipe: str
@@ -124,9 +124,9 @@ class Comparison:
     split: str
     images: int
     classes: tuple[str, ...]
-    rows: list[Row]
+    rows: list[ComparedRun]
     pairs: list[Pair]
-    groups: list[Group]
+    groups: list[SeedGroup]
     equal_epochs: Equal | None
     equal_seconds: Equal | None
     robustness: list[Changed]
@@ -211,7 +211,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def at_equal(rows: Sequence[Row], axis: str) -> Equal | None:
+def at_equal(rows: Sequence[ComparedRun], axis: str) -> Equal | None:
     """Best validation accuracy within the 'epoch' or 'seconds' that every run has had; None without curves."""
     if not all(row.curve.get(axis) and row.curve.get("val_accuracy") for row in rows):
         return None
@@ -249,9 +249,9 @@ def run_labels(folders: Sequence[RunFolder]) -> list[str]:
     return distinct[0]
 
 
-def _row(label: str, folder: RunFolder, scores: Scores, predictions: Predictions) -> Row:
+def _row(label: str, folder: RunFolder, scores: Scores, predictions: Predictions) -> ComparedRun:
     env, history = folder.env, folder.history
-    return Row(
+    return ComparedRun(
         label=label,
         folder=str(folder.path),
         recipe=folder.recipe.name,
@@ -346,8 +346,8 @@ def _pair(first: str, second: str, a: np.ndarray, b: np.ndarray, p_value: float,
     )
 
 
-def _groups(rows: Sequence[Row]) -> list[Group]:
-    by_recipe: dict[str, list[Row]] = {}
+def _groups(rows: Sequence[ComparedRun]) -> list[SeedGroup]:
+    by_recipe: dict[str, list[ComparedRun]] = {}
     for row in filter(lambda row: row.curve, rows):  # an average was not trained with a seed of its own
         by_recipe.setdefault(row.recipe, []).append(row)
     # Runs of one recipe that share a seed differ in settings: their spread says nothing about seeds.
@@ -358,9 +358,9 @@ def _groups(rows: Sequence[Row]) -> list[Group]:
     ]
 
 
-def _group(recipe: str, members: Sequence[Row]) -> Group:
+def _group(recipe: str, members: Sequence[ComparedRun]) -> SeedGroup:
     found = [row.scores["accuracy"] for row in members]
-    return Group(recipe, [row.seed for row in members], statistics.mean(found), statistics.stdev(found))
+    return SeedGroup(recipe, [row.seed for row in members], statistics.mean(found), statistics.stdev(found))
 
 
 def _best_until(curve: dict[str, list[float]], axis: str, limit: float) -> float | None:

@@ -38,7 +38,7 @@ Change = Callable[[Tensor, float, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
-class Row:
+class ChangeScore:
     """One change at one strength: images, correct, accuracy (0..1) and its 95 % interval."""
 
     change: str
@@ -108,7 +108,7 @@ CHANGES: dict[str, tuple[str, tuple[float, ...], Change]] = {
 }
 
 
-def robustness(run: Path, split: str = "validation") -> list[Row]:
+def robustness(run: Path, split: str = "validation") -> list[ChangeScore]:
     """Accuracy of a run's model on its changed images; the rows are saved in the run's robustness.json.
 
     Raises UsageError when the run's data has no such split or has changed.
@@ -127,9 +127,9 @@ def robustness(run: Path, split: str = "validation") -> list[Row]:
     return rows
 
 
-def read_robustness(run: Path, split: str = "validation") -> list[Row]:
+def read_robustness(run: Path, split: str = "validation") -> list[ChangeScore]:
     """What `robustness` has saved; [] where it has not been measured."""
-    return [Row(**row) for row in RunFolder.open(run).robustness(split)]
+    return [ChangeScore(**row) for row in RunFolder.open(run).robustness(split)]
 
 
 def changed(images: Tensor, name: str, strength: float, seed: int = 0) -> Tensor:
@@ -139,7 +139,7 @@ def changed(images: Tensor, name: str, strength: float, seed: int = 0) -> Tensor
     return CHANGES[name][2](images, strength, stream(seed, list(CHANGES).index(name))).clamp(0, 1)
 
 
-def describe(rows: list[Row], unchanged: Scores) -> str:
+def describe(rows: list[ChangeScore], unchanged: Scores) -> str:
     """A line for unchanged images, and one for each change: accuracy at each strength."""
     lines = [f"unchanged: {unchanged['accuracy']:.1%}"]
     for name, levels in by_change(rows):
@@ -150,7 +150,7 @@ def describe(rows: list[Row], unchanged: Scores) -> str:
     return "\n".join(lines)
 
 
-def by_change(rows: list[Row]) -> Iterator[tuple[str, list[Row]]]:
+def by_change(rows: list[ChangeScore]) -> Iterator[tuple[str, list[ChangeScore]]]:
     """The rows of each change, in their order."""
     for name in dict.fromkeys(row.change for row in rows):
         yield name, [row for row in rows if row.change == name]
@@ -164,7 +164,7 @@ def _row(
     preprocessing: Preprocessing,
     name: str,
     strength: float,
-) -> Row:
+) -> ChangeScore:
     indices = store.indices(split)
     right = []
     for start in range(0, len(indices), BATCH):
@@ -173,4 +173,4 @@ def _row(
         with torch.inference_mode():
             answers = model(preprocessing.scale(pixels)).argmax(dim=1).numpy()
         right.append(answers == truth[part])
-    return Row(name, strength, CHANGES[name][0], **accuracy(np.concatenate(right)))
+    return ChangeScore(name, strength, CHANGES[name][0], **accuracy(np.concatenate(right)))

@@ -22,7 +22,7 @@ STATES: tuple[State, ...] = ("finished", "failed", "stopped", "waiting")
 
 
 @dataclass(frozen=True)
-class Row:
+class SweepRun:
     """One run. scores (of validation) and seconds are None until it has finished; problem is '' unless it failed."""
 
     name: str
@@ -65,7 +65,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Group:
+class SettingGroup:
     """Runs that differ by their seed alone (or one run, where no seeds are swept).
 
     mean: accuracy of the finished runs, None without one. std: sample standard deviation, None below two.
@@ -73,7 +73,7 @@ class Group:
 
     label: str
     settings: Settings
-    rows: list[Row]
+    rows: list[SweepRun]
     mean: float | None
     std: float | None
 
@@ -84,24 +84,24 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Table:
+class SweepTable:
     """All runs of a sweep, in its order. total: how many there are to be."""
 
     plan: Plan
     folder: Path
-    rows: list[Row]
+    rows: list[SweepRun]
     total: int
 
     @cached_property
-    def ranked(self) -> list[Row]:
+    def ranked(self) -> list[SweepRun]:
         """The best accuracy first, of equal ones the lower loss; then what failed, was stopped or waits."""
         by_merit = sorted(self.rows, key=lambda row: row.merit, reverse=True)
         return sorted(by_merit, key=lambda row: STATES.index(row.state))
 
     @cached_property
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[SettingGroup]:
         """The rows by settings other than the seed, in the order of the plan."""
-        found: dict[str, list[Row]] = {}
+        found: dict[str, list[SweepRun]] = {}
         for row in self.rows:
             others = {key: value for key, value in row.settings.items() if key != "seed"}
             found.setdefault(repr(others), []).append(row)
@@ -113,19 +113,19 @@ class Table:
         return "seed" in self.plan.fields
 
     @property
-    def best_group(self) -> Group | None:
+    def best_group(self) -> SettingGroup | None:
         """The settings of the highest mean accuracy, of equal ones of the best run; None before a run has finished."""
         scored = [group for group in self.groups if group.mean is not None]
         return max(scored, key=lambda group: (group.mean, max(row.merit for row in group.rows)), default=None)
 
     @property
-    def best(self) -> Row | None:
+    def best(self) -> SweepRun | None:
         """The best run of the best settings."""
         group = self.best_group
         return max(group.rows, key=lambda row: row.merit) if group else None
 
     @property
-    def tied(self) -> list[Group]:
+    def tied(self) -> list[SettingGroup]:
         """The other settings whose mean accuracy is that of the best."""
         best = self.best_group
         return [group for group in self.groups if best and group is not best and group.mean == best.mean]
@@ -139,7 +139,7 @@ class Table:
         """How many runs are in a state."""
         return sum(row.state == state for row in self.rows)
 
-    def heat_map(self) -> tuple[list[Any], list[Any], dict[tuple[int, int], Group]] | None:
+    def heat_map(self) -> tuple[list[Any], list[Any], dict[tuple[int, int], SettingGroup]] | None:
         """Values of the first field, of the second, and the group of each pair of positions.
 
         None unless a grid sweeps exactly two fields beside the seed.
@@ -163,10 +163,10 @@ class Table:
             writer.writeheader()
             writer.writerows(rows)
 
-    def _group(self, rows: list[Row]) -> Group:
+    def _group(self, rows: list[SweepRun]) -> SettingGroup:
         settings = {key: value for key, value in rows[0].settings.items() if key != "seed"}
         scored = [row.accuracy for row in rows if row.accuracy is not None]
-        return Group(
+        return SettingGroup(
             label=self.plan.label(settings) or self.plan.recipe or "this recipe",
             settings=settings,
             rows=rows,
@@ -175,19 +175,19 @@ class Table:
         )
 
 
-def read_table(plan: Plan, folder: Path, trials: list[Trial], problems: Mapping[str, str], total: int) -> Table:
+def read_table(plan: Plan, folder: Path, trials: list[Trial], problems: Mapping[str, str], total: int) -> SweepTable:
     """What the runs of a sweep have left in its folder by now."""
-    return Table(plan, folder, [_row(folder / trial.name, trial, problems) for trial in trials], total)
+    return SweepTable(plan, folder, [_row(folder / trial.name, trial, problems) for trial in trials], total)
 
 
-def _row(path: Path, trial: Trial, problems: Mapping[str, str]) -> Row:
+def _row(path: Path, trial: Trial, problems: Mapping[str, str]) -> SweepRun:
     problem = problems.get(trial.name, "")
     if not (path / "recipe.yaml").is_file():
-        return Row(trial.name, trial.label, trial.settings, "failed" if problem else "waiting", problem)
+        return SweepRun(trial.name, trial.label, trial.settings, "failed" if problem else "waiting", problem)
     run = RunFolder.open(path)
     scores = scores_of(run)
     state: State = "failed" if problem else "finished" if scores else "stopped"
     columns = ("epoch", "seconds", "val_accuracy", "val_loss")
     curve = {key: run.history[key] for key in columns if key in run.history}
     seconds = next((time for time in reversed(curve.get("seconds", [])) if math.isfinite(time)), None)
-    return Row(trial.name, trial.label, trial.settings, state, problem, scores, seconds, curve)
+    return SweepRun(trial.name, trial.label, trial.settings, state, problem, scores, seconds, curve)

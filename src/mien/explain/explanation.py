@@ -22,7 +22,7 @@ from mien.explain.walk import Step, walk
 from mien.pictures import IMAGE_SUFFIXES, open_image
 from mien.pretrained import Classifier
 
-Picture = str | Path | Image.Image | np.ndarray
+ImageLike = str | Path | Image.Image | np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class Explanation:
     attention_logits: np.ndarray | None
     attention: np.ndarray | None
     positions: np.ndarray | None
-    recovered: tuple[position.Grid, position.Grid] | None
+    recovered: tuple[position.RecoveredGrid, position.RecoveredGrid] | None
     maps: dict[str, np.ndarray]
     notes: tuple[str, ...] = ()
     temperature: float | None = None
@@ -100,7 +100,7 @@ class Explanation:
 
 
 def explain(
-    model: Classifier, image: Picture, methods: Sequence[str] | None = None, target: str | int | None = None
+    model: Classifier, image: ImageLike, methods: Sequence[str] | None = None, target: str | int | None = None
 ) -> Explanation:
     """Open a trained model up and follow one picture through it.
 
@@ -148,7 +148,7 @@ def _inside(model: Classifier, trace: Trace) -> dict[str, Any]:
     }
 
 
-def _recovered(model: Classifier) -> tuple[position.Grid, position.Grid] | None:
+def _recovered(model: Classifier) -> tuple[position.RecoveredGrid, position.RecoveredGrid] | None:
     if not position.learns_positions(model):
         return None
     return position.recovered_grid(position.untrained(model)), position.recovered_grid(model)
@@ -159,7 +159,7 @@ def _stacked(layers: list[Tensor]) -> np.ndarray | None:
     return torch.cat(layers).float().cpu().numpy() if layers else None
 
 
-def _open(image: Picture) -> tuple[Image.Image, tuple[str, ...]]:
+def _open(image: ImageLike) -> tuple[Image.Image, tuple[str, ...]]:
     """The picture, and a note where it is the first of several."""
     if isinstance(image, str | Path):
         path = Path(image).expanduser()

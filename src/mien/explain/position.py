@@ -27,14 +27,14 @@ def similarities(model: nn.Module) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Grid:
+class RecoveredGrid:
     """Where a position embedding says the patches lie."""
 
     places: np.ndarray  # (N, 2): row and column of each patch, in patches
     fit: float  # R^2 with the true grid: 1 where it holds the patches' places exactly, near 0 where it holds none
 
 
-def recovered_grid(model: nn.Module) -> Grid:
+def recovered_grid(model: nn.Module) -> RecoveredGrid:
     """The picture's 2-D grid, read out of the position embeddings alone.
 
     Classical multidimensional scaling of the cosine similarities (Torgerson 1952) gives two coordinates a patch; they
@@ -49,9 +49,9 @@ def recovered_grid(model: nn.Module) -> Grid:
     left, stretch, right = np.linalg.svd(found.T @ (truth - centre))  # Schönemann (1966)
     size, true_size = (found**2).sum(), ((truth - centre) ** 2).sum()
     if size == 0 or true_size == 0:  # all patches look alike, or there is but one
-        return Grid(np.broadcast_to(centre, truth.shape).copy(), 0.0)
+        return RecoveredGrid(np.broadcast_to(centre, truth.shape).copy(), 0.0)
     places = found @ (left @ right) * stretch.sum() / size + centre
-    return Grid(places, float(stretch.sum() ** 2 / (size * true_size)))
+    return RecoveredGrid(places, float(stretch.sum() ** 2 / (size * true_size)))
 
 
 def learns_positions(model: nn.Module) -> bool:

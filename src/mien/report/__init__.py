@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mien.evaluate.compare import Comparison
-    from mien.evaluate.sweep_table import Table
+    from mien.evaluate.sweep_table import SweepTable
 
 
 def write_report(run: Path, *, explain: bool = False) -> Path:
@@ -32,7 +32,7 @@ def write_comparison(comparison: Comparison, out: Path) -> Path:
     return html.write("comparison.html.j2", out, comparison_page.context(comparison))
 
 
-def write_sweep(table: Table) -> Path:
+def write_sweep(table: SweepTable) -> Path:
     """Write sweep.html and sweep.csv in a sweep's folder; returns the page."""
     from mien.report import html, sweep_page
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from mien.config import Data
 from mien.data import Store
-from mien.evaluate.compare import Changed, Comparison, Pair, Row
+from mien.evaluate.compare import Changed, ComparedRun, Comparison, Pair
 from mien.evaluate.mistakes import Mistake, confusions
 from mien.report import figures
 from mien.report.mistake_pictures import MistakeMaps, Tile, read_maps, store_of, tiles
@@ -67,7 +67,7 @@ def better_first(pair: Pair) -> Pair:
     )
 
 
-def curves(rows: list[Row]) -> list[tuple[Markup, Markup]]:
+def curves(rows: list[ComparedRun]) -> list[tuple[Markup, Markup]]:
     """Accuracy, loss and, where every run has it, calibration error, each at equal epochs and at equal seconds.
 
     A run without a curve, such as an average, is left out; nothing where no run has one.
@@ -145,7 +145,7 @@ def changed_images(comparison: Comparison) -> dict[str, Any] | None:
     return {"figure": figures.changed([row.label for row in comparison.rows], names, levels), "table": table}
 
 
-def unmeasured(comparison: Comparison) -> list[Row]:
+def unmeasured(comparison: Comparison) -> list[ComparedRun]:
     """The runs that were not scored on changed images."""
     changes = comparison.robustness
     return [row for i, row in enumerate(comparison.rows) if all(each.accuracy[i] is None for each in changes)]
@@ -156,7 +156,7 @@ def strength(changed: Changed) -> str:
     return f"{abs(changed.strength):g} {changed.unit}" if changed.unit else ""
 
 
-def _sources(rows: Sequence[Row]) -> dict[str, Source]:
+def _sources(rows: Sequence[ComparedRun]) -> dict[str, Source]:
     """Of each run, by its label, the images of its data or why they cannot be opened, and its maps."""
     opened: dict[Data, tuple[Store | None, str]] = {}
     found = {}
@@ -173,7 +173,7 @@ def _tiles(mistakes: Sequence[Mistake], source: Source) -> list[Tile]:
     return tiles(mistakes, store, maps)
 
 
-def _leading(pairs: list[Pair], ranked: list[Row]) -> Pair:
+def _leading(pairs: list[Pair], ranked: list[ComparedRun]) -> Pair:
     """The pair of the best run and the next."""
     best = {ranked[0].label, ranked[1].label}
     return next(pair for pair in pairs if {pair.first, pair.second} == best)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from mien.config.sweep_plan import Range, shown
 from mien.evaluate.metrics import majority
-from mien.evaluate.sweep_table import Group, Row, Table
+from mien.evaluate.sweep_table import SettingGroup, SweepRun, SweepTable
 from mien.report import figures
 from mien.report.style import STRONG
 
@@ -18,7 +18,7 @@ CURVES = 12  # settings with a colour of their own; of more, the best ones
 SHADES = (0.06, 0.94)  # of the lowest and the highest accuracy in the heat map
 
 
-def context(table: Table) -> dict[str, Any]:
+def context(table: SweepTable) -> dict[str, Any]:
     """Everything the page of a sweep shows."""
     coloured = coloured_groups(table)
     return {
@@ -40,7 +40,7 @@ def context(table: Table) -> dict[str, Any]:
     }
 
 
-def level(table: Table) -> list[Row]:
+def level(table: SweepTable) -> list[SweepRun]:
     """The runs whose interval reaches up to the best run's accuracy, the best one left out."""
     if not table.best or not table.best.scores:
         return []
@@ -48,19 +48,19 @@ def level(table: Table) -> list[Row]:
     return [row for row in table.ranked if row.scores and row != table.best and row.scores["interval"][1] >= accuracy]
 
 
-def coloured_groups(table: Table) -> list[Group]:
+def coloured_groups(table: SweepTable) -> list[SettingGroup]:
     """The settings whose curves are told apart, in the order of the plan; without a curve there is no colour."""
     drawn = [group for group in table.groups if any(map(has_curve, group.rows))]
     best = sorted(drawn, key=lambda group: -(group.mean or 0))[:CURVES]
     return [group for group in drawn if group in best]
 
 
-def has_curve(row: Row) -> bool:
+def has_curve(row: SweepRun) -> bool:
     """Whether there is an epoch to draw: not before the first, nor where the first one diverged."""
     return any(map(math.isfinite, row.curve.get("val_loss", [])))
 
 
-def curves(table: Table, coloured: list[Group]) -> list[Markup]:
+def curves(table: SweepTable, coloured: list[SettingGroup]) -> list[Markup]:
     """Validation accuracy and loss of all runs by epoch; none before the first epoch of the first run."""
     drawn = [
         (group.label, coloured.index(group) if group in coloured else None, row.curve)
@@ -71,7 +71,7 @@ def curves(table: Table, coloured: list[Group]) -> list[Markup]:
     return [figures.sweep_curves(drawn, measure) for measure in ("accuracy", "loss")] if drawn else []
 
 
-def heat_map(table: Table) -> dict[str, Any] | None:
+def heat_map(table: SweepTable) -> dict[str, Any] | None:
     """Accuracy by the two fields that are swept, in rows of cells; None where it would say nothing."""
     found = table.heat_map()
     if not found or table.best is None:
@@ -87,7 +87,7 @@ def heat_map(table: Table) -> dict[str, Any] | None:
     return {"first": first, "second": second, "columns": [shown(value) for value in across], "rows": rows}
 
 
-def ranges(table: Table) -> list[tuple[str, Markup]]:
+def ranges(table: SweepTable) -> list[tuple[str, Markup]]:
     """For each range of a search, the accuracy of every run by its value."""
     scored = [row for row in table.rows if row.accuracy is not None]
     accuracies = [row.accuracy or 0 for row in scored]
@@ -98,7 +98,7 @@ def ranges(table: Table) -> list[tuple[str, Markup]]:
     ]
 
 
-def report(table: Table, row: Row) -> str | None:
+def report(table: SweepTable, row: SweepRun) -> str | None:
     """Address of a run's own report, relative to the page; None where there is none."""
     return f"{quote(row.name)}/report.html" if (table.folder / row.name / "report.html").is_file() else None
 
@@ -108,7 +108,7 @@ def swept(values: list[Any] | Range) -> str:
     return str(values) if isinstance(values, Range) else ", ".join(map(shown, values))
 
 
-def _cell(group: Group | None, low: float, span: float, table: Table) -> dict[str, Any]:
+def _cell(group: SettingGroup | None, low: float, span: float, table: SweepTable) -> dict[str, Any]:
     if group is None or group.mean is None:
         return {"mean": None, "std": None, "share": 0.0, "strong": False, "best": False}
     share = SHADES[0] + (SHADES[1] - SHADES[0]) * (group.mean - low) / span

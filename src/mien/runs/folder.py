@@ -132,7 +132,7 @@ class RunFolder:
         return read_record(self.path, "evaluation.json", {}).get(split)
 
     def robustness(self, split: str = "validation") -> list[dict[str, Any]]:
-        """The rows of robustness.json (see mien.evaluate.robustness.Row); [] where it has not been measured."""
+        """The rows of robustness.json (see mien.evaluate.robustness.ChangeScore); [] where it has not been measured."""
         return list(read_record(self.path, "robustness.json", {}).get(split, []))
 
 

@@ -23,7 +23,7 @@ class Health(BaseModel):
     mien: str = Field(description="Version of mien.")
 
 
-class Model(BaseModel):
+class ServedModel(BaseModel):
     """GET /v1/model."""
 
     fingerprint: str = Field(description="sha256 of the network; every answer carries it.")
@@ -34,7 +34,7 @@ class Model(BaseModel):
     limits: dict[str, float] = Field(description="Bytes, pixels, images and seconds of one request.")
 
 
-class Face(BaseModel):
+class FaceAnswer(BaseModel):
     box: tuple[int, int, int, int] = Field(description="x, y, width, height in pixels of the upright picture.")
     label: str = Field(description="The most probable class, or 'unsure'.")
     most_probable: str
@@ -42,10 +42,10 @@ class Face(BaseModel):
     probabilities: dict[str, float]
 
 
-class Picture(BaseModel):
+class PictureAnswer(BaseModel):
     """Faces and size of one picture, or why it cannot be read."""
 
-    faces: list[Face] | None = Field(default=None, description="Largest first.")
+    faces: list[FaceAnswer] | None = Field(default=None, description="Largest first.")
     width: int | None = Field(default=None, description="Of the upright picture, pixels.")
     height: int | None = None
     error: str | None = None
@@ -56,7 +56,7 @@ class Answer(BaseModel):
 
     model: str = Field(description="The network's fingerprint.")
     milliseconds: float = Field(description="From the whole request to the answer.")
-    images: list[Picture]
+    images: list[PictureAnswer]
 
 
 class Error(BaseModel):

@@ -20,7 +20,7 @@ import mien
 from mien.runtime.faces import Detector, YuNetDetector
 from mien.runtime.network import Network
 from mien.runtime.reader import lower_case
-from mien.serve.answers import DETECT, Answer, Error, Health, Model, Predict
+from mien.serve.answers import DETECT, Answer, Error, Health, Predict, ServedModel
 from mien.serve.door import Door, checked_origins
 from mien.serve.guard import Guard
 from mien.serve.limits import Gate, Limits, RefusedError
@@ -99,7 +99,7 @@ def create_app(
 def _add_facts(app: FastAPI, service: Service) -> None:
     network = service.network
     card = network.card or {}
-    about = Model(
+    about = ServedModel(
         fingerprint=card.get("fingerprint", ""),
         labels=list(lower_case(network.labels)),
         detect=service.detects,
@@ -114,7 +114,7 @@ def _add_facts(app: FastAPI, service: Service) -> None:
         return Health(mien=mien.__version__)
 
     @app.get("/v1/model")
-    async def model() -> Model:
+    async def model() -> ServedModel:
         """What answers: labels, where it comes from, how well it does, and what a request may hold."""
         return about
 

@@ -27,7 +27,7 @@ COLUMNS = (
     "val_accuracy",
     "val_calibration_error",
 )
-Row = dict[str, float]
+EpochMetrics = dict[str, float]
 
 
 class History(L.Callback):
@@ -39,7 +39,7 @@ class History(L.Callback):
     def __init__(self, path: Path, preparation: float = 0.0) -> None:
         self.path = path
         self.preparation = preparation
-        self.rows: list[Row] = []
+        self.rows: list[EpochMetrics] = []
         self.seconds_before = 0.0
 
     def on_train_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:
@@ -78,7 +78,7 @@ class History(L.Callback):
             writer.writerows(self.rows)
 
 
-def read_history(path: Path) -> list[Row]:
+def read_history(path: Path) -> list[EpochMetrics]:
     """The rows of a metrics.csv, [] where there is none yet."""
     if not path.exists():
         return []
@@ -135,7 +135,7 @@ def _accuracy_so_far(task: L.LightningModule) -> str:
     return f" acc {(metric.tp / (metric.tp + metric.fn)).item():.1%}"  # in compute() processes wait for each other
 
 
-def epoch_line(row: Row, epochs: int, preparation: float = 0.0) -> str:
+def epoch_line(row: EpochMetrics, epochs: int, preparation: float = 0.0) -> str:
     """One epoch in one line, with the time left at the present speed."""
     left = (row["seconds"] - preparation) / row["epoch"] * (epochs - row["epoch"])
     return (
@@ -144,7 +144,7 @@ def epoch_line(row: Row, epochs: int, preparation: float = 0.0) -> str:
     )
 
 
-def _result(row: Row, split: str) -> str:
+def _result(row: EpochMetrics, split: str) -> str:
     accuracy = f" acc {row[f'{split}_accuracy']:.1%}" if f"{split}_accuracy" in row else ""
     return f"loss {row[f'{split}_loss']:.3f}{accuracy}"
 
