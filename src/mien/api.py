@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mien.evaluate.compare import Comparison
     from mien.explain import Explanation
-    from mien.explain.explanation import Picture
+    from mien.explain.explanation import ImageLike
     from mien.export import Export, WeightType
     from mien.pretrained import Classifier
     from mien.runs import Scores
@@ -57,7 +57,7 @@ class Run(RunFolder):
         """As `mien.evaluate(run, split)`."""
         return evaluate(self, split, **options)
 
-    def explain(self, image: Picture, **options: Any) -> Explanation:
+    def explain(self, image: ImageLike, **options: Any) -> Explanation:
         """As `mien.explain(run, image)`."""
         return explain(self, image, **options)
 
@@ -153,7 +153,7 @@ def compare(*runs: Source, split: Split = "validation", allow_code: Sequence[str
 @_verb
 def explain(
     model: Classifier | Source,
-    image: Picture,
+    image: ImageLike,
     methods: Sequence[str] | None = None,
     target: str | int | None = None,
     *,
