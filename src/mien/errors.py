@@ -1,6 +1,7 @@
 """One class per kind of failure; the command line turns each into its exit code.
 
-Every message says what happened, what was given and what to do next.
+Every message says what happened, what was given and what to do next. Settings, arguments and calls stand between
+backticks, as Python knows them (`data.path`, `mien.resume(run)`): mien.cli.wording makes flags and commands of them.
 """
 
 from __future__ import annotations

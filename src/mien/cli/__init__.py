@@ -33,6 +33,7 @@ from mien.cli import (  # noqa: F401  (imports add commands)
     sweep,
 )
 from mien.cli.app import app
+from mien.cli.wording import worded, worded_notes
 from mien.config import Recipe
 from mien.errors import MienError, UsageError, missing_extra, nearest
 from mien.progress import console
@@ -45,11 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
     plugins.look_in(os.getcwd())  # where an own model, --model.name mine:Model, is looked for
     try:
         words, allowed = _allowed_code(sys.argv[1:] if arguments is None else arguments)
-        with plugins.allowing(allowed):
+        with plugins.allowing(allowed), worded_notes():
             app(words, exit_on_error=False, print_error=False, result_action="return_value")
         return 0
     except MienError as error:
-        return _fail(str(error), error.exit_code)
+        return _fail(worded(str(error)), error.exit_code)
     except CycloptsError as error:
         return _fail(_usage(error), UsageError.exit_code)
     except ModuleNotFoundError as error:

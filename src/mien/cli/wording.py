@@ -1,0 +1,98 @@
+"""What the library says, in the words of the command line.
+
+In its errors and notes the library puts settings, arguments and calls between backticks, as Python knows them. Here
+`data.path` becomes --data.path, `skip_bad` --skip-bad, and `mien.resume('runs/a')` mien run runs/a --resume.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mien import progress
+
+QUOTED = re.compile(r"`([^`\n]+)`")
+SETTING = re.compile(r"[a-z]\w*(\.[a-z]\w*)?")
+# Functions that are not verbs of the same name -> the verb, and what stands behind its arguments.
+VERBS = {"train": ("run", ()), "resume": ("run", ("--resume",)), "list_recipes": ("recipes", ())}
+
+
+def worded(text: str) -> str:
+    """Put a text of the library into the words of the command line."""
+    return QUOTED.sub(lambda quoted: _words(quoted[1]) or quoted[0], text)
+
+
+@contextmanager
+def worded_notes() -> Iterator[None]:
+    """Notes and warnings speak the command line's words meanwhile."""
+    before = progress.PRINTER.formatter
+    progress.PRINTER.setFormatter(_Worded())
+    try:
+        yield
+    finally:
+        progress.PRINTER.setFormatter(before)
+
+
+class _Worded(progress.Lines):
+    def format(self, record: Any) -> str:
+        return worded(super().format(record))
+
+
+def _words(code: str) -> str | None:
+    """The flag or the command that Python's `code` stands for; None where there is none."""
+    if SETTING.fullmatch(code):
+        return flag(code)
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return None
+    match tree.body:
+        case [ast.Expr(ast.Call(ast.Attribute(ast.Name("mien"), _)) as call)]:
+            return " ".join(["mien", *_command(call)])
+        case [ast.Assign([ast.Name(name)], value)]:
+            return " ".join(_option(name, value))
+    return None
+
+
+def flag(name: str) -> str:
+    """A setting as it is written, an argument with hyphens: --data.skip_bad, but --skip-bad."""
+    return "--" + (name if "." in name else name.replace("_", "-"))
+
+
+def _command(call: ast.Call) -> Iterator[str]:
+    """'mien.evaluate('a', split='test')' -> evaluate a --split test."""
+    assert isinstance(call.func, ast.Attribute)
+    verb, behind = VERBS.get(call.func.attr, (call.func.attr, ()))
+    yield verb
+    yield from _arguments(call)
+    yield from behind
+
+
+def _arguments(call: ast.Call) -> Iterator[str]:
+    for value in call.args:
+        if isinstance(value, ast.Call):  # a recipe: its name and settings are those of the verb
+            yield from _arguments(value)
+        else:
+            yield _word(value)
+    for keyword in call.keywords:
+        yield from _option(str(keyword.arg), keyword.value)
+
+
+def _option(name: str, value: ast.expr) -> Iterator[str]:
+    if isinstance(value, ast.Dict):
+        for key, inner in zip(value.keys, value.values, strict=True):
+            assert isinstance(key, ast.Constant)
+            yield from _option(f"{name}.{key.value}", inner)
+    elif isinstance(value, ast.Constant) and isinstance(value.value, bool):
+        yield flag(name if value.value else f"no_{name}")
+    else:
+        yield from (flag(name), _word(value))
+
+
+def _word(value: ast.expr) -> str:
+    """A text as a shell takes it; a placeholder such as RUN as it is."""
+    return shlex.quote(f"{ast.literal_eval(value)}") if isinstance(value, ast.Constant) else ast.unparse(value)

@@ -1,0 +1,52 @@
+"""The library speaks Python; the command line says the same in flags and commands."""
+
+import logging
+
+import pytest
+
+from mien import progress
+from mien.cli.wording import worded, worded_notes
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("`data.path` x: there is no such file.", "--data.path x: there is no such file."),
+        ("Repair it, or `skip_bad=True`.", "Repair it, or --skip-bad."),
+        ("`detect=False` says so; `split='all'` takes all.", "--no-detect says so; --split all takes all."),
+        ("`train.gradient_clip` 1", "--train.gradient_clip 1"),
+        ("Finish it with: `mien.resume('runs/a b')`", "Finish it with: mien run 'runs/a b' --resume"),
+        ("`mien.evaluate('a', split='test')`", "mien evaluate a --split test"),
+        ("`mien.export(RUN)` makes one", "mien export RUN makes one"),
+        (
+            "`mien.train(mien.recipe('folder_vit', model={'init': 'mien:base'}, seed=1))`",
+            "mien run folder_vit --model.init mien:base --seed 1",
+        ),
+        (
+            "a ` alone, `mien.open(`, `Net(3)` and `train.py run`",
+            "a ` alone, `mien.open(`, `Net(3)` and `train.py run`",
+        ),
+    ],
+)
+def test_python_becomes_flags_and_commands(text, said):
+    assert worded(text) == said
+
+
+def test_names_of_files_survive():
+    assert worded(f"`mien.resume({chr(39)}d\\udce9{chr(39)})`") == "mien run 'd\udce9' --resume"
+
+
+def test_notes_and_warnings_go_through_the_logger(capsys):
+    progress.note("`data.size` is 48")
+    progress.warn("a doubt")
+    assert capsys.readouterr().err == "`data.size` is 48\nwarning: a doubt\n"
+    with worded_notes():
+        progress.note("`data.size` is 48")
+    assert capsys.readouterr().err == "--data.size is 48\n"
+    logging.getLogger("mien").setLevel(logging.WARNING)
+    try:
+        progress.note("not now")
+        progress.warn("a doubt")
+    finally:
+        logging.getLogger("mien").setLevel(logging.INFO)
+    assert capsys.readouterr().err == "warning: a doubt\n"
