@@ -7,12 +7,13 @@ import os
 import stat
 import struct
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
 from mien.errors import DataError, MienError
-from mien.progress import note
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -61,8 +62,8 @@ def refuse_shortage(error: BaseException) -> None:
     """Raise MienError where it was the machine that failed, and not the file: it is none to be left out as bad."""
     if isinstance(error, OSError) and error.errno in SHORTAGES:
         raise MienError(
-            f"{error.filename or 'A file'} could not be opened: {error.strerror}. Nothing is known of the file itself; "
-            "nothing was kept. Allow more open files (ulimit -n), or end other programs, and repeat the command."
+            f"{error.filename or 'A file'} could not be opened: {error.strerror}. That says nothing about the file. "
+            "Allow more open files (ulimit -n), or end other programs, and repeat the command."
         ) from error
 
 
@@ -72,31 +73,56 @@ def image_files(folder: Path, bad: dict[Path, str] | None = None) -> Iterator[os
     A folder that cannot be listed raises DataError, or is put into `bad` with the reason. A link back to a folder
     that it lies in is left out, with a line that says so.
     """
-    yield from _below(folder, (), bad)
+    levels = [_listed(folder, [], bad)]  # from `folder` down to where the walk is
+    while levels:
+        entry = next(levels[-1].entries, None)
+        if entry is None:
+            levels.pop()
+        elif entry.name.startswith("."):
+            continue
+        elif is_folder(entry):
+            levels.append(_listed(Path(entry.path), levels, bad))
+        elif entry.name.lower().endswith(IMAGE_SUFFIXES):
+            yield entry
 
 
-def _below(folder: Path, above: tuple[os.stat_result, ...], bad: dict[Path, str] | None) -> Iterator[os.DirEntry[str]]:
+class _Level(NamedTuple):
+    """A folder on the way down: what it is, and what of it is still to come."""
+
+    status: os.stat_result | None
+    entries: Iterator[os.DirEntry[str]]
+
+
+def _listed(folder: Path, above: list[_Level], bad: dict[Path, str] | None) -> _Level:
     try:
-        here = folder.stat()
-        if any(os.path.samestat(here, other) for other in above):
-            note(f"{folder} leads back to a folder that it lies in, and is left out.")
-            return
+        status = folder.stat()
+        if any(level.status and os.path.samestat(status, level.status) for level in above):
+            _note_circle(folder)
+            return _Level(None, iter(()))
         with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+            return _Level(status, iter(sorted(found, key=lambda entry: entry.name)))
     except OSError as error:
         refuse_shortage(error)
         problem = f"{folder} cannot be listed ({error.strerror})."
         if bad is None:
-            raise DataError(f"{problem} Give yourself the right to read it, or remove it.") from error
+            raise DataError(f"{problem} Make it readable, or remove it.") from error
         bad[folder] = problem
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if is_folder(entry):
-            yield from _below(Path(entry.path), (*above, here), bad)
-        elif entry.name.lower().endswith(IMAGE_SUFFIXES):
-            yield entry
+        return _Level(None, iter(()))
+
+
+def leads_back(link: Path) -> bool:
+    """Whether this is a link to a folder that it lies in; the first time, a line says that it is left out."""
+    if not link.is_symlink() or Path(os.path.realpath(link)) not in Path(os.path.realpath(link.parent), "-").parents:
+        return False
+    _note_circle(link)
+    return True
+
+
+@cache
+def _note_circle(folder: Path) -> None:
+    from mien.progress import note  # rarely needed, and slow to import
+
+    note(f"{folder} leads back to a folder that it lies in, and is left out.")
 
 
 def is_folder(entry: os.DirEntry[str] | Path) -> bool:

@@ -177,3 +177,24 @@ def test_an_empty_split_says_what_to_do():
         splits.apply(store([0, 1, 0, 1]), Data(val_split=0.1))
     with pytest.raises(DataError, match=r"The train split has no image of class 'class 1'\. Add some, or remove"):
         splits.apply(store([0, 1, 0], [TRAIN, VALIDATION, TRAIN]), Data())
+
+
+@given(
+    labels=st.lists(st.integers(0, 3), min_size=1, max_size=60),
+    groups=st.lists(st.sampled_from("abcdefgh"), min_size=60, max_size=60),
+    seed=st.integers(0, 9),
+    grouped=st.booleans(),
+)
+def test_ranks_are_those_of_one_class_after_the_other(labels, groups, seed, grouped):
+    made = store(labels, groups=tuple(groups[: len(labels)]) if grouped else ())
+    pool = np.random.default_rng(seed).random(len(labels)) < 0.7
+    found = splits._ranks(made, pool, seed)
+    leaders = {}
+    for position in [*np.flatnonzero(pool), *np.flatnonzero(~pool)]:
+        leaders.setdefault(made.groups[position] if grouped else position, position)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    for label in range(4):
+        mine = [i for i in order if pool[i] and i in leaders.values() and labels[i] == label]
+        assert [found[i] for i in mine] == [(place + 0.5) / len(mine) for place in range(len(mine))]
+    if grouped:
+        assert all(found[i] == found[leaders[made.groups[i]]] for i in range(len(labels)))

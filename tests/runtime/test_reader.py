@@ -1,6 +1,7 @@
 """Exported files read back without torch, and pictures read with them."""
 
 import json
+import os
 import subprocess
 import sys
 import weakref
@@ -417,6 +418,36 @@ def test_drawings_never_replace_pictures_or_each_other(finished, faces, tmp_path
     assert main([*command, str(tmp_path / "photos")]) == 2
     assert "holds the pictures themselves" in capsys.readouterr().err
     assert (tmp_path / "photos" / "happy" / "1.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("stem", ["é" * 124, "x" * 250])
+def test_a_name_too_long_for_another_ending_is_cut_and_stays_its_own(finished, faces, tmp_path, stem):
+    photos, drawn = tmp_path / "photos", tmp_path / "drawn"
+    photos.mkdir()
+    for name in (f"{stem}1.png"[-254:], f"{stem[1:]}21.png"[-254:], "short.png"):
+        Image.fromarray(faces[0]).save(photos / name)
+    assert main(["predict", str(photos), "--model", str(finished), "--no-detect", "--draw", str(drawn)]) == 0
+    written = sorted(path.name for path in drawn.iterdir())
+    assert len(written) == 3
+    assert "short.png.png" in written
+    assert max(len(os.fsencode(name)) for name in written) == 255
+    for path in drawn.iterdir():
+        Image.open(path).verify()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no such device")
+def test_a_drawing_that_cannot_be_written_leaves_nothing_and_says_so(finished, faces, tmp_path, monkeypatch, capsys):
+    Image.fromarray(faces[0]).save(tmp_path / "1.png")
+
+    def full(picture, file, *how):
+        file.write(b"half of a picture")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    command = ["predict", str(tmp_path / "1.png"), "--model", str(finished), "--no-detect", "--draw"]
+    assert main([*command, str(tmp_path / "drawn")]) == 1
+    assert "1.png.png failed: No space left on device. Free some space" in capsys.readouterr().err.replace("\n", " ")
+    assert list((tmp_path / "drawn").iterdir()) == []
 
 
 def test_labels_that_differ_in_case_alone_stay_apart(faces):

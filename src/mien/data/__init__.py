@@ -18,6 +18,7 @@ from mien.data.store import Store
 from mien.data.store_folder import META, load, read_meta, verify
 from mien.drafts import clear
 from mien.errors import DataError, MissingError, UsageError
+from mien.pictures import odd_kind
 from mien.preprocessing import Preprocessing
 from mien.progress import note
 
@@ -85,6 +86,8 @@ def guess_source(path: Path) -> str:
         folders = folder.split_folders(path)
         names = {child.name.lower() for child in next(iter(folders.values())).iterdir() if child.is_dir()}
         return "fer2013" if names == set(labels.FER2013) else "folder"
+    if path.exists():
+        raise MissingError(f"{path} is {odd_kind(path)}; a file or a folder is needed.")
     raise MissingError(f"{path}: there is no such file or folder.")
 
 

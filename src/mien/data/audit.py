@@ -140,9 +140,14 @@ def _pairs(store: Store, same: np.ndarray, images: np.ndarray, others: np.ndarra
 
 def _conflicting(store: Store, same: np.ndarray, images: np.ndarray) -> list[np.ndarray]:
     """Positions of each group of equal images that has more than one label."""
-    pairs = np.unique(np.stack([same[images], store.labels[images]], axis=1), axis=0)  # (n, 2) -> distinct rows
-    numbers, labels = np.unique(pairs[:, 0], return_counts=True)
-    return [images[same[images] == number] for number in numbers[labels > 1]]
+    order = images[np.lexsort((images, same[images]))]  # equal images side by side, in the order of the store
+    starts = np.flatnonzero(np.diff(same[order], prepend=-1))
+    if not len(order):
+        return []
+    lowest = np.minimum.reduceat(store.labels[order], starts)
+    mixed = np.flatnonzero(lowest != np.maximum.reduceat(store.labels[order], starts))
+    ends = np.append(starts[1:], len(order))
+    return [order[start:end] for start, end in zip(starts[mixed], ends[mixed], strict=True)]
 
 
 def _odd_sizes(store: Store) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mien.data.listing import SPLIT_ALIASES, Listing, existing, file_stamp, signature
 from mien.errors import DataError, MissingError, nearest
-from mien.pictures import IMAGE_SUFFIXES, image_files, open_image
+from mien.pictures import IMAGE_SUFFIXES, image_files, is_folder, leads_back, open_image
 
 
 def read(path: Path | None) -> Listing:
@@ -87,7 +87,12 @@ def list_classes(folders: dict[str, Path], classes: tuple[str, ...], root: Path)
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+    try:
+        children = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder} cannot be listed ({error.strerror}). Make it readable, or remove it.") from error
+    seen = (child for child in children if not child.name.startswith("."))
+    return [child for child in seen if is_folder(child) and not leads_back(child)]
 
 
 def _instead(folder: Path) -> str:

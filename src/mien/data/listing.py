@@ -13,6 +13,7 @@ from PIL import Image
 
 from mien.errors import MissingError, UsageError, nearest
 from mien.labels import canonical
+from mien.pictures import odd_kind
 
 SPLITS = ("train", "validation", "test")
 SPLIT_ALIASES = {
@@ -100,9 +101,15 @@ def existing(path: Path | None, what: str) -> Path:
     """`path` as it is, or the error that says what to give."""
     if path is None:
         raise MissingError(f"Where is {what}? Give --data.path PATH.")
-    if not path.exists():
+    try:
+        kind = odd_kind(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         where = "" if path.is_absolute() else f" in {Path.cwd()}"  # a run names it as it was given
-        raise MissingError(f"--data.path {path}: there is no such file or folder{where}.")
+        raise MissingError(f"--data.path {path}: there is no such file or folder{where}.") from error
+    except OSError as error:
+        raise MissingError(f"--data.path {path} cannot be looked at: {error.strerror}.") from error
+    if kind not in ("", "a folder"):
+        raise MissingError(f"--data.path {path} is {kind}; a file or a folder is needed.")
     return path
 
 
@@ -116,7 +123,7 @@ def file_stamp(entry: os.DirEntry[str] | Path) -> str:
     """Name, size and time of change of a file, for a signature; of a link that leads nowhere, its name."""
     try:
         found = entry.stat()
-    except FileNotFoundError:
+    except OSError:
         return f"{os.fspath(entry)} is missing"
     return f"{os.fspath(entry)}|{found.st_size}|{found.st_mtime_ns}"
 

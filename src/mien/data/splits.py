@@ -75,9 +75,11 @@ def _ranks(store: Store, pool: np.ndarray, seed: int) -> np.ndarray:
     leader, member = first[leader], member[np.argsort(first)]
     is_leader = np.zeros(len(store), dtype=bool)
     is_leader[leader] = True
-    for label in range(len(store.classes)):
-        chosen = order[pool[order] & is_leader[order] & (store.labels[order] == label)]
-        ranks[chosen] = (np.arange(len(chosen)) + 0.5) / max(1, len(chosen))
+    chosen = order[pool[order] & is_leader[order]]
+    chosen = chosen[np.argsort(store.labels[chosen], kind="stable")]  # class by class, each in the drawn order
+    counts = np.bincount(store.labels[chosen], minlength=len(store.classes))
+    within = np.arange(len(chosen)) - np.repeat(counts.cumsum() - counts, counts)  # place among those of its class
+    ranks[chosen] = (within + 0.5) / np.repeat(counts, counts)
     return ranks[leader][member]
 
 

@@ -134,7 +134,7 @@ def _stamp(path: Path) -> str:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except ValueError:  # a NUL in the path
+    except (ValueError, OSError):  # a NUL in the path, a name longer than there can be
         return False
 
 

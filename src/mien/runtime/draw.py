@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from mien.atomic import written_whole
 from mien.errors import UsageError
 from mien.runtime.reader import Face, opened
 
 INK, PAPER, ACCENT, QUIET = (24, 28, 36), (255, 255, 255), (42, 111, 219), (214, 220, 230)
+LONGEST = 255  # bytes of a file's name on the usual file systems
 
 
 def save_drawing(path: Path, faces: Sequence[Face], folder: Path, source: Path) -> Path:
     """Draw the faces of a picture, as PNG, into a folder under its own name below `source`; returns the file.
 
-    Raises UsageError when that would replace the picture itself.
+    Raises UsageError when that would replace the picture itself, MienError when it cannot be written.
     """
     below = path.relative_to(source) if source.is_dir() else Path(path.name)
-    target = folder / below.with_name(f"{below.name}.png")
+    target = folder / below.with_name(_png(below.name))
     if (folder / below).resolve() == path.resolve():
         raise UsageError(f"--draw {folder} holds the pictures themselves. Choose another folder.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draw(opened(path), faces).save(target)
+    with written_whole(target, binary=True) as file:
+        draw(opened(path), faces).save(file, "PNG")
     return target
+
+
+def _png(name: str) -> str:
+    """NAME.png; of a name that leaves no room for that, its beginning and a hash that tells it from others."""
+    content = os.fsencode(name)
+    if len(content) + len(".png") <= LONGEST:
+        return f"{name}.png"
+    end = f"-{hashlib.sha256(content).hexdigest()[:12]}.png"
+    return content[: LONGEST - len(end)].decode(errors="ignore") + end
 
 
 def draw(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:

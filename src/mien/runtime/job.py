@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from mien.errors import DataError, MissingError
-from mien.pictures import IMAGE_SUFFIXES, image_files
+from mien.pictures import IMAGE_SUFFIXES, image_files, odd_kind
 from mien.progress import track
 from mien.runtime.draw import save_drawing
 from mien.runtime.film.camera import is_camera
@@ -35,7 +35,8 @@ class FolderResult:
 
     faces: the faces of each picture; empty where a table or `each` took them. pictures, found, unsure: how many
     pictures were read, faces found in them, and unsure answers among these. held: pictures that the table had already,
-    which were not read again. bad: what is wrong with each picture that could not be read.
+    which were not read again. bad: what is wrong with each picture that could not be read, and folder that could not
+    be listed.
     """
 
     faces: dict[Path, list[Face]] = field(default_factory=dict)
@@ -69,10 +70,11 @@ def read_folder(
     each: Callable[[Path, list[Face]], None] | None = None,
 ) -> FolderResult:
     """Read all pictures below a folder; see Reader.read_folder."""
+    result = FolderResult()
     with _table(out, reader) as table:
-        paths = pictures(Path(source))
+        paths = pictures(Path(source), result.bad)
         new = [path for path in paths if table is None or table.reached(path) is None]
-        result = FolderResult(held=len(paths) - len(new))
+        result.held = len(paths) - len(new)
         take = each or (result.faces.__setitem__ if table is None else _nothing)
         for path, faces in read_all(reader, new, detect=detect, bad=result.bad):
             result.pictures += 1
@@ -127,17 +129,22 @@ def _nothing(path: Path, faces: list[Face]) -> None:
     """The table has them."""
 
 
-def pictures(source: Path) -> list[Path]:
+def pictures(source: Path, closed: dict[Path, str] | None = None) -> list[Path]:
     """The picture itself, or all pictures below a folder, sorted.
 
+    closed: where folders go that cannot be listed, with the reason; without it the first of them raises DataError.
     Raises MissingError when there is no such file or folder, DataError for a folder without pictures.
     """
     if source.is_file():
         return [source]
     if not source.is_dir():
+        if source.exists():
+            raise MissingError(f"{source} is {odd_kind(source)}; a file or a folder is needed.")
         raise MissingError(f"{source}: there is no such file or folder.")
-    found = [Path(entry.path) for entry in image_files(source)]
+    found = [Path(entry.path) for entry in image_files(source, closed)]
     if not found:
+        if closed:
+            raise DataError(next(iter(closed.values())))
         raise DataError(f"{source} holds no pictures ({', '.join(IMAGE_SUFFIXES)}).")
     return found
 
