@@ -1,4 +1,4 @@
-"""Write the pages that come from code and records: settings, commands, results, and the log's index.
+"""Write the pages that come from code and records: settings, commands, the Python API, results, the log's index.
 
 Command   python docs/generate.py
 Time      two seconds. A test fails when a page that it writes is stale.
@@ -6,6 +6,7 @@ Time      two seconds. A test fails when a page that it writes is stale.
 
 from __future__ import annotations
 
+import ast
 import csv
 import re
 import types
@@ -20,7 +21,8 @@ from docstring_parser import parse
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-import mien.cli  # noqa: F401  (importing it adds the commands to the app)
+import mien
+import mien.cli  # (adds the commands to the app)
 from mien import recipes
 from mien.cli.app import app
 from mien.config import Recipe
@@ -44,6 +46,7 @@ def pages() -> dict[Path, str]:
     return {
         docs / "reference" / "settings.md": settings(),
         docs / "reference" / "commands.md": commands(),
+        docs / "reference" / "python.md": python(),
         docs / "results.md": results(),
         ROOT / "log" / "README.md": log_index(),
     }
@@ -194,6 +197,51 @@ def parameter(argument: Argument, words: dict[str, str | None]) -> tuple[str, st
     shown = "" if value is argument.field_info.empty or value is False else default(value)
     help_ = words.get(key) or argument.parameter.help or ""
     return f"`{name}`", named(argument.hint), shown, " ".join(help_.split())
+
+
+# ---- Python ----
+
+DOOR = """\
+What `import mien` gives: every verb of the command line as a function, and the types that they take and give. The
+modules behind them follow. Errors are `MienError` and, below it, `UsageError`, `MissingError` and `DataError` of
+`mien.errors`; each has an [exit code](commands.md).
+"""
+MODULES = {
+    "Look inside": (
+        "explain.capture",
+        "explain.attribution",
+        "explain.attention",
+        "explain.faithfulness",
+        "explain.position",
+    ),
+    "Train": ("train.task", "train.sweep", "train.average"),
+    "Networks": ("models", "models.parts.attention", "models.vit", "models.resnet", "models.vtff", "models.masked"),
+    "Score": ("evaluate.metrics", "evaluate.compare", "evaluate.calibration", "runs.folder", "runs.predictions"),
+    "Use": ("preprocessing", "labels", "runtime.reader", "runtime.network", "runtime.faces", "runtime.job"),
+    "Data": ("data.listing", "data.store"),
+}
+
+
+def python() -> str:
+    """The front door with its members, then the public names of the modules behind it, for mkdocstrings to fill in."""
+    verbs_ = [f"::: mien.api.{name}\n" for name in mien.__all__ if name in public("api") and name not in ("Run",)]
+    types_ = [f"mien.{mien.TYPES[name].removeprefix('mien.')}.{name}" for name in sorted(mien.TYPES)]
+    shown = [f"::: {name}\n    options: {{members: true}}\n" for name in ["mien.api.Run", *types_]]
+    parts = [NOTE, "# Python", "", DOOR, "## Verbs", "", *verbs_, "## Types", "", *shown]
+    for title_, modules in MODULES.items():
+        parts += [f"## {title_}", ""]
+        for module in modules:
+            parts += [f"### mien.{module}", "", *(f"::: mien.{module}.{name}\n" for name in public(module))]
+    return "\n".join(parts)
+
+
+def public(module: str) -> list[str]:
+    """The functions and classes that a module defines and describes; read, not imported, as that may take torch."""
+    place = ROOT / "src" / "mien" / Path(*module.split("."))
+    file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    found = ast.parse(file.read_text(encoding="utf-8")).body
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return [node.name for node in found if isinstance(node, kinds) and node.name[0] != "_" and ast.get_docstring(node)]
 
 
 # ---- results ----

@@ -103,9 +103,25 @@ def test_what_the_reference_names_is_there(name):
 
 
 def test_the_reference_shows_every_field_of_an_explanation():
-    assert "mien.explain.explanation.Explanation" in REFERENCE
+    assert "mien.explain.Explanation" in REFERENCE
     for field in fields(Explanation):
         assert f"        {field.name}: " in Explanation.__doc__
+
+
+def test_the_examples_from_python_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    faces = drawn_faces.read(70, 48, seed=0)
+    for i in range(70):
+        path = tmp_path / "pictures" / faces.classes[faces.labels[i]] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        faces.read(i).save(path)
+    shutil.copy(path, "photo.jpg")
+    source = "".join(blocks(DOCS / "start" / "python.md", "python"))
+    names: dict[str, object] = {}
+    exec(compile(source.replace('"epochs": 5', '"epochs": 1, "warmup_epochs": 0'), "python.md", "exec"), names)
+    assert names["why"].label in faces.classes
+    assert set(names["trained"].labels) == set(faces.classes)
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """docs/generate.py: the pages that it writes are not stale, and name every setting and verb."""
 
+import re
 import runpy
 from pathlib import Path
 
 import pytest
 
+import mien
 from mien.cli.app import app
 from mien.config import Recipe
 
@@ -29,6 +31,12 @@ def test_every_verb_stands_on_the_page():
     page = PAGES[ROOT / "docs" / "reference" / "commands.md"]
     for name in (name for name in app if not name.startswith("-")):
         assert f"\n## mien {name}" in page
+
+
+def test_every_public_name_stands_on_the_page():
+    page = PAGES[ROOT / "docs" / "reference" / "python.md"]
+    for name in mien.__all__:
+        assert re.search(rf"^::: mien\.[\w.]+\.{name}$", page, re.MULTILINE), name
 
 
 def test_every_recorded_run_stands_in_the_results():

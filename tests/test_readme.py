@@ -53,11 +53,14 @@ def test_quickstart_leaves_two_runs_and_their_comparison(home, capsys):
     assert str(page.relative_to(home)) in capsys.readouterr().out
 
 
-def test_the_library_example_runs(home):
+def test_the_library_example_runs(home, capsys):
     example = next(block for kind, block in BLOCKS if kind == "python")
+    assert len(example.splitlines()) <= 8
+    next((home / "pictures").rglob("*.png")).rename(home / "photo.jpg")
     exec(compile(example.replace('"epochs": 5', '"epochs": 1'), "README.md", "exec"), {})
-    assert len(list((home / "runs").glob("folder_vit-*/report.html"))) == 0
+    assert len(list((home / "runs").glob("folder_vit-*/report.html"))) == 1
     assert len(list((home / "runs").glob("folder_vit-*/model/model.safetensors"))) == 1
+    assert len(set(capsys.readouterr().out.splitlines()[-1].split())) <= 2, "the labels, and perhaps 'unsure'"
 
 
 def test_the_tree_names_what_is_there():
