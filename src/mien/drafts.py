@@ -56,7 +56,10 @@ def _claimed(parent: Path, folder: bool) -> tuple[Path, int | None]:
         path = _new(parent, folder)
         if sys.platform == "win32":
             return path, None
-        lock = os.open(path, os.O_RDONLY)
+        try:
+            lock = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
         with suppress(OSError):  # a file system without locks, whose drafts `clear` leaves alone
             fcntl.flock(lock, fcntl.LOCK_EX)
         if _is_at(lock, path):

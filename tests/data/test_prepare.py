@@ -9,7 +9,7 @@ import pytest
 
 from mien.cache import cache_folder
 from mien.config import Data
-from mien.data import decode, open_store, prepare, preprocessing_of
+from mien.data import decode, open_store, prepare, preprocessing_of, verify
 from mien.errors import DataError, UsageError
 
 
@@ -93,6 +93,30 @@ def test_a_damaged_store_is_made_anew(pictures, builds, capsys, name, harm):
     assert len(builds) == 2
     if name != "store.json":
         assert "It is prepared anew." in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_store_with_a_flipped_bit_is_made_anew_whichever_it_is(write_folder, cache):
+    data = Data(path=write_folder({"cat": 2, "dog": 2}), size=8, val_split=0.5)
+    before = prepare(data).fingerprint
+    place, random = next(cache_folder().glob("folder-*")), np.random.default_rng(7)
+    for name in sorted(path.name for path in place.iterdir() if path.name != "images.npy"):
+        for _ in range(6):
+            content = bytearray((place / name).read_bytes())
+            content[random.integers(len(content))] ^= 1 << random.integers(8)
+            (place / name).write_bytes(content)
+            assert prepare(data).fingerprint == before
+            assert not verify(place)
+
+
+def test_a_store_of_version_0_1_0_is_made_anew_with_a_word(pictures, builds, capsys):
+    data = Data(path=pictures, size=13)
+    before = prepare(data)
+    place = next(cache_folder().glob("folder-*"))
+    (place / "checksums.json").unlink()
+    (place / "store.json").write_text((place / "store.json").read_text().replace('"format": 3', '"format": 2'))
+    assert prepare(data).fingerprint == before.fingerprint
+    assert "of another version of mien. It is prepared anew." in capsys.readouterr().err.replace("\n", " ")
+    assert len(builds) == 2
 
 
 def test_a_store_with_a_changed_pixel_is_made_anew(pictures, builds):

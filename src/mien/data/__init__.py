@@ -98,13 +98,14 @@ def _reopened(place: Path, listing: Listing, preprocessing: Preprocessing) -> St
         note(f"The store {place} is damaged, or of another version of mien. It is prepared anew.")
     if (meta.get("signature"), meta.get("classes")) != (listing.signature, list(listing.classes)):
         return None
-    if Preprocessing(**meta["preprocessing"]).decoding != preprocessing.decoding:
-        return None
     try:
-        return replace(load(place), preprocessing=preprocessing)
+        store = load(place)
     except (DataError, MissingError) as error:
         note(f"{error} It is prepared anew.")
         return None
+    if store.preprocessing.decoding != preprocessing.decoding:
+        return None
+    return replace(store, preprocessing=preprocessing)
 
 
 def _read(data: Data) -> Listing:

@@ -182,6 +182,7 @@ def _from_files(folder: Path, files: Mapping[str, bytes]) -> Store:
 def _refuse_misfit(store: Store, meta: Mapping[str, Any]) -> None:
     """Raise ValueError for values that no store has: a label without a class, names that are no text."""
     texts = (*store.classes, *store.names, *store.groups, *store.unreadable, *store.unreadable.values())
+    texts += (meta["signature"], meta["fingerprint"])
     if meta["format"] != FORMAT or {*map(type, texts)} - {str}:
         raise ValueError(f"{META} or {NAMES} hold what they should not")
     if not all(type(number) is int for number in store.left_out.values()):
