@@ -224,9 +224,9 @@ MODULES = {
 
 def python() -> str:
     """The front door with its members, then the public names of the modules behind it, for mkdocstrings to fill in."""
-    verbs_ = [f"::: mien.api.{name}\n" for name in mien.__all__ if name in public("api") and name not in ("Run",)]
-    types_ = [f"mien.{mien.TYPES[name].removeprefix('mien.')}.{name}" for name in sorted(mien.TYPES)]
-    shown = [f"::: {name}\n    options: {{members: true}}\n" for name in ["mien.api.Run", *types_]]
+    verbs_ = [f"::: mien.api.{name}\n" for name in mien.__all__ if name in public("api") and name != "Run"]
+    types_ = [f"{mien.TYPES[name]}.{name}" for name in sorted(mien.TYPES)]
+    shown = [f"::: {name}\n    options: {{members: null, filters: ['!^_']}}\n" for name in ["mien.api.Run", *types_]]
     parts = [NOTE, "# Python", "", DOOR, "## Verbs", "", *verbs_, "## Types", "", *shown]
     for title_, modules in MODULES.items():
         parts += [f"## {title_}", ""]
