@@ -20,8 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from mien import config
 from mien.hardware import hardware
+from mien.runs import read_recipe
 
 PHOTO = Path(__file__).parent.parent / "docs" / "pictures" / "astronaut.jpg"
 
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     result = {
-        "recipe": config.read_recipe(options.run).name,
+        "recipe": read_recipe(options.run).name,
         "photo": options.photo.name,
         "hardware": hardware(),
         "rounds": [explain(options.run, options.photo) for _ in range(options.rounds)],

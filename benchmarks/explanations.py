@@ -29,7 +29,6 @@ import torch
 from kornia.filters import sobel
 
 import mien
-from mien import config
 from mien.data import open_store
 from mien.data.drawn_faces import DrawnFace, redraw
 from mien.errors import UsageError
@@ -38,6 +37,7 @@ from mien.explain.faithfulness import against_random, blurred, pointing_game, sa
 from mien.hardware import hardware
 from mien.pretrained import Classifier
 from mien.progress import note
+from mien.runs import read_recipe
 
 FIFTH = 0.2
 SANITY_IMAGES = 32
@@ -46,7 +46,7 @@ WIDTHS = (0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)  # of the Gaussian, in pixels of a 
 
 def faces(run: Path, images: int) -> tuple[np.ndarray, np.ndarray]:
     """The first validation images of a run, uint8 (B, C, S, S), and where their evidence lies, bool (B, S, S)."""
-    data = config.read_recipe(run).data
+    data = read_recipe(run).data
     if data.source != "drawn_faces":
         raise UsageError(f"{run} was trained on {data.source}. Give a run on drawn faces, whose truth is known.")
     store = open_store(data)

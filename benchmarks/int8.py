@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from mien import config
 from mien.data import open_store
 from mien.evaluate.run_model import load_model
 from mien.export import WeightType, _store_weights, _trace
+from mien.runs import read_recipe
 from mien.runtime.network import Network
 
 KINDS: tuple[WeightType, ...] = ("fp32", "fp16", "int8")
@@ -51,7 +51,7 @@ def milliseconds(network: Network, faces: np.ndarray) -> float:
 
 
 def measure(run: Path, rounds: int) -> dict[str, Any]:
-    store = open_store(config.read_recipe(run).data)
+    store = open_store(read_recipe(run).data)
     inputs = store.preprocessing.scale(store.images[store.indices("validation")[::4]].astype(np.float32) / 255)
     with tempfile.TemporaryDirectory() as folder:
         paths = written(run, Path(folder))
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    result = {config.read_recipe(run).name: measure(run, options.rounds) for run in options.runs}
+    result = {read_recipe(run).name: measure(run, options.rounds) for run in options.runs}
     print(json.dumps(result, indent=1))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")

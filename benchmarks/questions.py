@@ -25,7 +25,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from torch import nn
 
-from mien import config
 from mien.data import open_store
 from mien.errors import MissingError, UsageError
 from mien.evaluate.calibration import cross_fitted, fit_temperature
@@ -35,8 +34,8 @@ from mien.evaluate.split import predict
 from mien.hardware import hardware
 from mien.progress import note
 from mien.report.style import drawing, inline_svg, save_svg, series
-from mien.runs import Predictions
-from mien.train.run import build_model
+from mien.runs import Predictions, read_recipe
+from mien.train.build import build_model
 
 BATCH = 256
 FACTORS = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 127.5)  # of the model's own input, which is -1 to 1
@@ -49,8 +48,8 @@ SCALES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {  # of uint8 pixels
 
 def by_epoch(run: Path) -> list[dict[str, float]]:
     """Scores on validation after every epoch of which the run has kept a checkpoint."""
-    store = open_store(config.read_recipe(run).data)
-    model = build_model(config.read_recipe(run), store)
+    store = open_store(read_recipe(run).data)
+    model = build_model(read_recipe(run), store)
     found = []
     for number, path in enumerate(sorted((run / "checkpoints").glob("epoch=*.ckpt")), start=1):
         weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
@@ -90,7 +89,7 @@ def trained(run: Path) -> tuple[nn.Module, np.ndarray, np.ndarray]:
         raise UsageError(
             f"{run} scales pixels by {preprocessing.mean} and {preprocessing.std}. Give a run with .5 and .5."
         )
-    store = open_store(config.read_recipe(run).data)
+    store = open_store(read_recipe(run).data)
     shown = store.indices("validation")
     return model, store.images[shown], store.labels[shown]
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from mien import config
+from mien.runs import read_recipe
 from mien.runs.folder import RunFolder
 
 MOST_CLASSES = 20  # beyond, a row for the recall of each would drown the rest
@@ -38,7 +39,7 @@ COLUMNS = [
 
 def rows(run: Path) -> list[dict[str, object]]:
     """One row a metric and split."""
-    recipe = config.read_recipe(run)
+    recipe = read_recipe(run)
     env = json.loads((run / "env.json").read_text())
     shared = {key: env[key] for key in COLUMNS if key in env} | {
         "recipe": recipe.name,
@@ -48,7 +49,7 @@ def rows(run: Path) -> list[dict[str, object]]:
     if "initial_loss" in env:  # an average was never trained
         first = {"split": "train", "metric": "initial_loss", "value": round(env["initial_loss"], 4)}
         found = [shared | first | {"images": env.get("initial_loss_images", "")}]
-    if not recipe.pretrain.is_off():  # without labels there is only the loss of the masked patches
+    if recipe.learns == "patches":  # without labels there is only the loss of the masked patches
         loss = min(RunFolder.open(run).history["val_loss"])
         images = env["store"]["images"]["validation"]
         masked = {"split": "validation", "metric": "masked_patch_loss", "value": round(loss, 4), "images": images}
@@ -59,8 +60,8 @@ def rows(run: Path) -> list[dict[str, object]]:
             found.append(
                 shared | {"split": split, "metric": metric, "value": value, "low": low, "high": high, "images": images}
             )
-    for row in RunFolder.open(run).robustness():
-        changed_images = {"metric": f"accuracy, {row['change']} {row['strength']}", "value": round(row["accuracy"], 4)}
+    for row in RunFolder.open(run).robustness.get("validation", []):
+        changed_images = {"metric": f"accuracy, {row.change} {row.strength}", "value": round(row.accuracy, 4)}
         found.append(shared | changed_images | {"split": "validation", "images": env["store"]["images"]["validation"]})
     return found
 
@@ -116,7 +117,7 @@ def named(value: object) -> object:
     if isinstance(value, list):
         return ",".join(str(named(each)) for each in value)
     is_run = isinstance(value, str) and (Path(value) / "recipe.yaml").is_file()
-    return config.read_recipe(Path(str(value))).name if is_run else value
+    return read_recipe(Path(str(value))).name if is_run else value
 
 
 def main() -> None:

@@ -25,10 +25,10 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from mien import config
 from mien.evaluate.compare import compare
 from mien.evaluate.metrics import score
 from mien.report.style import drawing, inline_svg, save_svg, series
+from mien.runs import read_recipe
 from mien.runs.folder import RunFolder
 
 Point = dict[str, Any]
@@ -38,7 +38,7 @@ def points(runs: list[Path]) -> dict[str, list[Point]]:
     """Recipe -> what became of each of its runs, by rising share and seed."""
     found: dict[str, list[Point]] = defaultdict(list)
     for run in runs:
-        recipe, folder = config.read_recipe(run), RunFolder.open(run)
+        recipe, folder = read_recipe(run), RunFolder.open(run)
         scores = score(folder.predictions("validation"))
         found[recipe.name].append(
             {

@@ -12,11 +12,11 @@ import shutil
 from pathlib import Path
 
 import mien
-from mien import config
 from mien.assets import ASSETS
 from mien.data import open_store
 from mien.errors import UsageError
 from mien.evaluate.split import predict
+from mien.runs import read_recipe
 from mien.runs.folder import RunFolder
 from mien.runtime.card import model_card
 from mien.runtime.network import Network
@@ -61,7 +61,7 @@ def ship_export(run: Path, name: str) -> Path:
 
 def ship_backbone(run: Path, name: str) -> Path:
     """Write float16 weights, score what was written, and say so in config.json and card.md."""
-    network, recipe, env = mien.from_pretrained(run), config.read_recipe(run), RunFolder.open(run).env
+    network, recipe, env = mien.from_pretrained(run), read_recipe(run), RunFolder.open(run).env
     if recipe.data.source != "tiny_imagenet":
         raise UsageError(f"{run} was trained on {recipe.data.source}; the card of a backbone speaks of Tiny ImageNet.")
     folder = network.save_pretrained(ASSETS / name, half=True)

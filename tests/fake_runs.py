@@ -14,6 +14,7 @@ from PIL import Image
 from mien import config
 from mien.evaluate.metrics import score
 from mien.runs import Predictions
+from mien.runs.records import to_dict
 
 CLASSES = ("angry", "happy", "sad")
 COUNTS = (7, 13, 5)  # validation images of each class
@@ -76,7 +77,7 @@ def write_run(
     predictions = Predictions(names, labels, guesses(labels, len(classes), skill, seed), tuple(classes))
     predictions.save(folder / "predictions.csv")
     clean = np.arange(len(labels)) % 5 > 0
-    (folder / "evaluation.json").write_text(json.dumps({"validation": score(predictions, clean)}))
+    (folder / "evaluation.json").write_text(json.dumps({"validation": to_dict(score(predictions, clean))}))
     _write_curves(folder, len(classes), epochs, seconds, float(predictions.correct.mean()))
     counts = np.bincount(labels, minlength=len(classes)).tolist()
     (folder / "env.json").write_text(json.dumps(_environment(classes, counts, epochs, seconds, seed) | env))

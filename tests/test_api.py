@@ -56,13 +56,13 @@ def test_a_verb_stays_a_verb_when_its_package_has_been_imported(run):
     assert "model" in inspect.signature(mien.explain).parameters
     assert isinstance(mien.train, ModuleType)
     assert mien.train.run.__name__ == "mien.train.run"
-    assert mien.evaluate(run)["images"] == 70
-    assert mien.explain(run, np.zeros((16, 16), np.uint8), ()).labels == tuple(run.env["classes"])
+    assert mien.evaluate(run).images == 70
+    assert mien.explain(run, np.zeros((16, 16), np.uint8), ()).labels == tuple(run.env.classes)
 
 
 def test_a_run_from_the_first_line_to_a_reader(run, tmp_path):
     assert run.recipe.seed == 3
-    assert 0 <= run.scores("validation")["accuracy"] <= 1
+    assert 0 <= run.scores["validation"].accuracy <= 1
     assert run.report().name == "report.html"
     other = mien.train(run.recipe.with_(seed=4), tmp_path / "other")
     assert len(mien.compare(run, other.path).rows) == 2
@@ -74,7 +74,7 @@ def test_a_run_from_the_first_line_to_a_reader(run, tmp_path):
     face = reader.read(tmp_path / "photo.png", detect=False)[0]
     assert set(face.probabilities) == set(reader.names)
     assert mien.resume(run).path == run.path
-    assert mien.from_pretrained(run).labels == tuple(run.env["classes"])
+    assert mien.from_pretrained(run).labels == tuple(run.env.classes)
 
 
 def test_what_does_not_exist_is_said_with_the_nearest(run):

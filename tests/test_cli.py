@@ -92,7 +92,7 @@ def test_flags_win_over_environment_over_file(pictures, tmp_path, capsys, monkey
 def test_a_run_is_repeated_from_its_recipe(pictures, tmp_path):
     train(pictures, "one", "--seed", "5")
     assert main(["run", "--config", "one/recipe.yaml", "--out", "two"]) == 0
-    assert (tmp_path / "one" / "predictions.csv").read_text() == (tmp_path / "two" / "predictions.csv").read_text()
+    assert (tmp_path / "one" / "predictions.npz").read_bytes() == (tmp_path / "two" / "predictions.npz").read_bytes()
 
 
 def test_colour_is_a_flag(pictures, tmp_path):

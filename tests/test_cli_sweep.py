@@ -66,7 +66,7 @@ def test_a_sweep_stopped_and_resumed_equals_one_run_after_the_other(tmp_path, ca
     run = shlex.split(err.rpartition("Next: mien ")[2])
     assert main([*run, "--out", "alone"]) == 0
     best_run = tmp_path / best.partition("  ")[0]
-    assert (tmp_path / "alone" / "predictions.csv").read_text() == (best_run / "predictions.csv").read_text()
+    assert (tmp_path / "alone" / "predictions.npz").read_bytes() == (best_run / "predictions.npz").read_bytes()
     # the same command again finds nothing to do, another one is refused
     capsys.readouterr()
     assert main([*command, "--json"]) == 0

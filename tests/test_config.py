@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from mien import config
 from mien.config import Recipe, build, dump, from_environment, from_file, merge
 from mien.errors import DataError, MissingError, UsageError
+from mien.runs import read_recipe
 
 
 def test_a_recipe_written_out_comes_back(tmp_path):
@@ -77,18 +78,13 @@ def test_bad_files(tmp_path):
         from_file(path)
 
 
-def test_read_recipe_wants_a_run(tmp_path):
-    with pytest.raises(MissingError, match="is not a run folder"):
-        config.read_recipe(tmp_path)
-
-
 def test_a_damaged_recipe_of_a_run_is_named_without_a_flag(tmp_path):
     (tmp_path / "recipe.yaml").write_text("train: [")
     with pytest.raises(DataError, match=r"^The run cannot be read: .*recipe\.yaml is not YAML"):
-        config.read_recipe(tmp_path)
+        read_recipe(tmp_path)
     (tmp_path / "recipe.yaml").write_text("train: {epoch: 3}")
     with pytest.raises(DataError, match=r"^The run cannot be read: .*epochs"):
-        config.read_recipe(tmp_path)
+        read_recipe(tmp_path)
 
 
 def test_recipes_are_frozen():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar
 from mien import plugins
 from mien.config import Recipe
 from mien.errors import UsageError, missing_extra
-from mien.runs import RunFolder
+from mien.runs import RunFolder, is_run
 
 if TYPE_CHECKING:
     from torch import nn
@@ -209,7 +209,7 @@ def load(
     from mien.runtime import load as open_reader
 
     place = _path(where)
-    if isinstance(place, Path) and (place / "recipe.yaml").is_file() and not (place / "model.onnx").is_file():
+    if isinstance(place, Path) and is_run(place) and not (place / "model.onnx").is_file():
         export(place, allow_code=allow_code)
     return open_reader(place, detector, margin, threads)
 
@@ -261,7 +261,7 @@ def list_recipes(pattern: str = "*") -> list[str]:
 
 def _finished(folder: Path) -> Run:
     from mien.report import write_report
-    from mien.runs.folder import is_first_process
+    from mien.runs.writing import is_first_process
 
     if is_first_process():
         write_report(folder)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -18,20 +18,17 @@ import torch
 from torch import nn
 
 import mien
-from mien import config
 from mien.assets import OWN
 from mien.atomic import put
 from mien.data import Store, open_store
 from mien.errors import MienError, UsageError
 from mien.evaluate.calibration import Calibration, calibrate
 from mien.evaluate.metrics import scores_of
-from mien.evaluate.robustness import read_robustness
 from mien.evaluate.run_model import load_model
 from mien.evaluate.split import predict, refuse_other_images
 from mien.preprocessing import Preprocessing
-from mien.runs import Predictions
-from mien.runs.folder import RunFolder
-from mien.runs.predictions import predictions_file
+from mien.runs import Predictions, RunFolder, is_run, read_recipe
+from mien.runs.records import to_dict
 from mien.runtime.metadata import seal
 from mien.runtime.network import Network, is_export, softmax
 
@@ -66,7 +63,7 @@ def export(run: Path, out: Path | None = None, *, weights: WeightType = "fp16", 
         raise UsageError(f"--out {out}: an export ends in .onnx.")
     if not 0 <= error_rate < 1:
         raise UsageError(f"--error-rate {error_rate}: give a share such as 0.2.")
-    store = open_store(config.read_recipe(run).data)
+    store = open_store(read_recipe(run).data)
     refuse_other_images(run, store)
     reference = _reference(run, model, store, labels)
     draft = out.with_name(f".{out.stem}.draft.onnx")
@@ -87,8 +84,8 @@ def export(run: Path, out: Path | None = None, *, weights: WeightType = "fp16", 
 
 
 def _reference(run: Path, model: nn.Module, store: Store, labels: tuple[str, ...]) -> Predictions:
-    path = predictions_file(run, "validation")
-    if not path.is_file():
+    path = Predictions.of_run(run, "validation")
+    if path is None:
         return predict(model, store, "validation", labels)
     found = Predictions.load(path)
     names = [store.names[i] for i in store.indices("validation")]
@@ -196,7 +193,7 @@ def _compare(found: Predictions, reference: Predictions, weights: WeightType, ru
     if not difference <= TOLERANCE[weights]:  # nan is neither more nor less
         raise MienError(
             f"The export's probabilities differ from those of {run} by up to {difference:.2g}, more than "
-            f"{TOLERANCE[weights]:.0e}; nothing was written. Were its data or its predictions.csv changed?"
+            f"{TOLERANCE[weights]:.0e}; nothing was written. Were its data or its predictions changed?"
         )
     return difference, lost
 
@@ -223,7 +220,8 @@ def _write_metadata(
 def _card(run: Path, found: Predictions, store: Store) -> dict[str, Any]:
     """What `mien.runtime.card` makes the model card of: where the network comes from and how well it does."""
     folder = RunFolder.open(run)
-    recipe, env, scores = folder.recipe, folder.env, scores_of(folder) or {}
+    recipe, env, scores = folder.recipe, to_dict(folder.env), scores_of(folder)
+    known = to_dict(scores) if scores else {}
     return {
         "recipe": recipe.name,
         "seed": recipe.seed,
@@ -241,16 +239,16 @@ def _card(run: Path, found: Predictions, store: Store) -> dict[str, Any]:
         "train_images": env.get("store", {}).get("images", {}).get("train"),
         "copies_dropped": recipe.data.drop_leaks,
         "content": {"all": store.content(), **{split: store.content(split) for split in ("validation", "test")}},
-        **{key: scores[key] for key in ("interval", "clean", "macro_f1", "per_class") if key in scores},
-        "robustness": [asdict(row) for row in read_robustness(run)],
+        **{key: known[key] for key in ("interval", "clean", "macro_f1", "per_class") if key in known},
+        "robustness": [to_dict(row) for row in folder.robustness.get("validation", [])],
     }
 
 
 def _teacher(source: str) -> str:
     """A teacher by its recipe, also behind the name of one that comes with mien; by its file where it is gone."""
     path = Path(source)
-    if (path / "recipe.yaml").is_file():
-        return config.read_recipe(path).name
+    if is_run(path):
+        return read_recipe(path).name
     try:
         card = Network.open(source, threads=1).card if is_export(source) else None
     except MienError:  # it is gone, or another file is in its place: the name of the file must do

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from mien.errors import DataError, MienError, MissingError
+from mien.errors import DataError
 from mien.evaluate.metrics import (
     calibration_error,
     confusion_matrix,
@@ -25,8 +24,8 @@ from mien.evaluate.metrics import (
     warning,
     wilson,
 )
-from mien.runs import Predictions
-from mien.runs.predictions import predictions_file
+from mien.runs import ClassScores, Predictions
+from mien.runs.records import to_dict
 
 
 def predictions_of(labels: list[int], probabilities: list[list[float]] | np.ndarray, classes: int = 3) -> Predictions:
@@ -57,32 +56,32 @@ HAND = answering([0, 0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2, 0])
 
 def test_scores_of_a_hand_worked_case() -> None:
     found = score(HAND, clean=np.array([1, 1, 0, 0, 1, 0, 0], dtype=bool))
-    assert (found["images"], found["correct"]) == (7, 4)
-    assert found["accuracy"] == pytest.approx(4 / 7)
-    assert found["confusion_matrix"] == [[2, 1, 0], [0, 1, 1], [1, 0, 1]]
-    assert found["per_class"]["a"] == pytest.approx(
+    assert (found.images, found.correct) == (7, 4)
+    assert found.accuracy == pytest.approx(4 / 7)
+    assert found.confusion_matrix == [[2, 1, 0], [0, 1, 1], [1, 0, 1]]
+    assert vars(found.per_class["a"]) == pytest.approx(
         {"recall": 2 / 3, "correct": 2, "images": 3, "precision": 2 / 3, "f1": 2 / 3}
     )
-    assert found["macro_f1"] == pytest.approx((2 / 3 + 1 / 2 + 1 / 2) / 3)
-    assert found["weighted_f1"] == pytest.approx((3 * 2 / 3 + 2 / 2 + 2 / 2) / 7)
-    assert found["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2 + 1 / 2) / 3)
-    assert found["calibration_error"] == pytest.approx(0.7 - 4 / 7)
-    assert found["negative_log_likelihood"] == pytest.approx(-(4 * math.log(0.7) + 3 * math.log(0.15)) / 7)
-    assert found["clean"]["images"] == 3
-    assert found["clean"]["accuracy"] == pytest.approx(2 / 3)
-    assert found["clean"]["interval"] == list(wilson(2, 3))
+    assert found.macro_f1 == pytest.approx((2 / 3 + 1 / 2 + 1 / 2) / 3)
+    assert found.weighted_f1 == pytest.approx((3 * 2 / 3 + 2 / 2 + 2 / 2) / 7)
+    assert found.balanced_accuracy == pytest.approx((2 / 3 + 1 / 2 + 1 / 2) / 3)
+    assert found.calibration_error == pytest.approx(0.7 - 4 / 7)
+    assert found.negative_log_likelihood == pytest.approx(-(4 * math.log(0.7) + 3 * math.log(0.15)) / 7)
+    assert found.clean.images == 3
+    assert found.clean.accuracy == pytest.approx(2 / 3)
+    assert found.clean.interval == wilson(2, 3)
 
 
 def test_scores_are_json_and_nowhere_nan() -> None:
     # Class c has no image, class b is never answered, and not one image is clean.
     found = score(answering([0, 1, 1], [0, 2, 0]), clean=np.zeros(3, dtype=bool))
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["clean"] == {"images": 0, "correct": 0, "accuracy": None, "interval": [0.0, 1.0]}
-    assert found["per_class"]["c"] == {"recall": 0.0, "correct": 0, "images": 0, "precision": 0.0, "f1": 0.0}
+    assert json.loads(json.dumps(to_dict(found), allow_nan=False)) == to_dict(found)
+    assert to_dict(found)["clean"] == {"images": 0, "correct": 0, "accuracy": None, "interval": [0.0, 1.0]}
+    assert found.per_class["c"] == ClassScores(recall=0.0, correct=0, images=0, precision=0.0, f1=0.0)
 
 
 def test_no_clean_mask_gives_no_clean_figure() -> None:
-    assert score(HAND)["clean"] is None
+    assert score(HAND).clean is None
 
 
 def test_nothing_to_score_is_refused() -> None:
@@ -98,18 +97,18 @@ def test_agreement_with_scikit_learn(predictions: Predictions) -> None:
     precision, recall, f1, images = sklearn.metrics.precision_recall_fscore_support(
         truth, answers, labels=classes, zero_division=0
     )
-    for i, each in enumerate(found["per_class"].values()):
-        assert each["images"] == images[i]
-        assert [each[key] for key in ("precision", "recall", "f1")] == pytest.approx([precision[i], recall[i], f1[i]])
+    for i, each in enumerate(found.per_class.values()):
+        assert each.images == images[i]
+        assert [each.precision, each.recall, each.f1] == pytest.approx([precision[i], recall[i], f1[i]])
     for average in ("macro", "weighted"):
         expected = sklearn.metrics.f1_score(truth, answers, average=average, zero_division=0)
-        assert found[f"{average}_f1"] == pytest.approx(expected)
-    assert found["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(truth, answers))
-    assert found["confusion_matrix"] == sklearn.metrics.confusion_matrix(truth, answers, labels=classes).tolist()
+        assert getattr(found, f"{average}_f1") == pytest.approx(expected)
+    assert found.accuracy == pytest.approx(sklearn.metrics.accuracy_score(truth, answers))
+    assert found.confusion_matrix == sklearn.metrics.confusion_matrix(truth, answers, labels=classes).tolist()
     present = np.unique(truth)
     expected_balanced = sklearn.metrics.recall_score(truth, answers, labels=present, average="macro", zero_division=0)
-    assert found["balanced_accuracy"] == pytest.approx(expected_balanced)
-    assert found["negative_log_likelihood"] == pytest.approx(
+    assert found.balanced_accuracy == pytest.approx(expected_balanced)
+    assert found.negative_log_likelihood == pytest.approx(
         sklearn.metrics.log_loss(truth, predictions.probabilities, labels=classes)
     )
 
@@ -123,13 +122,13 @@ def test_two_best_answers_agree_with_scikit_learn(predictions: Predictions) -> N
         expected = sklearn.metrics.top_k_accuracy_score(
             predictions.labels, predictions.probabilities, k=2, labels=range(classes)
         )
-    assert score(predictions)["top2_accuracy"] == pytest.approx(expected)
+    assert score(predictions).top2_accuracy == pytest.approx(expected)
 
 
 def test_a_model_that_always_hesitates_gains_nothing_from_ties() -> None:
     uniform = predictions_of([0, 1, 2, 3, 4], np.full((5, 5), 0.2), classes=5)
-    assert score(uniform)["top2_accuracy"] == pytest.approx(2 / 5)
-    assert score(uniform)["accuracy"] == pytest.approx(1 / 5)
+    assert score(uniform).top2_accuracy == pytest.approx(2 / 5)
+    assert score(uniform).accuracy == pytest.approx(1 / 5)
 
 
 @given(drawn_predictions(), st.integers(1, 20))
@@ -204,78 +203,3 @@ def test_what_is_said_beside_the_commonest_answer(answers: list[int], said: str)
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(DataError, match=r"2 names and 3 classes need probabilities of shape \(2, 3\)"):
         Predictions(["a", "b"], np.zeros(2, dtype=int), np.zeros((2, 4)), ("x", "y", "z"))
-
-
-@given(predictions=drawn_predictions())
-@settings(max_examples=30, deadline=None)
-def test_a_file_gives_every_float32_back(tmp_path_factory: pytest.TempPathFactory, predictions: Predictions) -> None:
-    path = tmp_path_factory.mktemp("run") / "predictions.csv"
-    shares = predictions.probabilities.astype(np.float32)
-    names = [f'ä, "{i}"\n' for i in range(len(predictions))]
-    Predictions(names, predictions.labels, shares, predictions.classes).save(path)
-    back = Predictions.load(path)
-    assert (back.names, back.classes) == (names, predictions.classes)
-    assert back.labels.tolist() == predictions.labels.tolist()
-    assert (back.probabilities.astype(np.float32) == shares).all()
-
-
-def test_the_file_is_a_table_a_person_can_read(tmp_path: Path) -> None:
-    predictions_of([1], [[0.5, 0.25, 0.25]]).save(predictions_file(tmp_path, "test"))
-    assert (tmp_path / "predictions-test.csv").read_text().splitlines() == [
-        "name,split,label,predicted,a,b,c",
-        "0.png,test,b,a,0.5,0.25,0.25",
-    ]
-    assert [path.name for path in tmp_path.iterdir()] == ["predictions-test.csv"]  # no draft stays behind
-
-
-def test_classes_named_like_columns(tmp_path: Path) -> None:
-    classes = ("label", "name", "predicted")
-    Predictions(["x"], np.array([2]), np.array([[0.1, 0.2, 0.7]]), classes).save(tmp_path / "predictions.csv")
-    back = Predictions.load(tmp_path / "predictions.csv")
-    assert (back.classes, back.labels.tolist(), back.predicted.tolist()) == (classes, [2], [2])
-
-
-def test_saving_where_nothing_can_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(MienError, match=r"Writing .*predictions\.csv failed"):
-        HAND.save(tmp_path / "file" / "predictions.csv")
-
-
-def test_a_disk_that_fills_up_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "predictions.csv"
-    path.write_text("old")
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.replace", full)
-    with pytest.raises(MienError, match=r"failed: No space left on device. Free some space"):
-        HAND.save(path)
-    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("predictions.csv", "old")]
-
-
-def test_a_missing_file_names_the_command_that_writes_it(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match=r"predictions-test.csv is not there.*mien evaluate .* --split test"):
-        Predictions.load(predictions_file(tmp_path, "test"))
-
-
-@pytest.mark.parametrize(
-    ("line", "complaint"),
-    [
-        ("x,validation,a,b,0.5,half,0", r"line 2: a probability is not a number"),
-        ("x,validation,a,b,0.5,0.5", r"line 2: 2 probabilities for 3 classes"),
-        ("x,validation,d,b,0.5,0.5,0", r"line 2: label 'd' is not among the classes a, b, c"),
-    ],
-)
-def test_a_damaged_line_is_named(tmp_path: Path, line: str, complaint: str) -> None:
-    path = tmp_path / "predictions.csv"
-    path.write_text(f"name,split,label,predicted,a,b,c\n{line}\n")
-    with pytest.raises(DataError, match=complaint):
-        Predictions.load(path)
-
-
-@pytest.mark.parametrize("text", ["", "name,label\n", "name,split,label,predicted\n"])
-def test_another_table_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "predictions.csv").write_text(text)
-    with pytest.raises(DataError, match="must begin with the columns name, split, label, predicted and one per class"):
-        Predictions.load(tmp_path / "predictions.csv")

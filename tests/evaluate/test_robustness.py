@@ -7,7 +7,8 @@ import torch
 
 from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
-from mien.evaluate.robustness import CHANGES, EYES, MOUTH, changed, read_robustness, robustness
+from mien.evaluate.robustness import CHANGES, EYES, MOUTH, changed, robustness
+from mien.runs import RunFolder
 from mien.train.run import run
 
 
@@ -81,13 +82,13 @@ def test_a_run_is_scored_and_its_report_shows_it(tmp_path, monkeypatch, capsys):
     found = json.loads(capsys.readouterr().out)
     assert len(found["robustness"]) == sum(len(strengths) for _, strengths, _ in CHANGES.values())
     assert {row["images"] for row in found["robustness"]} == {found["images"]}
-    rows = read_robustness(folder)
+    rows = RunFolder.open(folder).robustness["validation"]
     assert [row.accuracy for row in rows] == [row["accuracy"] for row in found["robustness"]]
     page = (folder / "report.html").read_text()
     assert "When pictures get worse" in page
     assert "mouth covered" in page
     of_train = robustness(folder, "train")
-    assert (read_robustness(folder, "train"), read_robustness(folder)) == (of_train, rows)
+    assert RunFolder.open(folder).robustness == {"train": of_train, "validation": rows}
     assert of_train != rows
     assert main(["evaluate", str(folder), "--robustness", "--split", "train"]) == 2
     assert "--robustness is measured on the validation images" in capsys.readouterr().err

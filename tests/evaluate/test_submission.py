@@ -14,8 +14,9 @@ from mien.data import open_store
 from mien.errors import DataError, MissingError, UsageError
 from mien.evaluate.run_model import load_model
 from mien.evaluate.submission import Submission, submit
-from mien.train.checkpoint import save_model
-from mien.train.run import build_model, run
+from mien.runs import read_recipe
+from mien.train.build import build_model, save_model
+from mien.train.run import run
 
 IDS = [1, 2, 3, 10, 20]
 
@@ -88,7 +89,7 @@ def test_the_probability_is_the_models(trained):
 
 def test_the_dog_is_found_by_name(trained, tmp_path):
     """A run whose classes are Dog, cat gives the same answers when its head is turned around."""
-    recipe = config.read_recipe(trained / "run")
+    recipe = read_recipe(trained / "run")
     store = open_store(recipe.data)
     model, _, _ = load_model(trained / "run")
     last = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
@@ -99,7 +100,7 @@ def test_the_dog_is_found_by_name(trained, tmp_path):
     turned.mkdir()
     (turned / "recipe.yaml").write_text(config.dump(recipe))
     object.__setattr__(store, "classes", ("Dog", "cat"))
-    save_model(turned / "model", model, recipe, store)
+    save_model(turned, model, recipe, store)
     np.testing.assert_allclose(submit(turned).dog, submit(trained / "run").dog, atol=1e-6)
 
 
@@ -169,7 +170,7 @@ def test_a_run_of_other_classes(tmp_path, monkeypatch):
     (tmp_path / "run" / "recipe.yaml").write_text(config.dump(recipe))
     with pytest.raises(MissingError, match="has no finished model"):
         submit(tmp_path / "run")
-    save_model(tmp_path / "run" / "model", build_model(recipe, store), recipe, store)
+    save_model(tmp_path / "run", build_model(recipe, store), recipe, store)
     with pytest.raises(UsageError, match=r"knows the classes angry, .*; a submission needs cat and dog\."):
         submit(tmp_path / "run")
     with pytest.raises(MissingError, match=r"nowhere is not a run folder"):
@@ -180,7 +181,7 @@ def test_where_the_pictures_are(trained, pictures, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "model").symlink_to(trained / "run" / "model")
-    recipe = config.read_recipe(trained / "run")
+    recipe = read_recipe(trained / "run")
 
     def at(path: Path | None) -> Path:
         changed = config.build(recipe.model_dump(), {"data": {"path": path}})

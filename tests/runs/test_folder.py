@@ -11,7 +11,8 @@ from fake_runs import picture_names, write_run
 
 from mien.errors import DataError, MissingError
 from mien.evaluate.metrics import score, scores_of
-from mien.runs.folder import RECORDS, RunFolder
+from mien.runs import Env, RunFolder, read_recipe
+from mien.runs.folder import WAYS_OUT
 
 
 @pytest.fixture
@@ -23,13 +24,13 @@ def run(tmp_path: Path) -> Path:
 def test_a_whole_run(run: Path) -> None:
     folder = RunFolder.open(run)
     assert folder.recipe.name == "tiny"
-    assert folder.env["parameters"] == 2_713_007
+    assert folder.env.parameters == 2_713_007
     assert folder.history["epoch"] == [1, 2, 3]
     assert folder.history["seconds"] == [2.5, 5, 7.5]
-    scores = folder.scores()
+    scores = scores_of(folder)
     assert scores is not None
-    assert scores["correct"] == folder.predictions().correct.sum()
-    assert folder.scores("test") is None
+    assert scores.correct == folder.predictions().correct.sum()
+    assert scores_of(folder, "test") is None
     assert folder.test_reads == []
 
 
@@ -37,7 +38,7 @@ def test_a_run_that_was_stopped_early(run: Path) -> None:
     for name in ("env.json", "metrics.csv", "evaluation.json", "predictions.csv"):
         (run / name).unlink()
     folder = RunFolder.open(run)
-    assert (folder.env, folder.history, scores_of(folder)) == ({}, {}, None)
+    assert (folder.env, folder.history, scores_of(folder)) == (Env(), {}, None)
     with pytest.raises(MissingError, match=r"has not finished\. Finish it with: mien run .*tiny-20260304-0 --resume"):
         folder.predictions()
 
@@ -60,17 +61,17 @@ def test_damaged_files_are_named(run: Path) -> None:
         _ = RunFolder.open(run).history
 
 
-@pytest.mark.parametrize("name", RECORDS)
+@pytest.mark.parametrize("name", WAYS_OUT)
 @pytest.mark.parametrize(("content", "problem"), [("{", "Expecting property name"), ("7", "it holds no (dict|list)")])
 def test_damaged_records_are_named_with_a_way_out(run: Path, name: str, content: str, problem: str) -> None:
     (run / name).write_text(content)
     folder = RunFolder.open(run)
-    way_out = RECORDS[name].format(run=run)
+    way_out = WAYS_OUT[name].format(run=run)
     with pytest.raises(DataError, match=rf"{name} is damaged: {problem}.*\. {re.escape(way_out)}"):
         _ = {
             "env.json": lambda: folder.env,
-            "evaluation.json": folder.scores,
-            "robustness.json": folder.robustness,
+            "evaluation.json": lambda: folder.scores,
+            "robustness.json": lambda: folder.robustness,
             "test_reads.json": lambda: folder.test_reads,
         }[name]()
 
@@ -82,3 +83,8 @@ def test_no_run_folder_names_the_nearest(run: Path) -> None:
     empty.mkdir()
     with pytest.raises(MissingError, match=r"empty is not a run folder: it has no recipe\.yaml"):
         RunFolder.open(empty)
+
+
+def test_read_recipe_wants_a_run(tmp_path):
+    with pytest.raises(MissingError, match="is not a run folder"):
+        read_recipe(tmp_path)

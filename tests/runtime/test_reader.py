@@ -107,7 +107,7 @@ def test_half_the_size_in_fp16(finished, tmp_path):
 
 
 def test_an_export_that_answers_otherwise_is_refused(finished, tmp_path):
-    path = finished / "predictions.csv"
+    path = finished / "predictions.npz"
     before = path.read_text()
     found = Predictions.load(path)
     try:

@@ -17,6 +17,7 @@ from mien.errors import MissingError, UsageError
 from mien.evaluate.compare import compare
 from mien.export import export
 from mien.report import write_comparison
+from mien.runs import read_recipe
 from mien.runs.folder import RunFolder
 from mien.train import average as averaging
 from mien.train import run
@@ -88,7 +89,7 @@ def test_an_average_is_a_run_folder_like_any_other(pair, tmp_path):
     assert [(part["recipe"], part["share"]) for part in env["average"]] == [("first", 0.25), ("second", 0.75)]
     assert env["epochs"] == 2
     assert env["seconds"] == pytest.approx(parts[0]["seconds"] + parts[1]["seconds"])
-    assert config.read_recipe(folder).name == "first_average"
+    assert read_recipe(folder).name == "first_average"
     assert env["hardware"] == parts[0]["hardware"]
     assert env["warnings"] == []
     comparison = compare([folder, *pair])
@@ -108,7 +109,7 @@ def test_the_card_of_an_exported_average_names_its_parts(pair, tmp_path, capsys)
 def test_the_average_of_a_run_with_itself_answers_as_the_run_does(pair, tmp_path):
     twin = shutil.copytree(pair[0], tmp_path / "twin")
     folder = average([pair[0], twin], tmp_path / "same")
-    assert (folder / "predictions.csv").read_text() == (pair[0] / "predictions.csv").read_text()
+    assert (folder / "predictions.npz").read_bytes() == (pair[0] / "predictions.npz").read_bytes()
 
 
 def test_what_cannot_be_averaged_is_said(pair, tmp_path):

@@ -10,7 +10,9 @@ from mien import config
 from mien.config import Data, Model, Recipe, Train
 from mien.data import open_store
 from mien.models import create_model
-from mien.train import callbacks, features, run
+from mien.runs.history import read_epochs
+from mien.train import features, run
+from mien.train.build import build_model
 
 RECIPE = Recipe(
     name="tiny",
@@ -64,11 +66,11 @@ def test_stored_features_give_the_same_run(tmp_path, monkeypatch, model):
     assert a.keys() == b.keys()
     for name in a:
         torch.testing.assert_close(a[name], b[name], rtol=0, atol=1e-5)
-    rows = [callbacks.read_history(folder / "metrics.csv") for folder in (stored, ordinary)]
+    rows = [read_epochs(folder) for folder in (stored, ordinary)]
     for one, other in zip(*rows, strict=True):
         for column in ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "lr"):
             assert one[column] == pytest.approx(other[column], abs=1e-5)
-    before, frozen = split_off_head(run.build_model(recipe, open_store(recipe.data)).state_dict())
+    before, frozen = split_off_head(build_model(recipe, open_store(recipe.data)).state_dict())
     assert all(torch.equal(frozen[name], b[name]) and torch.equal(frozen[name], a[name]) for name in frozen)
     assert not any(torch.equal(before[name], a[name]) for name in before if before[name].dim() == 2)
 

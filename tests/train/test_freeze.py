@@ -15,8 +15,11 @@ from mien.config import Data, Model, Recipe, Train
 from mien.errors import UsageError
 from mien.models import create_model
 from mien.report import run_page, write_report
+from mien.runs import read_recipe
 from mien.runs.folder import RunFolder
+from mien.runs.history import read_epochs
 from mien.train import callbacks, freeze, run
+from mien.train.build import build_model
 from mien.train.task import make_optimizer
 
 VIT = {"img_size": 8, "patch_size": 4, "embed_dim": 8, "depth": 3, "num_heads": 2}
@@ -48,7 +51,7 @@ def start(recipe):
     """The weights that a run of the recipe starts from."""
     from mien.data import open_store
 
-    return run.build_model(recipe, open_store(recipe.data)).state_dict()
+    return build_model(recipe, open_store(recipe.data)).state_dict()
 
 
 def changed(before, after):
@@ -176,7 +179,7 @@ def test_layer_decay_with_every_schedule(tmp_path, schedule):
     folder = run.run(recipe, tmp_path / "run")
     groups = checkpoint(folder, 1)["optimizer_states"][0]["param_groups"]
     top = groups[0]["lr"]
-    assert callbacks.read_history(folder / "metrics.csv")[0]["lr"] == pytest.approx(top)
+    assert read_epochs(folder)[0]["lr"] == pytest.approx(top)
     assert sorted({round(group["lr"] / top, 3) for group in groups}) == [0.062, 0.125, 0.25, 0.5, 1.0]
     assert (top == 0.001) == (schedule in ("constant", "plateau"))
 
@@ -216,9 +219,9 @@ def test_gradual_unfreezing_epoch_by_epoch(tmp_path):
     ]  # fmt: skip
     kept = [len(states[epoch]["optimizer_states"][0]["state"]) for epoch in (1, 2, 3, 4)]
     assert kept == [2, 2 + 2 + 12, 2 + 2 + 12, 2 + 2 + 24]
-    rates = [row["lr"] for row in callbacks.read_history(folder / "metrics.csv")]
+    rates = [row["lr"] for row in read_epochs(folder)]
     plain = run.run(change(train={"ema": 0.0, "schedule": "one_cycle"}), tmp_path / "plain")
-    assert rates == [row["lr"] for row in callbacks.read_history(plain / "metrics.csv")]
+    assert rates == [row["lr"] for row in read_epochs(plain)]
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "plateau"])
@@ -239,7 +242,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, monkeypatch, sc
         patch.setattr(callbacks.Display, "on_train_batch_start", stop, raising=False)
         with pytest.raises(KeyboardInterrupt):
             run.run(recipe, tmp_path / "part")
-    assert len(callbacks.read_history(tmp_path / "part" / "metrics.csv")) == stopped
+    assert len(read_epochs(tmp_path / "part")) == stopped
     resumed = weights(run.resume(tmp_path / "part"))
     assert changed(whole, resumed) == set()
 
@@ -313,7 +316,7 @@ def test_settings_as_they_are_written(tmp_path, monkeypatch):
     recipe = config.build({"train": {"unfreeze": "{2: 11, 4: [9, 10]}"}})
     assert recipe.train.unfreeze == {2: 11, 4: (9, 10)}
     (tmp_path / "recipe.yaml").write_text(config.dump(recipe))
-    assert config.read_recipe(tmp_path) == recipe
+    assert read_recipe(tmp_path) == recipe
     assert config.build(recipe.model_dump(), {"train": {"unfreeze": {3: 1}}}).train.unfreeze == {3: 1}
     with pytest.raises(UsageError, match=r"train\.unfreeze\.2\.int: Input should be a valid integer.*given 'x'"):
         config.build({"train": {"unfreeze": {2: "x"}}})

@@ -13,6 +13,7 @@ from mien.config import Data, Model, Recipe, Train
 from mien.errors import UsageError
 from mien.evaluate.run_model import load_model
 from mien.models.vit import VisionTransformer
+from mien.runs import read_recipe
 from mien.train import run
 
 START = Recipe(
@@ -33,7 +34,7 @@ def test_a_run_starts_from_another_run(tmp_path):
     start = run.run(START, tmp_path / "start")
     recipe = config.build(NEXT, {"model": {"init": str(start)}})
     folder = run.run(recipe, tmp_path / "next")
-    written = config.read_recipe(folder)
+    written = read_recipe(folder)
     assert (written.model.name, written.model.patch_size, written.model.embed_dim) == ("vit", 4, 16)
     assert (written.data.mean, written.data.std) == (0.4, 0.3)
     before, after = (load_file(one / "model" / "model.safetensors") for one in (start, folder))
@@ -53,7 +54,7 @@ def test_other_sizes_than_the_checkpoint(tmp_path):
     save_file(model.state_dict(), tmp_path / "vit.safetensors")
     asked = {"init": str(tmp_path / "vit.safetensors"), "num_heads": 2}
     folder = run.run(config.build(NEXT, {"model": asked}), tmp_path / "grey")
-    assert config.read_recipe(folder).data.mean == 0.5
+    assert read_recipe(folder).data.mean == 0.5
     with pytest.raises(UsageError, match=r"was trained with depth 2, not 5\. Leave --model\.depth out"):
         run.run(config.build(NEXT, {"model": asked | {"depth": 5}}), tmp_path / "deep")
     assert not (tmp_path / "deep").exists()

@@ -19,7 +19,8 @@ from mien.data import open_store
 from mien.errors import UsageError
 from mien.runs.folder import RunFolder, is_finished
 from mien.train import callbacks, run
-from mien.train.masked import Filling
+from mien.train.build import build_model
+from mien.train.masked_task import Filling
 
 RECIPE = Recipe(
     name="filling",
@@ -103,7 +104,7 @@ def test_masks_follow_from_seed_and_step():
     store = open_store(RECIPE.data)
 
     def filling(recipe):
-        return Filling(recipe, run.build_model(recipe, store), store.preprocessing, 20)
+        return Filling(recipe, build_model(recipe, store), store.preprocessing, 20)
 
     one, two, other = (filling(recipe) for recipe in (RECIPE, RECIPE, change(seed=1)))
     assert torch.equal(one.validation_masks, two.validation_masks)
@@ -114,7 +115,7 @@ def test_a_classifier_starts_from_the_encoder(finished, tmp_path, monkeypatch):
     recipe = config.build(RECIPE.model_dump(), {"pretrain": {"method": "none"}}, {"model": {"init": str(finished)}})
     checkpoint = run.read_checkpoint(recipe)
     recipe = run.with_sizes_of(checkpoint, recipe)
-    model, found = run.build_model(recipe, open_store(recipe.data), checkpoint), weights(finished)
+    model, found = build_model(recipe, open_store(recipe.data), checkpoint), weights(finished)
     known = model.state_dict()
     assert set(known) - set(found) == {"head.weight", "head.bias"}
     assert all(torch.equal(known[name], found[name]) for name in found)

@@ -24,8 +24,11 @@ from mien.config import Augment, Data, Model, Recipe, Train
 from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.evaluate.run_model import load_model
 from mien.models import create_model
+from mien.runs import read_recipe
 from mien.runs.folder import RunFolder
+from mien.runs.history import read_epochs
 from mien.train import callbacks, run
+from mien.train.build import lay_out
 from mien.train.task import Task
 
 RECIPE = Recipe(
@@ -55,7 +58,7 @@ def test_a_run_folder_has_what_it_promises(tmp_path):
     folder = run.run(RECIPE, tmp_path / "run")
     env = json.loads((folder / "env.json").read_text())
     rows = list(csv.DictReader((folder / "metrics.csv").open()))
-    assert config.read_recipe(folder) == RECIPE
+    assert read_recipe(folder) == RECIPE
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert tuple(rows[0]) == callbacks.COLUMNS
     assert all(math.isfinite(float(value)) for row in rows for value in row.values())
@@ -64,7 +67,7 @@ def test_a_run_folder_has_what_it_promises(tmp_path):
     assert env["initial_loss"] == pytest.approx(math.log(7), abs=0.01)
     assert env["initial_loss_images"] == 70
     assert env["store"]["images"]["train"] == 70
-    assert (folder / "predictions.csv").read_text().count("\n") == 1 + env["store"]["images"]["validation"]
+    assert len(RunFolder.open(folder).predictions()) == env["store"]["images"]["validation"]
     scores = json.loads((folder / "evaluation.json").read_text())["validation"]
     best = max(float(row["val_accuracy"]) for row in rows)
     assert scores["accuracy"] == pytest.approx(best, abs=1e-6)
@@ -73,7 +76,7 @@ def test_a_run_folder_has_what_it_promises(tmp_path):
     assert model(torch.zeros(2, 1, 16, 16)).shape == (2, len(labels))
     assert (preprocessing.size, preprocessing.mean) == (16, 0.5)
     assert {path.name for path in folder.iterdir()} == {
-        *("recipe.yaml", "env.json", "metrics.csv", "checkpoints", "model", "predictions.csv", "evaluation.json"),
+        *("recipe.yaml", "env.json", "metrics.csv", "checkpoints", "model", "predictions.npz", "evaluation.json"),
     }, "and no draft of a file"
     assert {path.name for path in (folder / "model").iterdir()} == {"config.json", "model.safetensors"}
 
@@ -130,10 +133,10 @@ def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, interrupted, mo
     whole = weights(run.run(recipe, tmp_path / "whole"))
     with interrupted():
         run.run(recipe, tmp_path / "part")
-    assert len(callbacks.read_history(tmp_path / "part" / "metrics.csv")) == 1
+    assert len(read_epochs(tmp_path / "part")) == 1
     resumed = weights(run.resume(tmp_path / "part"))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    assert len(callbacks.read_history(tmp_path / "part" / "metrics.csv")) == 3
+    assert len(read_epochs(tmp_path / "part")) == 3
 
 
 def test_an_interrupted_run_lowers_its_rate_in_the_same_epochs(tmp_path, interrupted):
@@ -143,10 +146,7 @@ def test_an_interrupted_run_lowers_its_rate_in_the_same_epochs(tmp_path, interru
     with interrupted():
         run.run(recipe, tmp_path / "part")
     run.resume(tmp_path / "part")
-    rates = {
-        name: [row["lr"] for row in callbacks.read_history(tmp_path / name / "metrics.csv")]
-        for name in ("whole", "part")
-    }
+    rates = {name: [row["lr"] for row in read_epochs(tmp_path / name)] for name in ("whole", "part")}
     assert rates["part"] == rates["whole"]
     assert rates["whole"][-1] < rates["whole"][0]
 
@@ -158,7 +158,7 @@ def test_a_run_of_an_older_version_without_calibration_errors_goes_on(tmp_path, 
     lines = (folder / "metrics.csv").read_text().splitlines()
     (folder / "metrics.csv").write_text("".join(line.rpartition(",")[0] + "\n" for line in lines))
     run.resume(folder)
-    rows = callbacks.read_history(folder / "metrics.csv")
+    rows = read_epochs(folder)
     assert ["val_calibration_error" in row for row in rows] == [False, True, True]
     history = RunFolder.open(folder).history["val_calibration_error"]
     assert math.isnan(history[0])
@@ -174,9 +174,9 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path):
 def test_resuming_a_run_that_stopped_early_changes_nothing(tmp_path):
     settings = {"early_stopping": 1, "lr": 1e-12, "epochs": 9, "ema": 0}
     before = weights(run.run(change(train=settings), tmp_path / "run"))
-    epochs = len(callbacks.read_history(tmp_path / "run" / "metrics.csv"))
+    epochs = len(read_epochs(tmp_path / "run"))
     after = weights(run.resume(tmp_path / "run"))
-    assert epochs == len(callbacks.read_history(tmp_path / "run" / "metrics.csv")) < 9
+    assert epochs == len(read_epochs(tmp_path / "run")) < 9
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
@@ -207,7 +207,7 @@ def test_a_run_is_never_overwritten_unless_asked(tmp_path):
     with pytest.raises(UsageError, match=r"run exists\. Choose another --out"):
         run.run(recipe, folder)
     run.run(change(recipe, seed=5), folder, overwrite=True)
-    assert config.read_recipe(folder).seed == 5
+    assert read_recipe(folder).seed == 5
 
 
 def test_a_full_disk_while_saving_says_what_to_do(tmp_path, monkeypatch):
@@ -331,7 +331,7 @@ def test_two_processes_train_as_one_does(tmp_path):
         subprocess.run([*command(tmp_path, processes=processes), "--out", str(out), "--device", "cpu"], check=True)
     one, two = weights(tmp_path / "by1"), weights(tmp_path / "by2")
     assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-5
-    histories = [callbacks.read_history(tmp_path / name / "metrics.csv") for name in ("by1", "by2")]
+    histories = [read_epochs(tmp_path / name) for name in ("by1", "by2")]
     for a, b in zip(*histories, strict=True):
         assert a["val_loss"] == pytest.approx(b["val_loss"], abs=1e-5)
         assert a["train_loss"] == pytest.approx(b["train_loss"], abs=1e-5)
@@ -357,11 +357,11 @@ def test_ctrl_c_exits_130_and_resume_goes_on(tmp_path):
     assert process.wait() == 130, rest
     assert f"mien run {out} --resume" in rest
     assert (out / "checkpoints" / "last.ckpt").exists()
-    finished = len(callbacks.read_history(out / "metrics.csv"))
+    finished = len(read_epochs(out))
     text = (out / "recipe.yaml").read_text().replace("epochs: 500", f"epochs: {finished + 1}")
     (out / "recipe.yaml").write_text(text)
     subprocess.run([sys.executable, "-m", "mien", "run", str(out), "--resume"], check=True)
-    assert len(callbacks.read_history(out / "metrics.csv")) == finished + 1
+    assert len(read_epochs(out)) == finished + 1
     assert (out / "report.html").exists()
 
 
@@ -430,7 +430,7 @@ def test_convolutions_lie_in_memory_as_the_device_wants_them(monkeypatch, wants)
     for name, moved in (("resnet", wants), ("their_file:Net", False)):
         recipe = RECIPE.model_copy(update={"model": Model(name=name)})
         task = SimpleNamespace(recipe=recipe, model=torch.nn.Conv2d(3, 5, 3), trained=torch.nn.Conv2d(3, 5, 3))
-        run.lay_out(task, "cpu")
+        lay_out(task, "cpu")
         for network in (task.model, task.trained):
             assert network.weight.is_contiguous(memory_format=torch.channels_last) == moved
             assert network.weight.is_contiguous() != moved

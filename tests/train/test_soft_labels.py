@@ -108,7 +108,7 @@ def test_a_run_learns_the_votes_and_is_scored_on_the_majority(votes, tmp_path):
         folder = run.run(settings, tmp_path / str(soft))
         (last,) = (folder / "checkpoints").glob("epoch*.ckpt")
         bias = torch.load(last, weights_only=True)["state_dict"]["model.bias"]
-        found = Predictions.load(folder / "predictions.csv")
+        found = Predictions.load(folder / "predictions.npz")
         answers[soft] = dict(zip(found.classes, bias.softmax(dim=0).tolist(), strict=True))
         assert [found.classes[label] for label in found.labels] == ["neutral", "happy", "surprise", "sad"] * 2
         left_out = json.loads((folder / "env.json").read_text())["store"]["left_out"]

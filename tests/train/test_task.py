@@ -11,8 +11,7 @@ from mien.hardware import choose_device, choose_precision
 from mien.models import create_model
 from mien.runs import Predictions
 from mien.train.callbacks import epoch_line
-from mien.train.environment import entropy
-from mien.train.task import CalibrationError, _moving_average, hard, make_optimizer, rate
+from mien.train.task import CalibrationError, _moving_average, entropy, hard, make_optimizer, rate
 
 
 def test_rate_by_hand():

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from mien.cli.app import Json, app, print_json
 from mien.errors import UsageError
 from mien.progress import note
+
+if TYPE_CHECKING:
+    from mien.runs.records import AveragedRun
 
 
 @app.command
@@ -39,21 +42,23 @@ def average(
 
     from mien.evaluate.metrics import headline
     from mien.report import write_report
-    from mien.runs.folder import RunFolder, read_record
+    from mien.runs import RunFolder
+    from mien.runs.records import to_dict
     from mien.train.average import average as average_runs
 
     folder = RunFolder.open(average_runs(runs, out, counts, overwrite=overwrite))
     page = write_report(folder.path)
-    parts, scores = folder.env["average"], read_record(folder.path, "evaluation.json", {})["validation"]
-    for warning in folder.env["warnings"]:
+    parts, scores = folder.env.average, folder.scores["validation"]
+    for warning in folder.env.warnings:
         note(f"warning: {warning}")
     if json_:
-        print_json({"run": str(folder.path), "report": str(page), "average": parts, "validation": scores})
+        shown = {"average": [to_dict(part) for part in parts], "validation": to_dict(scores)}
+        print_json({"run": str(folder.path), "report": str(page)} | shown)
         return
     for part in parts:
-        note(f"  {100 * part['share']:.3g}% of {part['run']}  {_accuracy(part)}")
+        note(f"  {100 * part.share:.3g}% of {part.run}  {_accuracy(part)}")
     print(f"{folder.path}  {headline(scores)}")
-    note(f"Open {page} in a browser. Next: mien compare {folder.path} {parts[0]['run']}")
+    note(f"Open {page} in a browser. Next: mien compare {folder.path} {parts[0].run}")
 
 
 def _numbers(text: str) -> list[float]:
@@ -63,5 +68,5 @@ def _numbers(text: str) -> list[float]:
         raise UsageError(f"--shares {text}: numbers with commas between them are needed, such as 0.25,0.75.") from None
 
 
-def _accuracy(part: dict[str, Any]) -> str:
-    return "not evaluated" if part["accuracy"] is None else f"accuracy {part['accuracy']:.1%}"
+def _accuracy(part: AveragedRun) -> str:
+    return "not evaluated" if part.accuracy is None else f"accuracy {part.accuracy:.1%}"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -15,7 +14,7 @@ from mien.errors import UsageError
 from mien.hub import HUB
 
 if TYPE_CHECKING:
-    from mien.evaluate.robustness import ChangeScore
+    from mien.runs import ChangeScore, Scores
 
 
 @app.command
@@ -24,6 +23,7 @@ def evaluate(
     *,
     split: Literal["validation", "test", "train", "all"] = "validation",
     robustness: Annotated[bool, Parameter(negative="")] = False,
+    csv: Annotated[bool, Parameter(negative="")] = False,
     json_: Json = False,
     settings: DataSettable = None,
 ) -> None:
@@ -40,8 +40,11 @@ def evaluate(
         Choose on validation; read test once, at the end. all: every image, for exports.
     robustness
         Also score a run on its validation images blurred, noisy, darker, shifted, turned and partly covered.
+    csv
+        Also write a run's predictions as a table, a row an image, into the run folder.
     """
     from mien.evaluate.metrics import describe
+    from mien.runs.records import to_dict
 
     exported = run.suffix == ".onnx" or str(run).startswith((OWN, HUB))
     if robustness and (exported or split != "validation"):
@@ -50,10 +53,12 @@ def evaluate(
         raise UsageError(
             f"{run} is scored on a split of its own data. Export it to score it on other data: mien export {run}"
         )
+    if csv and exported:
+        raise UsageError("--csv writes the predictions of a run into its folder; an export has none.")
     rows = _robustness(run) if robustness else []
-    scores = _score_export(str(run), split, settings) if exported else _score_run(run, split)
+    scores = _score_export(str(run), split, settings) if exported else _score_run(run, split, csv)
     if json_:
-        print_json(scores | ({"robustness": [asdict(row) for row in rows]} if rows else {}))
+        print_json(to_dict(scores) | ({"robustness": [to_dict(row) for row in rows]} if rows else {}))
         return
     print(describe(scores, split))
     if rows:
@@ -68,7 +73,7 @@ def _robustness(run: Path) -> list[ChangeScore]:
     return robustness(run)
 
 
-def _score_export(where: str, split: str, settings: DataSettings | None) -> dict[str, Any]:
+def _score_export(where: str, split: str, settings: DataSettings | None) -> Scores:
     if settings is None or (settings.data.path is None and settings.data.source != "drawn_faces"):
         raise UsageError(f"{where} has no data of its own. Say on which to score it: --data.path FOLDER")
     from mien.evaluate.exported import evaluate_export
@@ -77,10 +82,10 @@ def _score_export(where: str, split: str, settings: DataSettings | None) -> dict
     return evaluate_export(Network.open(where), settings.data, split)
 
 
-def _score_run(run: Path, split: str) -> dict[str, Any]:
+def _score_run(run: Path, split: str, csv: bool) -> Scores:
     from mien.evaluate.split import evaluate as score
     from mien.report import write_report
 
-    scores = score(run, split)
+    scores = score(run, split, csv=csv)
     write_report(run)
     return scores

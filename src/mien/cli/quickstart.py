@@ -27,7 +27,7 @@ def quickstart(*, out: Path = Path("runs"), json_: Json = False) -> None:
     from mien.evaluate.metrics import headline
     from mien.recipes import quickstart as recipes
     from mien.report import write_comparison, write_report
-    from mien.runs.folder import is_finished, read_record
+    from mien.runs import RunFolder, is_finished, is_run
     from mien.train import run as training
 
     chosen = [config.build(one.model_dump(), config.from_environment()) for one in (recipes.recipe, recipes.vit)]
@@ -41,7 +41,7 @@ def quickstart(*, out: Path = Path("runs"), json_: Json = False) -> None:
         for step, (recipe, folder) in enumerate(zip(chosen, runs, strict=True), start=1):
             note(f"\nStep {step} of 3: {recipe.name}{', which has finished already' if is_finished(folder) else ''}")
             if not is_finished(folder):
-                training.resume(folder) if (folder / "recipe.yaml").exists() else training.run(recipe, folder)
+                training.resume(folder) if is_run(folder) else training.run(recipe, folder)
             write_report(folder)
     except KeyboardInterrupt:
         where = "" if out == Path("runs") else f" --out {out}"
@@ -54,7 +54,7 @@ def quickstart(*, out: Path = Path("runs"), json_: Json = False) -> None:
         print_json({"runs": [str(run) for run in runs], "page": str(page)} | comparison.to_dict())
         return
     for run in runs:
-        print(f"{run}  {headline(read_record(run, 'evaluation.json', {})['validation'])}")
+        print(f"{run}  {headline(RunFolder.open(run).scores['validation'])}")
     print(page)
     note(f"Open {page} in a browser. Next, on your own pictures: mien run folder_vit --data.path FOLDER")
 
@@ -64,8 +64,10 @@ def _stopped(out: Path, first: Recipe) -> str | None:
 
     first: the recipe of its first run, which must be the same now.
     """
-    begun = sorted(out.glob(f"{first.name}-*-{first.seed}/recipe.yaml"))
-    if not begun or config.read_recipe(begun[-1].parent) != first:
+    from mien.runs.folder import read_recipe, runs_in
+
+    begun = runs_in(out, f"{first.name}-*-{first.seed}")
+    if not begun or read_recipe(begun[-1]) != first:
         return None
-    stamp = begun[-1].parent.name.removeprefix(f"{first.name}-").removesuffix(f"-{first.seed}")
+    stamp = begun[-1].name.removeprefix(f"{first.name}-").removesuffix(f"-{first.seed}")
     return None if (out / f"quickstart-{stamp}.html").exists() else stamp

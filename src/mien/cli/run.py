@@ -43,10 +43,11 @@ def run(
         YAML file of settings, such as a run's recipe.yaml.
     """
     from mien.data import check
-    from mien.runs.folder import is_finished, is_first_process, refuse_used
+    from mien.runs import is_finished, read_recipe
+    from mien.runs.writing import is_first_process, refuse_used
 
     begun = _run_to_resume(recipe, out, settings, others=bool(config_ or overwrite)) if resume else None
-    chosen = config.read_recipe(begun) if begun else _recipe(recipe, config_, settings)
+    chosen = read_recipe(begun) if begun else _recipe(recipe, config_, settings)
     if begun and is_finished(begun):
         note(f"{begun} is finished: nothing is left to be trained. To start another run from it: --model.init {begun}")
         _show_run(begun, json_, anew=False)
@@ -67,18 +68,19 @@ def _show_run(folder: Path, json_: bool, anew: bool = True) -> None:
     """What a run ends with: its report, written anew or if it is missing, and its scores."""
     from mien.evaluate.metrics import headline, warning
     from mien.report import write_report
-    from mien.runs.folder import read_record
+    from mien.runs import RunFolder, layout
+    from mien.runs.records import to_dict
 
-    report = folder / "report.html"
+    report = folder / layout.REPORT
     if anew or not report.is_file():
         write_report(folder)
-    trained = config.read_recipe(folder)
-    if not trained.pretrain.is_off():
-        _show_pretrained(folder, trained, report, json_)
+    run = RunFolder.open(folder)
+    if "validation" not in run.scores:
+        _show_pretrained(folder, run.recipe, report, json_)
         return
-    scores = read_record(folder, "evaluation.json", {})["validation"]
+    scores = run.scores["validation"]
     if json_:
-        print_json({"run": str(folder), "report": str(report), "validation": scores})
+        print_json({"run": str(folder), "report": str(report), "validation": to_dict(scores)})
         return
     print(f"{folder}  {headline(scores)}")
     if found := warning(scores):
@@ -88,9 +90,9 @@ def _show_run(folder: Path, json_: bool, anew: bool = True) -> None:
 
 def _show_pretrained(folder: Path, recipe: Recipe, report: Path, json_: bool) -> None:
     """What a run without labels ends with: the best validation loss, and how its encoder is put to use."""
-    from mien.train.callbacks import read_history
+    from mien.runs.history import read_epochs
 
-    best = min(read_history(folder / "metrics.csv"), key=lambda row: row["val_loss"])
+    best = min(read_epochs(folder), key=lambda row: row["val_loss"])
     if json_:
         print_json({"run": str(folder), "report": str(report), "validation_loss": best["val_loss"]})
         return

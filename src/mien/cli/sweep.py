@@ -79,6 +79,7 @@ def sweep(
     for settings_ in plan.probes():
         check(plan.build(settings_).data)
 
+    from mien.runs import layout
     from mien.train.sweep import start
 
     begun = start(plan, folder)
@@ -86,7 +87,7 @@ def sweep(
     _print(table, json_)
     failed = table.count("failed")
     if failed:
-        raise MienError(f"{failed} of {table.total} runs failed; {folder}/sweep.html says why.")
+        raise MienError(f"{failed} of {table.total} runs failed; {folder / layout.SWEEP_PAGE} says why.")
 
 
 def _plan(recipe: str | None, file: Path | None, settings: BaseModel | None, pairs: bool, search: int | None) -> Plan:
@@ -146,8 +147,9 @@ def _table(begun: Sweep) -> SweepTable:
 
 def _print(table: SweepTable, as_json: bool) -> None:
     from mien.evaluate.metrics import headline
+    from mien.runs import layout
 
-    page = table.folder / "sweep.html"
+    page = table.folder / layout.SWEEP_PAGE
     if as_json:
         rows = [row.to_dict() for row in table.ranked]
         print_json({"sweep": str(table.folder), "page": str(page), "runs": rows})
@@ -188,5 +190,7 @@ def _repeat(table: SweepTable) -> str:
     try:
         app.parse_args(command.removeprefix("mien "), exit_on_error=False, print_error=False)
     except CycloptsError:
-        return f"mien run --config {table.folder / table.best.name / 'recipe.yaml'}"
+        from mien.runs import layout
+
+        return f"mien run --config {table.folder / table.best.name / layout.RECIPE}"
     return command

@@ -3,7 +3,7 @@
 settings.py says what can be set, layers.py builds a recipe from files, environment and flags.
 """
 
-from mien.config.layers import build, dump, from_environment, from_file, merge, read_recipe, refuse_foreign_code
+from mien.config.layers import build, dump, from_environment, from_file, merge, refuse_foreign_code
 from mien.config.settings import Augment, Data, Distill, Model, Overrides, Pretrain, Recipe, Settings, Train
 
 __all__ = [
@@ -21,6 +21,5 @@ __all__ = [
     "from_environment",
     "from_file",
     "merge",
-    "read_recipe",
     "refuse_foreign_code",
 ]

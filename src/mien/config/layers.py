@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from mien import plugins
 from mien.config.settings import FREE, Model, Overrides, Recipe, parsed
-from mien.errors import DataError, MissingError, UsageError, nearest
+from mien.errors import MissingError, UsageError, nearest
 
 # Settings that may name own code, MODULE:NAME.
 CODE = (("data", "source"), ("model", "name"))
@@ -92,17 +92,6 @@ def build(*layers: Mapping[str, Any]) -> Recipe:
     return recipe
 
 
-def read_recipe(run: Path) -> Recipe:
-    """The recipe of a run folder. Raises MissingError when it is none, DataError when its recipe.yaml is damaged."""
-    path = run / "recipe.yaml"
-    if not path.is_file():
-        raise MissingError(f"{run} is not a run folder: it has no recipe.yaml. Runs lie under runs/.")
-    try:
-        return build(from_file(path))
-    except UsageError as error:
-        raise DataError(f"The run cannot be read: {str(error).removeprefix('--config ')}") from error
-
-
 def dump(recipe: Recipe, *, described: bool = False) -> str:
     """The recipe as YAML, every value written out; `build(from_file(...))` gives it back.
 
@@ -150,7 +139,7 @@ def _refuse_misfits(recipe: Recipe) -> None:
         )
     if recipe.model.distilled and recipe.distill.teachers:
         _refuse_for_two_answers(recipe)
-    if not recipe.pretrain.is_off():
+    if recipe.learns == "patches":
         _refuse_for_pretraining(recipe)
 
 

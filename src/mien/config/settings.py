@@ -347,10 +347,6 @@ class Pretrain(Settings):
     )
     decoder_depth: int = Field(default=2, ge=1, description="Transformer blocks of mae's decoder.")
 
-    def is_off(self) -> bool:
-        """Whether the run learns from labels, as most do."""
-        return self.method == "none"
-
 
 class Recipe(Settings):
     """Everything `mien run` needs."""
@@ -375,9 +371,14 @@ class Recipe(Settings):
         return build(self.model_dump(), sections)
 
     @property
+    def learns(self) -> Literal["labels", "patches"]:
+        """What the run learns: the labels of images, as most do, or to fill in their masked patches."""
+        return "labels" if self.pretrain.method == "none" else "patches"
+
+    @property
     def watched(self) -> Literal["accuracy", "loss"]:
         """What the best epoch is best at on validation; without labels there is no accuracy."""
-        return self.train.monitor if self.pretrain.is_off() else "loss"
+        return self.train.monitor if self.learns == "labels" else "loss"
 
 
 def parsed(name: str, value: str) -> Any:

@@ -28,6 +28,8 @@ OUTSIDE_BRACKETS = re.compile(r",(?![^\[]*\])(?![^{]*\})")
 RANGE = re.compile(r"([^:,\[\]]+):([^:,\[\]]+)(:log)?")
 LONGEST = 60  # characters of one value in a folder's name
 
+FILE = "sweep.json"  # in the folder of a sweep
+
 
 @dataclass(frozen=True)
 class Range:
@@ -127,9 +129,11 @@ class Plan:
         crossed = (" beside " if self.pairs else " x ").join(lists)
         return f"{self.search} runs of a search over {crossed}" if self.search else crossed
 
-    def save(self, path: Path) -> None:
-        """Write sweep.json: the plan, and for a grid its runs in order."""
-        write_json(path, asdict(self) | {"runs": [] if self.search else [trial.name for trial in self.trials()]})
+    def save(self, folder: Path) -> None:
+        """Write the plan, and for a grid its runs in order, into the folder of a sweep."""
+        write_json(
+            folder / FILE, asdict(self) | {"runs": [] if self.search else [trial.name for trial in self.trials()]}
+        )
 
 
 def make_plan(
@@ -164,11 +168,16 @@ def make_plan(
     return plan
 
 
+def is_sweep(folder: Path) -> bool:
+    """Whether a folder is that of a sweep."""
+    return (folder / FILE).is_file()
+
+
 def read_plan(folder: Path) -> Plan:
     """The plan of a sweep's folder. Raises MissingError when it is none, DataError when sweep.json is damaged."""
-    path = folder / "sweep.json"
-    if not path.is_file():
-        raise MissingError(f"{folder} is not a sweep: it has no sweep.json. Sweeps lie under runs/sweep-*.")
+    path = folder / FILE
+    if not is_sweep(folder):
+        raise MissingError(f"{folder} is not a sweep: it has no {FILE}. Sweeps lie under runs/sweep-*.")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         values.pop("runs")

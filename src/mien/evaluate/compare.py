@@ -11,7 +11,7 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from mien import labels
 from mien.errors import DataError, UsageError
 from mien.evaluate.metrics import Z95, score
 from mien.evaluate.mistakes import Disagreement, Mistake, disagreements, most_confident_errors
-from mien.runs import Predictions, Scores
-from mien.runs.folder import RunFolder
+from mien.runs import ChangeScore, Predictions, RunFolder, Scores
+from mien.runs.records import plain
 
 Interval = tuple[float, float]
 
@@ -44,7 +44,7 @@ class ComparedRun:
     epochs: int
     hardware: str
     scores: Scores
-    curve: dict[str, list[float]]  # the columns of CURVE that metrics.csv has
+    curve: dict[str, list[float]]  # the columns of CURVE that the run's history has
     mistakes: list[Mistake]  # the most confident first
 
 
@@ -136,6 +136,7 @@ class Comparison:
         """The comparison as JSON types; a loss that is not a number becomes None."""
         values = asdict(self)
         for row in values["rows"]:
+            row["scores"] = plain(row["scores"])
             row["curve"] = {key: [_finite(x) for x in column] for key, column in row["curve"].items()}
         return values
 
@@ -154,7 +155,7 @@ def compare(runs: Sequence[Path], split: str = "validation") -> Comparison:
     predictions = [_align(other, found[0], folder, folders[0]) for other, folder in zip(found, folders, strict=True)]
     scores = [_scores(folder, split, aligned) for folder, aligned in zip(folders, predictions, strict=True)]
     rows = [_row(*each) for each in zip(names, folders, scores, predictions, strict=True)]
-    best, next_best = sorted(range(len(rows)), key=lambda i: -scores[i]["accuracy"])[:2]
+    best, next_best = sorted(range(len(rows)), key=lambda i: -scores[i].accuracy)[:2]
     return Comparison(
         split=split,
         images=len(predictions[0]),
@@ -164,7 +165,7 @@ def compare(runs: Sequence[Path], split: str = "validation") -> Comparison:
         groups=_groups(rows),
         equal_epochs=at_equal(rows, "epoch"),
         equal_seconds=at_equal(rows, "seconds"),
-        robustness=on_changed_images([folder.robustness(split) for folder in folders]),
+        robustness=on_changed_images([folder.robustness.get(split, []) for folder in folders]),
         disagreements=disagreements((names[best], predictions[best]), (names[next_best], predictions[next_best])),
     )
 
@@ -219,16 +220,16 @@ def at_equal(rows: Sequence[ComparedRun], axis: str) -> Equal | None:
     return Equal(limit, [_best_until(row.curve, axis, limit) for row in rows])
 
 
-def on_changed_images(measured: Sequence[Sequence[dict[str, Any]]]) -> list[Changed]:
-    """Rows of robustness.json of each run -> a row for every change and strength that any of them has."""
-    by_run = [{(row["change"], row["strength"]): row for row in rows} for rows in measured]
-    units = {key: row["unit"] for rows in by_run for key, row in rows.items()}
+def on_changed_images(measured: Sequence[Sequence[ChangeScore]]) -> list[Changed]:
+    """What each run has measured -> a row for every change and strength that any of them has."""
+    by_run = [{(row.change, row.strength): row for row in rows} for rows in measured]
+    units = {key: row.unit for rows in by_run for key, row in rows.items()}
     return [
         Changed(
             *key,
             unit=unit,
-            accuracy=[rows[key]["accuracy"] if key in rows else None for rows in by_run],
-            intervals=[tuple(rows[key]["interval"]) if key in rows else None for rows in by_run],
+            accuracy=[rows[key].accuracy if key in rows else None for rows in by_run],
+            intervals=[rows[key].interval if key in rows else None for rows in by_run],
         )
         for key, unit in units.items()
     ]
@@ -257,11 +258,11 @@ def _row(label: str, folder: RunFolder, scores: Scores, predictions: Predictions
         recipe=folder.recipe.name,
         model=folder.recipe.model.name,
         seed=folder.recipe.seed,
-        parameters=env.get("parameters"),
-        flops=env.get("flops"),
-        seconds=env.get("seconds"),
-        epochs=env.get("epochs") or len(history.get("epoch", [])),
-        hardware=env.get("hardware", "unknown"),
+        parameters=env.parameters,
+        flops=env.flops,
+        seconds=env.seconds,
+        epochs=env.epochs or len(history.get("epoch", [])),
+        hardware=env.hardware or "unknown",
         scores=scores,
         curve={key: history[key] for key in CURVE if key in history},
         mistakes=most_confident_errors(predictions),
@@ -303,10 +304,10 @@ def _sorted_positions(names: Sequence[str]) -> list[int]:
 
 def _scores(folder: RunFolder, split: str, aligned: Predictions) -> Scores:
     """The saved scores; where the run orders or writes its classes otherwise, those of the aligned predictions."""
-    saved = folder.scores(split) or score(aligned)
-    if list(saved["per_class"]) == list(aligned.classes):
+    saved = folder.scores.get(split) or score(aligned)
+    if list(saved.per_class) == list(aligned.classes):
         return saved
-    return score(aligned) | {"clean": saved["clean"]}
+    return replace(score(aligned), clean=saved.clean)
 
 
 def _class_order(other: Predictions, first: Predictions, folder: RunFolder, reference: RunFolder) -> list[int]:
@@ -359,7 +360,7 @@ def _groups(rows: Sequence[ComparedRun]) -> list[SeedGroup]:
 
 
 def _group(recipe: str, members: Sequence[ComparedRun]) -> SeedGroup:
-    found = [row.scores["accuracy"] for row in members]
+    found = [row.scores.accuracy for row in members]
     return SeedGroup(recipe, [row.seed for row in members], statistics.mean(found), statistics.stdev(found))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from mien import labels
@@ -13,14 +11,14 @@ from mien.data.listing import SPLITS
 from mien.errors import UsageError
 from mien.evaluate.metrics import score
 from mien.progress import note, track
-from mien.runs import Predictions
+from mien.runs import Predictions, Scores
 from mien.runtime.network import Network
 
 ALL = "all"
 BATCH = 256
 
 
-def evaluate_export(network: Network, data: Data, split: str = "validation") -> dict[str, Any]:
+def evaluate_export(network: Network, data: Data, split: str = "validation") -> Scores:
     """Score an export on a split of a data set ('all': on every image); probabilities are calibrated as in use.
 
     Size, colour and fit are the network's own; classes are matched by name. Raises UsageError when the data has no

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from mien.errors import DataError
-from mien.runs import Predictions, RunFolder, Scores
+from mien.runs import Accuracy, ClassScores, Predictions, RunFolder, Scores
 
 Z95 = 1.959963984540054  # 97.5 % quantile of the normal distribution: a two-sided 95 % interval
 
 
 def score(predictions: Predictions, clean: np.ndarray | None = None) -> Scores:
-    """Every score of a split, ready for JSON.
+    """Every score of a split.
 
     clean: bool (N,), True where the image is no pixel-identical copy of a training image; `clean` in the
     result is None without it. A class without images has recall, precision and F1 0 and does not count in
@@ -30,37 +30,33 @@ def score(predictions: Predictions, clean: np.ndarray | None = None) -> Scores:
     f1 = _f1_scores(predictions)
     matrix = confusion_matrix(predictions)
     recalls = [row[i] / sum(row) for i, row in enumerate(matrix.tolist()) if sum(row)]
-    return {
-        **accuracy(predictions.correct),
-        "clean": None if clean is None else accuracy(predictions.correct[clean]),
-        "macro_f1": f1["macro"],
-        "weighted_f1": f1["weighted"],
-        "balanced_accuracy": sum(recalls) / len(recalls),
-        "per_class": _per_class(predictions.classes, matrix, f1["none"]),
-        "confusion_matrix": matrix.tolist(),
-        "calibration_error": calibration_error(predictions),
-        "negative_log_likelihood": negative_log_likelihood(predictions),
-        "top2_accuracy": float(_among_best(predictions, 2).mean()),
-    }
+    return Scores(
+        **vars(accuracy(predictions.correct)),
+        clean=None if clean is None else accuracy(predictions.correct[clean]),
+        macro_f1=f1["macro"],
+        weighted_f1=f1["weighted"],
+        balanced_accuracy=sum(recalls) / len(recalls),
+        per_class=_per_class(predictions.classes, matrix, f1["none"]),
+        confusion_matrix=matrix.tolist(),
+        calibration_error=calibration_error(predictions),
+        negative_log_likelihood=negative_log_likelihood(predictions),
+        top2_accuracy=float(_among_best(predictions, 2).mean()),
+    )
 
 
 def scores_of(run: RunFolder, split: str = "validation") -> Scores | None:
     """The scores of a split: those that the run keeps, else computed from its predictions, else None."""
-    saved = run.scores(split)
+    saved = run.scores.get(split)
     if saved is None and run.has_predictions(split):
         return score(run.predictions(split))
     return saved
 
 
-def accuracy(correct: np.ndarray) -> Scores:
-    """images, correct, accuracy and its 95 % interval of a bool array (N,); accuracy is None without images."""
+def accuracy(correct: np.ndarray) -> Accuracy:
+    """That of a bool array (N,), with its 95 % interval."""
     hits, images = int(correct.sum()), len(correct)
-    return {
-        "images": images,
-        "correct": hits,
-        "accuracy": hits / images if images else None,
-        "interval": list(wilson(hits, images)),
-    }
+    share = hits / images if images else math.nan
+    return Accuracy(images=images, correct=hits, accuracy=share, interval=wilson(hits, images))
 
 
 def wilson(correct: int, images: int) -> tuple[float, float]:
@@ -129,19 +125,19 @@ def format_recall(name: str, correct: int, images: int) -> str:
 
 def headline(scores: Scores) -> str:
     """Accuracy with its interval and macro-F1, in one line."""
-    low, high = scores["interval"]
-    return f"accuracy {scores['accuracy']:.1%} ({low:.1%} to {high:.1%}), macro-F1 {scores['macro_f1']:.3f}"
+    low, high = scores.interval
+    return f"accuracy {scores.accuracy:.1%} ({low:.1%} to {high:.1%}), macro-F1 {scores.macro_f1:.3f}"
 
 
 def majority(scores: Scores) -> tuple[str, float]:
     """The commonest class of the split and its share: the accuracy of always naming it."""
-    name, found = max(scores["per_class"].items(), key=lambda item: item[1]["images"])
-    return name, found["images"] / scores["images"]
+    name, found = max(scores.per_class.items(), key=lambda item: item[1].images)
+    return name, found.images / scores.images
 
 
 def beats_majority(scores: Scores) -> bool:
     """Whether the whole 95 % interval of the accuracy lies above that of always naming the commonest class."""
-    return bool(scores["interval"][0] > majority(scores)[1])
+    return bool(scores.interval[0] > majority(scores)[1])
 
 
 def warning(scores: Scores) -> str:
@@ -150,21 +146,20 @@ def warning(scores: Scores) -> str:
     if beats_majority(scores):
         return ""
     often = f"always giving the most common answer, which is right {share:.1%} of the time"
-    if scores["accuracy"] > share:
-        return f"warning: on {scores['images']:,} images it cannot be told from {often}."
+    if scores.accuracy > share:
+        return f"warning: on {scores.images:,} images it cannot be told from {often}."
     return f"warning: no better than {often}."
 
 
 def describe(scores: Scores, split: str) -> str:
     """The scores of a split in words, a line for each class at the end."""
-    lines = [f"{split}: {headline(scores)} on {scores['images']:,} images"]
-    clean = scores.get("clean")
-    if clean and clean["images"]:
-        low, high = clean["interval"]
-        lines.append(f"clean images: {clean['accuracy']:.1%} ({low:.1%} to {high:.1%}) on {clean['images']:,}")
-    lines.append(f"calibration error {scores['calibration_error']:.3f}, loss {scores['negative_log_likelihood']:.3f}")
-    rows = scores["per_class"].items()
-    return "\n".join(lines + [f"  {format_recall(name, row['correct'], row['images'])}" for name, row in rows])
+    lines = [f"{split}: {headline(scores)} on {scores.images:,} images"]
+    if (clean := scores.clean) and clean.images:
+        low, high = clean.interval
+        lines.append(f"clean images: {clean.accuracy:.1%} ({low:.1%} to {high:.1%}) on {clean.images:,}")
+    lines.append(f"calibration error {scores.calibration_error:.3f}, loss {scores.negative_log_likelihood:.3f}")
+    rows = scores.per_class.items()
+    return "\n".join(lines + [f"  {format_recall(name, row.correct, row.images)}" for name, row in rows])
 
 
 def _f1_scores(predictions: Predictions) -> dict[str, Any]:
@@ -179,17 +174,17 @@ def _f1_scores(predictions: Predictions) -> dict[str, Any]:
     }
 
 
-def _per_class(classes: tuple[str, ...], matrix: np.ndarray, f1: list[float]) -> dict[str, Scores]:
+def _per_class(classes: tuple[str, ...], matrix: np.ndarray, f1: list[float]) -> dict[str, ClassScores]:
     images, predicted = matrix.sum(axis=1).tolist(), matrix.sum(axis=0).tolist()
     hits = np.diag(matrix).tolist()
     return {
-        name: {
-            "recall": hits[i] / max(images[i], 1),
-            "correct": hits[i],
-            "images": images[i],
-            "precision": hits[i] / max(predicted[i], 1),
-            "f1": f1[i],
-        }
+        name: ClassScores(
+            recall=hits[i] / max(images[i], 1),
+            correct=hits[i],
+            images=images[i],
+            precision=hits[i] / max(predicted[i], 1),
+            f1=f1[i],
+        )
         for i, name in enumerate(classes)
     }
 

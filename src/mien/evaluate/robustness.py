@@ -7,7 +7,6 @@ applied to the pixels that the network sees, at stated strengths, the same for e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,7 @@ from kornia.filters import gaussian_blur2d
 from kornia.geometry.transform import get_affine_matrix2d
 from torch import Tensor, nn
 
-from mien import config, labels
-from mien.atomic import write_json
+from mien import labels
 from mien.data import Store, open_store
 from mien.data.augment import stream, warp
 from mien.errors import UsageError
@@ -28,26 +26,13 @@ from mien.evaluate.split import refuse_other_images
 from mien.hardware import keep_freed_memory
 from mien.preprocessing import Preprocessing
 from mien.progress import track
-from mien.runs import Scores
-from mien.runs.folder import RunFolder, read_record
+from mien.runs import ChangeScore, Scores, read_recipe
+from mien.runs.writing import write_robustness
 
 BATCH = 128
 EYES, MOUTH = (0.22, 0.48, 0.1, 0.9), (0.62, 0.92, 0.2, 0.8)  # top, bottom, left, right of a face that fills the image
 
 Change = Callable[[Tensor, float, torch.Generator], Tensor]
-
-
-@dataclass(frozen=True)
-class ChangeScore:
-    """One change at one strength: images, correct, accuracy (0..1) and its 95 % interval."""
-
-    change: str
-    strength: float
-    unit: str
-    images: int
-    correct: int
-    accuracy: float
-    interval: list[float]
 
 
 def _blur(images: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
@@ -109,27 +94,21 @@ CHANGES: dict[str, tuple[str, tuple[float, ...], Change]] = {
 
 
 def robustness(run: Path, split: str = "validation") -> list[ChangeScore]:
-    """Accuracy of a run's model on its changed images; the rows are saved in the run's robustness.json.
+    """Accuracy of a run's model on its changed images; the rows are saved in the run.
 
     Raises UsageError when the run's data has no such split or has changed.
     """
     keep_freed_memory()
     model, classes, preprocessing = load_model(run)
-    store = open_store(config.read_recipe(run).data)
+    store = open_store(read_recipe(run).data)
     refuse_other_images(run, store)
     if not store.has(split):
         raise UsageError(f"The data of {run} has no {split} split.")
     truth = np.array(labels.match(store.classes, classes))[store.labels]
     wanted = [(name, strength) for name, (_, strengths, _) in CHANGES.items() for strength in strengths]
     rows = [_row(model, store, truth, split, preprocessing, *each) for each in track(wanted, "changing", len(wanted))]
-    known = read_record(run, "robustness.json", {})
-    write_json(run / "robustness.json", known | {split: [asdict(row) for row in rows]})
+    write_robustness(run, split, rows)
     return rows
-
-
-def read_robustness(run: Path, split: str = "validation") -> list[ChangeScore]:
-    """What `robustness` has saved; [] where it has not been measured."""
-    return [ChangeScore(**row) for row in RunFolder.open(run).robustness(split)]
 
 
 def changed(images: Tensor, name: str, strength: float, seed: int = 0) -> Tensor:
@@ -141,7 +120,7 @@ def changed(images: Tensor, name: str, strength: float, seed: int = 0) -> Tensor
 
 def describe(rows: list[ChangeScore], unchanged: Scores) -> str:
     """A line for unchanged images, and one for each change: accuracy at each strength."""
-    lines = [f"unchanged: {unchanged['accuracy']:.1%}"]
+    lines = [f"unchanged: {unchanged.accuracy:.1%}"]
     for name, levels in by_change(rows):
         shares = ", ".join(
             f"{row.accuracy:.1%}" + (f" ({abs(row.strength):g} {row.unit})" if row.unit else "") for row in levels
@@ -173,4 +152,5 @@ def _row(
         with torch.inference_mode():
             answers = model(preprocessing.scale(pixels)).argmax(dim=1).numpy()
         right.append(answers == truth[part])
-    return ChangeScore(name, strength, CHANGES[name][0], **accuracy(np.concatenate(right)))
+    found = accuracy(np.concatenate(right))
+    return ChangeScore(change=name, strength=strength, unit=CHANGES[name][0], **vars(found))

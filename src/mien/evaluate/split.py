@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mien import config, labels
-from mien.atomic import write_json
+from mien import labels
 from mien.data import Store, open_store
 from mien.data.batches import Batches
 from mien.data.listing import SPLITS
@@ -20,33 +18,37 @@ from mien.evaluate.metrics import score
 from mien.evaluate.run_model import load_model
 from mien.preprocessing import Preprocessing
 from mien.progress import track
-from mien.runs import Predictions
-from mien.runs.folder import read_record
-from mien.runs.predictions import predictions_file
+from mien.runs import Predictions, Scores, read_recipe
+from mien.runs.folder import read_env
+from mien.runs.writing import note_test_reading, write_scores
 
 
 def evaluate(
-    run: Path, split: str = "validation", *, model: nn.Module | None = None, store: Store | None = None
-) -> dict[str, Any]:
+    run: Path,
+    split: str = "validation",
+    *,
+    model: nn.Module | None = None,
+    store: Store | None = None,
+    csv: bool = False,
+) -> Scores:
     """Score a run on a split of its data; predictions and scores are saved in the run.
 
-    Every reading of the test split is noted with its date in test_reads.json.
+    Every reading of the test split is noted with its date. csv: write the predictions as a table, too.
     Raises UsageError when the data has no such split.
     """
     classes: tuple[str, ...] | None = None
     if model is None:
         model, classes, _ = load_model(run)
     if store is None:
-        store = open_store(config.read_recipe(run).data)
+        store = open_store(read_recipe(run).data)
         refuse_other_images(run, store)
     if not store.has(split):
         raise UsageError(f"The data of {run} has no {split} split.")
     if split == "test":
-        _note_reading(run)
+        note_test_reading(run)
     predictions = predict(model, store, split, classes or store.classes)
-    predictions.save(predictions_file(run, split))
     scores = score(predictions, clean=is_clean(store, split))
-    write_json(run / "evaluation.json", read_record(run, "evaluation.json", {}) | {split: scores})
+    write_scores(run, split, scores, predictions, csv=csv)
     return scores
 
 
@@ -55,8 +57,7 @@ def refuse_other_images(run: Path, store: Store) -> None:
 
     Pictures added or removed since would change the held-out share, and mix training images into it.
     """
-    known = read_record(run, "env.json", {})
-    if not store.matches(known.get("store", {}).get("fingerprint", store.fingerprint)):
+    if not store.matches(read_env(run).store.fingerprint or store.fingerprint):
         raise UsageError(f"{run} was trained on other images than its data now holds. Start a new run.")
 
 
@@ -98,8 +99,3 @@ def probabilities_of(model: nn.Module, images: torch.Tensor, preprocessing: Prep
     with torch.inference_mode():
         logits = model(preprocessing.scale(images.to(device).float() / 255))
     return logits.float().softmax(dim=1).cpu().numpy()
-
-
-def _note_reading(run: Path) -> None:
-    now = datetime.now().astimezone().isoformat(timespec="seconds")
-    write_json(run / "test_reads.json", [*read_record(run, "test_reads.json", []), now])

@@ -14,8 +14,7 @@ from typing import Any, Literal
 from mien.atomic import written_whole
 from mien.config.sweep_plan import Plan, Range, Settings, Trial
 from mien.evaluate.metrics import scores_of, warning
-from mien.runs import Scores
-from mien.runs.folder import RunFolder
+from mien.runs import RunFolder, Scores, is_run
 
 State = Literal["finished", "failed", "stopped", "waiting"]
 STATES: tuple[State, ...] = ("finished", "failed", "stopped", "waiting")
@@ -37,26 +36,25 @@ class SweepRun:
     @property
     def accuracy(self) -> float | None:
         """Validation accuracy, 0..1."""
-        return self.scores["accuracy"] if self.scores else None
+        return self.scores.accuracy if self.scores else None
 
     @property
     def merit(self) -> tuple[float, float]:
         """Sorts runs from the worst to the best: by accuracy, equal ones by their loss; unfinished ones come first."""
         if self.scores is None:
             return (-math.inf, -math.inf)
-        return (self.scores["accuracy"], -self.scores["negative_log_likelihood"])
+        return (self.scores.accuracy, -self.scores.negative_log_likelihood)
 
     def to_dict(self) -> dict[str, Any]:
         """The figures of the row, by the names of sweep.csv."""
-        scores = self.scores or {}
-        low, high = scores.get("interval", (None, None))
+        low, high = self.scores.interval if self.scores else (None, None)
         return {
             "run": self.name,
             **self.settings,
             "accuracy": self.accuracy,
             "low": low,
             "high": high,
-            "macro_f1": scores.get("macro_f1"),
+            "macro_f1": self.scores.macro_f1 if self.scores else None,
             "seconds": self.seconds,
             "epochs": len(self.curve.get("epoch", [])),
             "state": self.state,
@@ -182,7 +180,7 @@ def read_table(plan: Plan, folder: Path, trials: list[Trial], problems: Mapping[
 
 def _row(path: Path, trial: Trial, problems: Mapping[str, str]) -> SweepRun:
     problem = problems.get(trial.name, "")
-    if not (path / "recipe.yaml").is_file():
+    if not is_run(path):
         return SweepRun(trial.name, trial.label, trial.settings, "failed" if problem else "waiting", problem)
     run = RunFolder.open(path)
     scores = scores_of(run)

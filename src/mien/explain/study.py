@@ -23,7 +23,6 @@ from mien.pretrained.own import from_run
 from mien.progress import note
 from mien.runs import Predictions, Scores
 from mien.runs.folder import RunFolder, refuse_headless
-from mien.runs.predictions import predictions_file
 from mien.runtime.faces import HaarDetector
 from mien.runtime.reader import opened
 
@@ -114,8 +113,8 @@ def calibrated(explanation: Explanation, run: Path) -> Explanation:
 
     As it was where the run was not evaluated. The maps stay the network's own.
     """
-    path = predictions_file(run, "validation")
-    if not path.is_file():
+    path = Predictions.of_run(run, "validation")
+    if path is None:
         return explanation
     temperature = fit_temperature(Predictions.load(path))
     own = Predictions([""], np.zeros(1, dtype=int), explanation.probabilities[None], explanation.labels)

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 import mien
 from mien import plugins
 from mien.atomic import write_json
-from mien.errors import DataError, MienError, MissingError, UsageError, nearest
+from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.preprocessing import Preprocessing
 from mien.pretrained.checkpoint import Checkpoint
-from mien.pretrained.weight_files import read_folder, unfinished, write_weights
+from mien.pretrained.weight_files import read_folder, write_weights
+from mien.runs.folder import model_folder
 
 Labels = tuple[str, ...]
 
@@ -92,12 +93,7 @@ def from_run(run: Path) -> Classifier:
 
     Raises MissingError when there is no such folder or no model in it yet, DataError when a file is damaged.
     """
-    if not run.is_dir():
-        beside = [str(found.parent) for found in run.parent.glob("*/recipe.yaml")]
-        raise MissingError(f"{run} is not a run folder: there is no such folder.{nearest(str(run), beside)}")
-    folder = run / "model"
-    if not all((folder / name).is_file() for name in ("config.json", "model.safetensors")):
-        raise unfinished(run)
+    folder = model_folder(run)
     return from_checkpoint(convert(*read_folder(folder), str(folder)))
 
 

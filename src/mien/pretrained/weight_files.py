@@ -19,6 +19,8 @@ from mien.assets import OWN, asset, backbones, shipped
 from mien.atomic import DAMAGED, put, share
 from mien.errors import DataError, MienError, MissingError, nearest
 from mien.hub import HUB, download, first_line, hint
+from mien.runs import is_run, layout
+from mien.runs.folder import unfinished
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.npz")
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".npz")
@@ -36,7 +38,7 @@ def locate(where: str | Path) -> Path:
     if text.startswith(OWN):
         return _shipped(text.removeprefix(OWN))
     if path.exists():
-        return path / "model" if (path / "model" / "config.json").is_file() else path  # a run folder
+        return path / layout.MODEL if (path / layout.MODEL / "config.json").is_file() else path  # a run folder
     beside = [str(found) for found in path.parent.glob("*")] if path.parent.is_dir() else []
     raise MissingError(f"{text}: there is no such file or folder.{nearest(text, beside)}{hint(text)}")
 
@@ -44,7 +46,7 @@ def locate(where: str | Path) -> Path:
 def read_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Weights and config.json of a folder; preprocessor_config.json under 'preprocessor' where there is one."""
     found = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
-    if found is None and (folder / "recipe.yaml").is_file():
+    if found is None and is_run(folder):
         raise unfinished(folder)
     if found is None:
         raise MissingError(f"{folder} holds none of {', '.join(WEIGHT_FILES)}.")
@@ -52,15 +54,6 @@ def read_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if (folder / "preprocessor_config.json").is_file():
         config["preprocessor"] = read_json(folder / "preprocessor_config.json")
     return read_weights(found), config
-
-
-def unfinished(run: Path) -> MissingError:
-    """What is to be said of a run folder without a whole model/."""
-    if (run / "sweep.json").is_file():
-        return MissingError(f"{run} is a sweep. Take one of the runs in it; the best is first in {run / 'sweep.html'}.")
-    if (run / "evaluation.json").is_file():
-        return MissingError(f"{run} was finished, but {run / 'model'} is no longer whole. Repeat the run.")
-    return MissingError(f"{run} has no finished model. Finish it with: mien run {run} --resume")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

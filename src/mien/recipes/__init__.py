@@ -10,6 +10,7 @@ from types import ModuleType
 
 from mien.config import Recipe
 from mien.errors import MissingError, UsageError, nearest
+from mien.runs import is_run
 
 
 def names() -> list[str]:
@@ -26,7 +27,7 @@ def load(name: str) -> tuple[Recipe, str]:
         module = _from_file(Path(name))
     elif name in names():
         module = importlib.import_module(f"{__name__}.{name}")
-    elif (Path(name) / "recipe.yaml").is_file():
+    elif is_run(Path(name)):
         raise UsageError(
             f"{name} is a run, not a recipe. To go on with it: mien run {name} --resume. To start another from its "
             f"weights: mien run RECIPE --model.init {name}"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def write_report(run: Path, *, explain: bool = False) -> Path:
-    """Write RUN/report.html and return its path.
+    """Write the report into the run and return its path.
 
     explain: first compute which pixels speak for the most confident wrong answers; later reports show these maps too.
 
@@ -19,10 +19,11 @@ def write_report(run: Path, *, explain: bool = False) -> Path:
     reason in its place. Raises MissingError when `run` is no run folder.
     """
     from mien.report import html, mistake_maps, run_page
+    from mien.runs import layout
 
     if explain:
         mistake_maps.explain_mistakes(run)
-    return html.write("run.html.j2", run / "report.html", run_page.context(run))
+    return html.write("run.html.j2", run / layout.REPORT, run_page.context(run))
 
 
 def write_comparison(comparison: Comparison, out: Path) -> Path:
@@ -35,6 +36,7 @@ def write_comparison(comparison: Comparison, out: Path) -> Path:
 def write_sweep(table: SweepTable) -> Path:
     """Write sweep.html and sweep.csv in a sweep's folder; returns the page."""
     from mien.report import html, sweep_page
+    from mien.runs import layout
 
     table.write_csv(table.folder / "sweep.csv")
-    return html.write("sweep.html.j2", table.folder / "sweep.html", sweep_page.context(table))
+    return html.write("sweep.html.j2", table.folder / layout.SWEEP_PAGE, sweep_page.context(table))

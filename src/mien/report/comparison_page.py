@@ -16,7 +16,7 @@ from mien.evaluate.compare import Changed, ComparedRun, Comparison, Pair
 from mien.evaluate.mistakes import Mistake, confusions
 from mien.report import figures
 from mien.report.mistake_pictures import MistakeMaps, Tile, read_maps, store_of, tiles
-from mien.runs.folder import RunFolder
+from mien.runs import ClassScores, RunFolder
 
 CONFUSIONS = 8
 PICTURES = 48  # mistakes of all runs together; keeps a page of many runs small
@@ -28,7 +28,7 @@ Source = tuple[Store | None, str, MistakeMaps]
 def context(comparison: Comparison) -> dict[str, Any]:
     """Everything the page of a comparison shows."""
     rows = comparison.rows
-    ranked = sorted(rows, key=lambda row: -row.scores["accuracy"])
+    ranked = sorted(rows, key=lambda row: -row.scores.accuracy)
     pairs = [better_first(pair) for pair in comparison.pairs]
     return {
         "comparison": comparison,
@@ -38,8 +38,8 @@ def context(comparison: Comparison) -> dict[str, Any]:
         "pairs": pairs,
         "accuracies": figures.accuracies(
             [row.label for row in rows],
-            [row.scores["accuracy"] for row in rows],
-            [row.scores["interval"] for row in rows],
+            [row.scores.accuracy for row in rows],
+            [row.scores.interval for row in rows],
         ),
         "curves": curves(rows),
         "recalls": recalls(comparison),
@@ -83,14 +83,14 @@ def curves(rows: list[ComparedRun]) -> list[tuple[Markup, Markup]]:
     ]
 
 
-def recalls(comparison: Comparison) -> list[tuple[str, list[tuple[dict[str, Any], bool]]]]:
+def recalls(comparison: Comparison) -> list[tuple[str, list[tuple[ClassScores, bool]]]]:
     """For each class, each run's recall and whether it is the best of the row; nothing is best of equals."""
     table = []
     for name in comparison.classes:
-        found = [row.scores["per_class"][name] for row in comparison.rows]
-        best = max(each["correct"] for each in found)
-        all_alike = all(each["correct"] == best for each in found)
-        table.append((name, [(each, each["correct"] == best and not all_alike) for each in found]))
+        found = [row.scores.per_class[name] for row in comparison.rows]
+        best = max(each.correct for each in found)
+        all_alike = all(each.correct == best for each in found)
+        table.append((name, [(each, each.correct == best and not all_alike) for each in found]))
     return table
 
 
@@ -99,7 +99,7 @@ def confused(comparison: Comparison) -> list[tuple[str, str, list[tuple[int, int
 
     The commonest of all runs together first; nothing is fewest of equals.
     """
-    matrices = [np.array(row.scores["confusion_matrix"]) for row in comparison.rows]
+    matrices = [np.array(row.scores.confusion_matrix) for row in comparison.rows]
     table = []
     for label, predicted, _ in confusions(np.sum(matrices, axis=0), comparison.classes)[:CONFUSIONS]:
         place = comparison.classes.index(label), comparison.classes.index(predicted)
@@ -131,12 +131,12 @@ def changed_images(comparison: Comparison) -> dict[str, Any] | None:
     """
     if not comparison.robustness:
         return None
-    whole = [row.scores["accuracy"] for row in comparison.rows]
+    whole: list[float | None] = [row.scores.accuracy for row in comparison.rows]
     table = []
     for each in comparison.robustness:
         known = [value for value in each.accuracy if value is not None]
         cells = [
-            (value, None if value is None else value - before, value == max(known) > min(known))
+            (value, None if value is None or before is None else value - before, value == max(known) > min(known))
             for value, before in zip(each.accuracy, whole, strict=True)
         ]
         table.append((each.change, strength(each), cells))

@@ -22,6 +22,7 @@ from mien.report.explain_pointing import pointing, with_mean
 from mien.report.figures import WIDTH
 from mien.report.html import write
 from mien.report.style import QUIET, drawing, inline_svg, series
+from mien.runs import layout
 
 METHODS = {
     "grad_cam": (
@@ -74,7 +75,7 @@ def write_explanation(study: Study, out: Path | None = None) -> Path:
     with a number behind, photo-2.html, where that is the page of another picture or run.
     """
     identity = _identity(study.run, study.image)
-    folder = out or study.run / "explain"
+    folder = out or study.run / layout.EXPLANATIONS
     folder.mkdir(parents=True, exist_ok=True)
     part = "" if study.face is None else "-whole" if study.face == "none" else f"-face{study.face}"
     page = _free(folder, study.image.stem + part, identity)

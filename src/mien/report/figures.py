@@ -16,6 +16,7 @@ from matplotlib.ticker import Formatter, MaxNLocator, NullFormatter, StrMethodFo
 
 from mien.report.style import CARD, INK, LINE, QUIET, drawing, inline_svg, series
 from mien.report.words import percent
+from mien.runs.records import TrainedShare
 
 Curve = Mapping[str, Sequence[float]]
 
@@ -73,18 +74,18 @@ def calibration_curve(history: Curve, best_epoch: int | None) -> Markup:
         return inline_svg(figure, "calibration-epoch", "Validation calibration error by epoch")
 
 
-def trained_when(rows: Sequence[Mapping[str, Any]]) -> Markup:
+def trained_when(rows: Sequence[TrainedShare]) -> Markup:
     """Epochs across, the head on top and the stem at the bottom; a bar where a part trains, pale where only in part.
 
     rows: one for each epoch, as mien.train.freeze.history gives them.
     """
     with drawing():
-        parts = list(reversed(rows[0]["parts"]))
+        parts = list(reversed(rows[0].parts))
         figure = Figure(figsize=(WIDTH, 0.75 + 0.19 * len(parts)))
         axes = figure.subplots()
         for place, part in enumerate(parts):
             axes.axhline(place, color=LINE, linewidth=0.6, zorder=0)
-            for start, width, share in _stretches([row["parts"][part] for row in rows]):
+            for start, width, share in _stretches([row.parts[part] for row in rows]):
                 axes.barh(place, width, 0.72, left=start + 0.5, color=CARD)  # hides the line behind a pale bar
                 alpha = 1.0 if share == 1 else 0.45
                 axes.barh(place, width, 0.72, left=start + 0.5, color=VALIDATION["color"], alpha=alpha)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mien import config
 from mien.atomic import write_arrays
 from mien.data import open_store
 from mien.evaluate.mistakes import COUNT, most_confident_errors
@@ -16,8 +15,9 @@ from mien.explain.attribution import attribute
 from mien.explain.faithfulness import smoothed
 from mien.pretrained import from_pretrained
 from mien.progress import track
-from mien.report.mistake_pictures import FILE, MistakeMaps
-from mien.runs.folder import RunFolder, refuse_headless
+from mien.report.mistake_pictures import MistakeMaps
+from mien.runs import RunFolder, layout, read_recipe
+from mien.runs.folder import refuse_headless
 
 # every model has it, and it holds on drawn faces where Grad-CAM does not:
 # log/2026-11-21-explanations-hold-on-drawn-faces.md
@@ -26,7 +26,7 @@ SMOOTH = 1 / 24  # of the side: single pixels are noisy
 
 
 def explain_mistakes(run: Path, count: int = COUNT) -> MistakeMaps:
-    """Which pixels speak for each of the most confident wrong answers of a run; saved in the run as mistakes.npz.
+    """Which pixels speak for each of the most confident wrong answers of a run; saved in the run.
 
     Raises MissingError when the run has no predictions or no model yet, UsageError when it has no head or its images
     have changed.
@@ -34,7 +34,7 @@ def explain_mistakes(run: Path, count: int = COUNT) -> MistakeMaps:
     started = time.perf_counter()
     refuse_headless(run)
     mistakes = most_confident_errors(RunFolder.open(run).predictions(), count)
-    model, store = from_pretrained(run), open_store(config.read_recipe(run).data)
+    model, store = from_pretrained(run), open_store(read_recipe(run).data)
     refuse_other_images(run, store)
     place = {name: i for i, name in enumerate(store.names)}
     maps = {}
@@ -46,5 +46,5 @@ def explain_mistakes(run: Path, count: int = COUNT) -> MistakeMaps:
         maps[mistake.name, mistake.predicted] = smooth / (np.abs(smooth).max() or 1)
     made = MistakeMaps(maps, time.perf_counter() - started)
     small = np.array(list(maps.values()), dtype=np.float16)  # (n, S, S); a small picture needs no more digits
-    write_arrays(run / FILE, of=np.array(list(maps), dtype=str), maps=small, seconds=made.seconds)
+    write_arrays(run / layout.MISTAKE_MAPS, of=np.array(list(maps), dtype=str), maps=small, seconds=made.seconds)
     return made

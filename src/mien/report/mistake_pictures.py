@@ -14,9 +14,7 @@ from mien.errors import MienError
 from mien.evaluate.mistakes import Mistake
 from mien.report import inline_images
 from mien.report.html import THUMBNAIL, data_uri
-from mien.runs.folder import RunFolder
-
-FILE = "mistakes.npz"
+from mien.runs import RunFolder, layout
 
 Tile = tuple[Mistake, str | None, str | None]  # a mistake, its picture and its map
 
@@ -35,7 +33,7 @@ class MistakeMaps:
 
 def read_maps(run: Path) -> MistakeMaps:
     """What `explain_mistakes` has saved; no maps where it was not asked. Raises DataError for a damaged file."""
-    path = run / FILE
+    path = run / layout.MISTAKE_MAPS
     if not path.is_file():
         return MistakeMaps({}, 0.0)
     with read_arrays(path, f"mien report {run} --explain") as saved:

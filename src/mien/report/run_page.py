@@ -21,7 +21,7 @@ from mien.data.audit import audit
 from mien.data.listing import SPLITS
 from mien.evaluate.metrics import beats_majority, majority, reliability, scores_of
 from mien.evaluate.mistakes import most_confident_errors, most_confused
-from mien.evaluate.robustness import by_change, read_robustness
+from mien.evaluate.robustness import by_change
 from mien.report import figures, inline_images
 from mien.report.mistake_pictures import read_maps, store_of, tiles
 from mien.report.style import STRONG
@@ -66,7 +66,7 @@ def context(path: Path) -> dict[str, Any]:
         "mistakes": tiles(most_confident_errors(predictions), store, maps) if predictions else [],
         "map_seconds": maps.seconds if maps.maps else None,
         "filled": filled(run),
-        "robustness": list(by_change(read_robustness(path))),
+        "robustness": list(by_change(run.robustness.get("validation", []))),
         "confusions": most_confused(predictions)[:CONFUSIONS] if predictions else [],
         "test": scores_of(run, "test"),
         "test_reads": [date[:10] for date in run.test_reads],
@@ -85,8 +85,8 @@ def model(recipe: Recipe) -> str:
 
 
 def best_epoch(run: RunFolder) -> dict[str, float] | None:
-    """The row of metrics.csv whose weights were kept; None where it is not known."""
-    epoch = run.env.get("best_epoch")
+    """The epoch whose weights were kept; None where it is not known."""
+    epoch = run.env.best_epoch
     if epoch not in run.history.get("epoch", []):
         return None
     row = run.history["epoch"].index(epoch)
@@ -101,28 +101,28 @@ def curves(run: RunFolder, scores: Scores | None) -> list[Markup]:
     if not run.history:
         return []
     share, env = majority(scores)[1] if scores else None, run.env
-    loss = figures.loss_curves(run.history, env.get("ln_classes"), env.get("prior_entropy"), env.get("best_epoch"))
+    loss = figures.loss_curves(run.history, env.ln_classes, env.prior_entropy, env.best_epoch)
     if "val_accuracy" not in run.history:
         return [loss]
-    found = [loss, figures.accuracy_curves(run.history, share, env.get("best_epoch"))]
+    found = [loss, figures.accuracy_curves(run.history, share, env.best_epoch)]
     if "val_calibration_error" in run.history:
-        found.append(figures.calibration_curve(run.history, env.get("best_epoch")))
+        found.append(figures.calibration_curve(run.history, env.best_epoch))
     return found
 
 
 def trained(run: RunFolder) -> dict[str, Any] | None:
     """What was trained when; None where everything was, all the time, and before the first epoch."""
-    rows = run.env.get("trained", [])[: len(run.history.get("epoch", []))]  # early stopping leaves the rest out
+    rows = run.env.trained[: len(run.history.get("epoch", []))]  # early stopping leaves the rest out
     if not rows:
         return None
-    shares = [f"{100 * row['share']:.3g}%" for row in rows]  # the head of a large model is far below 0.1%
-    partly = any(0 < share < 1 for row in rows for share in row["parts"].values())
+    shares = [f"{100 * row.share:.3g}%" for row in rows]  # the head of a large model is far below 0.1%
+    partly = any(0 < share < 1 for row in rows for share in row.parts.values())
     return {"figure": figures.trained_when(rows), "first": shares[0], "last": shares[-1], "partly": partly}
 
 
 def confusion(scores: Scores) -> dict[str, Any]:
     """The confusion matrix as rows of cells; of more than 20 classes, those with the most errors."""
-    matrix, names = np.array(scores["confusion_matrix"]), list(scores["per_class"])
+    matrix, names = np.array(scores.confusion_matrix), list(scores.per_class)
     errors = matrix.sum(axis=1) + matrix.sum(axis=0) - 2 * np.diag(matrix)
     shown = np.sort(np.argsort(-errors, kind="stable")[:MATRIX_CLASSES])
     totals = matrix.sum(axis=1).tolist()
@@ -177,7 +177,7 @@ def settings(recipe: Recipe) -> list[Setting]:
 
 
 def _fingerprint(run: RunFolder) -> str:
-    return run.env.get("store", {}).get("fingerprint", "")
+    return run.env.store.fingerprint
 
 
 def _cell(images: int, total: int, diagonal: bool) -> dict[str, Any]:

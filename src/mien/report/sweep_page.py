@@ -13,6 +13,7 @@ from mien.evaluate.metrics import majority
 from mien.evaluate.sweep_table import SettingGroup, SweepRun, SweepTable
 from mien.report import figures
 from mien.report.style import STRONG
+from mien.runs import layout
 
 CURVES = 12  # settings with a colour of their own; of more, the best ones
 SHADES = (0.06, 0.94)  # of the lowest and the highest accuracy in the heat map
@@ -44,8 +45,8 @@ def level(table: SweepTable) -> list[SweepRun]:
     """The runs whose interval reaches up to the best run's accuracy, the best one left out."""
     if not table.best or not table.best.scores:
         return []
-    accuracy = table.best.scores["accuracy"]
-    return [row for row in table.ranked if row.scores and row != table.best and row.scores["interval"][1] >= accuracy]
+    accuracy = table.best.scores.accuracy
+    return [row for row in table.ranked if row.scores and row != table.best and row.scores.interval[1] >= accuracy]
 
 
 def coloured_groups(table: SweepTable) -> list[SettingGroup]:
@@ -100,7 +101,8 @@ def ranges(table: SweepTable) -> list[tuple[str, Markup]]:
 
 def report(table: SweepTable, row: SweepRun) -> str | None:
     """Address of a run's own report, relative to the page; None where there is none."""
-    return f"{quote(row.name)}/report.html" if (table.folder / row.name / "report.html").is_file() else None
+    page = table.folder / row.name / layout.REPORT
+    return f"{quote(row.name)}/{page.name}" if page.is_file() else None
 
 
 def swept(values: list[Any] | Range) -> str:

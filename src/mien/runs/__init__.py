@@ -1,6 +1,18 @@
 """The run folder: what a training leaves behind, written whole and checked when it is read."""
 
-from mien.runs.folder import RunFolder, Scores
+from mien.runs.folder import RunFolder, is_finished, is_run, read_recipe
 from mien.runs.predictions import Predictions
+from mien.runs.records import Accuracy, ChangeScore, ClassScores, Env, Scores
 
-__all__ = ["Predictions", "RunFolder", "Scores"]
+__all__ = [
+    "Accuracy",
+    "ChangeScore",
+    "ClassScores",
+    "Env",
+    "Predictions",
+    "RunFolder",
+    "Scores",
+    "is_finished",
+    "is_run",
+    "read_recipe",
+]

@@ -1,68 +1,116 @@
-"""What a run left behind, read back: recipe, environment, learning curves, predictions and scores."""
+"""A run folder, opened for reading."""
 
 from __future__ import annotations
 
-import csv
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from mien import config
 from mien.atomic import Values, read_arrays, read_json
 from mien.config import Recipe
+from mien.config.sweep_plan import is_sweep
 from mien.errors import DataError, MissingError, UsageError, nearest
-from mien.runs.predictions import Predictions, predictions_file
+from mien.runs import layout
+from mien.runs.history import read_columns
+from mien.runs.predictions import Predictions
+from mien.runs.records import ChangeScore, Env, Scores, from_dict, problem
 
-Scores = dict[str, Any]
-
-PICTURES = "reconstructions.npz"  # what a run without labels has in place of scores, written last
+Record = TypeVar("Record")
 
 # The JSON files of a run, and what to do when one is damaged.
-RECORDS = {
-    "env.json": "Repeat the run.",
-    "evaluation.json": "Delete it, then: mien evaluate {run}",
-    "robustness.json": "Delete it, then: mien evaluate {run} --robustness",
-    "test_reads.json": "It holds the date of every reading of the test split; mend it by hand.",
+WAYS_OUT = {
+    layout.ENV: "Repeat the run.",
+    layout.SCORES: "Delete it, then: mien evaluate {run}",
+    layout.ROBUSTNESS: "Delete it, then: mien evaluate {run} --robustness",
+    layout.TEST_READS: "It holds the date of every reading of the test split; mend it by hand.",
 }
 
 
-def read_record(run: Path, name: str, default: Values) -> Values:
-    """One of RECORDS, `default` where the run has none (yet). Raises DataError when it is damaged."""
-    return read_json(run / name, default, RECORDS[name].format(run=run))
+def is_run(path: Path) -> bool:
+    """Whether a path is a run folder, finished or not."""
+    return (path / layout.RECIPE).is_file()
 
 
 def is_finished(run: Path) -> bool:
     """Whether a run has been trained to its end, and scored where it has labels."""
-    return any((run / name).is_file() for name in ("evaluation.json", PICTURES))
+    return any((run / name).is_file() for name in (layout.SCORES, layout.RECONSTRUCTIONS))
 
 
-def is_first_process() -> bool:
-    """Of the processes that share a run, the first one makes the folder, evaluates and reports."""
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
+def runs_in(folder: Path, pattern: str = "*") -> list[Path]:
+    """The run folders directly below a folder whose names match a pattern, sorted."""
+    return sorted(found.parent for found in folder.glob(f"{pattern}/{layout.RECIPE}"))
+
+
+def read_recipe(run: Path) -> Recipe:
+    """The recipe of a run folder. Raises MissingError when it is none, DataError when the file is damaged."""
+    path = run / layout.RECIPE
+    if not path.is_file():
+        raise MissingError(f"{run} is not a run folder: it has no {layout.RECIPE}. Runs lie under runs/.")
+    try:
+        return config.build(config.from_file(path))
+    except UsageError as error:
+        raise DataError(f"The run cannot be read: {str(error).removeprefix('--config ')}") from error
+
+
+def read_env(run: Path) -> Env:
+    """What a run folder notes of its environment; all None where it was stopped before it wrote that."""
+    return _records(run, layout.ENV, Env, {"env": read_record(run, layout.ENV, {})})["env"]
+
+
+def read_scores(run: Path) -> dict[str, Scores]:
+    """The scores that a run folder keeps, by their split."""
+    return _records(run, layout.SCORES, Scores, read_record(run, layout.SCORES, {}))
+
+
+def read_robustness(run: Path) -> dict[str, list[ChangeScore]]:
+    """The accuracies on changed images that a run folder keeps, by their split."""
+    return _records(run, layout.ROBUSTNESS, list[ChangeScore], read_record(run, layout.ROBUSTNESS, {}))
+
+
+def read_record(run: Path, name: str, default: Values) -> Values:
+    """One of the JSON files of a run, `default` where it has none (yet). Raises DataError when it is damaged."""
+    return read_json(run / name, default, WAYS_OUT[name].format(run=run))
+
+
+def _records(run: Path, name: str, kind: type[Record], values: dict[str, Any]) -> dict[str, Record]:
+    try:
+        return {key: from_dict(kind, each) for key, each in values.items()}
+    except ValueError as error:
+        raise DataError(f"{run / name} is damaged: {problem(error)}. {WAYS_OUT[name].format(run=run)}") from error
 
 
 def refuse_headless(run: Path) -> None:
     """Raise UsageError when a run was pretrained without labels, and so answers nothing."""
-    if (run / "recipe.yaml").is_file() and not (pretrain := config.read_recipe(run).pretrain).is_off():
+    if is_run(run) and (recipe := read_recipe(run)).learns == "patches":
         raise UsageError(
-            f"{run} was pretrained without labels (pretrain.method {pretrain.method}): it has no head and names no "
-            f"classes yet. Train it on labelled images first: mien run RECIPE --model.init {run}"
+            f"{run} was pretrained without labels (pretrain.method {recipe.pretrain.method}): it has no head and names "
+            f"no classes yet. Train it on labelled images first: mien run RECIPE --model.init {run}"
         )
 
 
-def refuse_used(folder: Path, overwrite: bool) -> bool:
-    """Whether the folder holds a run that is to be overwritten; raises UsageError for one that must not be."""
-    if not folder.is_file() and not (folder.exists() and any(folder.iterdir())):
-        return False
-    if overwrite and not (folder / "recipe.yaml").is_file():
-        raise UsageError(f"{folder} is no run folder, so --overwrite leaves it alone. Choose another --out.")
-    if not overwrite:
-        raise UsageError(f"{folder} exists. Choose another --out, or --overwrite it; a run goes on with --resume.")
-    return True
+def model_folder(run: Path) -> Path:
+    """The folder of the best epoch's network. Raises MissingError where it is not there, or not whole."""
+    if not run.is_dir():
+        beside = nearest(str(run), map(str, runs_in(run.parent)))
+        raise MissingError(f"{run} is not a run folder: there is no such folder.{beside}")
+    folder = run / layout.MODEL
+    if not all((folder / name).is_file() for name in ("config.json", "model.safetensors")):
+        raise unfinished(run)
+    return folder
+
+
+def unfinished(run: Path) -> MissingError:
+    """What is to be said of a run folder without a whole model."""
+    if is_sweep(run):
+        page = run / layout.SWEEP_PAGE
+        return MissingError(f"{run} is a sweep. Take one of the runs in it; the best is first in {page}.")
+    if (run / layout.SCORES).is_file():
+        return MissingError(f"{run} was finished, but {run / layout.MODEL} is no longer whole. Repeat the run.")
+    return MissingError(f"{run} has no finished model. Finish it with: mien run {run} --resume")
 
 
 @dataclass(frozen=True)
@@ -75,66 +123,58 @@ class RunFolder:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Raises MissingError, with the nearest run beside it, when `path` is no run folder."""
-        if not (path / "recipe.yaml").is_file():
-            what = "it has no recipe.yaml" if path.is_dir() else "there is no such folder"
-            raise MissingError(f"{path} is not a run folder: {what}.{nearest(str(path), _runs_beside(path))}")
-        return cls(path, config.read_recipe(path))
+        if not is_run(path):
+            what = f"it has no {layout.RECIPE}" if path.is_dir() else "there is no such folder"
+            beside = nearest(str(path), map(str, runs_in(path.parent)))
+            raise MissingError(f"{path} is not a run folder: {what}.{beside}")
+        return cls(path, read_recipe(path))
 
     @cached_property
-    def env(self) -> dict[str, Any]:
-        """env.json: versions, hardware, counts, warnings. {} where the run was stopped before it wrote them."""
-        return read_record(self.path, "env.json", {})
+    def env(self) -> Env:
+        """Versions, hardware, counts, costs and warnings; all None where the run was stopped before it wrote them."""
+        return read_env(self.path)
 
-    @cached_property
+    @property
     def test_reads(self) -> list[str]:
         """The dates of every reading of the test split."""
-        return read_record(self.path, "test_reads.json", [])
+        return read_record(self.path, layout.TEST_READS, [])
 
     @cached_property
     def history(self) -> dict[str, list[float]]:
         """The columns of metrics.csv, one number an epoch (nan where one is missing); {} before the first epoch."""
-        path = self.path / "metrics.csv"
-        if not path.is_file():
-            return {}
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        try:
-            return {key: [float(row[key] or "nan") for row in rows] for key in rows[0]} if rows else {}
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{path} is damaged: {error}. Repeat the run, or remove its last line.") from error
+        return read_columns(self.path)
+
+    @property
+    def scores(self) -> dict[str, Scores]:
+        """The scores of every split on which the run was scored: run.scores["validation"].accuracy."""
+        return read_scores(self.path)
+
+    @property
+    def robustness(self) -> dict[str, list[ChangeScore]]:
+        """The accuracies on changed images of every split on which they were measured."""
+        return read_robustness(self.path)
 
     def has_predictions(self, split: str = "validation") -> bool:
         """Whether the run was evaluated on the split."""
-        return predictions_file(self.path, split).is_file()
+        return Predictions.of_run(self.path, split) is not None
 
     def predictions(self, split: str = "validation") -> Predictions:
         """Raises MissingError when the run was not evaluated on the split, UsageError when it has no head to be."""
-        path = predictions_file(self.path, split)
-        if not path.is_file():
-            refuse_headless(self.path)
-            if not is_finished(self.path):
-                raise MissingError(f"{self.path} has not finished. Finish it with: mien run {self.path} --resume")
-        return Predictions.load(path)
+        path = Predictions.of_run(self.path, split)
+        if path is not None:
+            return Predictions.load(path)
+        refuse_headless(self.path)
+        if not is_finished(self.path):
+            raise MissingError(f"{self.path} has not finished. Finish it with: mien run {self.path} --resume")
+        return Predictions.load(layout.predictions(self.path, split))
 
     def reconstructions(self) -> dict[str, np.ndarray]:
         """Of a run without labels: validation images, what of them it saw and how it filled them; {} of any other.
 
         'image', 'visible' and 'filled', each uint8 (n, C, S, S).
         """
-        path = self.path / PICTURES
+        path = self.path / layout.RECONSTRUCTIONS
         if not path.is_file():
             return {}
         with read_arrays(path, f"mien run {self.path} --resume") as saved:
             return {name: saved[name] for name in ("image", "visible", "filled")}
-
-    def scores(self, split: str = "validation") -> Scores | None:
-        """The scores of a split, None where the run has not been scored on it."""
-        return read_record(self.path, "evaluation.json", {}).get(split)
-
-    def robustness(self, split: str = "validation") -> list[dict[str, Any]]:
-        """The rows of robustness.json (see mien.evaluate.robustness.ChangeScore); [] where it has not been measured."""
-        return list(read_record(self.path, "robustness.json", {}).get(split, []))
-
-
-def _runs_beside(path: Path) -> list[str]:
-    return [str(found.parent) for found in path.parent.glob("*/recipe.yaml")]

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.atomic import written_whole
+from mien.atomic import read_arrays, write_arrays, written_whole
 from mien.errors import DataError, MissingError
+from mien.runs import layout
 
 COLUMNS = ["name", "split", "label", "predicted"]
 
@@ -56,25 +57,42 @@ class Predictions:
         return np.asarray(self.predicted == self.labels)
 
     def save(self, path: Path) -> None:
-        """Write the predictions to a file that `predictions_file` names, whole or not at all.
+        """Write the predictions to a file that `layout.predictions` names, .npz or .csv, whole or not at all.
 
-        Probabilities keep nine digits, which give every float32 back exactly.
+        Probabilities are float32, as networks compute them, so that scores of the file are those of the network
+        exactly; in float16 equal ones would tie that are not, and confidences change their bin. The table gives nine
+        digits, from which every float32 comes back exactly.
         """
-        with written_whole(path) as file:
-            writer = csv.writer(file)
-            writer.writerow([*COLUMNS, *self.classes])
-            writer.writerows(self._rows(_split_of(path)))
+        if path.suffix == ".csv":
+            self._save_table(path)
+            return
+        shares = self.probabilities.astype(np.float32)
+        names, classes = np.array(self.names, dtype=str), np.array(self.classes, dtype=str)
+        write_arrays(path, names=names, labels=self.labels, probabilities=shares, classes=classes)
+
+    @classmethod
+    def of_run(cls, run: Path, split: str) -> Path | None:
+        """The file with a run's predictions of a split, an older version's table too; None where there is none."""
+        files = (layout.predictions(run, split, suffix) for suffix in (".npz", ".csv"))
+        return next((path for path in files if path.is_file()), None)
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
         """Read a file that `save` wrote.
 
-        Raises MissingError when the split was not evaluated, DataError naming the line that is damaged.
+        Raises MissingError when the split was not evaluated, DataError when the file is damaged.
         """
+        again = f"mien evaluate {path.parent} --split {_split_of(path)}"
         if not path.is_file():
-            raise MissingError(
-                f"{path} is not there. Write it first: mien evaluate {path.parent} --split {_split_of(path)}"
-            )
+            raise MissingError(f"{path} is not there. Write it first: {again}")
+        if path.suffix == ".csv":
+            return cls._load_table(path)
+        with read_arrays(path, again) as saved:
+            names, classes = saved["names"].tolist(), tuple(saved["classes"].tolist())
+            return cls(names, saved["labels"], saved["probabilities"], classes)
+
+    @classmethod
+    def _load_table(cls, path: Path) -> Predictions:
         with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
             header, *rows = list(csv.reader(file)) or [[]]
         classes = tuple(header[len(COLUMNS) :])
@@ -88,16 +106,17 @@ class Predictions:
             classes=classes,
         )
 
+    def _save_table(self, path: Path) -> None:
+        with written_whole(path) as file:
+            writer = csv.writer(file)
+            writer.writerow([*COLUMNS, *self.classes])
+            writer.writerows(self._rows(_split_of(path)))
+
     def _rows(self, split: str) -> Iterator[list[str]]:
         for name, label, predicted, shares in zip(
             self.names, self.labels, self.predicted, self.probabilities, strict=True
         ):
             yield [name, split, self.classes[label], self.classes[predicted], *(f"{share:.9g}" for share in shares)]
-
-
-def predictions_file(folder: Path, split: str) -> Path:
-    """predictions.csv for validation, predictions-<split>.csv for another split."""
-    return folder / ("predictions.csv" if split == "validation" else f"predictions-{split}.csv")
 
 
 def _split_of(path: Path) -> str:

@@ -12,6 +12,7 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,18 +21,19 @@ import torch
 from torch import Tensor
 
 from mien import config, hardware
-from mien.atomic import write_json
 from mien.data import Store, open_store
 from mien.errors import UsageError
 from mien.evaluate.metrics import scores_of
 from mien.evaluate.split import evaluate, refuse_other_images
 from mien.models import model_class
 from mien.pretrained.own import Classifier, from_run
-from mien.runs.folder import RunFolder, refuse_headless, refuse_used
-from mien.train.checkpoint import save_model
-from mien.train.run import new_folder
+from mien.runs import Env, RunFolder
+from mien.runs.folder import refuse_headless
+from mien.runs.records import AveragedRun, Cost
+from mien.runs.writing import new_folder, refuse_used, write_env, write_test_reads
+from mien.train.build import save_model
 
-# What an average shares with the runs it is made of, in env.json.
+# What an average shares with the runs it is made of.
 SHARED = ("seed", "classes", "parameters", "flops", "ln_classes", "prior_entropy", "store")
 WORSE = (
     "The average does worse than each of its runs: their weights do not fit. Average runs that began from the same run."
@@ -66,13 +68,13 @@ def average(
     env = _environment(folders, counts)
     folder = new_folder(recipe, out, overwrite)
     try:
-        write_json(folder / "env.json", env)
+        write_env(folder, env)
         if reads := sorted({date for one in folders for date in one.test_reads}):
-            write_json(folder / "test_reads.json", reads)  # made of runs whose figures on test are known
-        save_model(folder / "model", model, recipe, store)
+            write_test_reads(folder, reads)  # made of runs whose figures on test are known
+        save_model(folder, model, recipe, store)
         scores = evaluate(folder, model=model, store=store)
-        if scores["accuracy"] < min((part["accuracy"] for part in env["average"] if part["accuracy"]), default=0):
-            write_json(folder / "env.json", env | {"warnings": [*env["warnings"], WORSE]})
+        if scores.accuracy < min((part.accuracy for part in env.average if part.accuracy), default=0):
+            write_env(folder, replace(env, warnings=(*env.warnings, WORSE)))
     except BaseException:  # Ctrl-C too: a minute's work, of which nothing could be resumed
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -113,7 +115,7 @@ def _refuse_same_folders(runs: Sequence[Path], out: Path | None) -> None:
 
 def _refuse_other_splits(folders: Sequence[RunFolder], store: Store) -> None:
     """An average of runs with different splits would be scored on images that one of them learned from."""
-    prints = [folder.env.get("store", {}).get("fingerprint") for folder in folders]
+    prints = [folder.env.store.fingerprint for folder in folders]
     for folder, found in zip(folders, prints, strict=True):
         if found != prints[0] and not store.matches(found or ""):
             raise UsageError(
@@ -142,30 +144,31 @@ def _identity(network: Classifier) -> dict[str, Any]:
     return {"model": network.name, "labels": network.labels} | sizes | network.preprocessing.to_dict()
 
 
-def _environment(folders: Sequence[RunFolder], shares: Sequence[float]) -> dict[str, Any]:
-    """env.json: of what it was made; hardware, seconds, epochs and warnings are those of its runs together.
+def _environment(folders: Sequence[RunFolder], shares: Sequence[float]) -> Env:
+    """Of what it was made; hardware, seconds, epochs and warnings are those of its runs together.
 
     A run that is in it twice, such as in an average of averages, was trained once.
     """
     trainings = {name: cost for folder in folders for name, cost in _trainings(folder).items()}
-    spent = {key: round(sum(cost[key] for cost in trainings.values()), 2) for key in ("seconds", "epochs")}
-    parts = [_part(folder, share) for folder, share in zip(folders, shares, strict=True)]
+    seconds = round(sum(cost.seconds for cost in trainings.values()), 2)
+    epochs = sum(cost.epochs for cost in trainings.values())
+    parts = tuple(_part(folder, share) for folder, share in zip(folders, shares, strict=True))
     started = datetime.now().astimezone().isoformat(timespec="seconds")
-    shared = {key: folders[0].env[key] for key in SHARED if key in folders[0].env}
+    shared = {key: getattr(folders[0].env, key) for key in SHARED}
     trained = {
-        key: ", ".join(_together([folder.env.get(key, "unknown") for folder in folders]))
+        key: ", ".join(_together([getattr(folder.env, key) or "unknown" for folder in folders]))
         for key in ("hardware", "device", "precision")
     }
-    known = _together([f"{folder.path}: {text}" for folder in folders for text in folder.env.get("warnings", [])])
-    own = {"started": started, "warnings": known, "average": parts, "trainings": trainings}
-    return hardware.environment() | shared | spent | trained | own
+    known = _together([f"{folder.path}: {text}" for folder in folders for text in folder.env.warnings])
+    own = {"started": started, "warnings": tuple(known), "average": parts, "trainings": trainings}
+    return Env(**{**hardware.environment(), **shared, **trained, **own}, seconds=seconds, epochs=epochs)
 
 
-def _trainings(folder: RunFolder) -> dict[str, dict[str, float]]:
+def _trainings(folder: RunFolder) -> dict[str, Cost]:
     """Folder -> seconds and epochs of each training behind a run: its own, or those of what it is an average of."""
     env = folder.env
-    own = {key: env.get(key, 0) for key in ("seconds", "epochs")}
-    return env.get("trainings") or {str(folder.path.resolve()): own}
+    own = Cost(seconds=env.seconds or 0, epochs=env.epochs or 0)
+    return env.trainings or {str(folder.path.resolve()): own}
 
 
 def _together(values: Sequence[str]) -> list[str]:
@@ -173,11 +176,11 @@ def _together(values: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def _part(folder: RunFolder, share: float) -> dict[str, Any]:
+def _part(folder: RunFolder, share: float) -> AveragedRun:
     scores = scores_of(folder)
-    return {
-        "run": str(folder.path),
-        "recipe": folder.recipe.name,
-        "share": round(share, 4),
-        "accuracy": scores and scores["accuracy"],
-    }
+    return AveragedRun(
+        run=str(folder.path),
+        recipe=folder.recipe.name,
+        share=round(share, 4),
+        accuracy=scores.accuracy if scores else None,
+    )

@@ -1,8 +1,7 @@
-"""What happens around an epoch: metrics.csv, the live display, what becomes of a run that is stuck or diverged."""
+"""What happens around an epoch: the history, the live display, what becomes of a run that is stuck or diverged."""
 
 from __future__ import annotations
 
-import csv
 import math
 import time
 from pathlib import Path
@@ -12,38 +11,25 @@ import lightning as L
 from lightning.pytorch import callbacks
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mien.atomic import written_whole
 from mien.errors import MienError
 from mien.progress import console, note
-
-COLUMNS = (
-    "epoch",
-    "seconds",
-    "images_per_second",
-    "lr",
-    "train_loss",
-    "train_accuracy",
-    "val_loss",
-    "val_accuracy",
-    "val_calibration_error",
-)
-EpochMetrics = dict[str, float]
+from mien.runs.history import COLUMNS, EpochMetrics, read_epochs, write_epochs
 
 
 class History(L.Callback):
-    """Appends one row an epoch to metrics.csv; a resumed run goes on after its last finished epoch.
+    """Adds each epoch to the history of a run folder; a resumed run goes on after its last finished epoch.
 
     preparation: seconds spent before the first step, which count as training.
     """
 
-    def __init__(self, path: Path, preparation: float = 0.0) -> None:
-        self.path = path
+    def __init__(self, run: Path, preparation: float = 0.0) -> None:
+        self.run = run
         self.preparation = preparation
         self.rows: list[EpochMetrics] = []
         self.seconds_before = 0.0
 
     def on_train_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:
-        self.rows = [row for row in read_history(self.path) if row["epoch"] <= trainer.current_epoch]
+        self.rows = [row for row in read_epochs(self.run) if row["epoch"] <= trainer.current_epoch]
         self.seconds_before = self.preparation + (self.rows[-1]["seconds"] if self.rows else 0.0)
         self.started = time.perf_counter()
 
@@ -67,23 +53,7 @@ class History(L.Callback):
         row["images_per_second"] = round(self.images / max(self.training, 1e-9), 1)
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         self.rows.append(row)
-        self._write()
-
-    def _write(self) -> None:
-        with written_whole(self.path) as file:
-            # No accuracies where there are no labels; an older version's rows have no calibration error.
-            known = [name for name in COLUMNS if any(name in row for row in self.rows)]
-            writer = csv.DictWriter(file, known)
-            writer.writeheader()
-            writer.writerows(self.rows)
-
-
-def read_history(path: Path) -> list[EpochMetrics]:
-    """The rows of a metrics.csv, [] where there is none yet."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+        write_epochs(self.run, self.rows)
 
 
 class Display(L.Callback):

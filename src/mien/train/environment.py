@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from mien import hardware
@@ -17,50 +15,53 @@ from mien.data import Store, open_store
 from mien.data.batches import gather
 from mien.errors import MienError
 from mien.models import count_flops, count_parameters
-from mien.runs.folder import RunFolder, read_record
+from mien.runs import Env, RunFolder
+from mien.runs.folder import read_env
+from mien.runs.records import DataFacts
 from mien.runtime.network import Network, is_export
 from mien.train import freeze
-from mien.train.task import Task, Training
+from mien.train.task import Training
 
 SAME_PICTURES = {"ferplus": "fer2013"}  # under other labels
 ANY_PICTURES = ("folder", "table")  # whose name does not say which pictures they are
 
 
-def environment(task: Training, store: Store, device: str, precision: str) -> dict[str, Any]:
-    """env.json before the first step: versions, hardware, counts, the loss of the untrained network, warnings."""
+def environment(task: Training, store: Store, device: str, precision: str) -> Env:
+    """What is known before the first step: versions, hardware, counts, the loss of the untrained network, warnings."""
     recipe = task.recipe
     counts = store.class_counts("train")
     most = max(32, 512 * 48**2 // recipe.data.size**2)  # images that stand for all, fewer where they are large
     chosen = store.indices("train")[:: max(1, int(counts.sum()) // most)][:most]
     first = gather(store.images, store.targets, chosen)
-    env = hardware.environment() | {
-        "device": device,
-        "precision": precision,
-        "threads": torch.get_num_threads(),
-        "processes": recipe.train.processes,
-        "seed": recipe.seed,
-        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "classes": store.classes,
-        "parameters": count_parameters(task.kept),
-        "flops": count_flops(task.kept, recipe.data.size, recipe.data.channels),
-        "initial_loss": task.initial_loss(first),
-        "initial_loss_images": len(chosen),
-        "warnings": _warnings(recipe, store),
-        "teachers": teachers_of(task),
-        "trained": freeze.history(task.model, recipe.train),
-        "store": _describe(store),
-    }
-    if not recipe.pretrain.is_off():
-        return env
-    env |= {"ln_classes": math.log(len(store.classes)), "prior_entropy": entropy(counts)}
-    balanced = recipe.train.sampler == "balanced" or recipe.train.class_weights
-    env["ignorant_loss"] = env["ln_classes"] if balanced else env["prior_entropy"]
-    if env["initial_loss"] > 1.25 * env["ln_classes"] and recipe.model.checkpoint is None:
-        env["warnings"].append(
-            f"The loss before training is {env['initial_loss']:.2f}, a uniform guess has ln({len(store.classes)}) = "
-            f"{env['ln_classes']:.2f}: the initialisation is badly scaled."
+    env = Env(
+        **hardware.environment(),
+        device=device,
+        precision=precision,
+        threads=torch.get_num_threads(),
+        processes=recipe.train.processes,
+        seed=recipe.seed,
+        started=datetime.now().astimezone().isoformat(timespec="seconds"),
+        classes=tuple(store.classes),
+        parameters=count_parameters(task.kept),
+        flops=count_flops(task.kept, recipe.data.size, recipe.data.channels),
+        initial_loss=task.initial_loss(first),
+        initial_loss_images=len(chosen),
+        teachers=task.teachers,
+        trained=tuple(freeze.history(task.model, recipe.train)),
+        store=_describe(store),
+        **task.facts(store),
+    )
+    return replace(env, warnings=(*_warnings(recipe, store), *_badly_scaled(recipe, env)))
+
+
+def _badly_scaled(recipe: Recipe, env: Env) -> Iterator[str]:
+    """Of random weights alone; a checkpoint's may be far off for other classes."""
+    loss, uniform = env.initial_loss, env.ln_classes
+    if loss is not None and uniform is not None and loss > 1.25 * uniform and recipe.model.checkpoint is None:
+        yield (
+            f"The loss before training is {loss:.2f}, a uniform guess has ln({len(env.classes)}) = {uniform:.2f}: the "
+            "initialisation is badly scaled."
         )
-    return env
 
 
 def _warnings(recipe: Recipe, store: Store) -> list[str]:
@@ -124,52 +125,41 @@ def _may_have_seen(export: str, recipe: Recipe, store: Store) -> bool:
     return same and store.content("validation") not in held_out
 
 
-def teachers_of(task: Training) -> dict[str, str]:
-    """Which networks the task asks, by their fingerprints: mien:base, or a run's name, may mean another one later."""
-    teacher = task.teacher[0] if isinstance(task, Task) else None
-    return {} if teacher is None else teacher.fingerprints
+def as_before(folder: Path, env: Env) -> Env:
+    """The environment of a resumed run keeps what its first start noted of itself."""
+    known = read_env(folder)
+    if known.started is None:
+        return env
+    return replace(env, started=known.started, warnings=known.warnings, initial_loss=known.initial_loss)
 
 
-def earlier(folder: Path) -> dict[str, Any]:
-    """What a resumed run keeps of its first start."""
-    known = read_record(folder, "env.json", {})
-    return {key: known[key] for key in ("started", "warnings", "initial_loss") if key in known}
-
-
-def _describe(store: Store) -> dict[str, Any]:
+def _describe(store: Store) -> DataFacts:
     counts = {split: store.class_counts(split).tolist() for split in ("train", "validation", "test")}
-    return {
-        "fingerprint": store.fingerprint,
-        "images": {split: sum(numbers) for split, numbers in counts.items()},
-        "counts": counts,
-        "left_out": store.left_out,
-        "unreadable": len(store.unreadable),
-        "preprocessing": store.preprocessing.to_dict(),
-    }
+    return DataFacts(
+        fingerprint=store.fingerprint,
+        images={split: sum(numbers) for split, numbers in counts.items()},
+        counts=counts,
+        left_out=store.left_out,
+        unreadable=len(store.unreadable),
+        preprocessing=store.preprocessing.to_dict(),
+    )
 
 
-def opening(recipe: Recipe, env: dict[str, Any]) -> str:
+def opening(recipe: Recipe, env: Env) -> str:
     """What a run says before its first epoch."""
-    images = env["store"]["images"]
-    at_start = f"loss before training {env['initial_loss']:.3f}"
-    if recipe.pretrain.is_off():
+    images = env.store.images
+    at_start = f"loss before training {env.initial_loss:.3f}"
+    if env.ln_classes is not None:
         at_start += (
-            f", ln({len(env['classes'])}) = {env['ln_classes']:.3f}, "
-            f"entropy of the class frequencies {env['prior_entropy']:.3f}"
+            f", ln({len(env.classes)}) = {env.ln_classes:.3f}, entropy of the class frequencies {env.prior_entropy:.3f}"
         )
     lines = [
-        f"{recipe.name}: {recipe.model.name}, {env['parameters']:,} parameters, "
-        f"{env['flops'] / 1e6:,.1f} MFLOPs an image",
-        f"{images['train']:,} train and {images['validation']:,} validation images, {len(env['classes'])} classes; "
-        f"{env['device']}, {env['precision']}, {env['hardware']}",
+        f"{recipe.name}: {recipe.model.name}, {env.parameters:,} parameters, "
+        f"{(env.flops or 0) / 1e6:,.1f} MFLOPs an image",
+        f"{images['train']:,} train and {images['validation']:,} validation images, {len(env.classes)} classes; "
+        f"{env.device}, {env.precision}, {env.hardware}",
         *([f"starts from {recipe.model.checkpoint}"] if recipe.model.checkpoint else []),
         at_start,
     ]
-    lines += [freeze.describe(env["trained"])] if env["trained"] else []
-    return "\n".join(lines + [f"warning: {text}" for text in env["warnings"]])
-
-
-def entropy(counts: np.ndarray) -> float:
-    """Of a class distribution, in nats: the loss of an output that knows only the class frequencies."""
-    shares = counts[counts > 0] / counts.sum()
-    return float(-(shares * np.log(shares)).sum())
+    lines += [freeze.describe(env.trained)] if env.trained else []
+    return "\n".join(lines + [f"warning: {text}" for text in env.warnings])

@@ -12,23 +12,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 
 from torch import nn
 
 from mien.config import Recipe, Train
 from mien.errors import UsageError
 from mien.models.parts.attention import Attention
+from mien.runs.records import TrainedShare
 
 STEM, HEAD = "stem", "head"
-
-
-class Epoch(TypedDict):
-    """What trains in one epoch: the share (0..1) of all the model's parameters, and of those of each of its parts."""
-
-    epoch: int
-    share: float
-    parts: dict[str, float]
 
 
 def blocks(model: nn.Module) -> list[str]:
@@ -101,25 +94,25 @@ def rates(model: nn.Module, layer_decay: float) -> dict[str, float]:
     return {name: layer_decay ** (depth + 1 - place) for name, place in places.items()}
 
 
-def history(model: nn.Module, settings: Train) -> list[Epoch]:
+def history(model: nn.Module, settings: Train) -> list[TrainedShare]:
     """What trains in each epoch of the run; [] where everything does all the time."""
     if not freezes(settings):
         return []
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     parts = _parts(model)
-    rows: list[Epoch] = []
+    rows: list[TrainedShare] = []
     for epoch in range(1, settings.epochs + 1):
         modules = trained(model, settings, epoch)
         live = {name for name in sizes if any(name.startswith(f"{module}.") for module in modules)}
         share = {part: _share(names, live, sizes) for part, names in parts.items()}
-        rows.append({"epoch": epoch, "share": _share(sizes, live, sizes), "parts": share})
+        rows.append(TrainedShare(epoch=epoch, share=_share(sizes, live, sizes), parts=share))
     return rows
 
 
-def describe(rows: Sequence[Epoch]) -> str:
+def describe(rows: Sequence[TrainedShare]) -> str:
     """'trained share of the parameters: 0.0063% from epoch 1, 8.4% from epoch 2': an entry for each change."""
-    changes = [row for i, row in enumerate(rows) if i == 0 or row["parts"] != rows[i - 1]["parts"]]
-    shares = [f"{100 * row['share']:.3g}% from epoch {row['epoch']}" for row in changes]
+    changes = [row for i, row in enumerate(rows) if i == 0 or row.parts != rows[i - 1].parts]
+    shares = [f"{100 * row.share:.3g}% from epoch {row.epoch}" for row in changes]
     return f"trained share of the parameters: {', '.join(shares)}"
 
 

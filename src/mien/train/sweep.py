@@ -9,12 +9,13 @@ from typing import Any, Protocol
 
 from mien.atomic import read_json, write_json
 from mien.config import Recipe
-from mien.config.sweep_plan import Plan, Trial, refuse_changed
+from mien.config.sweep_plan import Plan, Trial, is_sweep, refuse_changed
 from mien.data import open_store
 from mien.errors import MienError, UsageError
 from mien.progress import note
-from mien.runs.folder import is_finished, read_record
-from mien.train import freeze
+from mien.runs import is_finished, is_run
+from mien.runs.folder import read_scores
+from mien.train import build, freeze
 from mien.train import run as training
 
 
@@ -79,7 +80,7 @@ class Sweep:
         folder = self.folder / trial.name
         self.problems.pop(trial.name, None)
         try:
-            if (folder / "recipe.yaml").exists():
+            if is_run(folder):
                 training.resume(folder)
             else:
                 training.run(self.plan.build(trial.settings), folder)
@@ -103,7 +104,7 @@ def start(plan: Plan, folder: Path) -> Sweep:
 
     Raises UsageError when the folder holds something else, or a model that cannot be built is among the runs.
     """
-    if (folder / "sweep.json").exists():
+    if is_sweep(folder):
         refuse_changed(folder, plan)
     elif folder.is_file() or (folder.exists() and any(folder.iterdir())):
         raise UsageError(f"{folder} exists and is not a sweep. Choose another --out.")
@@ -111,7 +112,7 @@ def start(plan: Plan, folder: Path) -> Sweep:
         import_module("mien.train.search")  # a missing Optuna is said before the data is read
     check(plan)
     sweep = Sweep(plan, folder)
-    plan.save(folder / "sweep.json")
+    plan.save(folder)
     return sweep
 
 
@@ -128,16 +129,16 @@ def check(plan: Plan) -> None:
             continue
         seen.add(kind)
         try:
-            checkpoint = training.read_checkpoint(recipe)
-            recipe = training.with_sizes_of(checkpoint, recipe)
-            freeze.check(training.build_model(recipe, open_store(recipe.data), checkpoint), recipe)
+            checkpoint = build.read_checkpoint(recipe)
+            recipe = build.with_sizes_of(checkpoint, recipe)
+            freeze.check(build.build_model(recipe, open_store(recipe.data), checkpoint), recipe)
         except UsageError as error:
             raise UsageError(f"{plan.label(settings)}: {error}") from error
 
 
 def accuracy(run: Path) -> float:
     """The validation accuracy of a finished run, 0..1."""
-    return float(read_record(run, "evaluation.json", {})["validation"]["accuracy"])
+    return read_scores(run)["validation"].accuracy
 
 
 def _source(plan: Plan, folder: Path) -> Source:
@@ -158,7 +159,7 @@ def _refuse_processes(recipe: Recipe) -> None:
 
 
 def _refuse_pretraining(recipe: Recipe) -> None:
-    if not recipe.pretrain.is_off():
+    if recipe.learns == "patches":
         raise UsageError(
             f"pretrain.method {recipe.pretrain.method}: a sweep ranks its runs by accuracy, and pretraining has none. "
             "Pretrain with mien run, then sweep the runs that start from it: --model.init RUN."

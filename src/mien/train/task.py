@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import lightning as L
@@ -17,11 +19,15 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
 from mien.config import Recipe, Train
+from mien.data import Store
 from mien.data.augment import Augmentation, Draws, stream
 from mien.data.batches import Batch
+from mien.evaluate.split import evaluate
 from mien.preprocessing import Preprocessing
+from mien.runs import Env
 from mien.train import freeze
-from mien.train.distill import Teacher, two_answers
+from mien.train.callbacks import StuckWarning
+from mien.train.teachers import Teacher, two_answers
 
 # Names of parameters that weight decay spares.
 EMBEDDINGS = ("pos_embed", "rows", "columns", "table", "cls_token", "dist_token", "mask_token")
@@ -62,7 +68,10 @@ class CalibrationError(MulticlassCalibrationError):
 
 
 class Training(L.LightningModule, ABC):
-    """`model` trained as the recipe says, whatever its loss; Task and masked.Filling know theirs.
+    """`model` trained as the recipe says, whatever its loss.
+
+    Task (labels) and masked_task.Filling (patches) answer what depends on what a run learns: loss, classes, callbacks,
+    and what a run ends with.
 
     Every random number of a step (augmentation, masks, dropout, drop-path) comes from (seed, epoch, step), so
     a run that is interrupted and resumed goes through the same steps as one that was not.
@@ -81,6 +90,33 @@ class Training(L.LightningModule, ABC):
         self.augmentation = Augmentation(recipe.augment, num_classes)
         for split in ("train", "val"):
             self.add_module(f"{split}_loss", MeanLoss())
+
+    @classmethod
+    @abstractmethod
+    def of(cls, recipe: Recipe, model: nn.Module, store: Store) -> Training:
+        """The task of a recipe on the data of a store."""
+
+    @staticmethod
+    @abstractmethod
+    def classes_of(store: Store) -> tuple[str, ...]:
+        """The classes that the network tells apart; () where it has no head."""
+
+    @abstractmethod
+    def facts(self, store: Store) -> dict[str, Any]:
+        """What the run notes in its `Env` besides what every run does."""
+
+    @abstractmethod
+    def finish(self, run: Path, store: Store, model: nn.Module, device: str) -> None:
+        """Write what the run ends with. model: the network that is kept, on the CPU, where lightning leaves it."""
+
+    def callbacks(self, env: Env, warnings: list[str]) -> Sequence[L.Callback]:
+        """What is to happen around an epoch, besides what does in every run; warnings are added to the list."""
+        return ()
+
+    @property
+    def teachers(self) -> dict[str, str]:
+        """Which networks the task asks, by their fingerprints: a name such as mien:base may mean another one later."""
+        return {}
 
     @property
     def trained(self) -> nn.Module:
@@ -198,7 +234,7 @@ class Task(Training):
         teacher: Teacher | None = None,
     ) -> None:
         super().__init__(recipe, model, preprocessing, len(class_counts))
-        self.teacher = (teacher,)  # in a tuple, so that its weights go into no checkpoint and its mode is its own
+        self.teacher = teacher  # no module of the task: its weights go into no checkpoint, its mode is its own
         weights = torch.from_numpy(class_counts.sum() / (len(class_counts) * np.maximum(class_counts, 1))).float()
         self.register_buffer("class_weights", weights if recipe.train.class_weights else None, persistent=False)
         for split in ("train", "val"):
@@ -206,24 +242,56 @@ class Task(Training):
             self.add_module(f"{split}_accuracy", accuracy)
         self.val_calibration_error = CalibrationError(len(class_counts))
 
+    @classmethod
+    def of(cls, recipe: Recipe, model: nn.Module, store: Store) -> Task:
+        """Raises UsageError where the model cannot be frozen, or a teacher cannot teach, as the recipe says."""
+        freeze.check(model, recipe)
+        asks = recipe.distill.teachers and not recipe.distill.stored
+        teacher = Teacher(recipe, store.classes) if asks else None
+        return cls(recipe, model, store.preprocessing, store.class_counts("train"), teacher)
+
+    @staticmethod
+    def classes_of(store: Store) -> tuple[str, ...]:
+        """Those of the data."""
+        return tuple(store.classes)
+
+    def facts(self, store: Store) -> dict[str, Any]:
+        """The losses of outputs that ignore the input, in nats."""
+        uniform, prior = math.log(len(store.classes)), entropy(store.class_counts("train"))
+        balanced = self.recipe.train.sampler == "balanced" or self.recipe.train.class_weights
+        return {"ln_classes": uniform, "prior_entropy": prior, "ignorant_loss": uniform if balanced else prior}
+
+    def callbacks(self, env: Env, warnings: list[str]) -> Sequence[L.Callback]:
+        """A warning where the network goes on ignoring its input."""
+        return () if env.ignorant_loss is None else (StuckWarning(env.ignorant_loss, warnings),)
+
+    def finish(self, run: Path, store: Store, model: nn.Module, device: str) -> None:
+        """Score the run on validation."""
+        evaluate(run, "validation", model=model.to(device), store=store)
+
+    @property
+    def teachers(self) -> dict[str, str]:
+        """Those that are asked at each step."""
+        return {} if self.teacher is None else self.teacher.fingerprints
+
     def forward(self, images: Tensor) -> Tensor:
         """uint8 images (B, C, H, W) or features (B, D) -> logits (B, K) of the network that is kept."""
         return self.trained(self._inputs(images))
 
     def on_fit_start(self) -> None:
-        if self.teacher[0] is not None:
-            self.teacher[0].to(self.device)
+        if self.teacher is not None:
+            self.teacher.to(self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on this process's part of the batch, labels (B,) or soft labels (B, K); returns its mean loss."""
         images, labels = batch
         pixels, targets = self._augmented(images, labels)
-        if self.teacher[0] is None:
+        if self.teacher is None:
             logits = self.model(self._scaled(pixels)).float()
             loss = self._loss(logits, targets)
         else:
             logits, taught = two_answers(self.model, self._scaled(pixels))
-            by_teacher = self.teacher[0].loss(taught, self.teacher[0](pixels))
+            by_teacher = self.teacher.loss(taught, self.teacher(pixels))
             loss = torch.lerp(self._loss(logits, targets), by_teacher, self.recipe.distill.weight)
         self._count("train", loss.detach(), logits.detach(), targets)  # of a mixed image, the larger part is right
         return loss
@@ -251,6 +319,12 @@ class Task(Training):
     def _count(self, split: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         cast(MulticlassAccuracy, self.get_submodule(f"{split}_accuracy")).update(logits, hard(labels))
         self._log(split, loss, len(labels))
+
+
+def entropy(counts: np.ndarray) -> float:
+    """Of a class distribution, in nats: the loss of an output that knows only the class frequencies."""
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
 
 
 def hard(labels: Tensor) -> Tensor:

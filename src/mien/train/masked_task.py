@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from mien.errors import UsageError
 from mien.models.masked import Masked, MaskedAutoencoder, SimMIM
 from mien.models.vit import VisionTransformer
 from mien.preprocessing import Preprocessing
-from mien.runs.folder import PICTURES
+from mien.runs import layout
 from mien.train.task import Training
 
 VALIDATION = 1_000_033  # keeps the stream of validation masks apart from the streams of epochs
@@ -39,6 +39,20 @@ class Filling(Training):
     ) -> None:
         super().__init__(recipe, wrapped(encoder, recipe.pretrain), preprocessing)
         self.validation_masks = self._masks(validation_images)
+
+    @classmethod
+    def of(cls, recipe: Recipe, model: nn.Module, store: Store) -> Filling:
+        """Raises UsageError when the encoder cannot be pretrained by the recipe's method."""
+        return cls(recipe, model, store.preprocessing, len(store.indices("validation")))
+
+    @staticmethod
+    def classes_of(store: Store) -> tuple[str, ...]:
+        """None: the labels are not looked at."""
+        return ()
+
+    def facts(self, store: Store) -> dict[str, Any]:
+        """Nothing besides."""
+        return {}
 
     @property
     def kept(self) -> nn.Module:
@@ -63,18 +77,18 @@ class Filling(Training):
         self.seen += len(images)
         self._log("val", self.trained(self._inputs(images), moved(masked, images.device)), len(images))
 
-    def save_pictures(self, run: Path, store: Store) -> None:
-        """Write RUN/reconstructions.npz: some validation images, what of them was visible and how they were filled.
+    def finish(self, run: Path, store: Store, model: nn.Module, device: str) -> None:
+        """Write some validation images, what of them was visible and how they were filled.
 
         Three arrays, uint8 (n, C, S, S). Raises MienError when it cannot be written.
         """
         chosen = np.linspace(0, len(self.validation_masks) - 1, SHOWN).astype(int)  # of several classes
         images = torch.from_numpy(store.images[store.indices("validation")[chosen]])
-        model, masked = cast(Masked, self.trained.eval()), self.validation_masks[chosen]
+        network, masked = cast(Masked, self.trained.eval()), self.validation_masks[chosen]
         with torch.inference_mode():
             inputs = self._inputs(images)
-            visible, filled = (self._pixels(made(inputs, masked)) for made in (model.hide, model.fill))
-        write_arrays(run / PICTURES, image=images.numpy(), visible=visible, filled=filled)
+            visible, filled = (self._pixels(made(inputs, masked)) for made in (network.hide, network.fill))
+        write_arrays(run / layout.RECONSTRUCTIONS, image=images.numpy(), visible=visible, filled=filled)
 
     def _plain_loss(self, batch: Batch) -> Tensor:
         return self.model(self._inputs(batch[0]), self._masks(len(batch[0])))

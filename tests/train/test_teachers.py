@@ -17,11 +17,12 @@ from mien.errors import DataError, MissingError, UsageError
 from mien.export import export
 from mien.models import create_model
 from mien.preprocessing import Preprocessing
+from mien.runs import read_recipe
 from mien.runtime.network import Network, is_export
-from mien.train import distill
-from mien.train.distill import Teacher, two_answers, with_answers
+from mien.train import teachers
 from mien.train.run import resume, run
 from mien.train.task import Task
+from mien.train.teachers import Teacher, two_answers, with_answers
 
 DATA = Data(source="drawn_faces", size=16, images=70, mean=0.5, std=0.25)
 LENET = Model(name="resnet", widths=(4, 8), layers=(1, 1))
@@ -88,7 +89,7 @@ def test_an_export_answers_as_its_run(teacher_run, tmp_path):
     for source in (exported, tmp_path):  # the file, or a folder that holds nothing else
         teacher = Teacher(taught(source), names)
         torch.testing.assert_close(teacher(pixels), Teacher(taught(teacher_run), names)(pixels), rtol=0, atol=1e-2)
-        assert isinstance(teacher.networks[0], distill.ExportedNetwork)
+        assert isinstance(teacher.networks[0], teachers.ExportedNetwork)
     with pytest.raises(UsageError, match="was trained on 16 pixels"):
         Teacher(recipe(distill=Distill(teachers=(str(exported),)), data=DATA.model_copy(update={"size": 24})), names)
 
@@ -296,7 +297,7 @@ def test_a_student_run_keeps_no_teacher(teacher_run, tmp_path):
     folder = run(settings, tmp_path / "student")
     state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     assert not any("teacher" in key or "networks" in key for key in state)
-    assert config.read_recipe(folder).distill.teachers == (str(teacher_run),)
+    assert read_recipe(folder).distill.teachers == (str(teacher_run),)
     assert (folder / "evaluation.json").exists()
 
 
@@ -323,7 +324,7 @@ def test_teachers_are_asked_once_a_run(teacher_run, tmp_path, monkeypatch):
     settings = taught(teacher_run, stored=True)
     images = open_store(settings.data)
     first = with_answers(images, settings, "cpu", tmp_path)
-    monkeypatch.setattr(distill, "Teacher", lambda *_: pytest.fail("the teachers are asked a second time"))
+    monkeypatch.setattr(teachers, "Teacher", lambda *_: pytest.fail("the teachers are asked a second time"))
     again = with_answers(images, settings, "cpu", tmp_path)
     np.testing.assert_array_equal(again.soft_labels, first.soft_labels)
     (tmp_path / "answers.npz").write_bytes(b"no zip")
@@ -337,7 +338,7 @@ def test_a_student_learns_stored_answers(teacher_run, tmp_path):
     student = run(
         settings.model_copy(update={"name": "student", "train": Train(epochs=2, batch_size=35)}), tmp_path / "s"
     )
-    assert config.read_recipe(student).distill.stored
+    assert read_recipe(student).distill.stored
     losses = [line.split(",")[4] for line in (student / "metrics.csv").read_text().splitlines()[1:]]
     assert float(losses[1]) < float(losses[0])
 

@@ -26,9 +26,8 @@ from mien.models import accepts
 from mien.pretrained import Classifier
 from mien.pretrained.own import from_checkpoint
 from mien.progress import track
+from mien.runs import layout
 from mien.runtime.network import Network, is_export
-
-ANSWERS = "answers.npz"  # of the teachers, in a run folder
 
 
 class ExportedNetwork(nn.Module):
@@ -47,8 +46,10 @@ class ExportedNetwork(nn.Module):
         return torch.from_numpy(self.network.run(inputs.float().numpy(force=True))).to(inputs.device)
 
 
-class Teacher(nn.Module):
+class Teacher:
     """One or several trained networks that answer together; they see the pixels that the student sees.
+
+    No nn.Module, so that a task that asks it neither keeps its weights in checkpoints nor puts it into training mode.
 
     To those that read whole images only, exports and most ViTs, random crops are continued by their edges, which
     costs them little (log/2026-11-22-teachers-see-crops-continued-by-edges.md). Raises UsageError when a teacher was
@@ -56,15 +57,14 @@ class Teacher(nn.Module):
     """
 
     def __init__(self, recipe: Recipe, classes: Sequence[str]) -> None:
-        super().__init__()
         self.settings = recipe.distill
-        self.networks = nn.ModuleList([_network(source, recipe) for source in recipe.distill.teachers])
+        networks = nn.ModuleList([_network(source, recipe) for source in recipe.distill.teachers])
+        self.networks = networks.eval().requires_grad_(False)
         # Column of the teacher's answer that means the student's class.
         self.columns = [
             _columns(source, cast(Any, network).labels, classes)
             for source, network in zip(recipe.distill.teachers, self.networks, strict=True)
         ]
-        self.requires_grad_(False)
         crop = recipe.augment.crop
         self.read_crops = [
             crop > 0 and isinstance(network, Classifier) and accepts(network, recipe.data.channels, crop)
@@ -80,12 +80,13 @@ class Teacher(nn.Module):
         """Source -> fingerprint of its network, sha256."""
         return {source: _fingerprint(each) for source, each in zip(self.settings.teachers, self.networks, strict=True)}
 
-    def train(self, mode: bool = True) -> Teacher:
-        """A teacher has done learning: it stays in eval mode."""
-        return super().train(False)
+    def to(self, device: torch.device | str) -> Teacher:
+        """Move the networks to where the student is."""
+        self.networks.to(device)
+        return self
 
     @torch.no_grad()
-    def forward(self, pixels: Tensor) -> Tensor:
+    def __call__(self, pixels: Tensor) -> Tensor:
         """Pixels 0..1 (B, C, H, W) -> the teachers' mean probabilities at the temperature (B, K)."""
         known = zip(self.networks, self.columns, self.read_crops, strict=True)
         answers = [self._answer(network, columns, pixels, crops) for network, columns, crops in known]
@@ -115,7 +116,7 @@ def with_answers(store: Store, recipe: Recipe, device: str, folder: Path) -> Sto
 
     Teachers are asked once: their answers stay in `folder`, for the run's other processes and for its resumption.
     """
-    train, path = store.indices("train"), folder / ANSWERS
+    train, path = store.indices("train"), folder / layout.TEACHERS_ANSWERS
     if not path.is_file():
         write_arrays(path, answers=_ask(Teacher(recipe, store.classes), store, train, recipe.augment.hflip > 0, device))
     with read_arrays(path, f"delete it, then mien run {folder} --resume") as saved:

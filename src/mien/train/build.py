@@ -1,0 +1,97 @@
+"""Recipe and checkpoint -> the model that trains, and the model that a run keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from mien import config, hardware, pretrained
+from mien.config import Recipe
+from mien.data import Store
+from mien.errors import UsageError
+from mien.models import accepts, create_model
+from mien.pretrained.checkpoint import Checkpoint
+from mien.pretrained.own import save_folder
+from mien.runs import layout
+from mien.train.masked_task import Filling
+from mien.train.task import Task, Training
+
+# What a run learns -> how.
+TASKS: dict[str, type[Training]] = {"labels": Task, "patches": Filling}
+
+
+def read_checkpoint(recipe: Recipe) -> Checkpoint | None:
+    """The checkpoint that the recipe starts from, None where it starts from random weights."""
+    where = recipe.model.checkpoint
+    return None if where is None else pretrained.read(where, recipe.model.num_heads)
+
+
+def with_sizes_of(checkpoint: Checkpoint | None, recipe: Recipe) -> Recipe:
+    """The recipe with the checkpoint's model, sizes and pixel scale, as the run folder is to remember it."""
+    if checkpoint is None:
+        return recipe
+    model = {key: value for key, value in checkpoint.sizes.items() if key in config.Model.model_fields}
+    own = {"name": checkpoint.model, **model, **recipe.model.sizes(), "init": recipe.model.init}
+    mean, std = checkpoint.scale_of(recipe.data.channels)
+    scale = {key: value for key, value in (("mean", mean), ("std", std)) if getattr(recipe.data, key) is None}
+    return config.build(config.merge(recipe.model_dump(), {"data": scale}) | {"model": own})
+
+
+def check_sizes(recipe: Recipe) -> None:
+    """Raise UsageError where the model's sizes do not fit each other, before minutes of decoding."""
+    fixed = {"img_size": recipe.data.size, "in_chans": recipe.data.channels, "num_classes": 2}
+    create_model(recipe.model.name, **fixed, **recipe.model.sizes())
+
+
+def build_model(recipe: Recipe, store: Store, checkpoint: Checkpoint | None = None) -> nn.Module:
+    """The recipe's model with weights drawn from its seed, those of the checkpoint put in their place."""
+    torch.manual_seed(recipe.seed)
+    num_classes = len(TASKS[recipe.learns].classes_of(store))
+    fixed = {"img_size": recipe.data.size, "in_chans": recipe.data.channels, "num_classes": num_classes}
+    if checkpoint is None:
+        model = create_model(recipe.model.name, **fixed, **recipe.model.sizes())
+    else:
+        model = checkpoint.build(tuple(store.classes), **fixed, **recipe.model.sizes())
+    if recipe.augment.crop:
+        _check_crop(model, recipe)
+    return model
+
+
+def build_task(recipe: Recipe, store: Store, checkpoint: Checkpoint | None = None) -> Training:
+    """The recipe's model with all that it needs to be trained. Raises UsageError where the two do not fit."""
+    return TASKS[recipe.learns].of(recipe, build_model(recipe, store, checkpoint), store)
+
+
+def lay_out(task: Training, device: str) -> None:
+    """Lay the weights out as the device convolves fastest.
+
+    An own network stays as it is: it may .view() what a convolution gives.
+    """
+    if ":" not in task.recipe.model.name and hardware.wants_channels_last(device, task.model):
+        for network in (task.model, task.trained):  # also the moving average: alike, one step updates all
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def save_model(run: Path, model: nn.Module, recipe: Recipe, store: Store) -> None:
+    """Write the model that a run keeps: config.json (model, sizes, labels, preprocessing) and model.safetensors."""
+    folder = run / layout.MODEL
+    folder.mkdir(exist_ok=True)
+    labels = TASKS[recipe.learns].classes_of(store)
+    sizes = {
+        "img_size": store.preprocessing.size,
+        "in_chans": store.preprocessing.channels,
+        "num_classes": len(labels),
+        **recipe.model.sizes(),
+    }
+    save_folder(folder, model, recipe.model.name, sizes, labels, store.preprocessing, recipe=recipe.name)
+
+
+def _check_crop(model: nn.Module, recipe: Recipe) -> None:
+    side = recipe.augment.crop
+    if not accepts(model.eval(), recipe.data.channels, side):
+        raise UsageError(
+            f"--augment.crop {side}: {recipe.model.name} takes images of {recipe.data.size} pixels only. Use "
+            "--augment.scale and --augment.translate instead."
+        )

@@ -1,0 +1,170 @@
+"""Lightning's Trainer, set up as a recipe says. No other module makes one."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from mien import hardware
+from mien.atomic import put, share
+from mien.config import Recipe, Train
+from mien.data import Store
+from mien.data.batches import Batches, TrainBatches
+from mien.errors import MienError, MissingError
+from mien.progress import note
+from mien.runs import layout
+from mien.train.callbacks import Display, Diverged, EarlyStopping, History
+from mien.train.task import Training
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are there whole or not at all: lightning writes them in place."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write a checkpoint beside its place, then put it there. Raises OSError when it cannot."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}")
+        try:
+            torch.save(checkpoint, draft)
+            share(draft)
+            put(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def fit(
+    task: Training,
+    store: Store,
+    folder: Path,
+    device: str,
+    precision: str,
+    *,
+    callbacks: Sequence[L.Callback] = (),
+    preparation: float = 0.0,
+) -> bool:
+    """Train a task on a store, from the last finished epoch of the folder where there is one.
+
+    callbacks: the task's own, beside those of every run. preparation: seconds that count as training.
+    Returns whether this is the first of the run's processes. Raises KeyboardInterrupt on Ctrl-C, MienError when the
+    folder cannot be written.
+    """
+    trainer = _trainer(task, folder, device, precision, callbacks, preparation)
+    settings = task.recipe.train
+    shared = {"rank": trainer.global_rank, "processes": trainer.world_size}
+    balanced = settings.sampler == "balanced"
+    train = TrainBatches(store, settings.batch_size, task.recipe.seed, balanced=balanced, **shared)
+    validation = Batches(store, store.indices("validation"), **shared)
+    last = layout.last_checkpoint(folder)
+    at_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        with _quiet():
+            trainer.fit(task, train, validation, ckpt_path=last if last.exists() else None, weights_only=True)
+    except SystemExit:  # lightning turns Ctrl-C into an exit and switches the signal off
+        signal.signal(signal.SIGINT, at_interrupt)
+        note(f"Stopped. Everything up to the last finished epoch is kept: mien run {folder} --resume")
+        raise KeyboardInterrupt from None
+    except OSError as error:
+        raise MienError(
+            f"Saving to {folder} failed ({error.strerror or error}). Free some space, then: mien run {folder} --resume"
+        ) from error
+    return bool(trainer.is_global_zero)
+
+
+def load_best(task: Training, folder: Path) -> int:
+    """Give a task the weights of its best epoch; returns the epoch, from 1."""
+    best = folder / layout.CHECKPOINTS / layout.BEST
+    state = torch.load(best, map_location="cpu", weights_only=True)
+    task.load_state_dict(state["state_dict"])
+    return int(state["epoch"]) + 1
+
+
+def _trainer(
+    task: Training, folder: Path, device: str, precision: str, callbacks: Sequence[L.Callback], preparation: float
+) -> L.Trainer:
+    settings = task.recipe.train
+    with _quiet():
+        return L.Trainer(
+            accelerator=device,
+            devices=settings.processes,
+            strategy=_strategy(settings),
+            precision=hardware.PRECISIONS[precision],  # type: ignore[arg-type]
+            plugins=[WholeCheckpoints()],
+            benchmark=device == "cuda",
+            max_epochs=settings.epochs,
+            gradient_clip_val=settings.gradient_clip or None,
+            callbacks=_callbacks(task.recipe, folder, callbacks, preparation),
+            logger=_logger(folder) if settings.tensorboard else False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+        )
+
+
+def _callbacks(recipe: Recipe, folder: Path, own: Sequence[L.Callback], preparation: float) -> list[L.Callback]:
+    settings = recipe.train
+    mode = "max" if recipe.watched == "accuracy" else "min"
+    watched = f"val_{recipe.watched}"
+    checkpoints, best, last = folder / layout.CHECKPOINTS, Path(layout.BEST).stem, Path(layout.LAST).stem
+    history = History(folder, preparation)
+    found: list[L.Callback] = [
+        history,
+        Diverged(),
+        *own,
+        ModelCheckpoint(checkpoints, best, monitor=watched, mode=mode, enable_version_counter=False),
+        # Its own, as save_last saves only what is also the best; after it, so that it remembers which was the best.
+        ModelCheckpoint(checkpoints, last, monitor="step", mode="max", enable_version_counter=False),
+        Display(history),
+    ]
+    if settings.checkpoint_every:
+        every = settings.checkpoint_every
+        found.append(ModelCheckpoint(checkpoints, "{epoch:03d}", every_n_epochs=every, save_top_k=-1))
+    if settings.early_stopping:
+        found.append(EarlyStopping(watched, patience=settings.early_stopping, mode=mode))
+    return found
+
+
+def _strategy(settings: Train) -> str:
+    if settings.processes == 1:
+        return "auto"
+    return "ddp_find_unused_parameters_true" if settings.unfreeze else "ddp"  # unused: those still frozen
+
+
+def _logger(folder: Path) -> Any:
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    try:
+        return TensorBoardLogger(folder, name="", version=layout.TENSORBOARD)
+    except ModuleNotFoundError as error:
+        raise MissingError(
+            "--train.tensorboard needs the 'tensorboard' extra: pip install 'mien[tensorboard]'"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """lightning's advice on loaders and workers does not apply: batches are slices of one array."""
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", message=r".*lr_scheduler.step.*|.*does not have many workers.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
