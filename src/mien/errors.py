@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 TRAINING = ("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2")
 AFTERWARDS = ("onnx", "onnxscript", "captum")
-SERVING = ("fastapi", "starlette", "uvicorn", "h11", "python_multipart")
+SERVING = ("fastapi", "starlette", "uvicorn", "httptools", "python_multipart")
 EXTRAS = {
     "tensorboard": "tensorboard",
     "optuna": "tune",

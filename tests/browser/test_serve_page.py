@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import uvicorn
+from detectors import TwoFaces
 from PIL import Image
 
 from mien.config import Data, Model, Recipe, Train
@@ -36,15 +37,6 @@ RECIPE = Recipe(
     model=Model(name="lenet"),
     train=Train(epochs=1, batch_size=35, precision="fp32"),
 )
-
-
-class TwoFaces:
-    """Stands in for a detector where no photo of real faces is at hand: two boxes in every large picture."""
-
-    def detect(self, image: np.ndarray) -> list[tuple[int, int, int, int]]:
-        height, width = image.shape[:2]
-        side = height // 3
-        return [(width // 8, 2, side, side), (width // 2, height // 4, side, side)] if width >= 200 else []
 
 
 @pytest.fixture(scope="module")

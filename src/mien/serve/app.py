@@ -22,19 +22,21 @@ from mien.runtime.network import Network
 from mien.runtime.reader import lower_case
 from mien.serve.answers import DETECT, Answer, Error, Health, Predict, ServedModel
 from mien.serve.door import Door, checked_origins
+from mien.serve.gate import Gate
 from mien.serve.guard import Guard
-from mien.serve.limits import Gate, Limits, RefusedError
-from mien.serve.requests import asked
-from mien.serve.service import Service
+from mien.serve.limits import Limits, RefusedError
+from mien.serve.requests import check_kind
+from mien.serve.service import Sent, Service
 
 PAGE = Path(__file__).parent / "page"
+PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp")
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 WRONG = {
     400: "no form that can be read",
     403: "a foreign Host, or a page of another origin",
     408: "too slow",
     413: "too large",
-    415: "neither form nor JSON",
+    415: "neither form nor JSON nor picture",
     422: "no picture that can be read, or not in time",
     503: "too many requests; Retry-After says when to come back",
 }
@@ -50,8 +52,16 @@ FORM = {
 }
 BODY = {
     "required": True,
-    "content": {"multipart/form-data": {"schema": FORM}, "application/json": {"schema": Predict.model_json_schema()}},
+    "content": {
+        "multipart/form-data": {"schema": FORM},
+        "application/json": {"schema": Predict.model_json_schema()},
+        **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in PICTURES},
+    },
 }
+IN_ADDRESS = {"name": "detect", "in": "query", "schema": {"type": "boolean"}, "description": DETECT}
+
+
+DESCRIBED = {"requestBody": BODY, "parameters": [IN_ADDRESS]}
 
 
 def create_app(
@@ -64,9 +74,10 @@ def create_app(
 ) -> ASGIApp:
     """The ASGI application for an exported network.
 
-    detector: makes one for each thread. margin: see `Reader`. hosts: the names under which it may be asked, any if none
-    is given. origins: web pages of other origins that may use it, as 'http://localhost:5173'; see `Door` for both.
-    Raises UsageError for an origin that is none.
+    detector: makes one for each process that reads pictures; a class or function of a module, as it is sent there.
+    margin: see `Reader`. hosts: the names under which it may be asked, any if none is given. origins: web pages of
+    other origins that may use it, as 'http://localhost:5173'; see `Door` for both. Raises UsageError for an origin that
+    is none, or a detector that cannot be sent.
     """
     limits = limits or Limits()
     gate = Gate(limits)
@@ -125,15 +136,19 @@ def _add_predict(app: FastAPI, service: Service, gate: Gate) -> None:
         status: {"model": Error, "description": text} for status, text in WRONG.items()
     }
 
-    @app.post("/v1/predict", response_model=Answer, responses=refusals, openapi_extra={"requestBody": BODY})
+    @app.post("/v1/predict", response_model=Answer, responses=refusals, openapi_extra=DESCRIBED)
     async def predict(request: Request) -> Response:
         """The faces of each picture, with calibrated probabilities. A picture that cannot be read has an error in its
         place; when none can be read, the status is 422."""
-        with gate.visit() as visit:
-            wanted = await asked(request, visit)
+        kind = request.headers.get("content-type", "")
+        with gate.visit(request.client.host if request.client else "") as visit:
+            check_kind(kind)
+            sent = Sent(kind, await visit.received(request), request.query_params.get("detect"))
             start = time.perf_counter()
-            async with gate.work():
-                images = await service.read(wanted.pictures, wanted.detect)
+            async with gate.work(visit):
+                if await request.is_disconnected():
+                    raise ClientDisconnect
+                images = await service.read(sent)
         answer = {"model": fingerprint, "milliseconds": round(1000 * (time.perf_counter() - start), 1)}
         if all("error" in image for image in images):
             return JSONResponse({"error": images[0]["error"], **answer, "images": images}, 422)

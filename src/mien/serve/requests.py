@@ -5,18 +5,23 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import python_multipart  # noqa: F401  (starlette needs it for forms, and would ask for it in the middle of a request)
 from pydantic import ValidationError
+from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
 
 from mien.serve.answers import Predict
-from mien.serve.limits import Limits, RefusedError, Visit
+from mien.serve.limits import Limits, RefusedError
 
-HOW = 'Send the pictures as multipart form fields called "file", or as JSON {"images": ["base64", ...]}.'
+HOW = (
+    'Send the pictures as multipart form fields called "file", as JSON {"images": ["base64", ...]}, or one picture as '
+    "it is, with its own Content-Type, as image/jpeg."
+)
 TRUE, FALSE = ("true", "1", "on", "yes"), ("false", "0", "off", "no")
+FORM, JSON, PICTURE = "multipart/form-data", "application/json", "image/"
 
 
 @dataclass(frozen=True)
@@ -33,24 +38,41 @@ class MemoryParser(MultiPartParser):
     spool_max_size = 0  # never rolled over
 
 
-async def asked(request: Request, visit: Visit) -> Asked:
-    """The request read to its end, in time and within its limits. Raises RefusedError."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    async with visit.in_time():
-        if kind == "multipart/form-data":
-            found = await _form(request, visit)
-        elif kind == "application/json":
-            found = _from_json(b"".join([piece async for piece in visit.body(request)]))
-        else:
-            raise RefusedError(415, f"Content-Type '{kind}' is not understood. {HOW}")
-    return _checked(found, visit.gate.limits)
+def check_kind(kind: str) -> None:
+    """Refuse a Content-Type that nothing here reads, before anything is received. Raises RefusedError 415."""
+    plain = _plain(kind)
+    if plain not in (FORM, JSON) and not plain.startswith(PICTURE):
+        raise RefusedError(415, f"Content-Type '{plain}' is not understood. {HOW}")
 
 
-async def _form(request: Request, visit: Visit) -> Asked:
-    limits = visit.gate.limits
+async def asked(kind: str, body: bytes, detect: str | None, limits: Limits) -> Asked:
+    """A whole body of a Content-Type. detect: of the address, for a body that does not say. Raises RefusedError."""
+    default = None if detect is None else _truth(detect)
+    plain = _plain(kind)
+    if plain == FORM:
+        found = await _form(kind, body, limits)
+    elif plain == JSON:
+        found = _from_json(body, limits)
+    else:
+        found = Asked([body] if body else [], None)
+    if not found.pictures:
+        raise RefusedError(422, f"There is no picture in the request. {HOW}")
+    if len(found.pictures) > limits.images:
+        raise _too_many(limits)
+    return Asked(found.pictures, default if found.detect is None else found.detect)
+
+
+def _plain(kind: str) -> str:
+    return kind.partition(";")[0].strip().lower()
+
+
+async def _form(kind: str, body: bytes, limits: Limits) -> Asked:
+    async def whole() -> AsyncGenerator[bytes, None]:
+        yield body
+
     try:
         parser = MemoryParser(
-            request.headers, visit.body(request), max_files=limits.images, max_fields=4, max_part_size=1024
+            Headers({"content-type": kind}), whole(), max_files=limits.images, max_fields=4, max_part_size=1024
         )
         form = await parser.parse()
     except MultiPartException as error:
@@ -65,13 +87,15 @@ async def _form(request: Request, visit: Visit) -> Asked:
         await form.close()
 
 
-def _from_json(body: bytes) -> Asked:
+def _from_json(body: bytes, limits: Limits) -> Asked:
     try:
         values = Predict.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the body"
         raise RefusedError(422, f"The JSON does not fit: {where}: {first['msg']}. {HOW}") from error
+    if len(values.images) > limits.images:
+        raise _too_many(limits)
     return Asked([_decoded(text, number) for number, text in enumerate(values.images, 1)], values.detect)
 
 
@@ -88,14 +112,6 @@ def _truth(value: object) -> bool:
     if text not in TRUE + FALSE:
         raise RefusedError(422, f"detect is {json.dumps(text)}; it is true or false.")
     return text in TRUE
-
-
-def _checked(found: Asked, limits: Limits) -> Asked:
-    if not found.pictures:
-        raise RefusedError(422, f"There is no picture in the request. {HOW}")
-    if len(found.pictures) > limits.images:
-        raise _too_many(limits)
-    return found
 
 
 def _too_many(limits: Limits) -> RefusedError:
