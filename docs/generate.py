@@ -214,9 +214,16 @@ MODULES = {
         "explain.faithfulness",
         "explain.position",
     ),
-    "Train": ("train.task", "train.sweep", "train.average"),
+    "Train": ("train.build", "train.task", "train.masked_task", "train.teachers", "train.sweep", "train.average"),
     "Networks": ("models", "models.parts.attention", "models.vit", "models.resnet", "models.vtff", "models.masked"),
-    "Score": ("evaluate.metrics", "evaluate.compare", "evaluate.calibration", "runs.folder", "runs.predictions"),
+    "Score": (
+        "evaluate.metrics",
+        "evaluate.compare",
+        "evaluate.calibration",
+        "runs.folder",
+        "runs.records",
+        "runs.predictions",
+    ),
     "Use": ("preprocessing", "labels", "runtime.reader", "runtime.network", "runtime.faces", "runtime.job"),
     "Data": ("data.listing", "data.store"),
 }

@@ -108,6 +108,7 @@ def test_the_reference_shows_every_field_of_an_explanation():
         assert f"        {field.name}: " in Explanation.__doc__
 
 
+@pytest.mark.timeout(900)  # trains twice, explains, exports
 def test_the_examples_from_python_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))

@@ -33,6 +33,7 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.timeout(900)  # six trainings on what may be a busy machine
 def test_every_command_runs(home, capsys):
     assert len(COMMANDS) >= 9
     for command in COMMANDS:
@@ -53,6 +54,7 @@ def test_quickstart_leaves_two_runs_and_their_comparison(home, capsys):
     assert str(page.relative_to(home)) in capsys.readouterr().out
 
 
+@pytest.mark.timeout(900)
 def test_the_library_example_runs(home, capsys):
     example = next(block for kind, block in BLOCKS if kind == "python")
     assert len(example.splitlines()) <= 8
