@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mien import config
-from mien.config import Recipe, build, dump, from_environment, from_file, merge
+from mien.config import Data, Recipe, Train, build, dump, from_environment, from_file, merge
 from mien.errors import DataError, MissingError, UsageError
 from mien.runs import read_recipe
 
@@ -140,3 +140,31 @@ def test_a_section_without_lines_changes_nothing(tmp_path):
     (tmp_path / "c.yaml").write_text("train:\n  # epochs: 3\nmodel:\nseed: 4\n")
     layers = [{"train": {"epochs": 7}}, config.from_file(tmp_path / "c.yaml"), {"model": {"init": "runs/some"}}]
     assert (build(*layers).train.epochs, build(*layers).seed) == (7, 4)
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (lambda: Recipe(trian={}), r"^Unknown key 'trian'\. Did you mean 'train'\? Known here: name, seed"),
+        (lambda: Recipe(train={"epoch": 5}), r"^Unknown key 'train\.epoch'\. Did you mean 'epochs'\?"),
+        (lambda: Data(sise=48), r"^Unknown key 'data\.sise'\. Did you mean 'size'\?"),
+        (lambda: Train(lr=-1), r"^train\.lr: Input should be greater than 0, given -1\.$"),
+        (lambda: Data().with_(size=4), r"^data\.size: Input should be greater than or equal to 8, given 4\.$"),
+        (lambda: Recipe().with_(train={"epoch": 5}), r"^Unknown key 'train\.epoch'\. Did you mean 'epochs'\?"),
+        (lambda: Recipe().with_(trian={}), r"^Unknown key 'trian'\. Did you mean 'train'\?"),
+        (lambda: config.build({3: {}}), r"^Unknown key '3'\."),
+        (lambda: config.build({"train": {3: 4}}), r"^Unknown key 'train\.3'\."),
+    ],
+)
+def test_settings_are_refused_in_one_sentence_wherever_they_are_given(build, said):
+    with pytest.raises(UsageError, match=said):
+        build()
+
+
+def test_with_changes_what_is_named_and_nothing_else():
+    before = Recipe(train=Train(epochs=3, lr=0.1))
+    after = before.with_(seed=1, train={"epochs": 5})
+    assert (after.seed, after.train) == (1, Train(epochs=5, lr=0.1))
+    assert before.train.epochs == 3
+    assert before.with_(train=Train(epochs=5)).train == Train(epochs=5)
+    assert before.data.with_(size=64) == Data(size=64)

@@ -7,7 +7,7 @@ backticks, as Python knows them (`data.path`, `mien.resume(run)`): mien.cli.word
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 TRAINING = ("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2")
 AFTERWARDS = ("onnx", "onnxscript", "captum")
@@ -30,6 +30,14 @@ class UsageError(MienError):
     """The request itself is wrong: an unknown recipe, key, model or size. Exit code 2."""
 
     exit_code = 2
+
+
+class SettingError(UsageError):
+    """Settings that are refused. problems: each one's name ('' where the text says it) and what is wrong with it."""
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__("\n".join(f"{name}: {text}" if name else text for name, text in problems))
+        self.problems = list(problems)
 
 
 class MissingError(MienError):

@@ -8,12 +8,11 @@ from __future__ import annotations
 import os
 import sys
 from io import TextIOWrapper
-from typing import Any
 
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
 from pydantic import ValidationError
 
-from mien import plugins
+from mien import config, plugins
 from mien.cli import (  # noqa: F401  (imports add commands)
     average,
     card,
@@ -33,7 +32,7 @@ from mien.cli import (  # noqa: F401  (imports add commands)
     sweep,
 )
 from mien.cli.app import app
-from mien.cli.wording import worded, worded_notes
+from mien.cli.wording import described, worded_notes
 from mien.config import Recipe
 from mien.errors import MienError, UsageError, missing_extra, nearest
 from mien.progress import console
@@ -50,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
             app(words, exit_on_error=False, print_error=False, result_action="return_value")
         return 0
     except MienError as error:
-        return _fail(worded(str(error)), error.exit_code)
+        return _fail(described(error), error.exit_code)
     except CycloptsError as error:
         return _fail(_usage(error), UsageError.exit_code)
     except ModuleNotFoundError as error:
@@ -89,7 +88,7 @@ def _usage(error: CycloptsError) -> str:
     """cyclopts' own sentence; for a value of the wrong kind, the key and what was given."""
     cause = error.__cause__
     if isinstance(cause, ValidationError):
-        return "\n".join(_problem(row) for row in cause.errors())
+        return described(config.refusal(Recipe, cause))
     if isinstance(error, UnknownCommandError) and error.app and error.unused_tokens:
         given, there = error.unused_tokens[0], [name for name in error.app if not name.startswith("-")]
         return f"Unknown command '{given}'.{nearest(given, there)} There are {', '.join(sorted(there))}."
@@ -106,11 +105,6 @@ def _is_switch(flag: str) -> bool:
     group = Recipe.model_fields[section].annotation if section in Recipe.model_fields else None
     fields = getattr(group, "model_fields", {})
     return key in fields and fields[key].annotation in (bool, bool | None)
-
-
-def _problem(row: Any) -> str:
-    key, text = ".".join(map(str, row["loc"])), row["msg"].removeprefix("Value error, ")
-    return f"--{key}: {text}, given {row['input']!r}."
 
 
 def _fail(text: str, code: int) -> int:

@@ -14,11 +14,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from mien import progress
+from mien.errors import MienError, SettingError
 
 QUOTED = re.compile(r"`([^`\n]+)`")
 SETTING = re.compile(r"[a-z]\w*(\.[a-z]\w*)?")
 # Functions that are not verbs of the same name -> the verb, and what stands behind its arguments.
 VERBS = {"train": ("run", ()), "resume": ("run", ("--resume",)), "list_recipes": ("recipes", ())}
+
+
+def described(error: MienError) -> str:
+    """What went wrong, in the words of the command line."""
+    if isinstance(error, SettingError):
+        return "\n".join(f"{flag(name)}: {text}" if name else text for name, text in error.problems)
+    return worded(str(error))
 
 
 def worded(text: str) -> str:
@@ -85,8 +93,8 @@ def _arguments(call: ast.Call) -> Iterator[str]:
 def _option(name: str, value: ast.expr) -> Iterator[str]:
     if isinstance(value, ast.Dict):
         for key, inner in zip(value.keys, value.values, strict=True):
-            assert isinstance(key, ast.Constant)
-            yield from _option(f"{name}.{key.value}", inner)
+            assert key is not None
+            yield from _option(f"{name}.{ast.literal_eval(key)}", inner)
     elif isinstance(value, ast.Constant) and isinstance(value.value, bool):
         yield flag(name if value.value else f"no_{name}")
     else:
@@ -95,4 +103,6 @@ def _option(name: str, value: ast.expr) -> Iterator[str]:
 
 def _word(value: ast.expr) -> str:
     """A text as a shell takes it; a placeholder such as RUN as it is."""
-    return shlex.quote(f"{ast.literal_eval(value)}") if isinstance(value, ast.Constant) else ast.unparse(value)
+    if not isinstance(value, ast.Constant):
+        return ast.unparse(value)
+    return shlex.quote(value.value if isinstance(value.value, str) else repr(value.value))

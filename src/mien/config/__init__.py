@@ -4,7 +4,7 @@ settings.py says what can be set, layers.py builds a recipe from files, environm
 """
 
 from mien.config.layers import build, dump, from_environment, from_file, merge, refuse_foreign_code
-from mien.config.settings import Augment, Data, Distill, Model, Overrides, Pretrain, Recipe, Settings, Train
+from mien.config.settings import Augment, Data, Distill, Model, Overrides, Pretrain, Recipe, Settings, Train, refusal
 
 __all__ = [
     "Augment",
@@ -21,5 +21,6 @@ __all__ = [
     "from_environment",
     "from_file",
     "merge",
+    "refusal",
     "refuse_foreign_code",
 ]

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from mien import plugins
 from mien.config.settings import FREE, Model, Overrides, Recipe, parsed
-from mien.errors import MissingError, UsageError, nearest
+from mien.errors import MissingError, UsageError
 
 # Settings that may name own code, MODULE:NAME.
 CODE = (("data", "source"), ("model", "name"))
@@ -84,12 +84,17 @@ def build(*layers: Mapping[str, Any]) -> Recipe:
             data = {key: value for key, value in values.get("data", {}).items() if key not in ("mean", "std")}
             values = {**values, "model": model, "data": data}
         values = merge(values, layer)
-    try:
-        recipe = Recipe.model_validate(values)
-    except ValidationError as error:
-        raise UsageError("\n".join(_explain(problem) for problem in error.errors())) from None
+    recipe = Recipe(**_with_text_keys(values, depth=2))
     _refuse_misfits(recipe)
     return recipe
+
+
+def _with_text_keys(values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    """The same with the names of sections and settings as text: YAML also has numbers for keys."""
+    return {
+        str(key): _with_text_keys(value, depth - 1) if isinstance(value, Mapping) and depth > 1 else value
+        for key, value in values.items()
+    }
 
 
 def dump(recipe: Recipe, *, described: bool = False) -> str:
@@ -186,15 +191,3 @@ def _named(layer: Mapping[str, Any], key: str) -> Any:
 def _names_checkpoint(layer: Mapping[str, Any]) -> bool:
     init = _named(layer, "init")
     return isinstance(init, str) and Model(init=init).checkpoint is not None
-
-
-def _explain(problem: Any) -> str:
-    path = [str(part) for part in problem["loc"]]
-    key = ".".join(path)
-    if problem["type"] != "extra_forbidden":
-        return f"{key}: {problem['msg'].removeprefix('Value error, ')}, given {problem['input']!r}."
-    section: type[BaseModel] = Recipe
-    for part in path[:-1]:
-        section = section.model_fields[part].annotation  # type: ignore[assignment]
-    known = list(section.model_fields)
-    return f"Unknown key '{key}'.{nearest(path[-1], known)} Known here: {', '.join(known)}."

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
-from mien.errors import UsageError, nearest
+from mien.errors import SettingError, UsageError, nearest
 
 Overrides = dict[str, Any]
 SOURCES = (
@@ -20,7 +20,38 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Settings(BaseModel):
+    """Settings that cannot change. Raises SettingError for an unknown one, with the nearest, and for a wrong value."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    if not TYPE_CHECKING:  # to an editor, the settings are the arguments
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise refusal(type(self), error) from None
+
+    def with_(self, **values: Any) -> Self:
+        """Return the same with some settings changed. Raises SettingError as a new one would."""
+        return type(self)(**{**dict(self), **values})
+
+
+def refusal(kind: type[BaseModel], error: ValidationError) -> SettingError:
+    """pydantic's findings in our words, settings named from the recipe on: train.lr, also where `kind` is Train."""
+    section = [name for name, field in Recipe.model_fields.items() if field.annotation is kind]
+    return SettingError([_problem(kind, section, found) for found in error.errors()])
+
+
+def _problem(kind: type[BaseModel], section: list[str], found: Any) -> tuple[str, str]:
+    path = [str(part) for part in found["loc"]]
+    key = ".".join(section + path)
+    if found["type"] != "extra_forbidden":
+        return key, f"{found['msg'].removeprefix('Value error, ')}, given {found['input']!r}."
+    for part in path[:-1]:
+        kind = kind.model_fields[part].annotation  # type: ignore[assignment]
+    known = list(kind.model_fields)
+    return "", f"Unknown key '{key}'.{nearest(path[-1], known)} Known here: {', '.join(known)}."
 
 
 class Data(Settings):

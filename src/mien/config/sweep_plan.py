@@ -14,13 +14,13 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from mien import config
 from mien.atomic import write_json
 from mien.config import Recipe
-from mien.errors import DataError, MissingError, UsageError
+from mien.errors import DataError, MissingError, SettingError, UsageError
 
 Settings = dict[str, Any]  # by dotted names: {"train.lr": 0.001, "seed": 1}
 
@@ -153,11 +153,11 @@ def make_plan(
     values = {key: _values(key, text, search is not None) for key, text in flags.items()}
     swept = {key: found for key, found in values.items() if isinstance(found, Range) or len(found) > 1}
     if not swept:
-        raise UsageError("Nothing to sweep: give a setting several values, such as --train.lr 1e-3,1e-4.")
+        raise UsageError("Nothing to sweep: give a setting several values, such as `train.lr` 1e-3,1e-4.")
     lengths = {key: len(found) for key, found in swept.items() if isinstance(found, list)}
     if pairs and len(set(lengths.values())) > 1:
         counts = ", ".join(f"{key} has {count}" for key, count in lengths.items())
-        raise UsageError(f"--zip needs lists of one length, but {counts} values.")
+        raise UsageError(f"`pairs=True` needs lists of one length, but {counts} values.")
     fixed = {key: found[0] for key, found in values.items() if key not in swept and isinstance(found, list)}
     plan = Plan(
         recipe, str(file) if file else None, json.loads(json.dumps(layers, default=str)), fixed, swept,
@@ -185,7 +185,7 @@ def read_plan(folder: Path) -> Plan:
         plan = Plan(**{**values, "fields": fields})
         brought = [*plan.layers, nested(plan.fixed), *(nested(settings) for settings in plan.probes())]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is damaged ({error}). Start the sweep anew with another --out.") from error
+        raise DataError(f"{path} is damaged ({error}). Start the sweep again in another folder.") from error
     for values in brought:
         config.refuse_foreign_code(values, path)
     return plan
@@ -194,7 +194,7 @@ def read_plan(folder: Path) -> Plan:
 def refuse_changed(folder: Path, plan: Plan) -> None:
     """Raise UsageError when `folder` holds a sweep with another plan."""
     known = read_plan(folder)
-    ways_out = f"Choose another --out, or go on with that one: mien sweep --resume {folder}"
+    ways_out = f"Choose another `out`, or go on with that one: `mien.sweep(resume={str(folder)!r})`"
     if (known.fields, known.pairs, known.search) != (plan.fields, plan.pairs, plan.search):
         raise UsageError(f"{folder} holds another sweep: {known.describe()}; not {plan.describe()}. {ways_out}")
     for settings in plan.probes():
@@ -218,11 +218,11 @@ def parse(key: str, text: str) -> Any:
     problem: str | None = None
     for candidate in _readings(text):
         try:
-            return to_jsonable_python(getattr(section.model_validate({name: candidate}), name))
-        except ValidationError as error:
-            problem = problem or error.errors()[0]["msg"].removeprefix("Value error, ")
+            return to_jsonable_python(getattr(section(**{name: candidate}), name))
+        except SettingError as error:
+            problem = problem or error.problems[0][1].rpartition(", given ")[0]
     hint = " Lists stand in brackets: [0.9,1.1],[0.8,1.2]." if "tuple" in str(section.model_fields[name]) else ""
-    raise UsageError(f"--{key}: {problem}, given {text!r}.{hint}")
+    raise SettingError([(key, f"{problem}, given {text!r}.{hint}")])
 
 
 def shown(value: Any) -> str:
@@ -238,13 +238,15 @@ def _refuse_search(flags: Mapping[str, str], pairs: bool, search: int | None) ->
     if search is None:
         return
     if search < 1:
-        raise UsageError(f"--search {search}: give the number of runs, at least 1.")
+        raise UsageError(f"`search` {search}: give the number of runs, at least 1.")
     if pairs:
-        raise UsageError("--zip pairs the lists of a grid; a search draws every setting by itself. Give one of them.")
+        raise UsageError(
+            "`pairs=True` joins the lists of a grid; a search draws every setting by itself. Give one of them."
+        )
     if "," in flags.get("seed", ""):
         raise UsageError(
-            "A search over seeds finds the luckiest one. Search with one --seed, then sweep the best settings "
-            "with --seed 0,1,2."
+            "A search over seeds finds the luckiest one. Search with one `seed`, then sweep the best settings "
+            "over several of them."
         )
 
 
@@ -255,25 +257,25 @@ def _values(key: str, text: str, searching: bool) -> list[Any] | Range:
     values = [parse(key, part.strip()) for part in _parts(key, text)]
     twice = [value for i, value in enumerate(values) if value in values[:i]]
     if twice:
-        raise UsageError(f"--{key} {text}: {shown(twice[0])} is given twice.")
+        raise UsageError(f"`{key}` {text}: {shown(twice[0])} is given twice.")
     return values
 
 
 def _parts(key: str, text: str) -> list[str]:
     parts = OUTSIDE_BRACKETS.split(text)
     if not all(part.strip() for part in parts):
-        raise UsageError(f"--{key}: a value is missing in {text!r}. Write the list without a comma too many.")
+        raise SettingError([(key, f"a value is missing in {text!r}. Write the list without a comma too many.")])
     return parts
 
 
 def _range(key: str, text: str, low: str, high: str, log: str | None, *, searching: bool) -> Range:
     if not searching:
-        raise UsageError(f"--{key} {text} is a range. Give a list, or search it: --search 20.")
+        raise UsageError(f"`{key}` {text} is a range. Give a list, or search it: `search=20`.")
     found = Range(parse(key, low), parse(key, high), log is not None)
     if not found.low < found.high:
-        raise UsageError(f"--{key} {text}: a range goes from a smaller number to a larger one.")
+        raise UsageError(f"`{key}` {text}: a range goes from a smaller number to a larger one.")
     if found.log and found.low <= 0:
-        raise UsageError(f"--{key} {text}: a logarithmic range starts above 0.")
+        raise UsageError(f"`{key}` {text}: a logarithmic range starts above 0.")
     return found
 
 

@@ -8,7 +8,6 @@ Result    never run: the weights are on the hub, and no machine with them at han
           from what 310 images took (results/head_only.json); an estimate.
 """
 
-from mien import config
 from mien.recipes.dogs_vs_cats_vit_full import recipe as base
 
-recipe = config.build(base.model_dump(), {"name": "dogs_vs_cats_vit_head_only", "train": {"trainable": "head"}})
+recipe = base.with_(name="dogs_vs_cats_vit_head_only", train={"trainable": "head"})

@@ -12,10 +12,8 @@ Result    validation 62.5 % (58.6 to 66.3), one seed, 72 seconds on one thread o
 
 from mien.recipes.quickstart import vit
 
-recipe = vit.model_copy(
-    update={
-        "name": "drawn_faces_vit",
-        "model": vit.model.model_copy(update={"stem": "patch", "depth": 4, "global_pool": "avg"}),
-        "train": vit.train.model_copy(update={"epochs": 10}),
-    }
+recipe = vit.with_(
+    name="drawn_faces_vit",
+    model={"stem": "patch", "depth": 4, "global_pool": "avg"},
+    train={"epochs": 10},
 )

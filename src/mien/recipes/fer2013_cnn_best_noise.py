@@ -14,15 +14,11 @@ Result    validation 66.0 % (64.4 to 67.5), clean images 65.1 %, macro-F1 .600; 
           with noise 60.4 and 46.4 %.
 """
 
-from mien import config
 from mien.recipes.fer2013_cnn_best import recipe as base
 
-recipe = config.build(
-    base.model_dump(),
-    {
-        "name": "fer2013_cnn_best_noise",
-        "augment": {"noise": 0.1},
-        "distill": {"stored": True},
-        "train": {"epochs": 12, "lr": 0.03, "warmup_epochs": 1},
-    },
+recipe = base.with_(
+    name="fer2013_cnn_best_noise",
+    augment={"noise": 0.1},
+    distill={"stored": True},
+    train={"epochs": 12, "lr": 0.03, "warmup_epochs": 1},
 )

@@ -11,9 +11,4 @@ Result    validation 60.9 % (59.2 to 62.4), clean images 59.2 %, macro-F1 .586; 
 
 from mien.recipes.fer2013_cnn_v2 import recipe as unbalanced
 
-recipe = unbalanced.model_copy(
-    update={
-        "name": "fer2013_cnn_v2_balanced",
-        "train": unbalanced.train.model_copy(update={"sampler": "balanced"}),
-    }
-)
+recipe = unbalanced.with_(name="fer2013_cnn_v2_balanced", train={"sampler": "balanced"})

@@ -16,7 +16,7 @@ from mien.recipes.tiny_imagenet_vit_small import recipe as pretraining
 recipe = Recipe(
     name="fer2013_from_tiny_imagenet",
     data=Data(source="fer2013", channels=3, drop_leaks=True, mean=0.5, std=0.25),
-    model=pretraining.model.model_copy(update={"global_pool": "flatten"}),
+    model=pretraining.with_(model={"global_pool": "flatten"}).model,
     augment=Augment(hflip=0.5, rotate=10, translate=0.06, scale=(0.9, 1.1), contrast=0.2),
     train=Train(
         epochs=6,

@@ -10,4 +10,4 @@ Result    validation 46.9 % (45.3 to 48.6), clean images 46.4 %, macro-F1 .390: 
 from mien.config import Augment
 from mien.recipes.fer2013_lenet import recipe as without_flips
 
-recipe = without_flips.model_copy(update={"name": "fer2013_lenet_flips", "augment": Augment(hflip=0.5, vflip=0.5)})
+recipe = without_flips.with_(name="fer2013_lenet_flips", augment=Augment(hflip=0.5, vflip=0.5))

@@ -12,23 +12,19 @@ Result    validation 67.9 % (66.4 to 69.4), clean images 67.1 %, macro-F1 .629; 
           fer2013_resnet. What of it the mixing, the stronger changes and the fifty epochs do was not taken apart.
 """
 
-from mien import config
 from mien.recipes.fer2013_resnet import recipe as base
 
-recipe = config.build(
-    base.model_dump(),
-    {
-        "name": "fer2013_resnet_mixup",
-        "model": {"drop_rate": 0.3},
-        "augment": {
-            "rotate": 15,
-            "translate": 0.08,
-            "scale": (0.8, 1.2),
-            "contrast": 0.3,
-            "brightness": 0.1,
-            "erase": 0.4,
-            "mixup": 0.2,
-        },
-        "train": {"epochs": 50, "lr": 0.1, "warmup_epochs": 2, "ema": 0.998},
+recipe = base.with_(
+    name="fer2013_resnet_mixup",
+    model={"drop_rate": 0.3},
+    augment={
+        "rotate": 15,
+        "translate": 0.08,
+        "scale": (0.8, 1.2),
+        "contrast": 0.3,
+        "brightness": 0.1,
+        "erase": 0.4,
+        "mixup": 0.2,
     },
+    train={"epochs": 50, "lr": 0.1, "warmup_epochs": 2, "ema": 0.998},
 )

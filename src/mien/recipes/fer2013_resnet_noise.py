@@ -14,15 +14,11 @@ Result    validation 67.5 % (66.0 to 69.1), clean images 66.8 %, macro-F1 .632; 
           63.6 %, of .1 50.9 %; 1.7 points above the mien:base before (.7 to 2.8).
 """
 
-from mien import config
 from mien.recipes.fer2013_resnet import recipe as base
 
-recipe = config.build(
-    base.model_dump(),
-    {
-        "name": "fer2013_resnet_noise",
-        "augment": {"noise": 0.1},
-        "distill": {"stored": True},
-        "train": {"epochs": 10, "lr": 0.03, "warmup_epochs": 1},
-    },
+recipe = base.with_(
+    name="fer2013_resnet_noise",
+    augment={"noise": 0.1},
+    distill={"stored": True},
+    train={"epochs": 10, "lr": 0.03, "warmup_epochs": 1},
 )

@@ -9,6 +9,4 @@ Result    first loss 1.96; validation 39.4 % (37.8 to 41.0), macro-F1 .310; one 
 from mien.config import Model
 from mien.recipes.fer2013_shallow_vit import recipe as as_reported
 
-recipe = as_reported.model_copy(
-    update={"name": "fer2013_shallow_vit_scaled_init", "model": Model(name="shallow_vit", init="scaled")}
-)
+recipe = as_reported.with_(name="fer2013_shallow_vit_scaled_init", model=Model(name="shallow_vit", init="scaled"))

@@ -8,10 +8,6 @@ Result    validation 65.8 % (64.2 to 67.3), clean images 65.1 %, macro-F1 .585; 
           AMD EPYC, bf16, beside another training.
 """
 
-from mien import config
 from mien.recipes.fer2013_tiny import recipe as base
 
-recipe = config.build(
-    base.model_dump(),
-    {"name": "fer2013_tiny_taught", "train": {"epochs": 44}, "distill": {"teachers": ("mien:base",)}},
-)
+recipe = base.with_(name="fer2013_tiny_taught", train={"epochs": 44}, distill={"teachers": ("mien:base",)})

@@ -10,14 +10,10 @@ Result    never run with its own weights, which are on the hub. From mien:vit-ti
           from what 310 images took (results/head_only.json); an estimate, not run.
 """
 
-from mien import config
 from mien.recipes.fer2013_vit_b16_finetune import recipe as base
 
-recipe = config.build(
-    base.model_dump(),
-    {
-        "name": "fer2013_vit_b16_linear_probe",
-        "augment": {"hflip": 0.0},
-        "train": {"trainable": "head", "lr": 1e-3, "epochs": 20, "batch_size": 128, "weight_decay": 0.0},
-    },
+recipe = base.with_(
+    name="fer2013_vit_b16_linear_probe",
+    augment={"hflip": 0.0},
+    train={"trainable": "head", "lr": 1e-3, "epochs": 20, "batch_size": 128, "weight_decay": 0.0},
 )

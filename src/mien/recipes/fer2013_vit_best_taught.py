@@ -14,15 +14,11 @@ Result    validation 65.8 % (64.2 to 67.3), clean images 64.9 %, macro-F1 .613; 
           66.3 % (64.8 to 67.9), clean images 65.4 %, macro-F1 .622.
 """
 
-from mien import config
 from mien.recipes.fer2013_vit_best import recipe as base
 
-recipe = config.build(
-    base.model_dump(),
-    {
-        "name": "fer2013_vit_best_taught",
-        "model": {"drop_path_rate": 0.1},
-        "augment": {"erase": 0.2},
-        "train": {"epochs": 14, "lr": 5e-4, "warmup_epochs": 1},
-    },
+recipe = base.with_(
+    name="fer2013_vit_best_taught",
+    model={"drop_path_rate": 0.1},
+    augment={"erase": 0.2},
+    train={"epochs": 14, "lr": 5e-4, "warmup_epochs": 1},
 )

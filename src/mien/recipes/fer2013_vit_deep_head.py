@@ -9,13 +9,6 @@ Result    never run with its own weights, which are on the hub. From mien:vit-ti
           (results/finetune_step.json); an estimate, not run.
 """
 
-from mien import config
 from mien.recipes.fer2013_vit_mlp_head import recipe as base
 
-recipe = config.build(
-    base.model_dump(),
-    {
-        "name": "fer2013_vit_deep_head",
-        "model": {"head_hidden": (512, 256, 128, 64)},
-    },
-)
+recipe = base.with_(name="fer2013_vit_deep_head", model={"head_hidden": (512, 256, 128, 64)})

@@ -10,17 +10,13 @@ Result    never run with its own weights, which are on the hub. From mien:vit-ti
           the backbone and a step of all of it (results/head_only.json, finetune_step.json there); an estimate, not run.
 """
 
-from mien import config
 from mien.recipes.fer2013_vit_deep_head import recipe as base
 
-recipe = config.build(
-    base.model_dump(),
-    {
-        "name": "fer2013_vit_gradual",
-        "train": {
-            "epochs": 24,
-            "early_stopping": 6,
-            "unfreeze": {2: 11, 4: 10, 6: 9, 8: 8, 10: 7, 12: 6, 14: 5, 16: 4, 18: 3},
-        },
+recipe = base.with_(
+    name="fer2013_vit_gradual",
+    train={
+        "epochs": 24,
+        "early_stopping": 6,
+        "unfreeze": {2: 11, 4: 10, 6: 9, 8: 8, 10: 7, 12: 6, 14: 5, 16: 4, 18: 3},
     },
 )

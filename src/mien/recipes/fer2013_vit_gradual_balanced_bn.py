@@ -9,13 +9,6 @@ Result    never run with its own weights, which are on the hub. From mien:vit-ti
           the backbone and a step of all of it (results/head_only.json, finetune_step.json there); an estimate, not run.
 """
 
-from mien import config
 from mien.recipes.fer2013_vit_gradual_balanced import recipe as base
 
-recipe = config.build(
-    base.model_dump(),
-    {
-        "name": "fer2013_vit_gradual_balanced_bn",
-        "model": {"head_batch_norm": True},
-    },
-)
+recipe = base.with_(name="fer2013_vit_gradual_balanced_bn", model={"head_batch_norm": True})

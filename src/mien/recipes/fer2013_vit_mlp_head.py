@@ -13,14 +13,8 @@ Result    never run with its own weights, which are on the hub. From mien:vit-ti
           (results/finetune_step.json); an estimate, not run.
 """
 
-from mien import config
 from mien.recipes.fer2013_vit_b16_finetune import recipe as base
 
-recipe = config.build(
-    base.model_dump(),
-    {
-        "name": "fer2013_vit_mlp_head",
-        "model": {"head_hidden": (512, 256), "head_drop_rate": 0.5},
-        "train": {"epochs": 10},
-    },
+recipe = base.with_(
+    name="fer2013_vit_mlp_head", model={"head_hidden": (512, 256), "head_drop_rate": 0.5}, train={"epochs": 10}
 )

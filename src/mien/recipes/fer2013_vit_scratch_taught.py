@@ -10,15 +10,11 @@ Result    validation 57.4 % (55.7 to 59.0), clean images 56.5 %, macro-F1 .484; 
           AMD EPYC, bf16, beside another training. How much of it are the patches and how much the teacher is open.
 """
 
-from mien import config
 from mien.recipes.fer2013_vit_scratch import recipe as base
 
-recipe = config.build(
-    base.model_dump(),
-    {
-        "name": "fer2013_vit_scratch_taught",
-        "model": {"patch_size": 6},
-        "train": {"epochs": 25},
-        "distill": {"teachers": ("mien:base",)},
-    },
+recipe = base.with_(
+    name="fer2013_vit_scratch_taught",
+    model={"patch_size": 6},
+    train={"epochs": 25},
+    distill={"teachers": ("mien:base",)},
 )

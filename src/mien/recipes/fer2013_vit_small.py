@@ -9,13 +9,8 @@ Result    validation 47.6 % (46.0 to 49.3), clean images 47.0 %, macro-F1 .380; 
           it: docs/understanding/ladder.md; on 1 to 100 % of the images: docs/understanding/questions.md.
 """
 
-from mien.config import Recipe
 from mien.recipes.fer2013_vit_scratch import recipe as scratch
 
-recipe = Recipe(
-    name="fer2013_vit_small",
-    data=scratch.data,
-    model=scratch.model.model_copy(update={"embed_dim": 72, "depth": 4, "mlp_ratio": 3.25}),
-    augment=scratch.augment,
-    train=scratch.train.model_copy(update={"epochs": 8}),
+recipe = scratch.with_(
+    name="fer2013_vit_small", model={"embed_dim": 72, "depth": 4, "mlp_ratio": 3.25}, train={"epochs": 8}
 )

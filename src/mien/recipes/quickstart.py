@@ -16,20 +16,18 @@ recipe = Recipe(
     train=Train(epochs=6, batch_size=64, lr=3e-3, weight_decay=0.01, warmup_epochs=1, ema=0.98),
 )
 
-vit = recipe.model_copy(
-    update={
-        "name": "quickstart-vit",
-        "model": Model(
-            name="vit",
-            stem="conv",
-            patch_norm=True,
-            init="torch",
-            patch_size=8,
-            embed_dim=96,
-            depth=3,
-            num_heads=3,
-            global_pool="flatten",
-        ),
-        "train": recipe.train.model_copy(update={"epochs": 6, "batch_size": 32, "lr": 1.5e-3, "gradient_clip": 1.0}),
-    }
+vit = recipe.with_(
+    name="quickstart-vit",
+    model=Model(
+        name="vit",
+        stem="conv",
+        patch_norm=True,
+        init="torch",
+        patch_size=8,
+        embed_dim=96,
+        depth=3,
+        num_heads=3,
+        global_pool="flatten",
+    ),
+    train={"epochs": 6, "batch_size": 32, "lr": 1.5e-3, "gradient_clip": 1.0},
 )
