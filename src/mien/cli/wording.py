@@ -21,6 +21,8 @@ SETTING = re.compile(r"[a-z]\w*(\.[a-z]\w*)?")
 # Functions that are not verbs of the same name -> the verb, and what stands behind its arguments.
 VERBS = {"train": ("run", ()), "resume": ("run", ("--resume",)), "list_recipes": ("recipes", ())}
 
+OPTIONS = {"pairs": "zip"}  # arguments that are not options of the same name
+
 
 def described(error: MienError) -> str:
     """What went wrong, in the words of the command line."""
@@ -68,7 +70,7 @@ def _words(code: str) -> str | None:
 
 def flag(name: str) -> str:
     """A setting as it is written, an argument with hyphens: --data.skip_bad, but --skip-bad."""
-    return "--" + (name if "." in name else name.replace("_", "-"))
+    return "--" + (name if "." in name else OPTIONS.get(name, name).replace("_", "-"))
 
 
 def _command(call: ast.Call) -> Iterator[str]:

@@ -194,7 +194,7 @@ def read_plan(folder: Path) -> Plan:
 def refuse_changed(folder: Path, plan: Plan) -> None:
     """Raise UsageError when `folder` holds a sweep with another plan."""
     known = read_plan(folder)
-    ways_out = f"Choose another `out`, or go on with that one: `mien.sweep(resume={str(folder)!r})`"
+    ways_out = "Choose another `out`, or `resume` that one."
     if (known.fields, known.pairs, known.search) != (plan.fields, plan.pairs, plan.search):
         raise UsageError(f"{folder} holds another sweep: {known.describe()}; not {plan.describe()}. {ways_out}")
     for settings in plan.probes():
@@ -240,9 +240,7 @@ def _refuse_search(flags: Mapping[str, str], pairs: bool, search: int | None) ->
     if search < 1:
         raise UsageError(f"`search` {search}: give the number of runs, at least 1.")
     if pairs:
-        raise UsageError(
-            "`pairs=True` joins the lists of a grid; a search draws every setting by itself. Give one of them."
-        )
+        raise UsageError("`pairs=True` joins the lists of a grid; a search draws every setting by itself. Give one.")
     if "," in flags.get("seed", ""):
         raise UsageError(
             "A search over seeds finds the luckiest one. Search with one `seed`, then sweep the best settings "
