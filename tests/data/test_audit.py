@@ -115,6 +115,8 @@ def test_clean_names_have_no_copy_in_train():
 
 
 def test_names_are_written_one_a_line(tmp_path):
+    write_names(["two\nlines\r\x1b.png", "c\\n.png"], tmp_path / "odd.txt")
+    assert (tmp_path / "odd.txt").read_text() == "two\\nlines\\r\\x1b.png\nc\\n.png\n"
     write_names(["a.png", "ü b.png"], tmp_path / "new" / "clean.txt")
     assert (tmp_path / "new" / "clean.txt").read_text(encoding="utf-8") == "a.png\nü b.png\n"
     with pytest.raises(MienError, match=r"Writing .*new failed: Is a directory"):

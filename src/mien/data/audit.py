@@ -5,6 +5,7 @@ Two images are copies when all their pixels are equal, as the store holds them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -18,6 +19,7 @@ from mien.data.listing import SPLITS
 from mien.data.store import Store
 from mien.errors import UsageError, nearest
 
+BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what begins a new line, and other control characters
 SHOWN = 3  # names that describe() gives of a finding
 
 
@@ -120,9 +122,13 @@ def clean_names(store: Store, split: str) -> list[str]:
 
 
 def write_names(names: Sequence[str], path: Path) -> None:
-    """One name a line, UTF-8. Raises MienError when the file cannot be written."""
+    """One name a line, UTF-8; a line break in a name is written as \\n. Raises MienError when it cannot be written."""
     with written_whole(path) as file:
-        file.writelines(f"{name}\n" for name in names)
+        file.writelines(f"{BREAKS.sub(_escaped, name)}\n" for name in names)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 def _twins(same: np.ndarray, images: np.ndarray, others: np.ndarray) -> np.ndarray:
