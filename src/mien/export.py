@@ -29,8 +29,8 @@ from mien.evaluate.split import predict, refuse_other_images
 from mien.preprocessing import Preprocessing
 from mien.runs import Predictions, RunFolder, is_run, read_recipe
 from mien.runs.records import to_dict
-from mien.runtime.metadata import seal
 from mien.runtime.network import Network, is_export, softmax
+from mien.runtime.seal import seal
 
 WeightType = Literal["fp32", "fp16", "int8"]
 

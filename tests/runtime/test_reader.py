@@ -23,8 +23,8 @@ from mien.runs import Predictions
 from mien.runtime import Network, job
 from mien.runtime.card import model_card
 from mien.runtime.job import read_all
-from mien.runtime.metadata import seal
 from mien.runtime.network import locate
+from mien.runtime.seal import seal
 from mien.runtime.table import Table
 from mien.train import run
 

@@ -12,7 +12,7 @@ from mien.assets import OWN, asset, backbones, shipped
 from mien.errors import DataError, MissingError, nearest
 from mien.hub import HUB, download, hint
 from mien.preprocessing import Preprocessing
-from mien.runtime.metadata import KEY, unseal
+from mien.runtime.seal import KEY, unseal
 
 if TYPE_CHECKING:
     import onnxruntime
