@@ -24,6 +24,7 @@ from mien.explain.study import Study, Trust, study
 from mien.export import export
 from mien.report import inline_images
 from mien.report.explain_page import context, write_explanation
+from mien.runs.records import to_dict
 from mien.runtime import Network
 from mien.runtime.faces import HaarDetector
 from mien.train import run
@@ -127,7 +128,7 @@ def test_a_network_no_better_than_one_answer_is_not_to_be_believed(runs, photo, 
     shutil.copytree(runs["cnn"], folder)
     for correct, warned in ((0, True), (14, False)):
         saved = json.loads((folder / "evaluation.json").read_text())
-        saved["validation"] |= accuracy(np.arange(14) < correct)
+        saved["validation"] |= to_dict(accuracy(np.arange(14) < correct))
         (folder / "evaluation.json").write_text(json.dumps(saved))
         assert main(["explain", str(folder), str(photo), "--methods", "saliency"]) == 0
         page = (folder / "explain" / "photo.html").read_text(encoding="utf-8")
@@ -159,7 +160,7 @@ def test_probabilities_are_those_of_an_export_or_said_to_be_uncalibrated(runs, p
     assert found["probabilities"] == pytest.approx(answer, abs=1e-4)
     assert found["temperature"] == pytest.approx(Network.open(folder).temperature, rel=1e-2)
     assert "calibrated on the validation images" in page
-    (folder / "predictions.csv").unlink()
+    (folder / "predictions.npz").unlink()
     found, page = explained(folder)
     assert found["temperature"] is None
     assert found["probabilities"] != pytest.approx(answer, abs=1e-3)
@@ -209,7 +210,7 @@ def test_a_model_without_expressions_reads_the_whole_picture(runs, group, tmp_pa
     photo, parts = group
     folder = tmp_path / "run"
     model = mien.from_pretrained(runs["cnn"], labels)
-    shutil.copytree(runs["cnn"], folder, ignore=shutil.ignore_patterns("predictions.csv", "explain"))
+    shutil.copytree(runs["cnn"], folder, ignore=shutil.ignore_patterns("predictions.npz", "explain"))
     model.save_pretrained(folder / "model")
     found = study(folder, photo, methods=()).explanation
     usual = parts[0] if pages[1] == "photo" else parts[1]

@@ -22,6 +22,7 @@ from mien.evaluate.metrics import score
 from mien.report import comparison_page, run_page, write_comparison, write_report
 from mien.report.html import THUMBNAIL, breakable, data_uri
 from mien.runs import Predictions
+from mien.runs.records import to_dict
 
 
 class Page(HTMLParser):
@@ -206,7 +207,7 @@ def test_a_model_without_mistakes(run: Path) -> None:
     found = Predictions.load(run / "predictions.csv")
     perfect = Predictions(found.names, found.labels, np.eye(3)[found.labels], found.classes)
     perfect.save(run / "predictions.csv")
-    (run / "evaluation.json").write_text(json.dumps({"validation": score(perfect)}))
+    (run / "evaluation.json").write_text(json.dumps({"validation": to_dict(score(perfect))}))
     page = Page(write_report(run))
     assert "Nowhere: every answer is right." in page.text
     assert "The commonest confusions" not in page.text
@@ -292,7 +293,7 @@ def test_a_comparison(comparison: Comparison, tmp_path: Path) -> None:
     path = write_comparison(comparison, tmp_path / "out" / "page.html")
     page = Page(path)
     check_alone(page)
-    accuracy = {row.label: row.scores["accuracy"] for row in comparison.rows}
+    accuracy = {row.label: row.scores.accuracy for row in comparison.rows}
     assert f"good beats fair by {100 * (accuracy['good'] - accuracy['fair']):.1f} points." in page.text
     assert "3 runs on the same 255 validation images" in page.text
     assert f"weak is right {accuracy['weak']:.1%} of the time" in page.text
@@ -359,7 +360,7 @@ def test_different_machines_are_said(comparison: Comparison, tmp_path: Path) -> 
 def test_the_best_recall_of_a_class_is_marked_unless_all_are_alike(comparison: Comparison) -> None:
     table = comparison_page.recalls(comparison)
     for i, (name, found) in enumerate(table):
-        correct = [row.scores["per_class"][name]["correct"] for row in comparison.rows]
+        correct = [row.scores.per_class[name].correct for row in comparison.rows]
         assert name == comparison.classes[i]
         assert [best for _, best in found] == [value == max(correct) for value in correct]
     alike = replace(comparison, rows=[comparison.rows[0]] * 2)
@@ -377,7 +378,7 @@ def test_accuracy_on_changed_images_or_how_to_get_it(comparison: Comparison, tmp
     ]
     page = Page(write_comparison(replace(comparison, robustness=rows), tmp_path / "page.html"))
     check_alone(page)
-    before = [row.scores["accuracy"] for row in comparison.rows]
+    before = [row.scores.accuracy for row in comparison.rows]
     lost = [f"{100 * (now - then):+.1f}".replace("-", "−") for now, then in zip((0.25, 0.75), before, strict=False)]
     assert f"blur 0.5 pixels 25.0% {lost[0]} 75.0% {lost[1]} –" in page.text
     assert '<span class="best">75.0%' in page.source
@@ -417,10 +418,10 @@ def test_confusions_and_pictures_of_what_each_run_gets_wrong(tmp_path: Path, pic
     assert page.source.count("<img") == sum(len(tiles) for _, tiles, *_ in (*values["mistakes"], *values["disputed"]))
     label, predicted, cells = comparison_page.confused(found)[0]
     i, j = found.classes.index(label), found.classes.index(predicted)
-    counts = [row.scores["confusion_matrix"][i][j] for row in found.rows]
+    counts = [row.scores.confusion_matrix[i][j] for row in found.rows]
     assert [images for images, _, _ in cells] == counts
     assert sum(counts) == max(
-        sum(row.scores["confusion_matrix"][a][b] for row in found.rows) for a in range(3) for b in range(3) if a != b
+        sum(row.scores.confusion_matrix[a][b] for row in found.rows) for a in range(3) for b in range(3) if a != b
     )
     assert f"{label} → {predicted} {counts[0]} " in page.text
 

@@ -176,7 +176,7 @@ def test_runs_that_cannot_be_told_from_the_best_are_counted(tmp_path: Path) -> N
     assert best is not None
     assert best.accuracy is not None
     assert 0 < len(level) < 7
-    assert all(row.scores["interval"][1] >= best.accuracy for row in level if row.scores)
+    assert all(row.scores.interval[1] >= best.accuracy for row in level if row.scores)
     assert re.search(rf"{len(level)} other runs? ha(s|ve) an interval that reaches as high", page_of(table).text)
 
 

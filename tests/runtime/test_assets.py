@@ -70,7 +70,7 @@ def test_the_accuracy_is_measured_again(name, tmp_path, monkeypatch):
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
     network = Network.open(f"mien:{name}")
     scores = evaluate_export(network, Data(source="fer2013", path=DATA / "fer2013"))
-    assert scores["accuracy"] == pytest.approx(network.card["validation_accuracy"], abs=1e-3)
+    assert scores.accuracy == pytest.approx(network.card["validation_accuracy"], abs=1e-3)
 
 
 @pytest.mark.skipif(not (DATA / "media").is_dir(), reason="MIEN_TEST_DATA names no folder with media")
