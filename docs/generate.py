@@ -10,7 +10,7 @@ import ast
 import csv
 import re
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -76,7 +76,9 @@ def settings() -> str:
             "",
             "## Recipe",
             "",
-            setting_rows("", Recipe),
+            setting_rows(
+                "", {name: field for name, field in Recipe.model_fields.items() if name not in dict(groups(Recipe))}
+            ),
             *(part for name, group in groups(Recipe) for part in section(name, group)),
         ]
     )
@@ -89,15 +91,14 @@ def groups(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
 
 
 def section(name: str, group: type[BaseModel]) -> list[str]:
-    return [f"## {name}", "", described(group), "", setting_rows(f"{name}.", group)]
+    return [f"## {name}", "", described(group), "", setting_rows(f"{name}.", group.model_fields)]
 
 
 def described(group: type[BaseModel]) -> str:
     return re.sub(r"\n[ \t]+", "\n", (group.__doc__ or "").strip())
 
 
-def setting_rows(prefix: str, group: type[BaseModel]) -> str:
-    nested = dict(groups(group))
+def setting_rows(prefix: str, fields: Mapping[str, FieldInfo]) -> str:
     rows = [
         (
             f"`{prefix}{name}`",
@@ -105,8 +106,7 @@ def setting_rows(prefix: str, group: type[BaseModel]) -> str:
             default(field.get_default(call_default_factory=True)),
             field.description or "",
         )
-        for name, field in group.model_fields.items()
-        if name not in nested
+        for name, field in fields.items()
     ]
     return table(("setting", "takes", "unless given", ""), rows)
 
