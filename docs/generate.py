@@ -1,4 +1,4 @@
-"""Write the pages that come from code and records: settings, commands, the Python API, results, the log's index.
+"""Write the pages that come from code and records: the reference, the results, the index of the log.
 
 Command   python docs/generate.py
 Time      two seconds. A test fails when a page that it writes is stale.
@@ -46,6 +46,7 @@ def pages() -> dict[Path, str]:
     return {
         docs / "reference" / "settings.md": settings(),
         docs / "reference" / "commands.md": commands(),
+        docs / "reference" / "recipes.md": recipe_promises(),
         docs / "reference" / "python.md": python(),
         docs / "results.md": results(),
         ROOT / "log" / "README.md": log_index(),
@@ -199,6 +200,24 @@ def parameter(argument: Argument, words: dict[str, str | None]) -> tuple[str, st
     return f"`{name}`", named(argument.hint), shown, " ".join(help_.split())
 
 
+# ---- recipes ----
+
+RECIPES = """\
+Every experiment that comes with mien, with its promise: source, what the source reported, command, and what we get.
+A recipe that was never run says so. `mien recipes NAME` prints the settings too.
+"""
+
+
+def recipe_promises() -> str:
+    """A table of all recipes, then the promise of each."""
+    promises = {name: recipes.load(name)[1] for name in recipes.names()}
+    rows = [(f"[`{name}`](#{name})", promise.partition("\n")[0]) for name, promise in promises.items()]
+    parts = [NOTE, "# Recipes", "", RECIPES, table(("recipe", ""), rows)]
+    return "\n".join(
+        [*parts, *(f"## {name}\n\n```text\n{promise.strip()}\n```\n" for name, promise in promises.items())]
+    )
+
+
 # ---- Python ----
 
 DOOR = """\
@@ -254,12 +273,12 @@ def public(module: str) -> list[str]:
 # ---- results ----
 
 RESULTS = """\
-Every finished run whose figures are quoted anywhere, from `results/runs.csv`, where all metrics stand (recall by
-class, calibration, loss, accuracy under noise, blur and so on); `benchmarks/record.py RUN` adds a run. Scores are
-those of the validation split, of the best epoch, without test-time augmentation; the private test of FER2013 has not
-been read. "Clean" leaves out the validation images that are pixel-identical to a training image (280 of FER2013's
-3,589). Names in `_average` are means of weights (`mien average`); their seconds are those of all runs that they are
-made of.
+Every finished run whose figures are quoted anywhere ([recipes](reference/recipes.md) say what each is), from
+`results/runs.csv`, where all metrics stand (recall by class, calibration, loss, accuracy under noise, blur and so
+on); `benchmarks/record.py RUN` adds a run. Scores are those of the validation split, of the best epoch, without
+test-time augmentation; the private test of FER2013 has not been read. "Clean" leaves out the validation images that
+are pixel-identical to a training image (280 of FER2013's 3,589). Names in `_average` are means of weights (`mien
+average`); their seconds are those of all runs that they are made of.
 
 Machines: on 2026-11-20 two cores of an AMD EPYC with bf16; on 2026-11-21 and the night before, where it says fp32,
 an older one without bf16 ([what it

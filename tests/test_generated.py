@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import mien
+from mien import recipes
 from mien.cli.app import app
 from mien.config import Recipe
 
@@ -31,6 +32,11 @@ def test_every_verb_stands_on_the_page():
     page = PAGES[ROOT / "docs" / "reference" / "commands.md"]
     for name in (name for name in app if not name.startswith("-")):
         assert f"\n## mien {name}" in page
+
+
+def test_every_recipe_stands_on_the_page():
+    page = PAGES[ROOT / "docs" / "reference" / "recipes.md"]
+    assert [name for name in recipes.names() if f"\n## {name}\n" not in page] == []
 
 
 def test_every_public_name_stands_on_the_page():
