@@ -1,9 +1,14 @@
 """The library speaks Python; the command line says the same in flags and commands."""
 
+import ast
 import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import mien
 from mien import progress
 from mien.cli.wording import worded, worded_notes
 
@@ -30,6 +35,31 @@ from mien.cli.wording import worded, worded_notes
 )
 def test_python_becomes_flags_and_commands(text, said):
     assert worded(text) == said
+
+
+PLACES = [path for path in Path(mien.__file__).parent.rglob("*.py") if not {"cli", "recipes"} & set(path.parts)]
+
+
+def said(tree: ast.AST) -> Iterator[str]:
+    """The texts of errors, notes, descriptions and docstrings."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            yield ast.get_docstring(node) or ""
+        speaks = isinstance(node, ast.Raise) or (
+            isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("Error", "note", "warn", "Field"))
+        )
+        if speaks:
+            yield from (part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and is_text(part.value))
+
+
+def is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+@pytest.mark.parametrize("path", PLACES, ids=lambda path: "/".join(path.parts[-2:]))
+def test_only_the_command_line_speaks_of_flags(path):
+    texts = list(said(ast.parse(path.read_text(encoding="utf-8"))))
+    assert not [text for text in texts if re.search(r"--[a-z]", text)]
 
 
 def test_names_of_files_survive():

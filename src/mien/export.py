@@ -60,9 +60,9 @@ def export(run: Path, out: Path | None = None, *, weights: WeightType = "fp16", 
     model, labels, preprocessing = load_model(run)
     out = out or run / "model.onnx"
     if out.suffix != ".onnx":
-        raise UsageError(f"--out {out}: an export ends in .onnx.")
+        raise UsageError(f"`out` {out}: an export ends in .onnx.")
     if not 0 <= error_rate < 1:
-        raise UsageError(f"--error-rate {error_rate}: give a share such as 0.2.")
+        raise UsageError(f"`error_rate` {error_rate}: give a share such as 0.2.")
     store = open_store(read_recipe(run).data)
     refuse_other_images(run, store)
     reference = _reference(run, model, store, labels)
@@ -77,7 +77,7 @@ def export(run: Path, out: Path | None = None, *, weights: WeightType = "fp16", 
         _write_metadata(draft, run, labels, preprocessing, calibration, found, store)
         put(draft, out)
     except OSError as error:
-        raise MienError(f"Writing {out} failed: {error.strerror}. Free some space, or choose another --out.") from error
+        raise MienError(f"Writing {out} failed: {error.strerror}. Free some space, or choose another `out`.") from error
     finally:
         draft.unlink(missing_ok=True)
     return Export(out, out.stat().st_size, difference, lost, calibration)
@@ -91,7 +91,8 @@ def _reference(run: Path, model: nn.Module, store: Store, labels: tuple[str, ...
     names = [store.names[i] for i in store.indices("validation")]
     if (found.names, found.classes) != (names, labels):
         raise MienError(
-            f"{path} is not of the run's {len(names):,} validation images. Write it anew: mien evaluate {run}"
+            f"{path} is not of the run's {len(names):,} validation images. Write it again: "
+            f"`mien.evaluate({str(run)!r})`"
         )
     return found
 
@@ -188,7 +189,7 @@ def _compare(found: Predictions, reference: Predictions, weights: WeightType, ru
     lost = float(reference.correct.mean() - found.correct.mean())
     if weights == "int8" and lost > INT8_LOSS:
         raise MienError(
-            f"int8 costs {lost:.1%} of validation accuracy, more than {INT8_LOSS:.1%}. Take --weights fp16."
+            f"int8 costs {lost:.1%} of validation accuracy, more than {INT8_LOSS:.1%}. Take `weights='fp16'`."
         )
     if not difference <= TOLERANCE[weights]:  # nan is neither more nor less
         raise MienError(

@@ -25,7 +25,7 @@ def choose_device(wanted: str) -> str:
         return next(device for device in ("cuda", "mps", "cpu") if there[device])
     if not there[wanted]:
         raise MissingError(
-            f"--device {wanted}: no such device here; there is {', '.join(d for d in there if there[d])}."
+            f"`device` {wanted}: no such device here; there is {', '.join(d for d in there if there[d])}."
         )
     return wanted
 
@@ -35,7 +35,7 @@ def choose_precision(wanted: str, device: str) -> Literal["fp32", "bf16", "fp16"
     if wanted == "auto":
         return "bf16" if computes_bf16(device) else "fp32"
     if wanted == "fp16" and device == "cpu":
-        raise UsageError("--train.precision fp16 needs a GPU; on a CPU take bf16 or fp32.")
+        raise UsageError("`train.precision` fp16 needs a GPU; on a CPU take bf16 or fp32.")
     return wanted  # type: ignore[return-value]
 
 

@@ -93,7 +93,7 @@ def refuse_foreign(name: Any, setting: str, source: str | Path) -> None:
     raise DataError(
         f"{source} names code: {setting} {name} would import the module '{name.partition(':')[0]}'. A file from "
         f"elsewhere could run anything so. If you know this module and trust it, allow it for this call: "
-        f"--allow-code {name}"
+        f"`allow_code=[{name!r}]`"
     )
 
 

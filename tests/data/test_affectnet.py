@@ -83,7 +83,7 @@ def test_what_is_missing_is_named_with_the_layout(root, name):
 def test_the_folder_above_is_put_right(root):
     with pytest.raises(MissingError, match=r"train_set/images is missing\. .* Did you mean .*AffectNet\?"):
         affectnet.read(root.parent)
-    with pytest.raises(MissingError, match=r"Where is AffectNet\? Give --data\.path PATH"):
+    with pytest.raises(MissingError, match=r"Where is AffectNet\? Give `data\.path`"):
         affectnet.read(None)
 
 
@@ -109,7 +109,7 @@ def test_a_bad_annotation_stops_or_is_counted(root, cache, value, wanted):
     path.unlink()
     if value is not None:
         np.save(path, value)
-    with pytest.raises(DataError, match=wanted + r".*--data\.skip_bad"):
+    with pytest.raises(DataError, match=wanted + r".*`data\.skip_bad`"):
         prepare(data(root))
     store = prepare(data(root, skip_bad=True))
     assert (len(store), list(store.unreadable)) == (23, ["train_set/images/5.jpg"])

@@ -71,7 +71,7 @@ def test_one_bad_image_stops_with_its_name_and_leaves_nothing(tmp_path, make_lis
             raise DataError("4.png cannot be read.")
         return Image.new("L", (13, 13))
 
-    with pytest.raises(DataError, match=r"4\.png cannot be read\. Repair or remove it, or .*--data\.skip_bad"):
+    with pytest.raises(DataError, match=r"4\.png cannot be read\. Repair or remove it, or .*`data\.skip_bad`"):
         build(make_listing(["train"] * 9, [0] * 9, read=read), SMALL, tmp_path / "stores" / "one")
     assert entries(tmp_path / "stores") == []
 
@@ -99,7 +99,7 @@ def test_skip_bad_goes_on_and_keeps_the_names(tmp_path, make_listing):
 def test_what_listing_already_knows_is_told_before_anything_is_decoded(tmp_path, make_listing):
     read = []
     listing = make_listing(["train"] * 3, [0, 1, 1], read=read.append, problems={2: "row 4 is short."})
-    with pytest.raises(DataError, match=r"row 4 is short\. .*--data\.skip_bad"):
+    with pytest.raises(DataError, match=r"row 4 is short\. .*`data\.skip_bad`"):
         build(listing, SMALL, tmp_path / "store")
     assert (read, entries(tmp_path)) == ([], [])
 
@@ -146,7 +146,7 @@ def test_a_disk_that_is_too_small_is_refused_before_decoding(tmp_path, make_list
     monkeypatch.setattr(decode.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1_000_000})())
     listing = make_listing(["train"] * 9, [0] * 9, read=None)
     with pytest.raises(
-        MienError, match=r"9 images of 3x512x512 need 7 MB; .* has 1 MB free\. Make --data\.size smaller"
+        MienError, match=r"9 images of 3x512x512 need 7 MB; .* has 1 MB free\. Make `data\.size` smaller"
     ):
         build(listing, Preprocessing(size=512, channels=3), tmp_path / "store")
 
@@ -202,14 +202,14 @@ def test_other_content_is_never_replaced(tmp_path, make_listing):
     holiday.parent.mkdir()
     holiday.write_text("sun")
     for out in (holiday, holiday.parent):
-        with pytest.raises(UsageError, match=r"--out .* exists and is not a store"):
+        with pytest.raises(UsageError, match=r"`out` .* exists and is not a store"):
             build(make_listing(["train"], [0]), SMALL, out)
     assert holiday.read_text() == "sun"
 
 
 def test_a_place_that_cannot_be_written_to(tmp_path, make_listing):
     (tmp_path / "file").write_text("")
-    with pytest.raises(MienError, match=r"Cannot write to .*file.*: .*Choose another place with --out"):
+    with pytest.raises(MienError, match=r"Cannot write to .*file.*: .*Choose another place with `out`"):
         build(make_listing(["train"], [0]), SMALL, tmp_path / "file" / "store")
 
 

@@ -55,7 +55,7 @@ def test_a_folder_of_class_folders_is_another_source(write_folder):
 def test_a_name_without_a_class_is_an_error_that_names_it(root, cache, write_picture):
     write_picture(root / "train" / "cow.3.jpg", 3, (17, 23), "RGB")
     data = Data(source="dogs_vs_cats", path=root, size=16, channels=3)
-    with pytest.raises(DataError, match=r"cow\.3\.jpg begins with neither 'cat\.' nor 'dog\.'.*--data\.skip_bad"):
+    with pytest.raises(DataError, match=r"cow\.3\.jpg begins with neither 'cat\.' nor 'dog\.'.*`data\.skip_bad`"):
         prepare(data)
     store = prepare(data.model_copy(update={"skip_bad": True}))
     assert list(store.unreadable) == ["train/cow.3.jpg"]
@@ -67,7 +67,7 @@ def test_what_is_missing_is_named_with_the_layout(root):
         MissingError, match=r"train.train is missing\. Dogs vs\. Cats is a folder with train/cat\.0\.jpg"
     ):
         dogs_vs_cats.read(root / "train")
-    with pytest.raises(MissingError, match=r"Where is Dogs vs\. Cats\? Give --data\.path PATH"):
+    with pytest.raises(MissingError, match=r"Where is Dogs vs\. Cats\? Give `data\.path`"):
         dogs_vs_cats.read(None)
     for path in (root / "train").glob("dog.*"):
         path.unlink()

@@ -75,7 +75,7 @@ def test_two_folders_of_one_expression(faces):
 
 
 def test_a_path_is_needed(tmp_path):
-    with pytest.raises(MissingError, match=r"Where is FER2013\? Give --data\.path"):
+    with pytest.raises(MissingError, match=r"Where is FER2013\? Give `data\.path`"):
         fer2013.read(None)
     with pytest.raises(MissingError, match="there is no such"):
         fer2013.read(tmp_path / "fer")
@@ -98,7 +98,7 @@ def test_one_bad_row_stops_or_is_counted(faces, cache):
     rows[5] = rows[5].replace(" ", "", 1)
     path.write_text("\n".join(rows))
     data = Data(source="fer2013", path=path)
-    with pytest.raises(DataError, match=r"fer2013\.csv row 4: emotion is '9'.*--data\.skip_bad"):
+    with pytest.raises(DataError, match=r"fer2013\.csv row 4: emotion is '9'.*`data\.skip_bad`"):
         prepare(data)
     store = prepare(data.model_copy(update={"skip_bad": True}))
     assert len(store) == 19

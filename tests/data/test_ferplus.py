@@ -155,7 +155,7 @@ def test_a_missing_column_is_named(root):
 def test_a_bad_row_stops_or_is_counted(root, cache, name, change, wanted):
     edit(root / name, 3, *change)
     data = Data(source="ferplus", path=root, size=16)
-    with pytest.raises(DataError, match=wanted + r".*--data\.skip_bad"):
+    with pytest.raises(DataError, match=wanted + r".*`data\.skip_bad`"):
         prepare(data)
     store = prepare(data.model_copy(update={"skip_bad": True}))
     assert (len(store), list(store.unreadable)) == (17, ["fer2013.csv row 3"])
@@ -190,10 +190,10 @@ def test_classes_can_be_left_out(root, cache):
     np.testing.assert_allclose(store.soft_labels.sum(axis=1), 1)
     np.testing.assert_array_equal(store.soft_labels[12], np.eye(6)[store.classes.index("happy")])
     with pytest.raises(
-        UsageError, match=r"--data\.without contemt: no class of that name\. .* Did you mean 'contempt'"
+        UsageError, match=r"`data\.without` contemt: no class of that name\. .* Did you mean 'contempt'"
     ):
         open_store(Data(source="ferplus", path=root, size=16, without=("contemt",)))
-    with pytest.raises(UsageError, match=r"--data\.without leaves 1 class"):
+    with pytest.raises(UsageError, match=r"`data\.without` leaves 1 class"):
         open_store(Data(source="ferplus", path=root, size=16, without=FER2013))
 
 

@@ -68,7 +68,7 @@ def test_a_link_that_leads_nowhere_is_a_picture_that_cannot_be_read(write_folder
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(MissingError, match=r"--data\.path .*nowhere: there is no such"):
+    with pytest.raises(MissingError, match=r"`data\.path` .*nowhere: there is no such"):
         folder.read(tmp_path / "nowhere")
     with pytest.raises(MissingError, match=r"Where is the folder of labelled images\?"):
         folder.read(None)

@@ -88,7 +88,7 @@ def test_signatures_tell_parts_apart():
 
 def test_existing_says_what_to_give(tmp_path):
     assert existing(tmp_path, "it") == tmp_path
-    with pytest.raises(MissingError, match=r"Where is the data\? Give --data\.path PATH"):
+    with pytest.raises(MissingError, match=r"Where is the data\? Give `data\.path`"):
         existing(None, "the data")
-    with pytest.raises(MissingError, match=r"--data\.path .*nowhere: there is no such file or folder"):
+    with pytest.raises(MissingError, match=r"`data\.path` .*nowhere: there is no such file or folder"):
         existing(tmp_path / "nowhere", "the data")

@@ -73,7 +73,7 @@ def test_what_is_no_file_is_named_and_not_waited_for(photos, kind, monkeypatch):
     odd(photos / "dog" / "f.png", kind)
     with pytest.raises(DataError, match=rf"f\.png cannot be read as an image \(it is {kind}, no file\)"):
         open_image(photos / "dog" / "f.png")
-    with pytest.raises(DataError, match=rf"f\.png .*it is {kind}.* go on without .*--data\.skip_bad"):
+    with pytest.raises(DataError, match=rf"f\.png .*it is {kind}.* go on without .*`data\.skip_bad`"):
         prepare(Data(path=photos, size=8))
     assert list(prepare(Data(path=photos, size=8, skip_bad=True)).unreadable) == ["dog/f.png"]
     for refuse in (lambda path: existing(path, "the data"), guess_source, pictures):

@@ -90,7 +90,7 @@ def test_bad_pixels_are_named_when_they_are_read(tmp_path, pixels, wanted):
 def test_a_missing_column_is_named(tmp_path):
     path = write(tmp_path, "a.jpg,happy", header="path,label")
     with pytest.raises(
-        DataError, match=r"lacks the column 'emotion': its header is path, label\. .*--data\.source table"
+        DataError, match=r"lacks the column 'emotion': its header is path, label\. .*`data\.source` table"
     ):
         pixel_table.read(path, CLASSES)
 

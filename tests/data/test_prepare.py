@@ -140,11 +140,11 @@ def test_the_size_is_said_before_decoding(pictures, capsys):
 def test_unreadable_pictures_are_named_counted_and_not_forgotten(pictures, builds):
     (pictures / "dog" / "4.png").write_text("no picture")
     data = Data(path=pictures, size=13)
-    with pytest.raises(DataError, match=r"dog.4\.png cannot be read as an image .*--data\.skip_bad"):
+    with pytest.raises(DataError, match=r"dog.4\.png cannot be read as an image .*`data\.skip_bad`"):
         prepare(data)
     skipping = data.model_copy(update={"skip_bad": True})
     assert list(prepare(skipping).unreadable) == ["dog/4.png"]
-    with pytest.raises(DataError, match=r"dog.4\.png cannot be read as an image .*--data\.skip_bad"):
+    with pytest.raises(DataError, match=r"dog.4\.png cannot be read as an image .*`data\.skip_bad`"):
         prepare(data)
     assert len(prepare(skipping)) == 39
     assert len(builds) == 2, "once in vain, once with skip_bad; the store then says what it lacks"

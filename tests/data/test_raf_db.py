@@ -92,7 +92,7 @@ def test_what_is_missing_is_named_with_the_layout(official, kaggle):
     assert guess_source(kaggle) == "raf_db", "so that its reader can say what is missing"
     with pytest.raises(MissingError, match=r"test_labels\.csv is missing"):
         raf_db.read(kaggle)
-    with pytest.raises(MissingError, match=r"Where is RAF-DB\? Give --data\.path PATH"):
+    with pytest.raises(MissingError, match=r"Where is RAF-DB\? Give `data\.path`"):
         raf_db.read(None)
 
 
@@ -113,7 +113,7 @@ def test_what_is_missing_is_named_with_the_layout(official, kaggle):
 def test_a_bad_label_stops_or_is_counted(official, cache, old, new, wanted, bad):
     path = official / "EmoLabel" / "list_patition_label.txt"
     path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(DataError, match=wanted + r".*--data\.skip_bad"):
+    with pytest.raises(DataError, match=wanted + r".*`data\.skip_bad`"):
         prepare(data(official))
     assert len(prepare(data(official, skip_bad=True)).unreadable) == bad
 

@@ -83,5 +83,5 @@ def test_many_classes_and_odd_names_fit(tmp_path):
 
 def test_a_place_that_cannot_be_written_to(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(MienError, match=r"Cannot write .*data\.png: .*Choose another place with --out"):
+    with pytest.raises(MienError, match=r"Cannot write .*data\.png: .*Choose another place with `out`"):
         show(store(), tmp_path / "file" / "data.png")

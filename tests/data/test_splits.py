@@ -79,7 +79,7 @@ def test_folds_use_every_image_once_and_leave_test_alone():
 
 @pytest.mark.parametrize(("folds", "fold"), [(1, 0), (3, 3)])
 def test_folds_that_do_not_exist(folds, fold):
-    with pytest.raises(UsageError, match=rf"--data\.folds {folds} --data\.fold {fold}: at least 2 folds"):
+    with pytest.raises(UsageError, match=rf"`data\.folds` {folds} `data\.fold` {fold}: at least 2 folds"):
         splits.apply(store([0, 1] * 9), Data(folds=folds, fold=fold))
 
 

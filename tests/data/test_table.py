@@ -120,7 +120,7 @@ def test_a_table_without_rows(write):
 def test_a_table_that_is_not_there(tmp_path):
     with pytest.raises(MissingError, match="there is no such file"):
         table.read(tmp_path / "faces.csv")
-    with pytest.raises(MissingError, match=r"is a folder; give the CSV file, or --data\.source folder"):
+    with pytest.raises(MissingError, match=r"is a folder; give the CSV file, or `data\.source` folder"):
         table.read(tmp_path)
 
 
@@ -142,7 +142,7 @@ def test_skip_bad_counts_bad_rows(write, cache):
     path = write("0.png,a,train", "9.png,a,train", "1.png,b,train", "2.png,,test", "3.png,b,dev",
                  header="path,label,split")  # fmt: skip
     data = Data(source="table", path=path, size=13)
-    with pytest.raises(DataError, match=r"row 3: .*9\.png is not there.*--data\.skip_bad"):
+    with pytest.raises(DataError, match=r"row 3: .*9\.png is not there.*`data\.skip_bad`"):
         prepare(data)
     assert not list(cache.glob("*"))
     store = prepare(data.model_copy(update={"skip_bad": True}))

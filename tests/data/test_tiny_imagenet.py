@@ -91,7 +91,7 @@ def test_the_folder_above_is_put_right(root):
         tiny_imagenet.read(root.parent)
     with pytest.raises(MissingError, match=r"words\.txt.wnids\.txt is missing"):
         tiny_imagenet.read(root / "words.txt")
-    with pytest.raises(MissingError, match=r"Where is Tiny ImageNet\? Give --data\.path PATH"):
+    with pytest.raises(MissingError, match=r"Where is Tiny ImageNet\? Give `data\.path`"):
         tiny_imagenet.read(None)
 
 
@@ -141,7 +141,7 @@ def test_a_validation_picture_without_a_class_is_an_error_that_names_it(root, ca
     path = root / "val" / "val_annotations.txt"
     path.write_text(path.read_text().replace(*change))
     data = Data(source="tiny_imagenet", path=root, size=64, channels=3)
-    with pytest.raises(DataError, match=wanted + r".*--data\.skip_bad"):
+    with pytest.raises(DataError, match=wanted + r".*`data\.skip_bad`"):
         prepare(data)
     store = prepare(data.model_copy(update={"skip_bad": True}))
     assert list(store.unreadable) == ["val/images/val_2.JPEG"]

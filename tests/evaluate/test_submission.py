@@ -135,13 +135,13 @@ def test_a_sample_that_is_none(trained, tmp_path, text, wanted):
     (tmp_path / "sample.csv").write_text(text)
     with pytest.raises(DataError, match=wanted):
         submit(trained / "run", check=tmp_path / "sample.csv")
-    with pytest.raises(MissingError, match=r"--check .*none\.csv: there is no such file"):
+    with pytest.raises(MissingError, match=r"`check` .*none\.csv: there is no such file"):
         submit(trained / "run", check=tmp_path / "none.csv")
 
 
 def test_a_picture_that_cannot_be_read(trained, pictures, tmp_path, capsys):
     (pictures / "3.jpg").write_text("no picture")
-    with pytest.raises(DataError, match=r"3\.jpg cannot be read as an image .*--skip-bad"):
+    with pytest.raises(DataError, match=r"3\.jpg cannot be read as an image .*`skip_bad=True`"):
         submit(trained / "run", pictures)
     command = ["submission", str(trained / "run"), "--images", str(pictures), "--out", str(tmp_path / "out.csv")]
     assert main([*command, "--skip-bad", "--json"]) == 0
@@ -190,7 +190,7 @@ def test_where_the_pictures_are(trained, pictures, tmp_path):
 
     beside = submit(at(trained / "pictures" / "train"))
     np.testing.assert_array_equal(beside.dog, submit(trained / "run").dog)
-    with pytest.raises(MissingError, match=r"unlabelled.test1 is missing\. Give the folder .*--images FOLDER"):
+    with pytest.raises(MissingError, match=r"unlabelled.test1 is missing\. Give the folder .*`images`"):
         submit(at(pictures))
-    with pytest.raises(UsageError, match=r"has no path\. Give the unlabelled pictures: --images FOLDER"):
+    with pytest.raises(UsageError, match=r"has no path\. Give the folder of unlabelled pictures: `images`"):
         submit(at(None))

@@ -126,7 +126,7 @@ def test_a_new_head_for_other_classes(vit, file):
 
 
 def test_sizes_of_the_weights_cannot_be_changed(file):
-    with pytest.raises(UsageError, match=r"was trained with depth 2, not 3\. Leave --model\.depth out"):
+    with pytest.raises(UsageError, match=r"was trained with depth 2, not 3\. Leave `model\.depth` out"):
         pretrained.read(file, num_heads=3).build(depth=3)
     with pytest.raises(UsageError, match=r"was trained with patch_size 5, not 4"):
         pretrained.read(file, num_heads=3).build(patch_size=4)
@@ -135,7 +135,7 @@ def test_sizes_of_the_weights_cannot_be_changed(file):
 
 
 def test_unknown_width_needs_its_heads(file):
-    with pytest.raises(UsageError, match=r"the heads of a ViT of width 24 are not known\. Give --model\.num_heads"):
+    with pytest.raises(UsageError, match=r"the heads of a ViT of width 24 are not known\. Give `model\.num_heads`"):
         pretrained.read(file)
 
 
@@ -288,7 +288,7 @@ def test_a_resnet_trained_in_colour_wants_colour():
     sizes = {"in_chans": 3, "widths": (4, 8), "layers": (1, 1), "stem": "conv7x7", "num_classes": 3}
     scale = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
     checkpoint = pretrained.Checkpoint("resnet", sizes, model.state_dict(), "theirs", **scale)
-    with pytest.raises(UsageError, match=r"no bias that could take up the means .*--data\.channels 3"):
+    with pytest.raises(UsageError, match=r"no bias that could take up the means .*`data\.channels` 3"):
         checkpoint.build(in_chans=1)
     same = pretrained.Checkpoint("resnet", sizes, model.state_dict(), "theirs").build(in_chans=1).eval()
     grey = torch.rand(2, 1, 33, 33)

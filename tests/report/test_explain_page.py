@@ -220,7 +220,7 @@ def test_a_model_without_expressions_reads_the_whole_picture(runs, group, tmp_pa
 
 
 def test_a_face_that_is_not_there(runs, group, tmp_path):
-    with pytest.raises(UsageError, match=r"--face 4: .*photo\.png has 3 face\(s\)\. Give 1 to 3, or none"):
+    with pytest.raises(UsageError, match=r"`face` 4: .*photo\.png has 3 face\(s\)\. Give 1 to 3, or none"):
         study(runs["cnn"], group[0], face="4")
 
 

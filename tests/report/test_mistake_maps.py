@@ -60,5 +60,5 @@ def test_what_is_missing_or_damaged_is_said(folder, tmp_path):
         explain_mistakes(tmp_path)
     assert read_maps(tmp_path).maps == {}
     (tmp_path / "mistakes.npz").write_bytes(b"half a fi")
-    with pytest.raises(DataError, match=r"mistakes\.npz is damaged: .* Write it anew: mien report .* --explain"):
+    with pytest.raises(DataError, match=r"mistakes\.npz is damaged: .* Write it anew: .*report\(explain=True\)"):
         read_maps(tmp_path)

@@ -39,7 +39,7 @@ def test_a_run_that_was_stopped_early(run: Path) -> None:
         (run / name).unlink()
     folder = RunFolder.open(run)
     assert (folder.env, folder.history, scores_of(folder)) == (Env(), {}, None)
-    with pytest.raises(MissingError, match=r"has not finished\. Finish it with: mien run .*tiny-20260304-0 --resume"):
+    with pytest.raises(MissingError, match=r"has not finished\. Finish it with: `mien\.resume\('.*tiny-20260304-0'\)"):
         folder.predictions()
 
 
@@ -66,7 +66,7 @@ def test_damaged_files_are_named(run: Path) -> None:
 def test_damaged_records_are_named_with_a_way_out(run: Path, name: str, content: str, problem: str) -> None:
     (run / name).write_text(content)
     folder = RunFolder.open(run)
-    way_out = WAYS_OUT[name].format(run=run)
+    way_out = WAYS_OUT[name].format(run=str(run))
     with pytest.raises(DataError, match=rf"{name} is damaged: {problem}.*\. {re.escape(way_out)}"):
         _ = {
             "env.json": lambda: folder.env,

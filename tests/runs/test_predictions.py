@@ -55,7 +55,7 @@ def test_a_damaged_file_names_the_command_that_writes_it(tmp_path: Path) -> None
     path = tmp_path / "predictions-test.npz"
     HAND.save(path)
     os.truncate(path, path.stat().st_size // 2)
-    with pytest.raises(DataError, match=r"predictions-test\.npz is damaged: .*mien evaluate .* --split test"):
+    with pytest.raises(DataError, match=r"predictions-test\.npz is damaged: .*mien\.evaluate\(.* split='test'"):
         Predictions.load(path)
 
 
@@ -114,7 +114,7 @@ def test_a_disk_that_fills_up_leaves_the_old_file(tmp_path: Path, monkeypatch: p
 
 
 def test_a_missing_file_names_the_command_that_writes_it(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match=r"predictions-test.csv is not there.*mien evaluate .* --split test"):
+    with pytest.raises(MissingError, match=r"predictions-test.csv is not there.*mien\.evaluate\(.* split='test'"):
         Predictions.load(layout.predictions(tmp_path, "test", ".csv"))
 
 

@@ -246,7 +246,7 @@ def test_what_is_no_film(reader, tmp_path):
     (tmp_path / "text.mp4").write_text("no film")
     with pytest.raises(DataError, match=r"text\.mp4 has no frames that can be read as a video"):
         list(moments(reader, tmp_path / "text.mp4"))
-    with pytest.raises(UsageError, match=r"--every 0: give the seconds"):
+    with pytest.raises(UsageError, match=r"`every` 0: give the seconds"):
         list(moments(reader, tmp_path / "text.mp4", every=0))
     with pytest.raises(MissingError, match=r"camera:97: there is no camera 97, or another program uses it"):
         list(moments(reader, "camera:97"))

@@ -62,7 +62,7 @@ def test_which_file_of_a_repository(repository, monkeypatch):
     assert locate("hf-hub:jane/faces") == folder / "model.onnx"
     assert asked == [["onnx/faces.onnx"], ["model.onnx"]]
     repository("model.safetensors")
-    with pytest.raises(MissingError, match=r"has no \.onnx file\. .* train from: .* --model\.init hf-hub:jane/faces"):
+    with pytest.raises(MissingError, match=r"has no \.onnx file\. .* train from: .*'init': 'hf-hub:jane/faces'"):
         locate("hf-hub:jane/faces")
 
 

@@ -152,7 +152,7 @@ def test_a_port_that_is_taken(exported, capsys):
     with pytest.raises(MienError, match="port 70000 cannot be used"):
         listen("127.0.0.1", 70000)
     for host in ("no.such.host.invalid", "192.0.2.1"):  # RFC 5737: nobody's address
-        with pytest.raises(UsageError, match=f"--host {host} is no address of this computer"):
+        with pytest.raises(UsageError, match=f"`host` {host} is no address of this computer"):
             listen(host, 0)
 
 

@@ -55,7 +55,7 @@ def test_other_sizes_than_the_checkpoint(tmp_path):
     asked = {"init": str(tmp_path / "vit.safetensors"), "num_heads": 2}
     folder = run.run(config.build(NEXT, {"model": asked}), tmp_path / "grey")
     assert read_recipe(folder).data.mean == 0.5
-    with pytest.raises(UsageError, match=r"was trained with depth 2, not 5\. Leave --model\.depth out"):
+    with pytest.raises(UsageError, match=r"was trained with depth 2, not 5\. Leave `model\.depth` out"):
         run.run(config.build(NEXT, {"model": asked | {"depth": 5}}), tmp_path / "deep")
     assert not (tmp_path / "deep").exists()
 

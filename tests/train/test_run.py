@@ -204,7 +204,7 @@ def test_latest_is_the_newest_unfinished_run(tmp_path):
 def test_a_run_is_never_overwritten_unless_asked(tmp_path):
     recipe = change(train={"epochs": 1})
     folder = run.run(recipe, tmp_path / "run")
-    with pytest.raises(UsageError, match=r"run exists\. Choose another --out"):
+    with pytest.raises(UsageError, match=r"run exists\. Choose another `out`"):
         run.run(recipe, folder)
     run.run(change(recipe, seed=5), folder, overwrite=True)
     assert read_recipe(folder).seed == 5
@@ -215,7 +215,7 @@ def test_a_full_disk_while_saving_says_what_to_do(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(L.Trainer, "save_checkpoint", full)
-    with pytest.raises(MienError, match=r"No space left on device\). Free some space, then: mien run .*--resume"):
+    with pytest.raises(MienError, match=r"No space left on device\). Free some space, then: `mien\.resume\("):
         run.run(RECIPE, tmp_path / "run")
 
 
@@ -379,7 +379,7 @@ def test_what_needs_no_images_is_refused_before_they_are_read(tmp_path, monkeypa
     monkeypatch.setattr(run, "open_store", lambda data: pytest.fail("the images were read"))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.jpg").write_text("precious")
-    with pytest.raises(UsageError, match="Choose another --out"):
+    with pytest.raises(UsageError, match="Choose another `out`"):
         run.run(RECIPE, tmp_path / "full")
     with pytest.raises(UsageError, match="must be divisible by patch_size"):
         run.run(change(model={"patch_size": 7}), tmp_path / "other")
@@ -388,14 +388,14 @@ def test_what_needs_no_images_is_refused_before_they_are_read(tmp_path, monkeypa
 def test_overwrite_deletes_runs_only(tmp_path):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "mine.jpg").write_text("precious")
-    with pytest.raises(UsageError, match="is no run folder, so --overwrite leaves it alone"):
+    with pytest.raises(UsageError, match="is no run folder, so `overwrite` leaves it alone"):
         run.run(RECIPE, tmp_path / "pictures", overwrite=True)
     assert (tmp_path / "pictures" / "mine.jpg").exists()
 
 
 def test_a_diverged_run_is_an_error(tmp_path):
     recipe = change(train={"optimizer": "sgd", "lr": 1e30, "gradient_clip": 0.0, "warmup_epochs": 0, "ema": 0.0})
-    with pytest.raises(MienError, match=r"diverged in epoch 1: .*Try a smaller --train.lr"):
+    with pytest.raises(MienError, match=r"diverged in epoch 1: .*Try a smaller `train.lr`"):
         run.run(recipe, tmp_path / "run")
     assert not (tmp_path / "run" / "evaluation.json").exists()
 

@@ -328,7 +328,7 @@ def test_teachers_are_asked_once_a_run(teacher_run, tmp_path, monkeypatch):
     again = with_answers(images, settings, "cpu", tmp_path)
     np.testing.assert_array_equal(again.soft_labels, first.soft_labels)
     (tmp_path / "answers.npz").write_bytes(b"no zip")
-    with pytest.raises(DataError, match=r"answers\.npz is damaged: .*delete it, then mien run .* --resume"):
+    with pytest.raises(DataError, match=r"answers\.npz is damaged: .*delete it, then `mien\.resume\("):
         with_answers(images, settings, "cpu", tmp_path)
 
 

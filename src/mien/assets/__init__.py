@@ -14,7 +14,7 @@ def shipped() -> list[str]:
 
 
 def backbones() -> list[str]:
-    """Names of the networks to train from (--model.init)."""
+    """Names of the networks to train from (model.init)."""
     return sorted(path.parent.name for path in ASSETS.glob("*/config.json"))
 
 

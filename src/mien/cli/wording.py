@@ -21,7 +21,11 @@ SETTING = re.compile(r"[a-z]\w*(\.[a-z]\w*)?")
 # Functions that are not verbs of the same name -> the verb, and what stands behind its arguments.
 VERBS = {"train": ("run", ()), "resume": ("run", ("--resume",)), "list_recipes": ("recipes", ())}
 
-OPTIONS = {"pairs": "zip"}  # arguments that are not options of the same name
+OPTIONS = {
+    "pairs": "zip",
+    "img_size": "data.size",
+    "in_chans": "data.channels",
+}  # arguments that are not options of the same name
 
 
 def described(error: MienError) -> str:
@@ -97,6 +101,9 @@ def _option(name: str, value: ast.expr) -> Iterator[str]:
         for key, inner in zip(value.keys, value.values, strict=True):
             assert key is not None
             yield from _option(f"{name}.{ast.literal_eval(key)}", inner)
+    elif isinstance(value, ast.List):
+        for inner in value.elts:
+            yield from _option(name, inner)
     elif isinstance(value, ast.Constant) and isinstance(value.value, bool):
         yield flag(name if value.value else f"no_{name}")
     else:

@@ -1,7 +1,7 @@
 """A recipe from its layers, later ones winning, and back to YAML.
 
-The layers are the recipe's own file, a --config file, the environment (MIEN_TRAIN__EPOCHS=5) and flags
-(--train.epochs 5). An unknown key is an error.
+The layers are the recipe's own file, a YAML file, the environment (MIEN_TRAIN__EPOCHS=5) and what is typed. An unknown
+key is an error.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Overrides:
 
 
 def from_file(path: Path) -> Overrides:
-    """Settings of a YAML (or JSON) file, such as --config names."""
+    """Settings of a YAML (or JSON) file."""
     import yaml
 
     if not path.is_file():
-        raise MissingError(f"--config {path}: there is no such file.")
+        raise MissingError(f"{path}: there is no such file of settings.")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"--config {path} is not YAML: {str(error).splitlines()[0]}.") from error
+        raise UsageError(f"{path} is not YAML: {str(error).splitlines()[0]}.") from error
     if not isinstance(values, dict):
-        raise UsageError(f"--config {path} must hold 'section: {{key: value}}', found {type(values).__name__}.")
+        raise UsageError(f"{path} must hold 'section: {{key: value}}', found {type(values).__name__}.")
     refuse_foreign_code(values, path)
     return {key: value for key, value in values.items() if value is not None}  # all lines of a section commented out
 
@@ -165,7 +165,7 @@ def _refuse_for_pretraining(recipe: Recipe) -> None:
     if recipe.model.name != "vit":
         raise UsageError(
             f"pretrain.method {method} masks the patches of a ViT, and model '{recipe.model.name}' has none. Take "
-            "--model.name vit."
+            "`model.name` vit."
         )
     if recipe.augment.crop:
         raise UsageError(

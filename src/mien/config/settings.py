@@ -71,7 +71,7 @@ class Data(Settings):
     mean: float | tuple[float, float, float] | None = Field(
         default=None,
         description="Subtracted from pixels scaled to 0..1: one number, or one a colour with commas between them. "
-        "None: what the checkpoint of --model.init was trained with, 0.5 without one.",
+        "None: what the checkpoint of model.init was trained with, 0.5 without one.",
     )
     std: float | tuple[float, float, float] | None = Field(
         default=None, description="Pixels are divided by it, after the mean; None as for mean."
@@ -89,9 +89,7 @@ class Data(Settings):
     drop_leaks: bool = Field(
         default=False, description="Leave train images out that are exact copies of validation or test images."
     )
-    without: tuple[str, ...] = Field(
-        default=(), description="Classes whose images are left out, such as contempt; the flag once for each."
-    )
+    without: tuple[str, ...] = Field(default=(), description="Classes whose images are left out, such as contempt.")
     soft_labels: bool = Field(
         default=True,
         description="Train on the classes' probabilities where the source has them (the votes of ferplus); False: on "
@@ -115,7 +113,7 @@ class Data(Settings):
     @field_validator("mean", "std", mode="before")
     @classmethod
     def _one_or_each(cls, value: Any) -> Any:
-        """A flag brings text: --data.mean 0.485,0.456,0.406."""
+        """Read what a flag or a variable gives as text: 0.485,0.456,0.406."""
         if not isinstance(value, str):
             return value
         try:
@@ -181,7 +179,7 @@ class Model(Settings):
     init: str | None = Field(
         default=None,
         description="Initialisation (the model's docstring names them), or a checkpoint to start from: a run, a "
-        "file, a folder, mien:NAME (see mien models), hf-hub:OWNER/NAME.",
+        "file, a folder, mien:NAME (one that comes with mien), hf-hub:OWNER/NAME.",
     )
     widths: tuple[int, ...] | None = Field(
         default=None, description="Channels of each stage of a CNN, such as 24,48,64,92."
@@ -206,7 +204,7 @@ class Model(Settings):
     @field_validator("stem_widths", "widths", "layers", "head_hidden", mode="before")
     @classmethod
     def _with_commas(cls, value: Any) -> Any:
-        """A flag brings text: --model.widths 16,32,48 is the flag once for each."""
+        """Read what a flag or a variable gives as text: 16,32,48."""
         if not isinstance(value, list | tuple | str):
             return value
         text = str(value)  # also of what the command line has read already, such as [[8, 16, 24]]
@@ -330,7 +328,7 @@ class Train(Settings):
     @field_validator("unfreeze", mode="before")
     @classmethod
     def _read(cls, value: Any) -> Any:
-        """A flag brings text: --train.unfreeze '{2: 11, 4: [9, 10]}'."""
+        """Read what a flag or a variable gives as text: '{2: 11, 4: [9, 10]}'."""
         read = parsed("train.unfreeze", value) if isinstance(value, str) else value
         if not isinstance(read, Mapping):
             raise ValueError("give the blocks of each epoch, such as '{2: 11, 4: [9, 10]}'")
@@ -342,8 +340,8 @@ class Distill(Settings):
 
     teachers: tuple[str, ...] = Field(
         default=(),
-        description="Runs, checkpoints or exports (mien:base) whose mean answer is learned, the flag once for each, in "
-        "place of the recipe's own; --distill.empty-teachers is none.",
+        description="Runs, checkpoints or exports (mien:base) whose mean answer is learned, in "
+        "place of the recipe's own.",
     )
     kind: Literal["soft", "hard"] = Field(
         default="soft", description="Learn the teachers' probabilities, or their most probable class as a label."
@@ -380,7 +378,7 @@ class Pretrain(Settings):
 
 
 class Recipe(Settings):
-    """Everything `mien run` needs."""
+    """Everything a run needs."""
 
     name: str = Field(default="custom", description="Names the run folder.")
     seed: int = Field(default=0, ge=0, description="Seed of weights, order and augmentation.")

@@ -56,7 +56,7 @@ class Trial:
 class Plan:
     """A sweep before it runs. Values are JSON's, so that a plan read back equals the one written.
 
-    recipe, config: what `mien run` would be given. layers: the settings below the flags, later ones winning.
+    recipe, config: the recipe's name and the file of settings. layers: the settings below, later ones winning.
     fixed: flags that all runs share. fields: what is swept. pairs: the lists go side by side, not crossed.
     search: how many runs a search makes; 0 is a grid.
     """
@@ -98,7 +98,7 @@ class Plan:
         return ", ".join(f"{self.short[key]} {shown(value)}" for key, value in settings.items())
 
     def build(self, settings: Settings) -> Recipe:
-        """The recipe of a run, as `mien run` with these flags would build it. Raises UsageError."""
+        """The recipe of a run, as a run of its own would have it. Raises UsageError."""
         return config.build(*self.layers, nested({**self.fixed, **settings}))
 
     def probes(self) -> list[Settings]:
@@ -113,7 +113,7 @@ class Plan:
         ]
 
     def command(self, settings: Settings) -> str:
-        """The `mien run` that repeats one run."""
+        """The command that repeats one run."""
         words = ["mien", "run", *([self.recipe] if self.recipe else [])]
         words += ["--config", self.config] if self.config else []
         for key, value in {**self.fixed, **settings}.items():

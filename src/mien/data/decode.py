@@ -89,7 +89,7 @@ def _decode(
 
 def unreadable(reason: str) -> DataError:
     """The error for an image that cannot be read, with the ways to go on."""
-    return DataError(f"{reason} Repair or remove it, or go on without unreadable images: --data.skip_bad")
+    return DataError(f"{reason} Repair or remove it, or go on without unreadable images: `data.skip_bad`")
 
 
 def decoded(listing: Listing, preprocessing: Preprocessing) -> Iterator[tuple[int, Outcome]]:
@@ -152,7 +152,7 @@ def _written_whole(out: Path) -> Iterator[Path]:
             folder = stack.enter_context(draft(out.parent, folder=True))
         except OSError as error:
             raise MienError(
-                f"Cannot write to {out.parent}: {error.strerror or error}. Choose another place with --out."
+                f"Cannot write to {out.parent}: {error.strerror or error}. Choose another place with `out`."
             ) from error
         try:
             yield folder
@@ -160,7 +160,7 @@ def _written_whole(out: Path) -> Iterator[Path]:
             _put_in_place(folder, out)
         except OSError as error:
             raise MienError(
-                f"Writing {out} failed: {error.strerror or error}. Free some space, or choose --out."
+                f"Writing {out} failed: {error.strerror or error}. Free some space, or choose `out`."
             ) from error
 
 
@@ -182,7 +182,7 @@ def _refuse_other_content(out: Path) -> None:
     """A store replaces a store, a damaged one too, never a folder of something else."""
     ours = any((out / name).is_file() for name in (META, IMAGES))
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not ours):
-        raise UsageError(f"--out {out} exists and is not a store. Give the name of a folder that is not there yet.")
+        raise UsageError(f"`out` {out} exists and is not a store. Give the name of a folder that is not there yet.")
 
 
 def _refuse_full_disk(out: Path, needed: int, shape: tuple[int, ...]) -> None:
@@ -191,5 +191,5 @@ def _refuse_full_disk(out: Path, needed: int, shape: tuple[int, ...]) -> None:
     if needed > free:
         raise MienError(
             f"{shape[0]:,} images of {shape[1]}x{shape[2]}x{shape[3]} need {needed / 1e6:,.0f} MB; {parent} has "
-            f"{free / 1e6:,.0f} MB free. Make --data.size smaller, or choose another place with --out."
+            f"{free / 1e6:,.0f} MB free. Make `data.size` smaller, or choose another place with `out`."
         )

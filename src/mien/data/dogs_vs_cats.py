@@ -26,7 +26,7 @@ def read(path: Path | None) -> Listing:
     root = existing(path, "Dogs vs. Cats")
     if not (root / "train").is_dir():
         raise MissingError(
-            f"{root / 'train'} is missing. {LAYOUT} Pictures in a sub-folder a class: --data.source folder."
+            f"{root / 'train'} is missing. {LAYOUT} Pictures in a sub-folder a class: `data.source` folder."
         )
     entries = list(image_files(root / "train"))
     words = [entry.name.lower().partition(".")[0] for entry in entries]

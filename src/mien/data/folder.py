@@ -18,7 +18,7 @@ def read(path: Path | None) -> Listing:
     """
     root = existing(path, "the folder of labelled images")
     if not root.is_dir():
-        raise MissingError(f"--data.path {root} is a file; a folder with one sub-folder per class is needed.")
+        raise MissingError(f"`data.path` {root} is a file; a folder with one sub-folder per class is needed.")
     folders = split_folders(root)
     return list_classes(folders, class_names(folders), root)
 

@@ -82,11 +82,11 @@ class Listing:
         for name in names:
             if canonical(name) not in index:
                 near = nearest(canonical(name), index)
-                raise UsageError(f"--data.without {name}: no class of that name. There are {', '.join(index)}.{near}")
+                raise UsageError(f"`data.without` {name}: no class of that name. There are {', '.join(index)}.{near}")
         gone = {index[canonical(name)] for name in names}
         kept = [label for label in range(len(self.classes)) if label not in gone]
         if len(kept) < 2:
-            raise UsageError(f"--data.without leaves {len(kept)} class(es); a classifier needs at least two.")
+            raise UsageError(f"`data.without` leaves {len(kept)} class(es); a classifier needs at least two.")
         rest = self.subset([i for i, label in enumerate(self.labels) if label not in gone or i in self.problems])
         return replace(
             rest,
@@ -100,16 +100,16 @@ class Listing:
 def existing(path: Path | None, what: str) -> Path:
     """`path` as it is, or the error that says what to give."""
     if path is None:
-        raise MissingError(f"Where is {what}? Give --data.path PATH.")
+        raise MissingError(f"Where is {what}? Give `data.path`.")
     try:
         kind = odd_kind(path)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         where = "" if path.is_absolute() else f" in {Path.cwd()}"  # a run names it as it was given
-        raise MissingError(f"--data.path {path}: there is no such file or folder{where}.") from error
+        raise MissingError(f"`data.path` {path}: there is no such file or folder{where}.") from error
     except OSError as error:
-        raise MissingError(f"--data.path {path} cannot be looked at: {error.strerror}.") from error
+        raise MissingError(f"`data.path` {path} cannot be looked at: {error.strerror}.") from error
     if kind not in ("", "a folder"):
-        raise MissingError(f"--data.path {path} is {kind}; a file or a folder is needed.")
+        raise MissingError(f"`data.path` {path} is {kind}; a file or a folder is needed.")
     return path
 
 

@@ -79,7 +79,7 @@ def _columns(header: list[str], path: Path) -> dict[str, int]:
     if missing:
         raise DataError(
             f"{path} lacks the column '{missing[0]}': its header is {', '.join(names) or 'empty'}. "
-            "FER2013's columns are emotion, pixels, Usage; for a table of paths use --data.source table."
+            "FER2013's columns are emotion, pixels, Usage; for a table of paths use `data.source` table."
         )
     return {column: names.index(column) for column in COLUMNS}
 

@@ -126,4 +126,4 @@ def _save(figure: Figure, out: Path) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         FigureCanvasAgg(figure).print_figure(out, format="png", dpi=120)
     except OSError as error:
-        raise MienError(f"Cannot write {out}: {error.strerror}. Choose another place with --out.") from error
+        raise MienError(f"Cannot write {out}: {error.strerror}. Choose another place with `out`.") from error

@@ -49,7 +49,7 @@ def _fold(store: Store, splits: np.ndarray, data: Data) -> np.ndarray:
     """Stratified cross-validation over train and validation together."""
     if data.folds < 2 or data.fold >= data.folds:
         raise UsageError(
-            f"--data.folds {data.folds} --data.fold {data.fold}: at least 2 folds, numbered 0 to {data.folds - 1}."
+            f"`data.folds` {data.folds} `data.fold` {data.fold}: at least 2 folds, numbered 0 to {data.folds - 1}."
         )
     pool = splits != TEST
     ranks = _ranks(store, pool, data.split_seed)
@@ -87,7 +87,7 @@ def _check(store: Store, splits: np.ndarray) -> None:
     for split, name in ((TRAIN, "train"), (VALIDATION, "validation")):
         counts = np.bincount(store.labels[splits == split], minlength=len(store.classes))
         if counts.sum() == 0:
-            raise DataError(f"No image is left in the {name} split. Give more images, or another --data.val_split.")
+            raise DataError(f"No image is left in the {name} split. Give more images, or another `data.val_split`.")
         if split == TRAIN and not counts.all():
             missing = store.classes[int(np.flatnonzero(counts == 0)[0])]
             raise DataError(f"The train split has no image of class '{missing}'. Add some, or remove the class.")

@@ -39,7 +39,7 @@ def read(path: Path | None) -> Listing:
     """
     table = existing(path, "the CSV file of path, label")
     if table.is_dir():
-        raise MissingError(f"--data.path {table} is a folder; give the CSV file, or --data.source folder.")
+        raise MissingError(f"`data.path` {table} is a folder; give the CSV file, or `data.source` folder.")
     rows = list(_rows(table))
     if not rows:
         raise DataError(f"{table} has a header and no rows.")

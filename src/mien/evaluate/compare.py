@@ -148,7 +148,7 @@ def compare(runs: Sequence[Path], split: str = "validation") -> Comparison:
     of the split, DataError when the runs were not evaluated on the same images and labels.
     """
     if len(runs) < 2:
-        raise UsageError(f"Comparing needs at least two runs, given {len(runs)}. Try: mien compare RUN RUN")
+        raise UsageError(f"Comparing needs at least two runs, given {len(runs)}. Try: `mien.compare(RUN, RUN)`")
     folders = [RunFolder.open(path) for path in runs]
     names = run_labels(folders)
     found = [folder.predictions(split) for folder in folders]

@@ -59,5 +59,5 @@ def _was_trained_on(network: Network, store: Store, split: str) -> bool:
 def _chosen(store: Store, split: str) -> np.ndarray:
     if not store.has(split):
         there = [name for name in SPLITS if store.has(name)]
-        raise UsageError(f"The data has no {split} split; it has {', '.join(there)}. --split all takes every image.")
+        raise UsageError(f"The data has no {split} split; it has {', '.join(there)}. `split='all'` takes every image.")
     return store.indices(split)

@@ -77,7 +77,7 @@ def _position_of_dog(run: Path, classes: Sequence[str]) -> int:
     if sorted(names) != sorted(CLASSES):
         raise UsageError(
             f"{run} knows the classes {', '.join(classes)}; a submission needs cat and dog. "
-            "Train on Dogs vs. Cats: --data.source dogs_vs_cats"
+            "Train on Dogs vs. Cats: `data.source` dogs_vs_cats"
         )
     return names.index("dog")
 
@@ -85,10 +85,10 @@ def _position_of_dog(run: Path, classes: Sequence[str]) -> int:
 def _beside(data: Path | None) -> Path:
     """test1 in the folder of the run's data, or next to it."""
     if data is None:
-        raise UsageError("The run's data has no path. Give the unlabelled pictures: --images FOLDER")
+        raise UsageError("The run's data has no path. Give the folder of unlabelled pictures: `images`")
     found = [folder / "test1" for folder in (data, data.parent) if (folder / "test1").is_dir()]
     if not found:
-        raise MissingError(f"{data / 'test1'} is missing. Give the folder of unlabelled pictures: --images FOLDER")
+        raise MissingError(f"{data / 'test1'} is missing. Give the folder of unlabelled pictures: `images`")
     return found[0]
 
 
@@ -104,7 +104,7 @@ def _predict(
         good = {i: outcome[0] for i, outcome in part if not isinstance(outcome, DataError)}
         bad = {ids[i]: str(outcome) for i, outcome in part if isinstance(outcome, DataError)}
         if bad and not skip_bad:
-            raise DataError(f"{next(iter(bad.values()))} Repair it, or give such pictures {UNKNOWN}: --skip-bad")
+            raise DataError(f"{next(iter(bad.values()))} Repair it, or give such pictures {UNKNOWN}: `skip_bad=True`")
         unreadable |= bad
         if good:
             pixels = torch.from_numpy(np.stack(list(good.values())))  # b x (C, H, W) -> (b, C, H, W)
@@ -118,13 +118,13 @@ def _refuse_other_ids(ids: Collection[int], check: Path) -> None:
     found = [f"{what} {_first(numbers)}" for what, numbers in differences.items() if numbers]
     if found:
         raise DataError(
-            f"The pictures are not those of {check}: {'; '.join(found)}. Give the competition's whole folder: --images"
+            f"The pictures are not those of {check}: {'; '.join(found)}. Give the competition's whole folder: `images`"
         )
 
 
 def _sample_ids(path: Path) -> Iterator[int]:
     if not path.is_file():
-        raise MissingError(f"--check {path}: there is no such file.")
+        raise MissingError(f"`check` {path}: there is no such file.")
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         rows = csv.reader(file)
         header = next(rows, [])

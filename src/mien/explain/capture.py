@@ -103,7 +103,7 @@ def no_weights(model: nn.Module) -> str:
         if isinstance(module, Attention) and module.approximation is not None:
             return (
                 f"{type(module.approximation).__name__} attention has no weights: it never compares every token with "
-                "every other. Train with --model.attention exact, or take a map of pixels such as integrated_gradients."
+                "every other. Train with `model.attention` exact, or take a map of pixels such as integrated_gradients."
             )
     return ""
 

@@ -128,7 +128,7 @@ def _face_of(picture: Image.Image, face: str, path: Path) -> tuple[Image.Image, 
         return picture, "The whole picture"
     boxes = HaarDetector().detect(np.asarray(picture.convert("RGB")))
     if not face.isdecimal() or not 1 <= int(face) <= max(1, len(boxes)):
-        raise UsageError(f"--face {face}: {path} has {len(boxes)} face(s). Give 1 to {max(1, len(boxes))}, or none.")
+        raise UsageError(f"`face` {face}: {path} has {len(boxes)} face(s). Give 1 to {max(1, len(boxes))}, or none.")
     if not boxes:
         return picture, "The whole picture, in which no face was found,"
     x, y, width, height = boxes[int(face) - 1]

@@ -121,7 +121,7 @@ class Checkpoint:
             if name not in free and not name.startswith("head_") and _plain(own) != _plain(value):
                 raise UsageError(
                     f"{self.source} was trained with {name} {_plain(own)}, not {_plain(value)}. "
-                    f"Leave --model.{name} out."
+                    f"Leave `model.{name}` out."
                 )
 
     def _adapt_channels(self, weights: Weights, known: Mapping[str, Tensor]) -> None:
@@ -146,7 +146,7 @@ class Checkpoint:
         if offset.abs().max() > 1e-6 and f"{name}.bias" not in weights:
             raise UsageError(
                 f"{self.source} has no bias that could take up the means of three colours. Train in colour: "
-                "--data.channels 3 (grey pictures become three equal channels)."
+                "`data.channels` 3 (grey pictures become three equal channels)."
             )
         weights[f"{name}.weight"] = scaled.sum(1, keepdim=True) * std.mean()
         if f"{name}.bias" in weights:
@@ -173,7 +173,7 @@ def vit_sizes(weights: Mapping[str, Tensor], num_heads: int | None, source: str)
         heads = num_heads or HEADS_OF_WIDTH.get(embed_dim)
         if heads is None:
             raise UsageError(
-                f"{source}: the heads of a ViT of width {embed_dim} are not known. Give --model.num_heads."
+                f"{source}: the heads of a ViT of width {embed_dim} are not known. Give `model.num_heads`."
             )
         rows = weights["blocks.0.attn.qkv.weight"].shape[0]
     except KeyError as error:

@@ -44,7 +44,7 @@ class Classifier(nn.Module):
         return self.model(images)
 
     def save_pretrained(self, folder: str | Path, half: bool = False) -> Path:
-        """Write the folder that `mien.from_pretrained` and --model.init read. Raises MienError when it cannot.
+        """Write the folder that `mien.from_pretrained` and model.init read. Raises MienError when it cannot.
 
         half: weights as float16, in half the space; whoever reads them computes in float32.
         """

@@ -1,4 +1,4 @@
-"""Mistakes as pictures: the images of a run's data, and beside them the maps that `mien report RUN --explain` saved."""
+"""Mistakes as pictures: the images of a run's data, and beside them the maps that explaining them saved."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_maps(run: Path) -> MistakeMaps:
     path = run / layout.MISTAKE_MAPS
     if not path.is_file():
         return MistakeMaps({}, 0.0)
-    with read_arrays(path, f"mien report {run} --explain") as saved:
+    with read_arrays(path, f"`mien.Run.open({str(run)!r}).report(explain=True)`") as saved:
         keys = [(str(name), str(answer)) for name, answer in saved["of"]]
         maps = saved["maps"].astype(np.float32)  # (n, S, S)
         return MistakeMaps(dict(zip(keys, maps, strict=True)), float(saved["seconds"]))

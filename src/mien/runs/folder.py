@@ -24,8 +24,8 @@ Record = TypeVar("Record")
 # The JSON files of a run, and what to do when one is damaged.
 WAYS_OUT = {
     layout.ENV: "Repeat the run.",
-    layout.SCORES: "Delete it, then: mien evaluate {run}",
-    layout.ROBUSTNESS: "Delete it, then: mien evaluate {run} --robustness",
+    layout.SCORES: "Delete it, then: `mien.evaluate({run!r})`",
+    layout.ROBUSTNESS: "Delete it, and measure robustness again.",
     layout.TEST_READS: "It holds the date of every reading of the test split; mend it by hand.",
 }
 
@@ -53,7 +53,7 @@ def read_recipe(run: Path) -> Recipe:
     try:
         return config.build(config.from_file(path))
     except UsageError as error:
-        raise DataError(f"The run cannot be read: {str(error).removeprefix('--config ')}") from error
+        raise DataError(f"The run cannot be read: {error!s}") from error
 
 
 def read_env(run: Path) -> Env:
@@ -73,14 +73,14 @@ def read_robustness(run: Path) -> dict[str, list[ChangeScore]]:
 
 def read_record(run: Path, name: str, default: Values) -> Values:
     """One of the JSON files of a run, `default` where it has none (yet). Raises DataError when it is damaged."""
-    return read_json(run / name, default, WAYS_OUT[name].format(run=run))
+    return read_json(run / name, default, WAYS_OUT[name].format(run=str(run)))
 
 
 def _records(run: Path, name: str, kind: type[Record], values: dict[str, Any]) -> dict[str, Record]:
     try:
         return {key: from_dict(kind, each) for key, each in values.items()}
     except ValueError as error:
-        raise DataError(f"{run / name} is damaged: {problem(error)}. {WAYS_OUT[name].format(run=run)}") from error
+        raise DataError(f"{run / name} is damaged: {problem(error)}. {WAYS_OUT[name].format(run=str(run))}") from error
 
 
 def refuse_headless(run: Path) -> None:
@@ -88,7 +88,8 @@ def refuse_headless(run: Path) -> None:
     if is_run(run) and (recipe := read_recipe(run)).learns == "patches":
         raise UsageError(
             f"{run} was pretrained without labels (pretrain.method {recipe.pretrain.method}): it has no head and names "
-            f"no classes yet. Train it on labelled images first: mien run RECIPE --model.init {run}"
+            "no classes yet. Train it on labelled images first: "
+            f"`mien.train(mien.recipe(RECIPE, model={{'init': {str(run)!r}}}))`"
         )
 
 
@@ -110,7 +111,7 @@ def unfinished(run: Path) -> MissingError:
         return MissingError(f"{run} is a sweep. Take one of the runs in it; the best is first in {page}.")
     if (run / layout.SCORES).is_file():
         return MissingError(f"{run} was finished, but {run / layout.MODEL} is no longer whole. Repeat the run.")
-    return MissingError(f"{run} has no finished model. Finish it with: mien run {run} --resume")
+    return MissingError(f"{run} has no finished model. Finish it with: `mien.resume({str(run)!r})`")
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class RunFolder:
             return Predictions.load(path)
         refuse_headless(self.path)
         if not is_finished(self.path):
-            raise MissingError(f"{self.path} has not finished. Finish it with: mien run {self.path} --resume")
+            raise MissingError(f"{self.path} has not finished. Finish it with: `mien.resume({str(self.path)!r})`")
         return Predictions.load(layout.predictions(self.path, split))
 
     def reconstructions(self) -> dict[str, np.ndarray]:
@@ -176,5 +177,5 @@ class RunFolder:
         path = self.path / layout.RECONSTRUCTIONS
         if not path.is_file():
             return {}
-        with read_arrays(path, f"mien run {self.path} --resume") as saved:
+        with read_arrays(path, f"`mien.resume({str(self.path)!r})`") as saved:
             return {name: saved[name] for name in ("image", "visible", "filled")}

@@ -82,7 +82,7 @@ class Predictions:
 
         Raises MissingError when the split was not evaluated, DataError when the file is damaged.
         """
-        again = f"mien evaluate {path.parent} --split {_split_of(path)}"
+        again = f"`mien.evaluate({str(path.parent)!r}, split={_split_of(path)!r})`"
         if not path.is_file():
             raise MissingError(f"{path} is not there. Write it first: {again}")
         if path.suffix == ".csv":

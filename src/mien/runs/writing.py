@@ -40,7 +40,7 @@ def new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
         with written_whole(folder / layout.RECIPE) as file:
             file.write(config.dump(recipe))
     except OSError as error:
-        raise MienError(f"Cannot write to {folder}: {error.strerror}. Choose another place with --out.") from error
+        raise MienError(f"Cannot write to {folder}: {error.strerror}. Choose another place with `out`.") from error
     os.environ[FOLDER_VARIABLE] = str(folder)
     return folder
 
@@ -50,9 +50,12 @@ def refuse_used(folder: Path, overwrite: bool) -> bool:
     if not folder.is_file() and not (folder.exists() and any(folder.iterdir())):
         return False
     if overwrite and not is_run(folder):
-        raise UsageError(f"{folder} is no run folder, so --overwrite leaves it alone. Choose another --out.")
+        raise UsageError(f"{folder} is no run folder, so `overwrite` leaves it alone. Choose another `out`.")
     if not overwrite:
-        raise UsageError(f"{folder} exists. Choose another --out, or --overwrite it; a run goes on with --resume.")
+        raise UsageError(
+            f"{folder} exists. Choose another `out`, or `overwrite` it; a run goes on with "
+            f"`mien.resume({str(folder)!r})`."
+        )
     return True
 
 

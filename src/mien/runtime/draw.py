@@ -26,7 +26,7 @@ def save_drawing(path: Path, faces: Sequence[Face], folder: Path, source: Path) 
     below = path.relative_to(source) if source.is_dir() else Path(path.name)
     target = folder / below.with_name(_png(below.name))
     if (folder / below).resolve() == path.resolve():
-        raise UsageError(f"--draw {folder} holds the pictures themselves. Choose another folder.")
+        raise UsageError(f"`draw` {folder} holds the pictures themselves. Choose another folder.")
     with written_whole(target, binary=True) as file:
         draw(opened(path), faces).save(file, "PNG")
     return target

@@ -94,14 +94,14 @@ def locate(where: str | Path) -> Path:
     if path.is_dir() and (path / "model.onnx").is_file():
         return path / "model.onnx"
     if path.is_dir():
-        raise MissingError(f"{path} has no model.onnx. If it is a finished run: mien export {path}")
+        raise MissingError(f"{path} has no model.onnx. If it is a finished run: `mien.export({str(path)!r})`")
     if not path.is_file():
         beside = [path.with_name(found.name) for found in path.parent.glob("*.onnx")]
         beside += [path.with_name(found.parent.name) for found in path.parent.glob("*/model.onnx")]
         known = [OWN + name for name in shipped()]
         raise MissingError(
-            f"{path}: there is no such model file.{nearest(text, [*map(str, beside), *known])}{hint(text)} 'mien "
-            "models' lists what comes with mien; mien export RUN makes one of a run."
+            f"{path}: there is no such model file.{nearest(text, [*map(str, beside), *known])}{hint(text)} With "
+            f"mien come {', '.join(known) or 'none'}; `mien.export(RUN)` makes one of a run."
         )
     return path
 
@@ -123,7 +123,7 @@ def default_model() -> str:
     """What is meant where no model is named. Raises MissingError when none comes with the package."""
     there = shipped()
     if not there:
-        raise MissingError("Which model? None comes with mien: mien export RUN makes one of yours, then --model RUN.")
+        raise MissingError("Which model? None comes with mien: `mien.export(RUN)` makes one of yours.")
     return OWN + there[0]
 
 
@@ -131,13 +131,14 @@ def _shipped(name: str) -> Path:
     there = shipped()
     if name in backbones():
         raise MissingError(
-            f"{OWN}{name} is a backbone to train from: mien run folder_vit --model.init {OWN}{name}. Networks that are "
-            f"ready: {', '.join(OWN + found for found in there) or 'none'}."
+            f"{OWN}{name} is a backbone to train from: "
+            f"`mien.train(mien.recipe('folder_vit', model={{'init': '{OWN}{name}'}}))`. Networks that are ready: "
+            f" {', '.join(OWN + found for found in there) or 'none'}."
         )
     if name not in there:
         known = f" These do: {', '.join(OWN + found for found in there)}." if there else ""
         raise MissingError(
-            f"{OWN}{name} does not come with mien.{nearest(name, there)}{known} mien export RUN makes one."
+            f"{OWN}{name} does not come with mien.{nearest(name, there)}{known} `mien.export(RUN)` makes one."
         )
     return asset(name, "model.onnx")
 
@@ -158,8 +159,8 @@ def _export_of(repository: str, names: list[str]) -> str:
         return "model.onnx"
     if not there:
         raise MissingError(
-            f"{HUB}{repository} has no .onnx file. If it holds weights to train from: mien run folder_vit --model.init "
-            f"{HUB}{repository}"
+            f"{HUB}{repository} has no .onnx file. If it holds weights to train from: "
+            f"`mien.train(mien.recipe('folder_vit', model={{'init': '{HUB}{repository}'}}))`"
         )
     if len(there) > 1:
         raise MissingError(
@@ -188,7 +189,7 @@ def _session(content: bytes, name: str, threads: int) -> onnxruntime.InferenceSe
     except (*known, RuntimeError) as error:
         raise DataError(
             f"{name} cannot be read as an ONNX model: it is damaged, or was changed after it was exported. Export it "
-            "again: mien export RUN"
+            "again: `mien.export(RUN)`"
         ) from error
 
 

@@ -229,7 +229,7 @@ def opened(image: Picture, order: str = "RGB") -> Image.Image:
     """A picture from whatever it comes as, upright, of 8 bits. Raises DataError or UsageError, see `Reader.read`."""
     if isinstance(image, str | Path):
         if Path(image).is_dir():
-            raise UsageError(f"{image} is a folder. Give a list of its pictures, or: mien predict {image}")
+            raise UsageError(f"{image} is a folder. Give a list of its pictures, or take read_folder.")
         return plain(upright(open_image(Path(image))))
     if isinstance(image, bytes):
         try:

@@ -62,7 +62,7 @@ class Table:
         except (csv.Error, ValueError, IndexError):
             header = []
         if header != [*self.COLUMNS, *self.labels]:
-            raise DataError(f"{self.path} is there and no table of this model's. Choose another --out.")
+            raise DataError(f"{self.path} is there and no table of this model's. Choose another `out`.")
         if whole != content:
             os.truncate(self.rows, len(whole))
         return known
@@ -119,7 +119,7 @@ def open_table(path: Path, labels: Sequence[str]) -> Table:
     """A table at `path`, continued where it is there: CSV or Parquet by its ending. Raises UsageError for another."""
     kinds = {".csv": Table, ".parquet": ParquetTable}
     if path.suffix.lower() not in kinds:
-        raise UsageError(f"--out {path}: a table ends in .csv or .parquet.")
+        raise UsageError(f"`out` {path}: a table ends in .csv or .parquet.")
     return kinds[path.suffix.lower()](path, labels)
 
 
@@ -132,4 +132,4 @@ def _to_csv(path: Path, rows: Path) -> None:
         csv.write_csv(parquet.read_table(path), draft)
         put(draft, rows)
     except (pyarrow.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} is there and no table of this model's. Choose another --out.") from error
+        raise DataError(f"{path} is there and no table of this model's. Choose another `out`.") from error

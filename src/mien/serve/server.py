@@ -24,7 +24,7 @@ BACKLOG = 256  # connections that may wait to be accepted; all of them are in on
 def listen(host: str, port: int) -> socket.socket:
     """A socket that takes connections already; port 0 is any free one. Raises MienError when it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    foreign = UsageError(f"--host {host} is no address of this computer. Give 127.0.0.1, or 0.0.0.0 for all.")
+    foreign = UsageError(f"`host` {host} is no address of this computer. Give 127.0.0.1, or 0.0.0.0 for all.")
     try:
         socket.getaddrinfo(host, None)
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -34,7 +34,7 @@ def listen(host: str, port: int) -> socket.socket:
         if getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
             raise foreign from error
         reason = getattr(error, "strerror", None) or error
-        raise MienError(f"{host} port {port} cannot be used: {reason}. Choose another one: --port 8001") from error
+        raise MienError(f"{host} port {port} cannot be used: {reason}. Choose another one: `port=8001`") from error
 
 
 def address(listening: socket.socket) -> str:

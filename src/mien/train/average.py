@@ -98,19 +98,19 @@ def mean(states: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> dict[s
 def _normalized(shares: Sequence[float], runs: int) -> list[float]:
     """Shares that add up to 1."""
     if runs < 2:
-        raise UsageError("An average needs two or more runs: mien average RUN RUN")
+        raise UsageError("An average needs two or more runs")
     shares = list(shares) or [1.0] * runs
     if len(shares) != runs or not all(0 < share < math.inf for share in shares):
-        raise UsageError(f"--shares: one number above 0 for each of the {runs} runs, given {len(shares)}: {shares}.")
+        raise UsageError(f"`shares`: one number above 0 for each of the {runs} runs, given {len(shares)}: {shares}.")
     return [share / sum(shares) for share in shares]
 
 
 def _refuse_same_folders(runs: Sequence[Path], out: Path | None) -> None:
     folder, times = Counter(run.resolve() for run in runs).most_common(1)[0]
     if times > 1:
-        raise UsageError(f"{folder} is given {times} times. Name each run once; --shares says how much it counts.")
+        raise UsageError(f"{folder} is given {times} times. Name each run once; `shares` says how much it counts.")
     if out and out.resolve() in {run.resolve() for run in runs}:
-        raise UsageError(f"--out {out} is one of the runs to average. Choose another --out.")
+        raise UsageError(f"`out` {out} is one of the runs to average. Choose another `out`.")
 
 
 def _refuse_other_splits(folders: Sequence[RunFolder], store: Store) -> None:
@@ -120,7 +120,7 @@ def _refuse_other_splits(folders: Sequence[RunFolder], store: Store) -> None:
         if found != prints[0] and not store.matches(found or ""):
             raise UsageError(
                 f"{folder.path} was trained on other images than {folders[0].path}, or on another split of them. "
-                "Average runs of the same data: same --data settings, same share held out."
+                "Average runs of the same data: same settings of data, same share held out."
             )
 
 
@@ -132,7 +132,7 @@ def _refuse_other_models(folders: Sequence[RunFolder], networks: Sequence[Classi
         if key:
             raise UsageError(
                 f"{folder.path} cannot be averaged with {folders[0].path}: {key} is {own.get(key)}, not "
-                f"{first.get(key)}. Average runs of one model that went on from the same weights (--model.init RUN)."
+                f"{first.get(key)}. Average runs of one model that went on from the same weights (`model.init`)."
             )
 
 

@@ -92,6 +92,6 @@ def _check_crop(model: nn.Module, recipe: Recipe) -> None:
     side = recipe.augment.crop
     if not accepts(model.eval(), recipe.data.channels, side):
         raise UsageError(
-            f"--augment.crop {side}: {recipe.model.name} takes images of {recipe.data.size} pixels only. Use "
-            "--augment.scale and --augment.translate instead."
+            f"`augment.crop` {side}: {recipe.model.name} takes images of {recipe.data.size} pixels only. Use "
+            "`augment.scale` and `augment.translate` instead."
         )

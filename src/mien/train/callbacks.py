@@ -134,7 +134,7 @@ class Diverged(L.Callback):
         if not all(map(math.isfinite, losses)):
             raise MienError(
                 f"The training in {trainer.default_root_dir} diverged in epoch {trainer.current_epoch + 1}: its loss "
-                "is not a number any more. Try a smaller --train.lr, or --train.gradient_clip 1."
+                "is not a number any more. Try a smaller `train.lr`, or `train.gradient_clip` 1."
             )
 
 
@@ -155,7 +155,7 @@ class StuckWarning(L.Callback):
             text = (
                 f"The validation loss has stayed within 1 % of {self.ignorant_loss:.3f} for {self.patience} epochs "
                 f"(until epoch {trainer.current_epoch + 1}): the loss of class frequencies alone. The output ignores "
-                "the input. Try a smaller --train.lr or --train.warmup_epochs; a ViT, --model.global_pool flatten."
+                "the input. Try a smaller `train.lr` or `train.warmup_epochs`; a ViT, `model.global_pool` flatten."
             )
             self.warnings.append(text)
             if trainer.is_global_zero:

@@ -68,7 +68,7 @@ def _warnings(recipe: Recipe, store: Store) -> list[str]:
     """What is probably not meant: a frozen backbone that knows nothing, images that are not as new as they seem."""
     found = []
     if freeze.freezes(recipe.train) and recipe.model.checkpoint is None:
-        found.append("What is frozen has random weights and stays so. Start from trained ones: --model.init RUN.")
+        found.append("What is frozen has random weights and stays so. Start from trained ones: `model.init`.")
     for source in filter(None, (recipe.model.checkpoint, *recipe.distill.teachers)):
         if seen := max((_seen(run, recipe, store) for run in _runs_behind(source)), default=0):
             found.append(

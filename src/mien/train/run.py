@@ -53,8 +53,8 @@ def resume(folder: Path) -> Path:
     known = read_env(folder)
     if known.average:
         raise UsageError(
-            f"{folder} is an average of runs: there is nothing to train. To make it anew: mien average "
-            f"RUN RUN --out {folder} --overwrite"
+            f"{folder} is an average of runs: there is nothing to train. Average its runs again, with "
+            f"`out` {folder} and `overwrite=True`."
         )
     store = open_store(recipe.data)
     refuse_other_images(folder, store)
@@ -67,11 +67,11 @@ def resume(folder: Path) -> Path:
 
 
 def latest(recipe_name: str, seed: int, runs: Path = Path("runs")) -> Path:
-    """The newest run of a recipe and seed that has not finished, for --resume."""
+    """The newest run of a recipe and seed that has not finished."""
     unfinished = [folder for folder in runs_in(runs) if not is_finished(folder)]
     found = [folder for folder in unfinished if _is_of(folder, recipe_name, seed)]
     if not found:
-        raise MissingError(f"--resume: no unfinished run of {recipe_name} with seed {seed} under {runs}/.")
+        raise MissingError(f"There is no unfinished run of {recipe_name} with seed {seed} under {runs}/.")
     return max(found, key=lambda folder: folder.stat().st_mtime)
 
 

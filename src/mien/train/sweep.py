@@ -89,7 +89,7 @@ class Sweep:
         except RuntimeError as error:  # torch's for a device that is full, CPU and MPS too
             if "memory" not in str(error):
                 raise
-            self.problems[trial.name] = "The device ran out of memory. Try a smaller --train.batch_size."
+            self.problems[trial.name] = "The device ran out of memory. Try a smaller `train.batch_size`."
         if trial.name in self.problems:
             note(f"This run failed: {self.problems[trial.name]}")
         self.source.tell(trial, accuracy(folder) if trial.name not in self.problems else None)
@@ -107,7 +107,7 @@ def start(plan: Plan, folder: Path) -> Sweep:
     if is_sweep(folder):
         refuse_changed(folder, plan)
     elif folder.is_file() or (folder.exists() and any(folder.iterdir())):
-        raise UsageError(f"{folder} exists and is not a sweep. Choose another --out.")
+        raise UsageError(f"{folder} exists and is not a sweep. Choose another `out`.")
     if plan.search:
         import_module("mien.train.search")  # a missing Optuna is said before the data is read
     check(plan)
@@ -154,7 +154,7 @@ def _refuse_processes(recipe: Recipe) -> None:
     if recipe.train.processes > 1:
         raise UsageError(
             f"train.processes {recipe.train.processes}: the runs of a sweep take one process each. Leave it at 1, or "
-            "start the runs one by one with mien run."
+            "start the runs one by one."
         )
 
 
@@ -162,5 +162,5 @@ def _refuse_pretraining(recipe: Recipe) -> None:
     if recipe.learns == "patches":
         raise UsageError(
             f"pretrain.method {recipe.pretrain.method}: a sweep ranks its runs by accuracy, and pretraining has none. "
-            "Pretrain with mien run, then sweep the runs that start from it: --model.init RUN."
+            "Pretrain in a run of its own, then sweep the runs that start from it (`model.init`)."
         )

@@ -119,7 +119,7 @@ def with_answers(store: Store, recipe: Recipe, device: str, folder: Path) -> Sto
     train, path = store.indices("train"), folder / layout.TEACHERS_ANSWERS
     if not path.is_file():
         write_arrays(path, answers=_ask(Teacher(recipe, store.classes), store, train, recipe.augment.hflip > 0, device))
-    with read_arrays(path, f"delete it, then mien run {folder} --resume") as saved:
+    with read_arrays(path, f"delete it, then `mien.resume({str(folder)!r})`") as saved:
         answers = saved["answers"]
     hard = np.eye(len(store.classes), dtype=np.float32)[store.labels]  # (N,) -> (N, K)
     targets = hard if store.soft_labels is None else store.soft_labels.copy()
@@ -185,7 +185,7 @@ def _network(source: str, recipe: Recipe) -> nn.Module:
     if given != (recipe.data.size, recipe.data.channels):
         raise UsageError(
             f"distill.teachers: {source} was trained on {given[0]} pixels and {given[1]} channel(s), this run has "
-            f"{recipe.data.size} and {recipe.data.channels}. Set --data.size and --data.channels to the teacher's."
+            f"{recipe.data.size} and {recipe.data.channels}. Set `data.size` and `data.channels` to the teacher's."
         )
     return network
 

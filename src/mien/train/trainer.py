@@ -72,11 +72,12 @@ def fit(
             trainer.fit(task, train, validation, ckpt_path=last if last.exists() else None, weights_only=True)
     except SystemExit:  # lightning turns Ctrl-C into an exit and switches the signal off
         signal.signal(signal.SIGINT, at_interrupt)
-        note(f"Stopped. Everything up to the last finished epoch is kept: mien run {folder} --resume")
+        note(f"Stopped. Everything up to the last finished epoch is kept: `mien.resume({str(folder)!r})`")
         raise KeyboardInterrupt from None
     except OSError as error:
         raise MienError(
-            f"Saving to {folder} failed ({error.strerror or error}). Free some space, then: mien run {folder} --resume"
+            f"Saving to {folder} failed ({error.strerror or error}). Free some space, then: "
+            f"`mien.resume({str(folder)!r})`"
         ) from error
     return bool(trainer.is_global_zero)
 
@@ -149,7 +150,7 @@ def _logger(folder: Path) -> Any:
         return TensorBoardLogger(folder, name="", version=layout.TENSORBOARD)
     except ModuleNotFoundError as error:
         raise MissingError(
-            "--train.tensorboard needs the 'tensorboard' extra: pip install 'mien[tensorboard]'"
+            "`train.tensorboard` needs the 'tensorboard' extra: pip install 'mien[tensorboard]'"
         ) from error
 
 

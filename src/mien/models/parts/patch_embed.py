@@ -41,7 +41,7 @@ class PatchEmbed(nn.Module):
             below = img_size // patch_size * patch_size
             nearest = " or ".join(str(size) for size in (below, below + patch_size) if size)
             raise ValueError(
-                f"img_size (={img_size}) must be divisible by patch_size (={patch_size}): --data.size {nearest}."
+                f"img_size (={img_size}) must be divisible by patch_size (={patch_size}): `img_size` {nearest}."
             )
         self.grid_size = img_size // patch_size
         self.patch_size = patch_size

@@ -38,7 +38,7 @@ class Film:
             self.writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
             if not self.writer.isOpened():
                 raise MienError(
-                    f"{self.path} cannot be written as a video here. Leave --draw out, or choose another folder."
+                    f"{self.path} cannot be written as a video here. Leave `draw` out, or choose another folder."
                 )
         self.writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
 

@@ -60,7 +60,7 @@ def moments(
     frame for one that is cut off, and for a camera that shows nothing.
     """
     if every <= 0:
-        raise UsageError(f"--every {every}: give the seconds between two frames, such as 0.5.")
+        raise UsageError(f"`every` {every}: give the seconds between two frames, such as 0.5.")
     follow = Follower(reader.network.threshold)
     shown = camera_frames(str(source), every) if is_camera(source) else frames(Path(source), every, after)
     for seconds, lasts, frame in shown:
