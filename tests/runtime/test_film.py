@@ -108,6 +108,15 @@ def test_a_film_and_a_timeline_are_drawn(reader, film, tmp_path):
         assert {(213, 94, 0), (0, 158, 115)} <= colours  # both classes' bars
 
 
+def test_drawings_of_a_film_with_a_long_name_have_names_that_fit(reader, film, tmp_path):
+    long = film.rename(tmp_path / f"{'x' * 251}.avi")
+    reader.read_video(long, every=0.5, draw=tmp_path / "drawn", detect=True)
+    names = [path.name for path in (tmp_path / "drawn").iterdir()]
+    assert {len(name) for name in names} == {255}
+    assert {name[-4:] for name in names} == {".mp4", ".png"}
+    assert len(names) == 3
+
+
 @pytest.fixture
 def cut(film, tmp_path):
     """The first three fifths of the film's bytes."""

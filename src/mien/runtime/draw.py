@@ -24,20 +24,25 @@ def save_drawing(path: Path, faces: Sequence[Face], folder: Path, source: Path) 
     Raises UsageError when that would replace the picture itself, MienError when it cannot be written.
     """
     below = path.relative_to(source) if source.is_dir() else Path(path.name)
-    target = folder / below.with_name(_png(below.name))
+    target = folder / below.with_name(fitted(below.name, ".png"))
     if (folder / below).resolve() == path.resolve():
         raise UsageError(f"`draw` {folder} holds the pictures themselves. Choose another folder.")
-    with written_whole(target, binary=True) as file:
-        draw(opened(path), faces).save(file, "PNG")
+    save_png(draw(opened(path), faces), target)
     return target
 
 
-def _png(name: str) -> str:
-    """NAME.png; of a name that leaves no room for that, its beginning and a hash that tells it from others."""
+def save_png(picture: Image.Image, path: Path) -> None:
+    """Write a picture as PNG, whole or not at all. Raises MienError when it cannot be written."""
+    with written_whole(path, binary=True) as file:
+        picture.save(file, "PNG")
+
+
+def fitted(name: str, ending: str) -> str:
+    """NAME and ending; of a name that leaves no room for it, its beginning and a hash that tells it from others."""
     content = os.fsencode(name)
-    if len(content) + len(".png") <= LONGEST:
-        return f"{name}.png"
-    end = f"-{hashlib.sha256(content).hexdigest()[:12]}.png"
+    if len(content) + len(ending) <= LONGEST:
+        return name + ending
+    end = f"-{hashlib.sha256(content).hexdigest()[:12]}{ending}"
     return content[: LONGEST - len(end)].decode(errors="ignore") + end
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from mien.runtime.draw import INK, PAPER, boxed
+from mien.runtime.draw import INK, PAPER, boxed, save_png
 from mien.runtime.film.video import Moment
 
 COLUMNS, WIDTH, GAP, CAPTION = 4, 320, 10, 22  # frames in a row; pixels
@@ -41,7 +41,7 @@ class ContactSheet:
             x, y = GAP + place % columns * (WIDTH + GAP), GAP + place // columns * (height + GAP)
             sheet.paste(frame, (x, y))
             painter.text((x, y + frame.height + 3), f"{seconds:.1f} s", font=font, fill=INK)
-        sheet.save(path)
+        save_png(sheet, path)
 
 
 def _small(moment: Moment) -> Image.Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mien.runtime.draw import fitted
 from mien.runtime.film.contact_sheet import ContactSheet
 from mien.runtime.film.timeline import Film, Timeline
 from mien.runtime.film.video import Moment
@@ -14,7 +15,7 @@ class Drawings:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
-        self._film, self._timeline, self._sheet = Film(folder / f"{name}-faces.mp4"), Timeline(), ContactSheet()
+        self._film, self._timeline, self._sheet = Film(self._path("-faces.mp4")), Timeline(), ContactSheet()
         self._begun = False
 
     def add(self, moment: Moment) -> None:
@@ -27,5 +28,8 @@ class Drawings:
         """Finish the video and draw the two pictures; also after Ctrl-C, which is how a camera ends."""
         if self._begun:
             self._film.close()
-            self._timeline.save(self.folder / f"{self.name}-faces.png")
-            self._sheet.save(self.folder / f"{self.name}-frames.png")
+            self._timeline.save(self._path("-faces.png"))
+            self._sheet.save(self._path("-frames.png"))
+
+    def _path(self, ending: str) -> Path:
+        return self.folder / fitted(self.name, ending)

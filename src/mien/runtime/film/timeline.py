@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mien.errors import MienError
-from mien.runtime.draw import INK, PAPER, QUIET, boxed
+from mien.runtime.draw import INK, PAPER, QUIET, boxed, save_png
 from mien.runtime.film.video import Moment
 
 COLOURS = (  # one a class, told apart by colour-blind readers too (Okabe & Ito 2008)
@@ -75,7 +75,7 @@ class Timeline:
         bottom = image.height - 26
         painter.text((EDGE, bottom), "0 s", font=font, fill=INK)
         painter.text((WIDTH - 80, bottom), f"{end:.1f} s", font=font, fill=INK)
-        image.save(path)
+        save_png(image, path)
 
     def _legend(self, painter: ImageDraw.ImageDraw, font: Any) -> None:
         x = float(EDGE)
