@@ -25,6 +25,7 @@ def every_verb() -> None:
     assert_type(mien.create_model("vit", depth=3), nn.Module)
     assert_type(mien.list_models("*vit*"), list[str])
     assert_type(mien.list_recipes(), list[str])
+    assert_type(mien.verify(run), list[str])
     reader = assert_type(mien.load("mien:tiny"), mien.Reader)
     assert_type(reader.read_each(["photo.jpg"]).__next__(), list[mien.Face])
 

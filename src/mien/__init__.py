@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         recipe,
         resume,
         train,
+        verify,
     )
     from mien.config import Recipe
     from mien.data.listing import Listing
@@ -58,6 +59,7 @@ __all__ = [
     "recipe",
     "resume",
     "train",
+    "verify",
 ]
 
 # Where the types live; the verbs are functions of mien.api. All are imported when first used: `import mien` is free.

@@ -124,13 +124,19 @@ def evaluate(
 
     model: a Run or its folder; or, with `data`, an .onnx file, 'mien:tiny' or 'hf-hub:OWNER/NAME'.
     split: choose on validation; every reading of test is noted in the run. 'all': every image, for exports.
-    data: where the images of an export lie, {"path": "pictures"}; the settings of a recipe's data section.
+    data: where the images of an export lie, {"path": "pictures"}; the settings of a recipe's data section. Of a run
+    whose images were moved: where they lie now, the path alone.
     """
     from mien.evaluate.exported import evaluate_export
     from mien.evaluate.split import evaluate as score_run
+    from mien.runs import is_run
+    from mien.runs.data import lying_at
     from mien.runtime.network import Network
 
     with plugins.allowing(allow_code):
+        if data is not None and is_run(Path(_path(model))):
+            with lying_at(Path(data["path"])):
+                return score_run(_path(model), split)
         if data is not None:
             return evaluate_export(Network.open(_path(model)), Recipe().with_(data=data).data, split)
         if split == "all":
@@ -241,6 +247,13 @@ def create_model(name: str, **sizes: Any) -> nn.Module:
     from mien.models import create_model as build
 
     return build(name, **sizes)
+
+
+def verify(path: str | Path | Run) -> list[str]:
+    """Read all of a run, a store of images or a file; return a sentence for each thing that is not as mien wrote it."""
+    from mien.verify import verify as look
+
+    return look(Path(_path(path)))
 
 
 def list_models(pattern: str = "*") -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 from mien.drafts import draft
 from mien.errors import DataError, MienError
@@ -69,6 +69,15 @@ def share(path: Path) -> None:
     umask = os.umask(0o077)  # it cannot be read without being set
     os.umask(umask)
     path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
+
+
+def is_whole_zip(path: Path) -> bool:
+    """Whether every part of a zip file (an .npz, torch's checkpoints) matches the checksum written with it."""
+    try:
+        with ZipFile(path) as file:
+            return file.testzip() is None
+    except (NotImplementedError, *DAMAGED):
+        return False
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -15,19 +15,22 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import mien
 from mien.assets import OWN
 from mien.atomic import put
-from mien.data import Store, open_store
-from mien.errors import MienError, UsageError
+from mien.data import Store
+from mien.errors import MienError, MissingError, UsageError
 from mien.evaluate.calibration import Calibration, calibrate
 from mien.evaluate.metrics import scores_of
 from mien.evaluate.run_model import load_model
-from mien.evaluate.split import predict, refuse_other_images
+from mien.evaluate.split import predict
 from mien.preprocessing import Preprocessing
+from mien.progress import note
 from mien.runs import Predictions, RunFolder, is_run, read_recipe
+from mien.runs.data import Images, open_data
 from mien.runs.records import to_dict
 from mien.runtime.network import Network, is_export, softmax
 from mien.runtime.seal import seal
@@ -63,18 +66,21 @@ def export(run: Path, out: Path | None = None, *, weights: WeightType = "fp16", 
         raise UsageError(f"`out` {out}: an export ends in .onnx.")
     if not 0 <= error_rate < 1:
         raise UsageError(f"`error_rate` {error_rate}: give a share such as 0.2.")
-    store = open_store(read_recipe(run).data)
-    refuse_other_images(run, store)
+    store = _images_of(run)
     reference = _reference(run, model, store, labels)
     draft = out.with_name(f".{out.stem}.draft.onnx")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _trace(model, preprocessing, draft)
         _store_weights(draft, weights)
-        found = _predicted(draft, store, reference)
-        difference, lost = _compare(found, reference, weights, run)
+        if store is None:
+            found, difference, lost = reference, _difference_on_noise(draft, model, preprocessing, weights), 0.0
+        else:
+            found = _predicted(draft, store, reference)
+            difference, lost = _compare(found, reference, weights)
+        _refuse_difference(difference, weights, run)
         calibration = calibrate(found, error_rate)
-        _write_metadata(draft, run, labels, preprocessing, calibration, found, store)
+        _write_metadata(draft, run, labels, preprocessing, calibration, found, store or Images.of(run))
         put(draft, out)
     except OSError as error:
         raise MienError(f"Writing {out} failed: {error.strerror}. Free some space, or choose another `out`.") from error
@@ -83,7 +89,34 @@ def export(run: Path, out: Path | None = None, *, weights: WeightType = "fp16", 
     return Export(out, out.stat().st_size, difference, lost, calibration)
 
 
-def _reference(run: Path, model: nn.Module, store: Store, labels: tuple[str, ...]) -> Predictions:
+def _images_of(run: Path) -> Store | None:
+    """The run's images; None where they are gone or others, and what the run keeps of them must do, which is said."""
+    try:
+        return open_data(run)
+    except (MissingError, UsageError) as error:
+        if Predictions.of_run(run, "validation") is None or Images.of(run) is None:
+            raise
+        note(f"{error} So the export is calibrated on the validation predictions that the run keeps.")
+        return None
+
+
+def _difference_on_noise(path: Path, model: nn.Module, preprocessing: Preprocessing, weights: WeightType) -> float:
+    """The largest difference of a probability where no image is left: on 32 of drawn noise, coarse and fine."""
+    if weights == "int8":
+        raise UsageError("`weights='int8'` is judged on validation images, and those are not to be had. Take fp16.")
+    C, S = preprocessing.channels, preprocessing.size
+    drawn = torch.Generator().manual_seed(0)
+    coarse = torch.rand(32, C, max(2, S // 8), max(2, S // 8), generator=drawn)
+    pixels = F.interpolate(coarse, (S, S), mode="bilinear") + 0.1 * torch.rand(32, C, S, S, generator=drawn)
+    images = preprocessing.scale(pixels.clamp(0, 1))  # (32, C, S, S)
+    with torch.inference_mode():
+        own = model.eval()(images).softmax(dim=1).numpy()
+    return float(np.abs(softmax(Network.bare(path).run(images.numpy())) - own).max())
+
+
+def _reference(run: Path, model: nn.Module, store: Store | None, labels: tuple[str, ...]) -> Predictions:
+    if store is None:
+        return RunFolder.open(run).predictions()
     path = Predictions.of_run(run, "validation")
     if path is None:
         return predict(model, store, "validation", labels)
@@ -184,19 +217,22 @@ def _predicted(path: Path, store: Store, like: Predictions) -> Predictions:
     return Predictions(like.names, like.labels, softmax(np.concatenate(logits)), like.classes)
 
 
-def _compare(found: Predictions, reference: Predictions, weights: WeightType, run: Path) -> tuple[float, float]:
+def _compare(found: Predictions, reference: Predictions, weights: WeightType) -> tuple[float, float]:
     difference = float(np.abs(found.probabilities - reference.probabilities).max())
     lost = float(reference.correct.mean() - found.correct.mean())
     if weights == "int8" and lost > INT8_LOSS:
         raise MienError(
             f"int8 costs {lost:.1%} of validation accuracy, more than {INT8_LOSS:.1%}. Take `weights='fp16'`."
         )
+    return difference, lost
+
+
+def _refuse_difference(difference: float, weights: WeightType, run: Path) -> None:
     if not difference <= TOLERANCE[weights]:  # nan is neither more nor less
         raise MienError(
             f"The export's probabilities differ from those of {run} by up to {difference:.2g}, more than "
             f"{TOLERANCE[weights]:.0e}; nothing was written. Were its data or its predictions changed?"
         )
-    return difference, lost
 
 
 def _write_metadata(
@@ -206,19 +242,19 @@ def _write_metadata(
     preprocessing: Preprocessing,
     calibration: Calibration,
     found: Predictions,
-    store: Store,
+    images: Store | Images | None,
 ) -> None:
     values: dict[str, Any] = {
         "mien": mien.__version__,
         "labels": list(labels),
         "preprocessing": preprocessing.to_dict(),
         "calibration": calibration.to_dict(),
-        "card": _card(run, found, store),
+        "card": _card(run, found, images),
     }
     path.write_bytes(seal(path.read_bytes(), values))
 
 
-def _card(run: Path, found: Predictions, store: Store) -> dict[str, Any]:
+def _card(run: Path, found: Predictions, images: Store | Images | None) -> dict[str, Any]:
     """What `mien.runtime.card` makes the model card of: where the network comes from and how well it does."""
     folder = RunFolder.open(run)
     recipe, env, scores = folder.recipe, to_dict(folder.env), scores_of(folder)
@@ -239,10 +275,14 @@ def _card(run: Path, found: Predictions, store: Store) -> dict[str, Any]:
         },
         "train_images": env.get("store", {}).get("images", {}).get("train"),
         "copies_dropped": recipe.data.drop_leaks,
-        "content": {"all": store.content(), **{split: store.content(split) for split in ("validation", "test")}},
+        "content": _content(images) if images else None,
         **{key: known[key] for key in ("interval", "clean", "macro_f1", "per_class") if key in known},
         "robustness": [to_dict(row) for row in folder.robustness.get("validation", [])],
     }
+
+
+def _content(images: Store | Images) -> dict[str, str]:
+    return {"all": images.content(), **{split: images.content(split) for split in ("validation", "test")}}
 
 
 def _teacher(source: str) -> str:

@@ -30,6 +30,7 @@ from mien.cli import (  # noqa: F401  (imports add commands)
     serve,
     submission,
     sweep,
+    verify,
 )
 from mien.cli.app import app
 from mien.cli.wording import described, worded_notes

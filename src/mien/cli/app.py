@@ -23,6 +23,10 @@ app = App(
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
 Settable = Annotated[Recipe | None, Parameter(name="*", show_default=False)]
+DataPath = Annotated[
+    Path | None,
+    Parameter(name="--data.path", show_default=False, help="Where the run's images lie now, where they were moved."),
+]
 Path_ = Annotated[Path, Parameter(show_default=False)]
 
 

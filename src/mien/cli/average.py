@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import Json, app, print_json
+from mien.cli.app import DataPath, Json, app, print_json
 from mien.errors import UsageError
 from mien.progress import note
 
@@ -21,6 +21,7 @@ def average(
     shares: str | None = None,
     out: Path | None = None,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
+    data_path: DataPath = None,
     json_: Json = False,
 ) -> None:
     """Average the weights of runs that began from the same run, or of a run and of what fine-tuning made of it.
@@ -43,11 +44,13 @@ def average(
     from mien.evaluate.metrics import headline
     from mien.report import write_report
     from mien.runs import RunFolder
+    from mien.runs.data import lying_at
     from mien.runs.records import to_dict
     from mien.train.average import average as average_runs
 
-    folder = RunFolder.open(average_runs(runs, out, counts, overwrite=overwrite))
-    page = write_report(folder.path)
+    with lying_at(data_path):
+        folder = RunFolder.open(average_runs(runs, out, counts, overwrite=overwrite))
+        page = write_report(folder.path)
     parts, scores = folder.env.average, folder.scores["validation"]
     for warning in folder.env.warnings:
         note(f"warning: {warning}")

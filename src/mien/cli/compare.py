@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mien.cli.app import Json, app, print_json
+from mien.cli.app import DataPath, Json, app, print_json
 from mien.errors import UsageError
 from mien.progress import note
 
 
 @app.command
-def compare(*runs: Path, out: Path = Path("comparison.html"), json_: Json = False) -> None:
+def compare(*runs: Path, out: Path = Path("comparison.html"), data_path: DataPath = None, json_: Json = False) -> None:
     """Compare runs on the same images: curves, accuracy with intervals, recalls, McNemar's test, one page.
 
     Parameters
@@ -26,9 +26,11 @@ def compare(*runs: Path, out: Path = Path("comparison.html"), json_: Json = Fals
     from mien.evaluate.compare import compare as compare_runs
     from mien.evaluate.metrics import headline
     from mien.report import write_comparison
+    from mien.runs.data import lying_at
 
     comparison = compare_runs(list(runs))
-    page = write_comparison(comparison, out)
+    with lying_at(data_path):
+        page = write_comparison(comparison, out)
     if json_:
         print_json(comparison.to_dict() | {"page": str(page)})
         return

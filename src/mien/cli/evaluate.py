@@ -34,8 +34,8 @@ def evaluate(
     Parameters
     ----------
     run
-        A run folder; or, with --data.path, an .onnx file, a model that comes with mien ('mien:tiny') or one on the hub
-        (hf-hub:OWNER/NAME).
+        A run folder, whose images may have been moved to --data.path; or, with --data.path, an .onnx file, a model that
+        comes with mien ('mien:tiny') or one on the hub (hf-hub:OWNER/NAME).
     split
         Choose on validation; read test once, at the end. all: every image, for exports.
     robustness
@@ -44,19 +44,22 @@ def evaluate(
         Also write a run's predictions as a table, a row an image, into the run folder.
     """
     from mien.evaluate.metrics import describe
+    from mien.runs.data import lying_at
     from mien.runs.records import to_dict
 
     exported = run.suffix == ".onnx" or str(run).startswith((OWN, HUB))
     if robustness and (exported or split != "validation"):
         raise UsageError("--robustness is measured on the validation images of a run folder.")
-    if not exported and (settings is not None or split == "all"):
+    data = settings.model_dump(exclude_unset=True).get("data", {}) if settings else {}
+    if not exported and (data.keys() - {"path"} or split == "all"):
         raise UsageError(
             f"{run} is scored on a split of its own data. Export it to score it on other data: mien export {run}"
         )
     if csv and exported:
         raise UsageError("--csv writes the predictions of a run into its folder; an export has none.")
-    rows = _robustness(run) if robustness else []
-    scores = _score_export(str(run), split, settings) if exported else _score_run(run, split, csv)
+    with lying_at(None if exported else data.get("path")):
+        rows = _robustness(run) if robustness else []
+        scores = _score_export(str(run), split, settings) if exported else _score_run(run, split, csv)
     if json_:
         print_json(to_dict(scores) | ({"robustness": [to_dict(row) for row in rows]} if rows else {}))
         return

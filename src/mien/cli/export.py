@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mien.cli.app import Json, Path_, app, print_json
+from mien.cli.app import DataPath, Json, Path_, app, print_json
 from mien.progress import note
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ def export(
     out: Path | None = None,
     weights: Literal["fp16", "fp32", "int8"] = "fp16",
     error_rate: float = 0.2,
+    data_path: DataPath = None,
     json_: Json = False,
 ) -> None:
     """Write a finished run as one .onnx file with labels, preprocessing and calibration, for use without torch.
@@ -35,8 +36,10 @@ def export(
         The answer is "unsure" where more than this share of answers would be wrong.
     """
     from mien.export import export as write
+    from mien.runs.data import lying_at
 
-    done = write(run, out, weights=weights, error_rate=error_rate)
+    with lying_at(data_path):
+        done = write(run, out, weights=weights, error_rate=error_rate)
     calibration = done.calibration
     if json_:
         values = {"file": str(done.path), "bytes": done.size, "largest_difference": done.difference}

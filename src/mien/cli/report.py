@@ -6,11 +6,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import Path_, app
+from mien.cli.app import DataPath, Path_, app
 
 
 @app.command
-def report(run: Path_, *, explain: Annotated[bool, Parameter(negative="")] = False) -> None:
+def report(run: Path_, *, explain: Annotated[bool, Parameter(negative="")] = False, data_path: DataPath = None) -> None:
     """Write a run's report.html anew.
 
     Parameters
@@ -21,5 +21,7 @@ def report(run: Path_, *, explain: Annotated[bool, Parameter(negative="")] = Fal
         Show which pixels speak for each of the most confident wrong answers (integrated gradients).
     """
     from mien.report import write_report
+    from mien.runs.data import lying_at
 
-    print(write_report(run, explain=explain))
+    with lying_at(data_path):
+        print(write_report(run, explain=explain))

@@ -44,6 +44,7 @@ def run(
     """
     from mien.data import check
     from mien.runs import is_finished, read_recipe
+    from mien.runs.data import lying_at
     from mien.runs.writing import is_first_process, refuse_used
 
     begun = _run_to_resume(recipe, out, settings, others=bool(config_ or overwrite)) if resume else None
@@ -53,15 +54,17 @@ def run(
         _show_run(begun, json_, anew=False)
         return
     # What is wrong with the names is said before torch is imported, which takes seconds.
-    check(chosen.data)
+    if not begun:
+        check(chosen.data)
     if out and not begun and is_first_process():
         refuse_used(out, overwrite)
 
     from mien.train import run as training
 
-    folder = training.resume(begun) if begun else training.run(chosen, out, overwrite=overwrite)
-    if is_first_process():
-        _show_run(folder, json_)
+    with lying_at(_data_path(settings) if begun else None):
+        folder = training.resume(begun) if begun else training.run(chosen, out, overwrite=overwrite)
+        if is_first_process():
+            _show_run(folder, json_)
 
 
 def _show_run(folder: Path, json_: bool, anew: bool = True) -> None:
@@ -109,12 +112,17 @@ def _recipe(name: str | None, file: Path | None, settings: Recipe | None) -> Rec
     return config.build(*layers)
 
 
+def _data_path(settings: Recipe | None) -> Path | None:
+    return settings.data.path if settings else None
+
+
 def _run_to_resume(name: str | None, out: Path | None, settings: Recipe | None, others: bool) -> Path:
     """The folder that was named, or the newest unfinished run of a recipe and (--seed) seed."""
     named = out or (Path(name) if name and Path(name).is_dir() else None)
-    given = settings.model_dump(exclude_unset=True).keys() if settings else set()
-    if others or given - (set() if named else {"seed"}):
-        raise UsageError("--resume goes on with the settings of the run; it takes no others.")
+    given = settings.model_dump(exclude_unset=True) if settings else {}
+    moved = given.get("data", {}).keys() == {"path"}
+    if others or given.keys() - ({"data"} if moved else set()) - (set() if named else {"seed"}):
+        raise UsageError("--resume goes on with the settings of the run; it takes no others but --data.path.")
     if named:
         return named
     if name is None:

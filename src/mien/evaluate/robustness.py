@@ -17,16 +17,16 @@ from kornia.geometry.transform import get_affine_matrix2d
 from torch import Tensor, nn
 
 from mien import labels
-from mien.data import Store, open_store
+from mien.data import Store
 from mien.data.augment import stream, warp
 from mien.errors import UsageError
 from mien.evaluate.metrics import accuracy
 from mien.evaluate.run_model import load_model
-from mien.evaluate.split import refuse_other_images
 from mien.hardware import keep_freed_memory
 from mien.preprocessing import Preprocessing
 from mien.progress import track
-from mien.runs import ChangeScore, Scores, read_recipe
+from mien.runs import ChangeScore, Scores
+from mien.runs.data import open_data
 from mien.runs.writing import write_robustness
 
 BATCH = 128
@@ -100,8 +100,7 @@ def robustness(run: Path, split: str = "validation") -> list[ChangeScore]:
     """
     keep_freed_memory()
     model, classes, preprocessing = load_model(run)
-    store = open_store(read_recipe(run).data)
-    refuse_other_images(run, store)
+    store = open_data(run)
     if not store.has(split):
         raise UsageError(f"The data of {run} has no {split} split.")
     truth = np.array(labels.match(store.classes, classes))[store.labels]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mien import labels
-from mien.data import Store, open_store
+from mien.data import Store
 from mien.data.batches import Batches
 from mien.data.listing import SPLITS
 from mien.errors import UsageError
@@ -18,8 +18,8 @@ from mien.evaluate.metrics import score
 from mien.evaluate.run_model import load_model
 from mien.preprocessing import Preprocessing
 from mien.progress import track
-from mien.runs import Predictions, Scores, read_recipe
-from mien.runs.folder import read_env
+from mien.runs import Predictions, Scores
+from mien.runs.data import open_data
 from mien.runs.writing import note_test_reading, write_scores
 
 
@@ -40,8 +40,7 @@ def evaluate(
     if model is None:
         model, classes, _ = load_model(run)
     if store is None:
-        store = open_store(read_recipe(run).data)
-        refuse_other_images(run, store)
+        store = open_data(run)
     if not store.has(split):
         raise UsageError(f"The data of {run} has no {split} split.")
     if split == "test":
@@ -50,15 +49,6 @@ def evaluate(
     scores = score(predictions, clean=is_clean(store, split))
     write_scores(run, split, scores, predictions, csv=csv)
     return scores
-
-
-def refuse_other_images(run: Path, store: Store) -> None:
-    """Raise UsageError when the store is not the one the run was trained on.
-
-    Pictures added or removed since would change the held-out share, and mix training images into it.
-    """
-    if not store.matches(read_env(run).store.fingerprint or store.fingerprint):
-        raise UsageError(f"{run} was trained on other images than its data now holds. Start a new run.")
 
 
 def predict(model: nn.Module, store: Store, split: str, classes: tuple[str, ...]) -> Predictions:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mien.errors import MissingError
+
 if TYPE_CHECKING:
     from mien.evaluate.compare import Comparison
     from mien.evaluate.sweep_table import SweepTable
@@ -16,14 +18,18 @@ def write_report(run: Path, *, explain: bool = False) -> Path:
     explain: first compute which pixels speak for the most confident wrong answers; later reports show these maps too.
 
     What the run lacks (scores of a run stopped early, pictures of data that was moved) is left out, with the
-    reason in its place. Raises MissingError when `run` is no run folder.
+    reason in its place. Raises MissingError when `run` is no run folder, or when its images are not to be had and a
+    page is there already, which is kept.
     """
     from mien.report import html, mistake_maps, run_page
     from mien.runs import layout
 
     if explain:
         mistake_maps.explain_mistakes(run)
-    return html.write("run.html.j2", run / layout.REPORT, run_page.context(run))
+    path, values = run / layout.REPORT, run_page.context(run)
+    if values["no_store"] and path.is_file():
+        raise MissingError(f"{values['no_store']} {path} is kept as it was.")
+    return html.write("run.html.j2", path, values)
 
 
 def write_comparison(comparison: Comparison, out: Path) -> Path:

@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from mien.atomic import write_arrays
-from mien.data import open_store
 from mien.evaluate.mistakes import COUNT, most_confident_errors
-from mien.evaluate.split import refuse_other_images
 from mien.explain.attribution import attribute
 from mien.explain.faithfulness import smoothed
 from mien.pretrained import from_pretrained
 from mien.progress import track
 from mien.report.mistake_pictures import MistakeMaps
-from mien.runs import RunFolder, layout, read_recipe
+from mien.runs import RunFolder, layout, manifest
+from mien.runs.data import open_data
 from mien.runs.folder import refuse_headless
 
 # every model has it, and it holds on drawn faces where Grad-CAM does not:
@@ -34,8 +33,7 @@ def explain_mistakes(run: Path, count: int = COUNT) -> MistakeMaps:
     started = time.perf_counter()
     refuse_headless(run)
     mistakes = most_confident_errors(RunFolder.open(run).predictions(), count)
-    model, store = from_pretrained(run), open_store(read_recipe(run).data)
-    refuse_other_images(run, store)
+    model, store = from_pretrained(run), open_data(run)
     place = {name: i for i, name in enumerate(store.names)}
     maps = {}
     for mistake in track(mistakes, "explaining", len(mistakes)):  # one at a time: large models need the memory
@@ -46,5 +44,6 @@ def explain_mistakes(run: Path, count: int = COUNT) -> MistakeMaps:
         maps[mistake.name, mistake.predicted] = smooth / (np.abs(smooth).max() or 1)
     made = MistakeMaps(maps, time.perf_counter() - started)
     small = np.array(list(maps.values()), dtype=np.float16)  # (n, S, S); a small picture needs no more digits
-    write_arrays(run / layout.MISTAKE_MAPS, of=np.array(list(maps), dtype=str), maps=small, seconds=made.seconds)
+    with manifest.changing(run, layout.MISTAKE_MAPS):
+        write_arrays(run / layout.MISTAKE_MAPS, of=np.array(list(maps), dtype=str), maps=small, seconds=made.seconds)
     return made

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from mien.atomic import read_arrays
-from mien.data import Store, open_store
+from mien.data import Store
 from mien.errors import MienError
 from mien.evaluate.mistakes import Mistake
 from mien.report import inline_images
 from mien.report.html import THUMBNAIL, data_uri
-from mien.runs import RunFolder, layout
+from mien.runs import RunFolder, layout, manifest
+from mien.runs.data import open_data
 
 Tile = tuple[Mistake, str | None, str | None]  # a mistake, its picture and its map
 
@@ -33,7 +34,7 @@ class MistakeMaps:
 
 def read_maps(run: Path) -> MistakeMaps:
     """What `explain_mistakes` has saved; no maps where it was not asked. Raises DataError for a damaged file."""
-    path = run / layout.MISTAKE_MAPS
+    path = manifest.check(run, layout.MISTAKE_MAPS)
     if not path.is_file():
         return MistakeMaps({}, 0.0)
     with read_arrays(path, f"`mien.Run.open({str(run)!r}).report(explain=True)`") as saved:
@@ -45,7 +46,7 @@ def read_maps(run: Path) -> MistakeMaps:
 def store_of(run: RunFolder) -> tuple[Store | None, str]:
     """The images of a run's data, or why they cannot be opened."""
     try:
-        return open_store(run.recipe.data), ""
+        return open_data(run.path), ""
     except (MienError, OSError) as error:
         return None, str(error)
 

@@ -14,7 +14,7 @@ from mien.atomic import Values, read_arrays, read_json
 from mien.config import Recipe
 from mien.config.sweep_plan import is_sweep
 from mien.errors import DataError, MissingError, UsageError, nearest
-from mien.runs import layout
+from mien.runs import layout, manifest
 from mien.runs.history import read_columns
 from mien.runs.predictions import Predictions
 from mien.runs.records import ChangeScore, Env, Scores, from_dict, problem
@@ -50,6 +50,7 @@ def read_recipe(run: Path) -> Recipe:
     path = run / layout.RECIPE
     if not path.is_file():
         raise MissingError(f"{run} is not a run folder: it has no {layout.RECIPE}. Runs lie under runs/.")
+    manifest.check(run, layout.RECIPE)
     try:
         return config.build(config.from_file(path))
     except UsageError as error:
@@ -73,7 +74,8 @@ def read_robustness(run: Path) -> dict[str, list[ChangeScore]]:
 
 def read_record(run: Path, name: str, default: Values) -> Values:
     """One of the JSON files of a run, `default` where it has none (yet). Raises DataError when it is damaged."""
-    return read_json(run / name, default, WAYS_OUT[name].format(run=str(run)))
+    way_out = WAYS_OUT[name].format(run=str(run))
+    return read_json(manifest.check(run, name, way_out), default, way_out)
 
 
 def _records(run: Path, name: str, kind: type[Record], values: dict[str, Any]) -> dict[str, Record]:
@@ -99,8 +101,10 @@ def model_folder(run: Path) -> Path:
         beside = nearest(str(run), map(str, runs_in(run.parent)))
         raise MissingError(f"{run} is not a run folder: there is no such folder.{beside}")
     folder = run / layout.MODEL
-    if not all((folder / name).is_file() for name in ("config.json", "model.safetensors")):
+    if not all((run / name).is_file() for name in layout.MODEL_FILES):
         raise unfinished(run)
+    for name in layout.MODEL_FILES:
+        manifest.check(run, name)
     return folder
 
 
@@ -174,7 +178,7 @@ class RunFolder:
 
         'image', 'visible' and 'filled', each uint8 (n, C, S, S).
         """
-        path = self.path / layout.RECONSTRUCTIONS
+        path = manifest.check(self.path, layout.RECONSTRUCTIONS)
         if not path.is_file():
             return {}
         with read_arrays(path, f"`mien.resume({str(self.path)!r})`") as saved:

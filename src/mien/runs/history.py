@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mien.atomic import written_whole
 from mien.errors import DataError
-from mien.runs import layout
+from mien.runs import layout, manifest
 
 COLUMNS = (
     "epoch",
@@ -31,7 +31,7 @@ def read_epochs(run: Path) -> list[EpochMetrics]:
 
 def write_epochs(run: Path, epochs: Sequence[EpochMetrics]) -> None:
     """Write all epochs of a run. Raises MienError when it cannot."""
-    with written_whole(run / layout.HISTORY) as file:
+    with manifest.changing(run, layout.HISTORY), written_whole(run / layout.HISTORY) as file:
         # No accuracies where there are no labels; an older version's rows have no calibration error.
         known = [name for name in COLUMNS if any(name in epoch for epoch in epochs)]
         writer = csv.DictWriter(file, known)
@@ -51,7 +51,7 @@ def read_columns(run: Path) -> dict[str, list[float]]:
 
 
 def _rows(run: Path) -> list[dict[str, str]]:
-    path = run / layout.HISTORY
+    path = manifest.check(run, layout.HISTORY)
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:

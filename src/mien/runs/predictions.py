@@ -12,7 +12,7 @@ import numpy as np
 
 from mien.atomic import read_arrays, write_arrays, written_whole
 from mien.errors import DataError, MissingError
-from mien.runs import layout
+from mien.runs import layout, manifest
 
 COLUMNS = ["name", "split", "label", "predicted"]
 
@@ -85,6 +85,7 @@ class Predictions:
         again = f"`mien.evaluate({str(path.parent)!r}, split={_split_of(path)!r})`"
         if not path.is_file():
             raise MissingError(f"{path} is not there. Write it first: {again}")
+        manifest.check(path.parent, path.name, f"Write it anew: {again}")
         if path.suffix == ".csv":
             return cls._load_table(path)
         with read_arrays(path, again) as saved:

@@ -2,42 +2,60 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mien import config
+from mien import config, drafts
 from mien.atomic import write_json, written_whole
 from mien.config import Recipe
 from mien.errors import MienError, UsageError
-from mien.runs import layout
+from mien.runs import layout, manifest
 from mien.runs.folder import is_run, read_record
 from mien.runs.predictions import Predictions
 from mien.runs.records import ChangeScore, Env, Scores, to_dict
 
+if sys.platform != "win32":
+    import fcntl
+
+_held: dict[Path, int] = {}  # folders that this process trains in, and the handles that lock them
 FOLDER_VARIABLE = "MIEN_RUN_FOLDER"  # tells the processes of one run where rank 0 writes
 
 
 def is_first_process() -> bool:
     """Of the processes that share a run, the first one makes the folder, evaluates and reports."""
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
+    return _rank(os.environ) == 0
+
+
+def _rank(environment: Mapping[str, str]) -> int:
+    """Which of several processes this is, from 0; a RANK that an earlier job left behind, alone, counts for nothing."""
+    if int(environment.get("WORLD_SIZE", "1")) > 1:
+        return int(environment.get("RANK", environment.get("LOCAL_RANK", "0")))
+    if int(environment.get("SLURM_NTASKS", "1")) > 1 and "SLURM_STEP_ID" in environment:
+        return int(environment.get("SLURM_PROCID", "0"))
+    return 0
 
 
 def new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
     """`out`, or runs/RECIPE-DATE-SEED, with the recipe in it; only the first process makes it."""
     if not is_first_process():
         return Path(os.environ.get(FOLDER_VARIABLE) or out or ".")
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    folder = out or Path("runs") / f"{recipe.name}-{stamp}-{recipe.seed}"
-    if refuse_used(folder, overwrite):
-        shutil.rmtree(folder)
+    if out and refuse_used(out, overwrite):
+        shutil.rmtree(out)
+    folder = out or Path("runs")
     try:
+        folder = out or _unused(recipe)
         folder.mkdir(parents=True, exist_ok=True)
-        with written_whole(folder / layout.RECIPE) as file:
+        hold(folder)
+        if is_run(folder):  # another process has begun it since we looked
+            refuse_used(folder, False)
+        with manifest.changing(folder, layout.RECIPE), written_whole(folder / layout.RECIPE) as file:
             file.write(config.dump(recipe))
     except OSError as error:
         raise MienError(f"Cannot write to {folder}: {error.strerror}. Choose another place with `out`.") from error
@@ -45,9 +63,44 @@ def new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
     return folder
 
 
+def _unused(recipe: Recipe) -> Path:
+    """Make runs/RECIPE-DATE-SEED for this process alone: another one may start the recipe in the same second."""
+    name = f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}-{recipe.seed}"
+    for number in itertools.count(1):
+        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            continue
+    raise AssertionError
+
+
+def hold(folder: Path) -> None:
+    """Keep a run folder for this process, until it ends. Raises UsageError while another process trains in it."""
+    if sys.platform == "win32" or folder in _held:
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise UsageError(f"Another process is training in {folder}. Wait for it, or choose another `out`.") from None
+    except OSError:  # a file system without locks
+        os.close(handle)
+        return
+    _held[folder] = handle
+
+
+def release(folder: Path) -> None:
+    """Let other processes have a run folder again."""
+    if (handle := _held.pop(folder, None)) is not None:
+        os.close(handle)
+
+
 def refuse_used(folder: Path, overwrite: bool) -> bool:
     """Whether the folder holds a run that is to be overwritten; raises UsageError for one that must not be."""
-    if not folder.is_file() and not (folder.exists() and any(folder.iterdir())):
+    if not folder.is_file() and not (folder.exists() and _files(folder)):
         return False
     if overwrite and not is_run(folder):
         raise UsageError(f"{folder} is no run folder, so `overwrite` leaves it alone. Choose another `out`.")
@@ -59,9 +112,14 @@ def refuse_used(folder: Path, overwrite: bool) -> bool:
     return True
 
 
+def _files(folder: Path) -> list[str]:
+    """What is in a folder, but for what a start that was killed at once leaves there."""
+    return [name for name in os.listdir(folder) if name != layout.MANIFEST and not name.endswith(drafts.SUFFIX)]
+
+
 def write_env(run: Path, env: Env) -> None:
     """Write what a run notes of its environment."""
-    write_json(run / layout.ENV, to_dict(env))
+    _write(run, layout.ENV, to_dict(env))
 
 
 def write_scores(run: Path, split: str, scores: Scores, predictions: Predictions, *, csv: bool = False) -> None:
@@ -69,10 +127,10 @@ def write_scores(run: Path, split: str, scores: Scores, predictions: Predictions
 
     csv: the predictions also as a table. One that is there already, from an older version say, is kept in step.
     """
-    table = layout.predictions(run, split, ".csv")
-    if csv or table.is_file():
-        predictions.save(table)
-    predictions.save(layout.predictions(run, split))
+    table, arrays = layout.predictions(run, split, ".csv"), layout.predictions(run, split)
+    for path in (table, arrays) if csv or table.is_file() else (arrays,):
+        with manifest.changing(run, path.name):
+            predictions.save(path)
     _add(run, layout.SCORES, {split: to_dict(scores)})
 
 
@@ -89,8 +147,13 @@ def note_test_reading(run: Path) -> None:
 
 def write_test_reads(run: Path, dates: Sequence[str]) -> None:
     """Write the dates of every reading of the test split."""
-    write_json(run / layout.TEST_READS, list(dates))
+    _write(run, layout.TEST_READS, list(dates))
 
 
 def _add(run: Path, name: str, values: Mapping[str, Any]) -> None:
-    write_json(run / name, read_record(run, name, {}) | dict(values))
+    _write(run, name, read_record(run, name, {}) | dict(values))
+
+
+def _write(run: Path, name: str, values: Any) -> None:
+    with manifest.changing(run, name):
+        write_json(run / name, values)

@@ -21,16 +21,17 @@ import torch
 from torch import Tensor
 
 from mien import config, hardware
-from mien.data import Store, open_store
+from mien.data import Store
 from mien.errors import UsageError
 from mien.evaluate.metrics import scores_of
-from mien.evaluate.split import evaluate, refuse_other_images
+from mien.evaluate.split import evaluate
 from mien.models import model_class
 from mien.pretrained.own import Classifier, from_run
 from mien.runs import Env, RunFolder
+from mien.runs.data import moved, note_images, open_data
 from mien.runs.folder import refuse_headless
 from mien.runs.records import AveragedRun, Cost
-from mien.runs.writing import new_folder, refuse_used, write_env, write_test_reads
+from mien.runs.writing import new_folder, refuse_used, release, write_env, write_test_reads
 from mien.train.build import save_model
 
 # What an average shares with the runs it is made of.
@@ -60,15 +61,16 @@ def average(
     first, taught = folders[0], _together([teacher for folder in folders for teacher in folder.recipe.distill.teachers])
     own = {"name": f"{first.recipe.name}_average", "distill": {"teachers": taught}}
     recipe = config.build(first.recipe.model_dump(), own)
-    store = open_store(recipe.data)
+    recipe = moved(recipe)
+    store = open_data(first.path, recipe)
     _refuse_other_splits(folders, store)
-    refuse_other_images(first.path, store)
     model = networks[0].model
     model.load_state_dict(mean([network.model.state_dict() for network in networks], counts))
     env = _environment(folders, counts)
     folder = new_folder(recipe, out, overwrite)
     try:
         write_env(folder, env)
+        note_images(folder, store)
         if reads := sorted({date for one in folders for date in one.test_reads}):
             write_test_reads(folder, reads)  # made of runs whose figures on test are known
         save_model(folder, model, recipe, store)
@@ -78,6 +80,8 @@ def average(
     except BaseException:  # Ctrl-C too: a minute's work, of which nothing could be resumed
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    finally:
+        release(folder)
     return folder
 
 

@@ -14,7 +14,7 @@ from mien.errors import UsageError
 from mien.models import accepts, create_model
 from mien.pretrained.checkpoint import Checkpoint
 from mien.pretrained.own import save_folder
-from mien.runs import layout
+from mien.runs import layout, manifest
 from mien.train.masked_task import Filling
 from mien.train.task import Task, Training
 
@@ -85,7 +85,8 @@ def save_model(run: Path, model: nn.Module, recipe: Recipe, store: Store) -> Non
         "num_classes": len(labels),
         **recipe.model.sizes(),
     }
-    save_folder(folder, model, recipe.model.name, sizes, labels, store.preprocessing, recipe=recipe.name)
+    with manifest.changing(run, *layout.MODEL_FILES):
+        save_folder(folder, model, recipe.model.name, sizes, labels, store.preprocessing, recipe=recipe.name)
 
 
 def _check_crop(model: nn.Module, recipe: Recipe) -> None:

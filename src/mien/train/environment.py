@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -103,7 +104,7 @@ def _runs_behind(source: str) -> Iterator[RunFolder]:
 
 def _seen(run: RunFolder, recipe: Recipe, store: Store) -> int:
     """How many of the validation images another run of the same data did not hold out, and so learned from."""
-    if (run.recipe.data.source, run.recipe.data.path) != (recipe.data.source, recipe.data.path):
+    if run.recipe.data.source != recipe.data.source or _place(run.recipe) != _place(recipe):
         return 0
     if run.has_predictions():
         held_out = set(run.predictions().names)
@@ -111,6 +112,11 @@ def _seen(run: RunFolder, recipe: Recipe, store: Store) -> int:
         other = open_store(run.recipe.data)
         held_out = {other.names[i] for i in other.indices("validation")}
     return len({store.names[i] for i in store.indices("validation")} - held_out)
+
+
+def _place(recipe: Recipe) -> str | None:
+    """Where a recipe's images lie; runs of mien 0.1 may have a relative path."""
+    return None if recipe.data.path is None else os.path.abspath(recipe.data.path)
 
 
 def _may_have_seen(export: str, recipe: Recipe, store: Store) -> bool:

@@ -18,7 +18,7 @@ from mien.errors import UsageError
 from mien.models.masked import Masked, MaskedAutoencoder, SimMIM
 from mien.models.vit import VisionTransformer
 from mien.preprocessing import Preprocessing
-from mien.runs import layout
+from mien.runs import layout, manifest
 from mien.train.task import Training
 
 VALIDATION = 1_000_033  # keeps the stream of validation masks apart from the streams of epochs
@@ -88,7 +88,8 @@ class Filling(Training):
         with torch.inference_mode():
             inputs = self._inputs(images)
             visible, filled = (self._pixels(made(inputs, masked)) for made in (network.hide, network.fill))
-        write_arrays(run / layout.RECONSTRUCTIONS, image=images.numpy(), visible=visible, filled=filled)
+        with manifest.changing(run, layout.RECONSTRUCTIONS):
+            write_arrays(run / layout.RECONSTRUCTIONS, image=images.numpy(), visible=visible, filled=filled)
 
     def _plain_loss(self, batch: Batch) -> Tensor:
         return self.model(self._inputs(batch[0]), self._masks(len(batch[0])))

@@ -14,18 +14,18 @@ from mien import hardware
 from mien.config import Recipe
 from mien.data import Store, open_store
 from mien.errors import MienError, MissingError, UsageError
-from mien.evaluate.split import refuse_other_images
 from mien.progress import note
 from mien.runs import Env, is_finished, layout, read_recipe
+from mien.runs.data import anchored, moved, note_images, open_data
 from mien.runs.folder import read_env, runs_in
 from mien.runs.history import read_epochs
-from mien.runs.writing import is_first_process, new_folder, refuse_used, write_env
+from mien.runs.writing import hold, is_first_process, new_folder, refuse_used, release, write_env
 from mien.train import features
 from mien.train.build import build_task, check_sizes, lay_out, read_checkpoint, save_model, with_sizes_of
 from mien.train.environment import as_before, environment, opening
 from mien.train.task import Task, Training
 from mien.train.teachers import Teacher, with_answers
-from mien.train.trainer import fit, load_best
+from mien.train.trainer import fit, load_best, whole_checkpoint
 
 
 def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> Path:
@@ -36,7 +36,7 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
     if out and is_first_process():
         refuse_used(out, overwrite)
     checkpoint = read_checkpoint(recipe)
-    recipe = with_sizes_of(checkpoint, recipe)
+    recipe = anchored(with_sizes_of(checkpoint, recipe))
     device, precision = _hardware(recipe)
     check_sizes(recipe)
     store = open_store(recipe.data)
@@ -44,7 +44,11 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
     task = build_task(recipe, store, checkpoint)
     if recipe.distill.teachers and recipe.distill.stored:
         Teacher(recipe, store.classes)  # asked later; one that does not fit is refused here
-    return _train(task, store, new_folder(recipe, out, overwrite), device, precision)
+    folder = new_folder(recipe, out, overwrite)
+    try:
+        return _train(task, store, folder, device, precision)
+    finally:
+        release(folder)
 
 
 def resume(folder: Path) -> Path:
@@ -56,14 +60,19 @@ def resume(folder: Path) -> Path:
             f"{folder} is an average of runs: there is nothing to train. Average its runs again, with "
             f"`out` {folder} and `overwrite=True`."
         )
-    store = open_store(recipe.data)
-    refuse_other_images(folder, store)
+    recipe = moved(recipe)
+    store = open_data(folder, recipe)
     device, precision = _hardware(recipe)
     # Once begun, all weights are in last.ckpt; but where features are stored, only the head's are.
-    begun = layout.last_checkpoint(folder).exists() and not features.can_be_stored(recipe)
+    begun = whole_checkpoint(layout.last_checkpoint(folder)) is not None and not features.can_be_stored(recipe)
     task = build_task(recipe, store, None if begun else read_checkpoint(recipe))
     _refuse_other_teachers(task, known, folder)
-    return _train(task, store, folder, device, precision)
+    if is_first_process():
+        hold(folder)
+    try:
+        return _train(task, store, folder, device, precision)
+    finally:
+        release(folder)
 
 
 def latest(recipe_name: str, seed: int, runs: Path = Path("runs")) -> Path:
@@ -102,6 +111,7 @@ def _train(task: Training, store: Store, folder: Path, device: str, precision: s
     env = as_before(folder, environment(task, store, device, precision))
     if is_first_process():
         write_env(folder, env)
+        note_images(folder, store)
         note(opening(recipe, env))
     fitted, source = task, store
     if features.can_be_stored(recipe):

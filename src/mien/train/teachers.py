@@ -26,7 +26,7 @@ from mien.models import accepts
 from mien.pretrained import Classifier
 from mien.pretrained.own import from_checkpoint
 from mien.progress import track
-from mien.runs import layout
+from mien.runs import layout, manifest
 from mien.runtime.network import Network, is_export
 
 
@@ -118,7 +118,10 @@ def with_answers(store: Store, recipe: Recipe, device: str, folder: Path) -> Sto
     """
     train, path = store.indices("train"), folder / layout.TEACHERS_ANSWERS
     if not path.is_file():
-        write_arrays(path, answers=_ask(Teacher(recipe, store.classes), store, train, recipe.augment.hflip > 0, device))
+        answers = _ask(Teacher(recipe, store.classes), store, train, recipe.augment.hflip > 0, device)
+        with manifest.changing(folder, layout.TEACHERS_ANSWERS):
+            write_arrays(path, answers=answers)
+    manifest.check(folder, layout.TEACHERS_ANSWERS)
     with read_arrays(path, f"delete it, then `mien.resume({str(folder)!r})`") as saved:
         answers = saved["answers"]
     hard = np.eye(len(store.classes), dtype=np.float32)[store.labels]  # (N,) -> (N, K)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,19 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from mien import hardware
-from mien.atomic import put, share
+from mien.atomic import is_whole_zip, put, share
 from mien.config import Recipe, Train
 from mien.data import Store
 from mien.data.batches import Batches, TrainBatches
-from mien.errors import MienError, MissingError
-from mien.progress import note
+from mien.errors import DataError, MienError, MissingError
+from mien.progress import note, warn
 from mien.runs import layout
 from mien.train.callbacks import Display, Diverged, EarlyStopping, History
 from mien.train.task import Training
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoints that are there whole or not at all: lightning writes them in place."""
+    """Checkpoints that are there whole or not at all, the one before beside them: lightning writes them in place."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write a checkpoint beside its place, then put it there. Raises OSError when it cannot."""
@@ -38,6 +39,8 @@ class WholeCheckpoints(TorchCheckpointIO):
         try:
             torch.save(checkpoint, draft)
             share(draft)
+            with suppress(FileNotFoundError):
+                os.replace(path, layout.checkpoint_before(path))
             put(draft, path)
         finally:
             draft.unlink(missing_ok=True)
@@ -65,11 +68,11 @@ def fit(
     balanced = settings.sampler == "balanced"
     train = TrainBatches(store, settings.batch_size, task.recipe.seed, balanced=balanced, **shared)
     validation = Batches(store, store.indices("validation"), **shared)
-    last = layout.last_checkpoint(folder)
+    last = whole_checkpoint(layout.last_checkpoint(folder))
     at_interrupt = signal.getsignal(signal.SIGINT)
     try:
         with _quiet():
-            trainer.fit(task, train, validation, ckpt_path=last if last.exists() else None, weights_only=True)
+            trainer.fit(task, train, validation, ckpt_path=last, weights_only=True)
     except SystemExit:  # lightning turns Ctrl-C into an exit and switches the signal off
         signal.signal(signal.SIGINT, at_interrupt)
         note(f"Stopped. Everything up to the last finished epoch is kept: `mien.resume({str(folder)!r})`")
@@ -84,10 +87,28 @@ def fit(
 
 def load_best(task: Training, folder: Path) -> int:
     """Give a task the weights of its best epoch; returns the epoch, from 1."""
-    best = folder / layout.CHECKPOINTS / layout.BEST
+    best = whole_checkpoint(folder / layout.CHECKPOINTS / layout.BEST)
+    assert best is not None  # an epoch has ended
     state = torch.load(best, map_location="cpu", weights_only=True)
     task.load_state_dict(state["state_dict"])
     return int(state["epoch"]) + 1
+
+
+def whole_checkpoint(path: Path) -> Path | None:
+    """A checkpoint, or the one before it where it is damaged, which is said; None before the first epoch has ended.
+
+    Raises DataError where both are damaged.
+    """
+    there = [each for each in (path, layout.checkpoint_before(path)) if each.is_file()]
+    whole = next((each for each in there if is_whole_zip(each)), None)
+    if there and whole is None:
+        raise DataError(
+            f"{path} is damaged, and so is the checkpoint before it. What was trained is lost: start the run anew with "
+            "`overwrite`."
+        )
+    if there and whole != there[0]:
+        warn(f"{path} is damaged; the checkpoint before it, of an earlier epoch, takes its place.")
+    return whole
 
 
 def _trainer(

@@ -1,0 +1,137 @@
+"""The images of a run: where they lie now, and whether they are still those that it learned from.
+
+A run knows its images by their content (data.npz), so folder and images may both be moved. `lying_at` says where the
+images lie now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mien.atomic import read_arrays, write_arrays
+from mien.config import Recipe
+from mien.data import Store, open_store
+from mien.data.listing import SPLITS
+from mien.errors import MissingError, UsageError
+from mien.runs import layout, manifest
+from mien.runs.folder import read_env, read_recipe
+
+VARIABLE = "MIEN_DATA__PATH"
+
+_place: ContextVar[Path | None] = ContextVar("place", default=None)
+
+
+@contextmanager
+def lying_at(path: Path | None) -> Iterator[None]:
+    """Within it the images of runs are looked for in `path`; None: where each run's recipe says."""
+    token = _place.set(path)
+    try:
+        yield
+    finally:
+        _place.reset(token)
+
+
+def anchored(recipe: Recipe) -> Recipe:
+    """The recipe with its relative paths made absolute, so that its run can be used from any folder."""
+    changes: dict[str, dict[str, object]] = {}
+    if recipe.data.path is not None:
+        changes["data"] = {"path": _absolute(recipe.data.path)}
+    if (checkpoint := recipe.model.checkpoint) is not None and Path(checkpoint).exists():
+        changes["model"] = {"init": str(_absolute(Path(checkpoint)))}
+    if recipe.distill.teachers:
+        teachers = (_absolute(Path(each)) if Path(each).exists() else each for each in recipe.distill.teachers)
+        changes["distill"] = {"teachers": tuple(map(str, teachers))}
+    return recipe.with_(**changes) if changes else recipe
+
+
+def moved(recipe: Recipe) -> Recipe:
+    """The recipe with the place where the images lie now."""
+    named = _place.get() or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+    return recipe if named is None else recipe.with_(data={"path": _absolute(named)})
+
+
+def open_data(run: Path, recipe: Recipe | None = None) -> Store:
+    """Open the images of a run, or of the recipe with which it goes on.
+
+    Raises MissingError when they are not where the run or `lying_at` says, UsageError when they are others.
+    """
+    recipe = moved(recipe or read_recipe(run))
+    path = recipe.data.path
+    if path is not None and not path.exists():
+        raise MissingError(f"{run}: its images are not at {path} any more. Say where they lie now: `data.path`.")
+    store = open_store(recipe.data)
+    refuse_other_images(run, store)
+    return store
+
+
+def refuse_other_images(run: Path, store: Store) -> None:
+    """Raise UsageError when the store is not the one the run was trained on.
+
+    Pictures added or removed since would change the held-out share, and mix training images into it.
+    """
+    if not store.matches(read_env(run).store.fingerprint or store.fingerprint):
+        known = Images.of(run)
+        how = f": {known.compared_with(store)}" if known else ""
+        raise UsageError(
+            f"{run} was trained on other images than its data now holds{how}. Bring the old ones back, or start a new "
+            "run."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Which images a run learned from and was scored on. digests: (N,), of their pixels. splits: (N,), by position."""
+
+    names: list[str]
+    digests: np.ndarray
+    splits: np.ndarray
+
+    @classmethod
+    def of(cls, run: Path) -> Images | None:
+        """What a run noted; None of a run of mien 0.1, which noted none. Raises DataError for a damaged file."""
+        path = manifest.check(run, layout.DATA)
+        if not path.is_file():
+            return None
+        with read_arrays(path, f"`mien.resume({str(run)!r})`") as saved:
+            digests = saved["digests"].view("V16")[:, 0]  # uint8 (N, 16) -> (N,)
+            return cls([str(name) for name in saved["names"]], digests, saved["splits"])
+
+    def content(self, split: str | None = None) -> str:
+        """As `Store.content`: sha256 over the pixels of a split, or of all images, whatever their order and names."""
+        chosen = self.digests if split is None else self.digests[self.splits == SPLITS.index(split)]
+        return hashlib.sha256(b"".join(sorted(digest.tobytes() for digest in chosen))).hexdigest()
+
+    def compared_with(self, store: Store) -> str:
+        """'3 added, 1 removed, 2 changed', or that only their splits or labels differ."""
+        before = dict(zip(self.names, map(bytes, self.digests), strict=True))
+        now = dict(zip(store.names, map(bytes, store.digests), strict=True))
+        both = before.keys() & now.keys()
+        counts = Counter(
+            added=len(now.keys() - before.keys()),
+            removed=len(before.keys() - now.keys()),
+            changed=sum(before[name] != now[name] for name in both),
+        )
+        told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+        return told or "the same pictures with other labels or splits"
+
+
+def note_images(run: Path, store: Store) -> None:
+    """Write which images a run learns from, before its first step."""
+    with manifest.changing(run, layout.DATA):
+        digests = np.asarray(store.digests).view(np.uint8).reshape(len(store), 16)  # (N,) -> (N, 16)
+        write_arrays(
+            run / layout.DATA, names=np.array(store.names, dtype=str), digests=digests, splits=np.asarray(store.splits)
+        )
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path.expanduser()))

@@ -1,0 +1,134 @@
+"""manifest.json: the sha256 of each file of a run, so that damage is seen when a file is read.
+
+Checkpoints are not in it: they change with every epoch and carry checksums of their own (see mien.train.trainer).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+from mien.atomic import write_json
+from mien.errors import DataError
+from mien.progress import note
+from mien.runs import layout
+
+if sys.platform != "win32":
+    import fcntl
+
+Hashes = dict[str, str]  # file, relative to the run -> sha256; '' while it is written
+
+
+@contextmanager
+def changing(run: Path, *names: str) -> Iterator[None]:
+    """Within it these files of a run are written, each whole or not at all; their hashes are noted afterwards.
+
+    A process that is killed in between leaves them without a hash: they are the old ones or the new ones, and whole.
+    """
+    _note(run, dict.fromkeys(names, ""))
+    try:
+        yield
+    finally:
+        _note(run, {name: sha256(run / name) for name in names if (run / name).is_file()})
+
+
+def check(run: Path, name: str, way_out: str = "Take it from a copy of the run, or repeat the run.") -> Path:
+    """Return the path of a file of a run. Raises DataError when it is not the file that was written.
+
+    way_out: what to do then.
+    """
+    path = run / name
+    known = read(run)
+    if known is None:
+        _say_without(run)
+    elif path.is_file() and known.get(name) and known[name] != _sha256_of(path, *_version(path)):
+        raise DataError(f"{path} is damaged, or was changed since it was written. {way_out}")
+    return path
+
+
+def problems(run: Path) -> list[str]:
+    """What is not as it was written, a sentence each; [] when every file of the manifest is whole."""
+    known = read(run)
+    if known is None:
+        return [
+            f"{run} has no {layout.MANIFEST}: it was made by mien 0.1, and nothing tells whether its files are whole."
+        ]
+    found = []
+    for name, noted in sorted(known.items()):
+        path = run / name
+        if not path.is_file():
+            found.append(f"{path} is missing.")
+        elif noted and sha256(path) != noted:
+            found.append(f"{path} is damaged or was changed.")
+    return found
+
+
+def read(run: Path) -> Hashes | None:
+    """The hashes of a run's files; None where it has no manifest. Raises DataError when the manifest is damaged."""
+    path = run / layout.MANIFEST
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        files, own = values["files"], values["sha256"]
+        if own == _sha256_of_hashes(files):
+            return dict(files)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise DataError(
+        f"{path} is damaged: it does not match its own checksum. Take it from a copy of the run; deleted, nothing "
+        "tells whether the run's files are whole."
+    )
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _note(run: Path, hashes: Hashes) -> None:
+    with _locked(run):
+        files = (read(run) or {}) | hashes
+        write_json(run / layout.MANIFEST, {"files": files, "sha256": _sha256_of_hashes(files)})
+
+
+@contextmanager
+def _locked(run: Path) -> Iterator[None]:
+    """One process at a time adds to the manifest, where the file system has locks."""
+    handle = None
+    with suppress(OSError):
+        handle = os.open(run / layout.RECIPE, os.O_RDONLY)
+        if sys.platform != "win32":
+            fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _version(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_mtime_ns, state.st_size
+
+
+@cache
+def _sha256_of(path: Path, modified: int, size: int) -> str:
+    """A file that has not changed is read once in a process."""
+    return sha256(path)
+
+
+@cache
+def _say_without(run: Path) -> None:
+    note(f"{run} has no manifest, as runs of mien 0.1: nothing tells whether its files are whole.")
+
+
+def _sha256_of_hashes(files: Hashes) -> str:
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
