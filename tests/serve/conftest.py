@@ -1,4 +1,7 @@
-"""A tiny exported network, made once."""
+"""A tiny exported network, made once, and a server of it."""
+
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -36,3 +39,35 @@ def network(exported):
 def pictures():
     """Five pictures of 60 x 40 random pixels."""
     return [Image.fromarray(array) for array in np.random.default_rng(0).integers(0, 256, (5, 40, 60, 3), np.uint8)]
+
+
+LIMITED = """
+import sys
+from mien.runtime import Network
+from mien.serve import Limits, create_app
+from mien.serve.server import PatientProtocol, address, listen, run
+PatientProtocol.patience = 1.0
+listening = listen("127.0.0.1", 0)
+print(address(listening), flush=True)
+app = create_app(Network.open(sys.argv[1]), limits=Limits(body=1_000_000, seconds=1.0))
+app.linger = 2.0
+run(app, listening)
+"""
+
+
+@pytest.fixture(scope="module")
+def terminal(tmp_path_factory):
+    """What the server says on stderr."""
+    return tmp_path_factory.mktemp("server") / "stderr"
+
+
+@pytest.fixture(scope="module")
+def server(exported, terminal):
+    """A server with a body limit of 1 MB and one second of patience; its address."""
+    command = [sys.executable, "-c", LIMITED, str(exported)]
+    with terminal.open("w") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+    host, _, port = process.stdout.readline().strip().removeprefix("http://").rstrip("/").partition(":")
+    yield host, int(port)
+    process.terminate()
+    process.wait(20)

@@ -10,41 +10,11 @@ import time
 import urllib.request
 
 import pytest
+from served import HEAD
 
 from mien.cli import main
 from mien.errors import MienError, UsageError
 from mien.serve.server import PatientProtocol, address, listen
-
-LIMITED = """
-import sys
-from mien.runtime import Network
-from mien.serve import Limits, create_app
-from mien.serve.server import PatientProtocol, address, listen, run
-PatientProtocol.patience = 1.0
-listening = listen("127.0.0.1", 0)
-print(address(listening), flush=True)
-app = create_app(Network.open(sys.argv[1]), limits=Limits(body=1_000_000, seconds=1.0))
-app.linger = 2.0
-run(app, listening)
-"""
-
-
-@pytest.fixture(scope="module")
-def terminal(tmp_path_factory):
-    """What the server says on stderr."""
-    return tmp_path_factory.mktemp("server") / "stderr"
-
-
-@pytest.fixture(scope="module")
-def server(exported, terminal):
-    """A server with a body limit of 1 MB and one second of patience; its address."""
-    command = [sys.executable, "-c", LIMITED, str(exported)]
-    with terminal.open("w") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
-    host, _, port = process.stdout.readline().strip().removeprefix("http://").rstrip("/").partition(":")
-    yield host, int(port)
-    process.terminate()
-    process.wait(20)
 
 
 def healthy(server):
@@ -59,9 +29,6 @@ def exchange(server, *pieces):
             client.sendall(piece)
         client.settimeout(20)
         return b"".join(iter(lambda: client.recv(65536), b""))
-
-
-HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 
 def test_a_slow_body_is_ended_with_a_reason_and_others_are_served(server):

@@ -26,7 +26,7 @@ class Limits:
     all_pixels: int = 100_000_000
     images: int = 16
     scans: int = 100
-    receiving: int = 128
+    receiving: int = 256
     at_work: int = 8
     waiting: int = 120
     held: int = 256_000_000

@@ -17,6 +17,8 @@ from mien.serve.messages import HEAD, packed
 from mien.serve.worker import WorkerSettings
 
 PIECE = 1 << 20  # bytes that are handed over before others have a turn
+# So that glibc returns the memory of a large request when it is over, and keeps none of it for the next.
+GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": str(1 << 22), "MALLOC_TRIM_THRESHOLD_": str(1 << 24)}
 GONE = (asyncio.IncompleteReadError, BrokenPipeError, ConnectionResetError)  # what talking to an ended process raises
 TOO_SLOW = {-signal.SIGPROF, -signal.SIGXCPU} if hasattr(signal, "SIGPROF") else set()
 
@@ -47,7 +49,7 @@ class Process:
                 *command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env={**os.environ, **GIVE_BACK, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 start_new_session=True,  # Ctrl-C in a terminal is for the server
             )
         )

@@ -21,6 +21,7 @@ HOW = (
     "it is, with its own Content-Type, as image/jpeg."
 )
 TRUE, FALSE = ("true", "1", "on", "yes"), ("false", "0", "off", "no")
+KEYS = 20  # words of a JSON body besides its pictures, with room for those that are refused by name
 FORM, JSON, PICTURE = "multipart/form-data", "application/json", "image/"
 
 
@@ -88,6 +89,8 @@ async def _form(kind: str, body: bytes, limits: Limits) -> Asked:
 
 
 def _from_json(body: bytes, limits: Limits) -> Asked:
+    if body.count(b'"') > 2 * (limits.images + KEYS):  # base64 has none; millions of strings would cost time and memory
+        raise _too_many(limits)
     try:
         values = Predict.model_validate_json(body)
     except ValidationError as error:

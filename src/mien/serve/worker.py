@@ -8,6 +8,7 @@ and nothing else.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import pickle
 import signal
@@ -118,14 +119,23 @@ def main() -> None:
     settings: WorkerSettings = pickle.loads(first[1])  # from the server, which started this process
     worker = Worker(settings)
     confine(settings.limits.memory)
+    gc.freeze()  # what is there stays, so that looking for what a request left is quick
     channel.send({"ready": True})
-    while (received := channel.receive()) is not None:
-        try:
-            for answer in worker.answers(*received):
-                channel.send(*answer)
-        except Exception:  # a fault of ours: the server says so, and its terminal shows this
-            channel.send({"fault": traceback.format_exc()})
+    while _answered(worker, channel):
         allow(0)  # no clock runs while there is nothing to do
+        gc.collect()  # errors and what raised them hold each other, and with them the request
+
+
+def _answered(worker: Worker, channel: Channel) -> bool:
+    """Whether there was a request."""
+    if (received := channel.receive()) is None:
+        return False
+    try:
+        for answer in worker.answers(*received):
+            channel.send(*answer)
+    except Exception:  # a fault of ours: the server says so, and its terminal shows this
+        channel.send({"fault": traceback.format_exc()})
+    return True
 
 
 if __name__ == "__main__":
