@@ -17,7 +17,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mien import config
 from mien.config import Data, Model, Recipe, Train
 from mien.hardware import hardware
 from mien.runs.folder import RunFolder
@@ -35,7 +34,7 @@ def train(options: argparse.Namespace, epochs: int, augment: dict[str, Any]) -> 
         ),
     )
     with tempfile.TemporaryDirectory() as folder:
-        found = RunFolder.open(run(config.build(recipe.model_dump(), {"augment": augment}), Path(folder) / "run"))
+        found = RunFolder.open(run(recipe.with_(augment=augment), Path(folder) / "run"))
         return found.history["images_per_second"][-1], found.env
 
 

@@ -23,7 +23,6 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from mien import config
 from mien.hardware import hardware
 from mien.models import create_model
 from mien.recipes import load
@@ -70,12 +69,9 @@ def reference(root: Path, batch_size: int, images: int, workers: int) -> float:
 
 def ours(root: Path, batch_size: int, images: int) -> float:
     """Images a second of `mien run fer2013_cnn_v2`, from its own metrics.csv (second epoch: warm)."""
-    recipe = config.build(
-        load("fer2013_cnn_v2")[0].model_dump(),
-        {
-            "data": {"path": root, "train_fraction": images / 28709},
-            "train": {"epochs": 2, "batch_size": batch_size, "schedule": "constant"},
-        },
+    recipe = load("fer2013_cnn_v2")[0].with_(
+        data={"path": root, "train_fraction": images / 28709},
+        train={"epochs": 2, "batch_size": batch_size, "schedule": "constant"},
     )
     with tempfile.TemporaryDirectory() as folder:
         metrics = (run(recipe, Path(folder) / "run") / "metrics.csv").read_text().splitlines()

@@ -97,7 +97,7 @@ def audit(
     from mien.data.audit import audit as audit_store
     from mien.data.audit import clean_names, write_names
 
-    chosen = _data(path, settings).model_copy(update={"skip_bad": True})
+    chosen = _data(path, settings).with_(skip_bad=True)
     store = prepare_store(chosen)
     findings = audit_store(store)
     split = "test" if store.has("test") else "validation"

@@ -30,7 +30,7 @@ def quickstart(*, out: Path = Path("runs"), json_: Json = False) -> None:
     from mien.runs import RunFolder, is_finished, is_run
     from mien.train import run as training
 
-    chosen = [config.build(one.model_dump(), config.from_environment()) for one in (recipes.recipe, recipes.vit)]
+    chosen = [one.with_(**config.from_environment()) for one in (recipes.recipe, recipes.vit)]
     stamp = _stopped(out, chosen[0]) or time.strftime("%Y%m%d-%H%M%S")
     runs = [out / f"{recipe.name}-{stamp}-{recipe.seed}" for recipe in chosen]
     note(

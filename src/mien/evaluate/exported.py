@@ -28,7 +28,7 @@ def evaluate_export(network: Network, data: Data, split: str = "validation") -> 
 
     shape = network.preprocessing
     own = {"size": shape.size, "channels": shape.channels, "fit": shape.fit}
-    data = data.model_copy(update=own)
+    data = data.with_(**own)
     store = prepare(data) if split == ALL else open_store(data)
     indices = np.arange(len(store)) if split == ALL else _chosen(store, split)
     if _was_trained_on(network, store, split):

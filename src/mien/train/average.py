@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mien import config, hardware
+from mien import hardware
 from mien.data import Store
 from mien.errors import UsageError
 from mien.evaluate.metrics import scores_of
@@ -60,7 +60,7 @@ def average(
     _refuse_other_models(folders, networks)
     first, taught = folders[0], _together([teacher for folder in folders for teacher in folder.recipe.distill.teachers])
     own = {"name": f"{first.recipe.name}_average", "distill": {"teachers": taught}}
-    recipe = config.build(first.recipe.model_dump(), own)
+    recipe = first.recipe.with_(**own)
     recipe = moved(recipe)
     store = open_data(first.path, recipe)
     _refuse_other_splits(folders, store)

@@ -26,8 +26,7 @@ def can_be_stored(recipe: Recipe) -> bool:
 
 def head_recipe(recipe: Recipe) -> Recipe:
     """The recipe for a head on stored features: all of it trains."""
-    train = recipe.train.model_copy(update={"trainable": "all", "layer_decay": 1.0})
-    return recipe.model_copy(update={"train": train})
+    return recipe.with_(train={"trainable": "all", "layer_decay": 1.0})
 
 
 def store_features(model: nn.Module, store: Store, device: str, precision: str) -> Store:
