@@ -21,7 +21,7 @@ ALLOWED = {
         "data": "cache config drafts errors atomic labels pictures plugins preprocessing progress",
         "runtime": "assets atomic errors hub labels pictures preprocessing progress",
         "serve": "mien errors labels pictures preprocessing runtime",
-        "pretrained": "mien assets errors atomic hub models plugins preprocessing progress runs",
+        "pretrained": "mien assets errors atomic hub models plugins preprocessing progress runs runtime",
         "runs": "drafts atomic config errors",
         "train": "config data errors evaluate atomic hardware labels models preprocessing pretrained progress runs "
         "runtime",

@@ -25,12 +25,14 @@ from mien.data import Store
 from mien.errors import MienError, MissingError, UsageError
 from mien.evaluate.calibration import Calibration, calibrate
 from mien.evaluate.metrics import scores_of
-from mien.evaluate.run_model import load_model
 from mien.evaluate.split import predict
 from mien.preprocessing import Preprocessing
+from mien.pretrained import Classifier, from_onnx, unfold
+from mien.pretrained.own import from_run
 from mien.progress import note
 from mien.runs import Predictions, RunFolder, is_run, read_recipe
 from mien.runs.data import Images, open_data
+from mien.runs.folder import refuse_headless
 from mien.runs.records import to_dict
 from mien.runtime.network import Network, is_export, softmax
 from mien.runtime.seal import seal
@@ -60,7 +62,9 @@ def export(run: Path, out: Path | None = None, *, weights: WeightType = "fp16", 
     error_rate: the share of wrong answers that the threshold for "unsure" is to allow.
     Raises MissingError when the run is not finished, MienError when the file's answers are not the run's.
     """
-    model, labels, preprocessing = load_model(run)
+    refuse_headless(run)
+    network = from_run(run)
+    model, labels = network.model, network.labels
     out = out or run / "model.onnx"
     if out.suffix != ".onnx":
         raise UsageError(f"`out` {out}: an export ends in .onnx.")
@@ -71,16 +75,17 @@ def export(run: Path, out: Path | None = None, *, weights: WeightType = "fp16", 
     draft = out.with_name(f".{out.stem}.draft.onnx")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _trace(model, preprocessing, draft)
+        _trace(model, network.preprocessing, draft)
+        tensors = unfold.record(model, from_onnx.read_arrays(draft)[0])
         _store_weights(draft, weights)
         if store is None:
-            found, difference, lost = reference, _difference_on_noise(draft, model, preprocessing, weights), 0.0
+            found, difference, lost = reference, _difference_on_noise(draft, model, network.preprocessing, weights), 0.0
         else:
             found = _predicted(draft, store, reference)
             difference, lost = _compare(found, reference, weights)
         _refuse_difference(difference, weights, run)
         calibration = calibrate(found, error_rate)
-        _write_metadata(draft, run, labels, preprocessing, calibration, found, store or Images.of(run))
+        _write_metadata(draft, run, network, tensors, calibration, found, store or Images.of(run))
         put(draft, out)
     except OSError as error:
         raise MienError(f"Writing {out} failed: {error.strerror}. Free some space, or choose another `out`.") from error
@@ -238,16 +243,17 @@ def _refuse_difference(difference: float, weights: WeightType, run: Path) -> Non
 def _write_metadata(
     path: Path,
     run: Path,
-    labels: tuple[str, ...],
-    preprocessing: Preprocessing,
+    network: Classifier,
+    tensors: dict[str, Any],
     calibration: Calibration,
     found: Predictions,
     images: Store | Images | None,
 ) -> None:
     values: dict[str, Any] = {
         "mien": mien.__version__,
-        "labels": list(labels),
-        "preprocessing": preprocessing.to_dict(),
+        "labels": list(network.labels),
+        "preprocessing": network.preprocessing.to_dict(),
+        "network": {"name": network.name, "sizes": network.sizes, "tensors": tensors},  # opens in torch with it
         "calibration": calibration.to_dict(),
         "card": _card(run, found, images),
     }

@@ -12,9 +12,10 @@ from typing import Any
 from torch import Tensor
 
 from mien.errors import DataError
-from mien.pretrained import from_hf, from_npz, from_timm, from_torchvision, own, weight_files
+from mien.pretrained import from_hf, from_npz, from_onnx, from_timm, from_torchvision, own, weight_files
 from mien.pretrained.checkpoint import Checkpoint
 from mien.pretrained.own import Classifier
+from mien.runtime.network import is_export
 
 __all__ = ["Checkpoint", "Classifier", "from_pretrained", "read"]
 
@@ -22,12 +23,17 @@ SOURCES = (from_timm, from_hf, from_torchvision, from_npz)
 
 
 def read(where: str | Path, num_heads: int | None = None) -> Checkpoint:
-    """A checkpoint from a file, a folder (a run of mien's too) or a hub id ('hf-hub:OWNER/NAME').
+    """A checkpoint from a file, a folder (also a run's), 'mien:base' and the like, or a hub id ('hf-hub:OWNER/NAME').
+
+    Exports (.onnx) give the network that was exported, with the weights as they are stored there.
 
     num_heads: attention heads, where neither the weights nor a config.json tell.
     Raises MissingError when it is not there, DataError when it is damaged or of no known source.
     """
-    path = weight_files.locate(where)
+    path = where if is_export(where) else weight_files.locate(where)
+    if is_export(path):
+        return from_onnx.read(path, str(where))
+    path = Path(path)
     weights, config = weight_files.read_folder(path) if path.is_dir() else (weight_files.read_weights(path), {})
     if "mien" in config:
         return own.convert(weights, config, str(where))

@@ -44,6 +44,7 @@ class Checkpoint:
     model, sizes: what `create_model` needs to build it, num_classes of its own head included.
     mean, std: of the pixels (0..1) it was trained with. labels: names of its classes, () where not known.
     resize: how its source interpolates position embeddings. source: where it came from, for messages.
+    norms_anew: whether its batch norms were folded away and do nothing now; their statistics start anew in training.
     """
 
     model: str
@@ -55,6 +56,7 @@ class Checkpoint:
     labels: tuple[str, ...] = ()
     resize: Resize = "bicubic_antialias"
     preprocessing: dict[str, Any] = field(default_factory=dict)  # size, fit and so on, of a model trained by mien
+    norms_anew: bool = False
 
     def build(self, labels: tuple[str, ...] | None = None, **sizes: Any) -> nn.Module:
         """The network with these weights. `sizes` (img_size, in_chans, num_classes, dropout …) change it.

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mien.assets import OWN, asset, backbones, shipped
+from mien.assets import OWN, asset, backbones
 from mien.atomic import DAMAGED, put, share
 from mien.errors import DataError, MienError, MissingError, nearest
 from mien.hub import HUB, download, first_line, hint
@@ -128,17 +128,16 @@ def _shipped(name: str) -> Path:
     there = backbones()
     if name not in there:
         which = ", ".join(OWN + one for one in there) or "none yet"
-        if name in shipped():
-            raise MissingError(f"{OWN}{name} is an export, which cannot be trained. These can: {which}.")
         raise MissingError(f"{OWN}{name} does not come with mien.{nearest(name, there)} These do: {which}.")
     return asset(name, "config.json").parent
 
 
 def _download(repository: str) -> Path:
-    """The folder of a hub model, with the first of its weight files that mien reads."""
+    """The folder of a hub model, with the first of its weight files that mien reads, else its export."""
 
     def wanted(names: list[str] | None) -> list[str]:
-        weights = next((name for name in WEIGHT_FILES if name in (names or ())), WEIGHT_FILES[0])
+        known = (*WEIGHT_FILES, "model.onnx")
+        weights = next((name for name in known if name in (names or ())), known[0])
         return ["config.json", "preprocessor_config.json", weights]
 
     return download(

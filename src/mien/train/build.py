@@ -14,6 +14,7 @@ from mien.errors import UsageError
 from mien.models import accepts, create_model
 from mien.pretrained.checkpoint import Checkpoint
 from mien.pretrained.own import save_folder
+from mien.progress import note
 from mien.runs import layout, manifest
 from mien.train.masked_task import Filling
 from mien.train.task import Task, Training
@@ -25,7 +26,12 @@ TASKS: dict[str, type[Training]] = {"labels": Task, "patches": Filling}
 def read_checkpoint(recipe: Recipe) -> Checkpoint | None:
     """The checkpoint that the recipe starts from, None where it starts from random weights."""
     where = recipe.model.checkpoint
-    return None if where is None else pretrained.read(where, recipe.model.num_heads)
+    if where is None:
+        return None
+    found = pretrained.read(where, recipe.model.num_heads)
+    if found.norms_anew:
+        note(f"{where}: its batch norms were folded into the weights when it was exported, so they start anew.")
+    return found
 
 
 def with_sizes_of(checkpoint: Checkpoint | None, recipe: Recipe) -> Recipe:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,19 +32,31 @@ from mien.runtime.network import Network, is_export
 
 
 class ExportedNetwork(nn.Module):
-    """An exported network as a module: onnxruntime computes in fp32 on the CPU, wherever the student is.
+    """An exported network as a module, in fp32: onnxruntime on the CPU; elsewhere torch, where the file opens there.
 
     It reads pictures of one size. processes: how many ask at the same time and share the cores.
     """
 
     def __init__(self, where: str, processes: int = 1) -> None:
         super().__init__()
+        self.where = where
         self.network = Network.open(where, max(1, torch.get_num_threads() // processes))
         self.labels, self.preprocessing = self.network.labels, self.network.preprocessing
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Scaled pixels (B, C, H, W) -> logits (B, K)."""
+        if inputs.device.type != "cpu" and (opened := self.in_torch):
+            with torch.autocast(inputs.device.type, enabled=False):
+                return opened.to(inputs.device)(inputs.float())
         return torch.from_numpy(self.network.run(inputs.float().numpy(force=True))).to(inputs.device)
+
+    @cached_property
+    def in_torch(self) -> Classifier | None:
+        """The network as a torch module; None of an export of mien 0.1.0, which does not say what it holds."""
+        try:
+            return pretrained.from_pretrained(self.where).requires_grad_(False)
+        except DataError:
+            return None
 
 
 class Teacher:
