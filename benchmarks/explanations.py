@@ -114,10 +114,10 @@ def believed(model: Classifier, scaled: np.ndarray, maps: np.ndarray, method: st
     """Deletion, insertion and the sanity check of one method."""
     found = against_random(model, scaled, maps, seed)
     sanity = sanity_check(model, scaled[:SANITY_IMAGES], method, seed)
-    note(f"{method}: {found.verdict} {sanity.verdict}")
+    note(f"{method}: {found} {sanity}")
     return {
         **{test: asdict(getattr(found, test)) for test in ("deletion", "insertion")},
-        "verdict": found.verdict,
+        "verdict": str(found),
         "sanity": {"correlation": sanity.correlation, "flagged": sanity.flagged},
     }
 

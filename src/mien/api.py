@@ -163,6 +163,7 @@ def explain(
     methods: Sequence[str] | None = None,
     target: str | int | None = None,
     *,
+    verdicts: bool = True,
     allow_code: Sequence[str] = (),
 ) -> Explanation:
     """Open a trained model up and follow one picture through it.
@@ -170,7 +171,8 @@ def explain(
     model: a Run or its folder, an .onnx file of mien's, 'mien:base', or what `from_pretrained` gives.
     image: a path, a PIL image, or a uint8 array (H, W) or (H, W, 3); of an animation, the first frame.
     methods: names out of `mien.explain.attribution.methods_of(model)`, None for all. target: the class to explain, by
-    name or number; None for the predicted one.
+    name or number; None for the predicted one. verdicts: also measure how far each map can be believed, which takes
+    most of the time.
     Raises UsageError for a method or class that the model does not have, MissingError and DataError for a picture that
     is not there or cannot be read.
     """
@@ -178,7 +180,7 @@ def explain(
     from mien.pretrained import Classifier
 
     opened = model if isinstance(model, Classifier) else from_pretrained(model, allow_code=allow_code)
-    return look_inside(opened, image, methods, target)
+    return look_inside(opened, image, methods, target, verdicts=verdicts)
 
 
 @_verb

@@ -10,8 +10,7 @@ from mien.errors import UsageError
 from mien.explain.faithfulness import (
     SHARES,
     Against,
-    Faithfulness,
-    SanityCheck,
+    Verdict,
     against_random,
     deletion,
     insertion,
@@ -65,7 +64,7 @@ def test_probabilities_are_taken_at_a_temperature():
 
 def test_maps_that_are_the_same_everywhere_are_called_empty():
     x, maps = bright_spot()
-    assert against_random(Spot(), x, np.full_like(maps, 0.3)).verdict.startswith("Empty")
+    assert str(against_random(Spot(), x, np.full_like(maps, 0.3))).startswith("Empty")
     assert not against_random(Spot(), x, maps).empty
 
 
@@ -126,9 +125,9 @@ def test_a_true_map_beats_random_and_a_false_one_does_not():
         assert test.interval[0] < test.better < test.interval[1]
     assert faithful.deletion.better == pytest.approx(faithful.deletion.random - faithful.deletion.area)
     assert faithful.insertion.better == pytest.approx(faithful.insertion.area - faithful.insertion.random)
-    assert faithful.verdict == "Faithful: better than random maps in deletion and in insertion."
+    assert str(faithful) == "Holds: better than random maps in deletion and in insertion."
     wrong = against_random(Spot(), x, -maps, seed=1)
-    assert wrong.verdict == "Not faithful: no better than random maps. Do not read anything into it."
+    assert str(wrong) == "No better than random maps: do not read anything into it."
     assert wrong.insertion.interval[1] < 0
 
 
@@ -142,8 +141,8 @@ def test_random_maps_themselves_are_no_better_than_random():
 
 def test_better_in_one_only():
     won, lost = Against(0.2, 0.5, 0.3, (0.1, 0.5)), Against(0.5, 0.5, 0.0, (-0.1, 0.1))
-    assert Faithfulness(7, won, lost).verdict == "In doubt: better than random maps in deletion only."
-    assert Faithfulness(7, lost, won).verdict == "In doubt: better than random maps in insertion only."
+    assert str(Verdict(7, won, lost)) == "In doubt: better than random maps in deletion only."
+    assert str(Verdict(7, lost, won)) == "In doubt: better than random maps in insertion only."
 
 
 def test_smooth_noise_goes_up_and_down_in_regions():
@@ -195,12 +194,12 @@ def test_the_sanity_check_catches_a_fake_and_lets_gradients_pass():
     fake = sanity_check(model, x, edges)
     assert fake.flagged
     assert fake.correlation == pytest.approx(1)
-    assert fake.verdict == "Flagged: with random weights the maps stay the same (rank correlation 1.00)."
+    assert "with shuffled weights the map stays the same (rank correlation 1.00)" in str(fake)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     real = sanity_check(model, x, "integrated_gradients")
     assert not real.flagged
     assert abs(real.correlation) < UNRELATED
-    assert real.verdict.startswith("Passed: with random weights the maps are others (rank correlation ")
+    assert str(real).startswith("Depends on what the model learned (rank correlation with shuffled weights ")
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
@@ -244,7 +243,7 @@ def test_flat_maps_have_no_ranks_and_count_as_the_same_only_if_they_are():
     assert sanity_check(model, x, lambda *given: np.zeros((1, 3, 3))).correlation == 1
     maps = iter([np.zeros((1, 2, 2)), np.arange(4.0).reshape(1, 2, 2)])
     assert sanity_check(model, x, lambda *given: next(maps), draws=1).correlation == 0
-    assert not SanityCheck(0.5).flagged
+    assert not Verdict(1, correlation=0.5).flagged
 
 
 def test_the_model_is_left_in_its_mode():

@@ -19,14 +19,15 @@ from mien.data.drawn_faces import draw
 from mien.errors import UsageError
 from mien.evaluate.metrics import accuracy
 from mien.explain.attribution import METHODS
+from mien.explain.faithfulness import Against, Verdict
 from mien.explain.position import recovered_grid
-from mien.explain.study import Study, Trust, study
+from mien.explain.study import Study, study
 from mien.export import export
 from mien.report import inline_images
 from mien.report.explain_page import context, write_explanation
 from mien.runs.records import to_dict
 from mien.runtime import Network
-from mien.runtime.faces import HaarDetector
+from mien.runtime.faces import HaarDetector, YuNetDetector
 from mien.train import run
 
 VIT = Model(name="vit", patch_size=8, embed_dim=24, depth=2, num_heads=3, global_pool="flatten", init="torch")
@@ -84,7 +85,7 @@ def test_attention_is_shown_after_and_before_the_softmax():
     logits[0, 0, :, 2], logits[0, 1, :, 2] = 2, 4
     weights = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     found = replace(found, attention=weights, attention_logits=logits)
-    shown = context(Study(Path(), Path(), "", None, found, {}, None))["attention"]
+    shown = context(Study(Path(), Path(), "", None, found))["attention"]
     (after, _, weights_shown), (before, _, logits_shown) = shown
     assert (after, before) == ("weights", "logits")
     assert [one[1:] for one in logits_shown[0]] == [(0, 3), (0, 2), (0, 4)]  # the mean, then each head
@@ -118,9 +119,11 @@ def test_an_empty_map_is_called_empty(runs, photo, tmp_path, capsys, monkeypatch
 
 
 def test_differences_as_small_as_rounding_do_not_count():
-    assert Trust(0.269, 0.271, 0.270, 0.270, 0.0).verdict == "No better than chance here."
-    assert Trust(0.200, 0.271, 0.270, 0.270, 0.0).verdict.startswith("In doubt")
-    assert Trust(0.200, 0.350, 0.270, 0.270, 0.0).verdict == "Holds here."
+    same, better = Against(0.269, 0.270, 0.001), Against(0.200, 0.270, 0.070)
+    assert str(Verdict(1, same, same, 0.0)) == "No better than random maps: do not read anything into it."
+    assert str(Verdict(1, better, same, 0.0)) == "In doubt: better than random maps in deletion only."
+    assert str(Verdict(1, better, better, 0.0)).startswith("Holds")
+    assert str(Verdict(1, better, better, 0.6)).startswith("Does not depend on what the model learned")
 
 
 def test_a_network_no_better_than_one_answer_is_not_to_be_believed(runs, photo, tmp_path, capsys):
@@ -178,7 +181,8 @@ def group(tmp_path, monkeypatch):
     for face, box in zip(faces, boxes, strict=True):
         photo.paste(face, box[:2])
     photo.save(tmp_path / "photo.png")
-    monkeypatch.setattr(HaarDetector, "detect", lambda *_: boxes)
+    monkeypatch.setattr(YuNetDetector, "detect", lambda *_: boxes)
+    monkeypatch.setattr(HaarDetector, "detect", lambda *_: boxes[1:])
     return tmp_path / "photo.png", [photo, *faces]
 
 

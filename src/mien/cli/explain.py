@@ -10,25 +10,28 @@ from mien.progress import note
 
 @app.command
 def explain(
-    run: Path_,
+    model: Path_,
     image: Path_,
     *,
     out: Path | None = None,
     face: str | None = None,
     target: str | None = None,
     methods: str | None = None,
+    detector: str = "yunet",
+    margin: float = 0.0,
     json_: Json = False,
 ) -> None:
     """Show how a picture becomes a prediction, where the reasons lie, and how far that can be believed.
 
     Parameters
     ----------
-    run
-        A finished run folder.
+    model
+        A finished run folder, an exported .onnx file, or a model that comes with mien ('mien:base').
     image
         A picture.
     out
-        Folder for the page; RUN/explain if not given. A page of another picture or run is not written over.
+        Folder for the page; RUN/explain if not given, or explain for an export. A page of another picture or model is
+        not written over.
     face
         Which face of a photo, the largest being 1; 'none' takes the whole picture, and so does a photo without faces.
         If not given, the largest where one of the model's classes is an expression, the whole picture otherwise.
@@ -36,28 +39,31 @@ def explain(
         The class to explain; the predicted one if not given.
     methods
         Names with commas between them; all that the model allows if not given. Few are quicker: grad_cam,occlusion.
+    detector
+        What finds the faces: 'yunet', which comes with mien, 'haar' (OpenCV's cascade), or a file of YuNet's weights.
+    margin
+        How much around a found face is shown to the model, as a share of its side.
     """
     from mien.evaluate.metrics import warning
     from mien.explain.study import study
     from mien.report.explain_page import write_explanation
 
     names = methods.split(",") if methods else None
-    studied = study(run, image, face=face, target=target, methods=names)
-    page, explanation, trust = write_explanation(studied, out), studied.explanation, studied.trust
+    studied = study(model, image, face=face, target=target, methods=names, detector=detector, margin=margin)
+    page, explanation = write_explanation(studied, out), studied.explanation
     best = explanation.label
     if json_:
         shares = dict(zip(explanation.labels, map(float, explanation.probabilities), strict=True))
         found = {
-            name: {"verdict": one.verdict, "correlation": None if one.empty else one.correlation}
-            for name, one in trust.items()
+            name: {"verdict": str(one), "correlation": one.correlation} for name, one in explanation.verdicts.items()
         }
         about = {"page": str(page), "label": best, "probabilities": shares, "temperature": explanation.temperature}
         print_json(about | {"methods": found})
         return
     how = "" if explanation.temperature else " (uncalibrated)"
     print(f"{page}  {best} {explanation.probabilities.max():.0%}{how}")
-    for name, one in trust.items():
-        print(f"  {name:<22} {one.verdict}")
+    for name, one in explanation.verdicts.items():
+        print(f"  {name:<22} {one}")
     if studied.scores and (doubt := warning(studied.scores)):
         note(f"{doubt} Do not believe this one.")
     note(f"Open {page} in a browser.")

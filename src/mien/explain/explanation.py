@@ -14,13 +14,15 @@ from torch import Tensor
 
 from mien.errors import DataError, MissingError, UsageError, nearest
 from mien.explain import attention, position
-from mien.explain.attribution import attribute, is_empty, methods_of
+from mien.explain.attribution import attribute, is_empty, methods_of, require_method
 from mien.explain.capture import Trace, capture, evaluating
+from mien.explain.faithfulness import Verdict, judge
 from mien.explain.features import feature_maps, first_filters
 from mien.explain.targets import images_for, targets_of
 from mien.explain.walk import Step, walk
 from mien.pictures import IMAGE_SUFFIXES, open_image
 from mien.pretrained import Classifier
+from mien.progress import note
 
 ImageLike = str | Path | Image.Image | np.ndarray
 
@@ -46,6 +48,7 @@ class Explanation:
         positions: Of a ViT, (g, g, g, g): [i, j] holds the cosine similarities of patch (i, j)'s position with all.
         recovered: What learned positions know of the grid, untrained and trained.
         maps: By method, float32 (S, S): higher where a pixel speaks more for the target.
+        verdicts: By method, how far its map can be believed.
         notes: What was done to the picture that a person might not expect.
         temperature: At which the probabilities are calibrated; None: the network's own.
     """
@@ -63,6 +66,7 @@ class Explanation:
     positions: np.ndarray | None
     recovered: tuple[position.RecoveredGrid, position.RecoveredGrid] | None
     maps: dict[str, np.ndarray]
+    verdicts: dict[str, Verdict]
     notes: tuple[str, ...] = ()
     temperature: float | None = None
 
@@ -100,13 +104,21 @@ class Explanation:
 
 
 def explain(
-    model: Classifier, image: ImageLike, methods: Sequence[str] | None = None, target: str | int | None = None
+    model: Classifier,
+    image: ImageLike,
+    methods: Sequence[str] | None = None,
+    target: str | int | None = None,
+    *,
+    verdicts: bool = True,
+    temperature: float | None = None,
 ) -> Explanation:
     """Open a trained model up and follow one picture through it.
 
-    model: what `mien.from_pretrained(RUN)` gives. image: a path, a PIL image, or a uint8 array (H, W) or (H, W, 3); of
-    an animation, the first frame. methods: names out of `methods_of(model)`, None for all. target: the class to
-    explain, by name or number; None for the predicted one.
+    model: what `mien.from_pretrained` gives. image: a path, a PIL image, or a uint8 array (H, W) or (H, W, 3); of an
+    animation, the first frame; all of it is explained, see `mien.explain.study` for one face. methods: names out of
+    `methods_of(model)`, None for all. target: the class to explain, by name or number; None for the predicted one.
+    verdicts: also measure how far each map can be believed, which takes most of the time. temperature: what the logits
+    are divided by; None leaves them as they are.
     Raises UsageError for what is no Classifier, a method or class it does not have; MissingError and DataError for a
     picture that is not there or cannot be read.
     """
@@ -118,17 +130,27 @@ def explain(
     with torch.no_grad(), evaluating(model), capture(model) as trace:
         logits = model(images)
     wanted = targets_of(logits, _class(model, target))
-    chosen = methods_of(model) if methods is None else methods
-    return Explanation(
+    chosen = list(methods_of(model) if methods is None else methods)
+    for name in chosen:  # a wrong one is said before the minutes that the others take
+        require_method(model, name)
+    found = Explanation(
         image=pixels,
         labels=model.labels,
-        probabilities=logits[0].softmax(dim=0).float().cpu().numpy(),
+        probabilities=(logits[0] / (temperature or 1.0)).softmax(dim=0).float().cpu().numpy(),
         target=int(wanted[0]),
         walk=walk(model, trace),
-        maps={name: attribute(model, images, name, wanted)[0] for name in chosen},
+        maps={},
+        verdicts={},
         notes=notes,
+        temperature=temperature,
         **_inside(model, trace),
     )
+    for number, name in enumerate(chosen, start=1):
+        found.maps[name] = attribute(model, images, name, wanted)[0]
+        if verdicts:
+            note(f"{number} of {len(chosen)}: {name}, whether to believe its map")
+            found.verdicts[name] = judge(model, images, found.maps[name], name, found.target, temperature or 1.0)
+    return found
 
 
 def _inside(model: Classifier, trace: Trace) -> dict[str, Any]:

@@ -26,6 +26,7 @@ Method = str | Callable[[nn.Module, Tensor], Maps]  # a name, or a function of a
 
 SHARES = np.linspace(0, 1, 25)  # of the pixels, in 24 steps
 NOTICEABLE = 0.01  # difference of two areas, 0 to 1, below which they are said to be the same
+RANDOM_MAPS = 8  # that the map of a single image is compared with
 UNCHANGED = 0.5  # rank correlation above which a map is said not to depend on the weights
 
 
@@ -47,38 +48,56 @@ class Curves:
 class Against:
     """Mean areas over the images: of the maps and of random ones; how much better the maps are, with its 95 % interval.
 
-    better is above 0 where the maps do better: a smaller area in deletion, a larger one in insertion.
+    better is above 0 where the maps do better: a smaller area in deletion, a larger one in insertion. interval: None
+    where one image was measured, against several random maps.
     """
 
     area: float
     random: float
     better: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None = None
 
     @property
     def beats_random(self) -> bool:
-        return self.interval[0] > 0
+        return self.better >= NOTICEABLE if self.interval is None else self.interval[0] > 0
 
 
 @dataclass(frozen=True)
-class Faithfulness:
-    """How far the maps of a method tell what the model needs, on so many images; empty: maps that say nothing."""
+class Verdict:
+    """How far the maps of a method can be believed; as text, `str(verdict)`.
+
+    images: how many were measured; empty: how many of their maps say nothing. deletion, insertion: against random maps.
+    correlation: Spearman's rank correlation with the maps of the same model with shuffled weights, -1 to 1. Each is
+    None where it was not measured.
+    """
 
     images: int
-    deletion: Against
-    insertion: Against
+    deletion: Against | None = None
+    insertion: Against | None = None
+    correlation: float | None = None
     empty: int = 0
 
     @property
-    def verdict(self) -> str:
+    def flagged(self) -> bool:
+        """Whether the maps stay the same when the weights are shuffled, and so tell nothing of what was learned."""
+        return self.correlation is not None and self.correlation > UNCHANGED
+
+    def __str__(self) -> str:
         if self.empty == self.images:
-            return "Empty: every map is the same everywhere. There is nothing to read into it."
+            return "Empty: the map is the same everywhere, so there is nothing in it to see."
+        if self.correlation is not None and self.flagged:
+            return (
+                "Does not depend on what the model learned: with shuffled weights the map stays the same (rank "
+                f"correlation {self.correlation:.2f}). Do not believe it."
+            )
+        if self.deletion is None or self.insertion is None:
+            return f"Depends on what the model learned (rank correlation with shuffled weights {self.correlation:.2f})."
         won = [name for name in ("deletion", "insertion") if getattr(self, name).beats_random]
         if len(won) == 2:
-            return "Faithful: better than random maps in deletion and in insertion."
+            return "Holds: better than random maps in deletion and in insertion."
         if won:
             return f"In doubt: better than random maps in {won[0]} only."
-        return "Not faithful: no better than random maps. Do not read anything into it."
+        return "No better than random maps: do not read anything into it."
 
 
 @dataclass(frozen=True)
@@ -94,23 +113,6 @@ class PointingGame:
     interval: tuple[float, float]
     random: float
     fixed: float
-
-
-@dataclass(frozen=True)
-class SanityCheck:
-    """Spearman's rank correlation between the maps of a model and those of the same model with random weights."""
-
-    correlation: float
-
-    @property
-    def flagged(self) -> bool:
-        return self.correlation > UNCHANGED
-
-    @property
-    def verdict(self) -> str:
-        if self.flagged:
-            return f"Flagged: with random weights the maps stay the same (rank correlation {self.correlation:.2f})."
-        return f"Passed: with random weights the maps are others (rank correlation {self.correlation:.2f})."
 
 
 def deletion(model: nn.Module, images: Any, maps: Maps, targets: Any = None, temperature: float = 1.0) -> Curves:
@@ -129,7 +131,7 @@ def insertion(model: nn.Module, images: Any, maps: Maps, targets: Any = None, te
     return _curves(model, blurred(inputs), inputs, maps, _classes(model, inputs, targets), temperature)
 
 
-def against_random(model: nn.Module, images: Any, maps: Maps, seed: int = 0, targets: Any = None) -> Faithfulness:
+def against_random(model: nn.Module, images: Any, maps: Maps, seed: int = 0, targets: Any = None) -> Verdict:
     """Deletion and insertion of the maps against one random map an image, paired, with bootstrap intervals.
 
     Arguments as of `deletion`. Random maps are smooth, so that they take connected regions, as the maps of methods do.
@@ -139,11 +141,35 @@ def against_random(model: nn.Module, images: Any, maps: Maps, seed: int = 0, tar
     chance = smooth_noise(maps.shape, seed)
     gone, gone_random = (deletion(model, inputs, order, classes).areas for order in (maps, chance))
     come, come_random = (insertion(model, inputs, order, classes).areas for order in (maps, chance))
-    return Faithfulness(
+    return Verdict(
         len(inputs),
         deletion=_against(gone, gone_random, gone_random - gone, seed),
         insertion=_against(come, come_random, come - come_random, seed),
         empty=sum(map(is_empty, maps)),
+    )
+
+
+def judge(
+    model: nn.Module, images: Any, values: np.ndarray, method: str, target: int, temperature: float = 1.0
+) -> Verdict:
+    """The verdict on a method's map of one image: deletion and insertion against random maps, and shuffled weights.
+
+    images: the scaled image (1, C, H, W). values: its map (H, W), which explains the class `target`. temperature: at
+    which the probabilities are calibrated.
+    """
+    if is_empty(values):
+        return Verdict(1, empty=1)
+    inputs = images_for(model, images)
+    several = inputs.expand(1 + RANDOM_MAPS, -1, -1, -1)  # for the method's own map, then random ones
+    maps = np.concatenate([values[None], smooth_noise((RANDOM_MAPS, *values.shape), seed=0)])
+    gone = deletion(model, several, maps, target, temperature).areas
+    come = insertion(model, several, maps, target, temperature).areas
+    random_gone, random_come = float(gone[1:].mean()), float(come[1:].mean())
+    return Verdict(
+        1,
+        deletion=Against(float(gone[0]), random_gone, random_gone - float(gone[0])),
+        insertion=Against(float(come[0]), random_come, float(come[0]) - random_come),
+        correlation=sanity_check(model, inputs, method, draws=2).correlation,
     )
 
 
@@ -167,7 +193,7 @@ def pointing_game(maps: Maps, masks: np.ndarray, sigma: float = 0.0) -> Pointing
     )
 
 
-def sanity_check(model: nn.Module, images: Any, method: Method, seed: int = 0, draws: int = 3) -> SanityCheck:
+def sanity_check(model: nn.Module, images: Any, method: Method, seed: int = 0, draws: int = 3) -> Verdict:
     """Compare the maps of the model with those of `draws` models whose parameters are shuffled, each within itself.
 
     Shuffling keeps how large the weights are and undoes all that was learned. The same classes are explained before
@@ -180,7 +206,7 @@ def sanity_check(model: nn.Module, images: Any, method: Method, seed: int = 0, d
     for draw in range(draws):
         others = _maps(shuffled(model, seed + draw), inputs, method, classes)
         found += [rank_correlation(one, other) for one, other in zip(maps, others, strict=True)]
-    return SanityCheck(float(np.mean(found)))
+    return Verdict(len(inputs), correlation=float(np.mean(found)))
 
 
 def smoothed(maps: Maps, sigma: float) -> Maps:

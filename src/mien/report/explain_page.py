@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from mien.evaluate.metrics import beats_majority, majority
 from mien.explain import Explanation
 from mien.explain.attention import grid_points, mean_attention_distance
-from mien.explain.faithfulness import NOTICEABLE
-from mien.explain.study import Study, Trust
+from mien.explain.faithfulness import NOTICEABLE, Verdict
+from mien.explain.study import Study
 from mien.report import inline_images
 from mien.report.explain_pointing import pointing, with_mean
 from mien.report.figures import WIDTH
@@ -69,22 +69,24 @@ Seen = tuple[str, float, float]  # a picture, and the values that are darkest an
 
 
 def write_explanation(study: Study, out: Path | None = None) -> Path:
-    """Write the page of a studied picture into a folder, by default RUN/explain; returns the page.
+    """Write the page of a studied picture into a folder, by default RUN/explain, of an export ./explain; returns it.
 
     The page of photo.jpg is photo.html, or where another part of it was asked for photo-face2.html or photo-whole.html;
     with a number behind, photo-2.html, where that is the page of another picture or run.
     """
-    identity = _identity(study.run, study.image)
-    folder = out or study.run / layout.EXPLANATIONS
+    identity = _identity(study)
+    run = Path(study.model)
+    folder = out or (run / layout.EXPLANATIONS if run.is_dir() else Path(layout.EXPLANATIONS))
     folder.mkdir(parents=True, exist_ok=True)
     part = "" if study.face is None else "-whole" if study.face == "none" else f"-face{study.face}"
     page = _free(folder, study.image.stem + part, identity)
     return write("explain.html.j2", page, context(study, identity))
 
 
-def _identity(run: Path, image: Path) -> str:
-    """Which run and picture a page is of: their places, hashed, since a page is passed on."""
-    return hashlib.sha256(f"{run.resolve()}\n{image.resolve()}".encode()).hexdigest()[:16]
+def _identity(study: Study) -> str:
+    """Which model and picture a page is of: their places, hashed, since a page is passed on."""
+    places = "\n".join(str(Path(place).resolve()) for place in (study.model, study.image))
+    return hashlib.sha256(places.encode()).hexdigest()[:16]
 
 
 def _free(folder: Path, stem: str, identity: str) -> Path:
@@ -102,14 +104,14 @@ def context(study: Study, identity: str = "") -> dict[str, Any]:
         "source": study.image.name,
         "identity": identity,
         "what": study.part,
-        "model": study.run.name,
+        "model": Path(study.model).name,
         "picture": inline_images.image(explanation.image),
         "answers": [(explanation.labels[i], float(explanation.probabilities[i])) for i in order],
         "target": explanation.labels[explanation.target],
         "noticeable": NOTICEABLE,
         "weak": scores if scores and not beats_majority(scores) else None,
         "majority": majority(scores) if scores else None,
-        "methods": [_method(explanation, name, study.trust.get(name)) for name in explanation.maps],
+        "methods": [_method(explanation, name, study.explanation.verdicts.get(name)) for name in explanation.maps],
         "patches": _patches(explanation),
         "filters": _filters(explanation),
         "most_filters": MOST_FILTERS,
@@ -122,10 +124,10 @@ def context(study: Study, identity: str = "") -> dict[str, Any]:
     }
 
 
-def _method(explanation: Explanation, name: str, trust: Trust | None) -> dict[str, Any]:
+def _method(explanation: Explanation, name: str, verdict: Verdict | None) -> dict[str, Any]:
     title, text, paper = METHODS[name]
     shown = inline_images.heat(explanation.image, explanation.maps[name], signed=name in SIGNED)
-    return {"title": title, "text": text, "paper": paper, "picture": shown, "trust": trust}
+    return {"title": title, "text": text, "paper": paper, "picture": shown, "verdict": verdict}
 
 
 def _patches(explanation: Explanation) -> str | None:

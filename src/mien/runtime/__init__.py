@@ -20,5 +20,4 @@ def load(
     your own. margin: how much around a found face the network sees, as a share of its side. threads: 0 is one for each
     core.
     """
-    found = open_detector(detector) if isinstance(detector, str | Path) else detector
-    return Reader(Network.open(where, threads), found, margin)
+    return Reader(Network.open(where, threads), open_detector(detector or "yunet"), margin)

@@ -76,8 +76,13 @@ class YuNetDetector:
 DETECTORS = {"yunet": YuNetDetector, "haar": HaarDetector}
 
 
-def open_detector(which: str | Path = "yunet") -> Detector:
-    """The detector of a name, 'yunet' or 'haar', or YuNet with the weights of a file; errors as of `YuNetDetector`."""
+def open_detector(which: Detector | str | Path = "yunet") -> Detector:
+    """The detector of a name, 'yunet' or 'haar', or YuNet with the weights of a file; an own one as it is.
+
+    Errors as of `YuNetDetector`.
+    """
+    if not isinstance(which, str | Path):
+        return which
     return HaarDetector() if str(which) == "haar" else YuNetDetector(which)
 
 
