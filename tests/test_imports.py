@@ -26,7 +26,7 @@ ALLOWED = {
         "train": "config data errors evaluate atomic hardware labels models preprocessing pretrained progress runs "
         "runtime",
         "evaluate": "config data errors atomic hardware labels pictures preprocessing pretrained progress runs runtime",
-        "explain": "errors evaluate labels models pictures pretrained progress runs runtime",
+        "explain": "errors evaluate hub labels models pictures pretrained progress runs runtime",
         "report": "config data errors evaluate explain atomic labels pretrained progress runs runtime",
     }.items()
 }

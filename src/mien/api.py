@@ -205,13 +205,14 @@ def export(
 
 @_verb
 def load(
-    where: Source, detector: Detector | None = None, margin: float = 0.0, threads: int = 0, *,
+    where: Source, detector: Detector | str | Path | None = None, margin: float = 0.0, threads: int = 0, *,
     allow_code: Sequence[str] = (),
 ) -> Reader:  # fmt: skip
     """Return a Reader of pictures: an .onnx file, 'mien:base', 'hf-hub:OWNER/NAME', a Run or its folder.
 
     A run that was never exported is exported first, which takes torch; all else does without.
-    detector: finds the faces, YuNet if not given. margin: what is shown around a face, as a share of its side.
+    detector: finds the faces: 'yunet' (if not given), 'haar', a file of YuNet's weights, or an own one. margin: what is
+    shown around a face, as a share of its side.
     threads: 0 is one for each core.
     """
     from mien.runtime import load as open_reader

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from mien.runtime.metadata import seal
 from tiny_models import classifier, images
 from torch import nn
 
@@ -15,6 +14,7 @@ from mien.export import _store_weights, _trace
 from mien.models import create_model
 from mien.pretrained import from_onnx, read, unfold
 from mien.runtime import Network
+from mien.runtime.seal import seal
 
 
 def with_statistics(kind: str) -> mien.pretrained.Classifier:

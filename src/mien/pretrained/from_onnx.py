@@ -14,8 +14,8 @@ from mien.models import create_model
 from mien.preprocessing import Preprocessing
 from mien.pretrained.checkpoint import Checkpoint, refuse_mismatch
 from mien.pretrained.unfold import restore
-from mien.runtime.metadata import KEY, unseal
 from mien.runtime.network import locate
+from mien.runtime.seal import KEY, unseal
 
 BESIDE = "network.json"  # name and sizes of an export that does not say them itself
 
