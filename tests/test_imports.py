@@ -111,3 +111,12 @@ def test_one_name_is_one_thing():
         if isinstance(node, ast.ClassDef)
     ]
     assert not {name for name in names if names.count(name) > 1}
+
+
+def test_one_module_sets_up_lightnings_trainer():
+    found = [path.name for path in SOURCE.rglob("*.py") if "L.Trainer(" in path.read_text(encoding="utf-8")]
+    assert found == ["trainer.py"]
+
+
+def test_a_run_folder_is_read_without_torch():
+    assert "torch" not in modules_after("import mien.runs, mien.runs.writing, mien.runs.history")

@@ -116,3 +116,14 @@ def test_a_stopped_run_goes_on(old: Path) -> None:
     assert rows[:1] == first
     assert len(rows) == 2
     assert is_finished(old / "stopped")
+
+
+def test_predictions_are_arrays_and_a_table_on_request(old: Path, capsys) -> None:
+    table, arrays = (layout.predictions(old / "vit", "train", suffix) for suffix in (".csv", ".npz"))
+    assert main(["evaluate", str(old / "vit"), "--split", "train"]) == 0
+    assert (arrays.is_file(), table.is_file()) == (True, False)
+    assert main(["evaluate", str(old / "vit"), "--split", "train", "--csv"]) == 0
+    assert table.read_text().count("\n") == 71
+    capsys.readouterr()
+    assert main(["evaluate", str(old / "model.onnx"), "--csv", "--data.path", str(old)]) == 2
+    assert "--csv writes the predictions of a run" in capsys.readouterr().err
