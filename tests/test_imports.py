@@ -22,7 +22,7 @@ ALLOWED = {
         "runtime": "assets atomic errors hub labels pictures preprocessing progress",
         "serve": "mien errors labels pictures preprocessing runtime",
         "pretrained": "mien assets errors atomic hub models plugins preprocessing progress runs runtime",
-        "runs": "drafts atomic config data errors",
+        "runs": "drafts atomic config data errors progress",
         "train": "config data errors evaluate atomic hardware labels models preprocessing pretrained progress runs "
         "runtime",
         "evaluate": "config data errors atomic hardware labels pictures preprocessing pretrained progress runs runtime",
