@@ -78,11 +78,10 @@ class FaceFinder:
 
         Arguments and errors as of `Reader.read`.
         """
-        detector = self.detector if detect else WholeImage()
         picture = opened(image, order)
-        coloured = picture if picture.mode == "RGB" else picture.convert("RGB")  # convert would copy
-        boxes = detector.detect(np.asarray(coloured))
-        return boxes, [self._crop(picture, box, whole=isinstance(detector, WholeImage)) for box in boxes]
+        whole = not detect or isinstance(self.detector, WholeImage)
+        boxes = [(0, 0, *picture.size)] if whole else self.detector.detect(_rgb(picture))
+        return boxes, [self._crop(picture, box, whole) for box in boxes]
 
     def _crop(self, picture: Image.Image, box: Box, whole: bool) -> np.ndarray:
         """One face prepared exactly as the training images were, uint8 (C, size, size)."""
@@ -210,6 +209,11 @@ class Reader(FaceFinder):
             confidence=float(row[best]),
             sure=bool(row[best] >= self.network.threshold),
         )
+
+
+def _rgb(picture: Image.Image) -> np.ndarray:
+    """uint8 (H, W, 3)."""
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))  # convert would copy
 
 
 def _are_faces(images: Any) -> bool:

@@ -84,12 +84,12 @@ class Worker:
         allow(limits.processor * (1 + picture.width * picture.height / 10e6))
         try:
             with refusing(limits):
-                whole = upright(decoded(picture, limits))
-                boxes, seen = self.finder.find(whole, detect=detect)
+                picture = upright(decoded(picture, limits))  # the opened one keeps what decoded it, and goes
+                boxes, seen = self.finder.find(picture, detect=detect)
         except RefusedError as refusal:
             return {"error": str(refusal)}, b""
         content = np.stack(seen).tobytes() if seen else b""  # N x (C, size, size) -> (N, C, size, size)
-        return {"size": whole.size, "boxes": boxes}, content
+        return {"size": picture.size, "boxes": boxes}, content
 
 
 def allow(seconds: float) -> None:
