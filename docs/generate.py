@@ -25,7 +25,9 @@ import mien
 import mien.cli  # (adds the commands to the app)
 from mien import recipes
 from mien.cli.app import app
-from mien.config import Recipe
+from mien.config import Model, Recipe
+from mien.models import list_models, sizes_of
+from mien.models.sizes import FROM_DATA
 
 ROOT = Path(__file__).parent.parent
 NOTE = "<!-- Written by docs/generate.py: change what it reads, then run it. -->"
@@ -92,7 +94,14 @@ def groups(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
 
 
 def section(name: str, group: type[BaseModel]) -> list[str]:
-    return [f"## {name}", "", described(group), "", setting_rows(f"{name}.", group.model_fields)]
+    found = [f"## {name}", "", described(group), "", setting_rows(f"{name}.", group.model_fields)]
+    return found + [line for network in list_models() for line in sizes(network)] if group is Model else found
+
+
+def sizes(network: str) -> list[str]:
+    """The sizes that one network declares; the data decides the others."""
+    fields = {name: field for name, field in sizes_of(network).model_fields.items() if name not in FROM_DATA}
+    return [f"### {network}", "", setting_rows("model.", fields) if fields else "It has no sizes to set.\n"]
 
 
 def described(group: type[BaseModel]) -> str:

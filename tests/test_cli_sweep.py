@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from mien.cli import main
-from mien.cli.sweep import Lists
+from mien.cli.sweep import _as_text
 from mien.config import Recipe
 from mien.train import callbacks
 from mien.train.callbacks import epoch_line
@@ -176,7 +176,8 @@ def test_every_setting_of_a_recipe_can_be_swept(capsys):
             for name, field in model.model_fields.items()
         }
 
-    own = {name: Lists.model_fields[name].annotation.__args__[0] for name in Recipe.model_fields}
+    as_text = _as_text(Recipe)
+    own = {name: as_text.model_fields[name].annotation.__args__[0] for name in Recipe.model_fields}
     assert {name: keys(kind) if hasattr(kind, "model_fields") else None for name, kind in own.items()} == keys(Recipe)
     assert main(["sweep", "--help"]) == 0
     assert "--train.label-smoothing" in capsys.readouterr().out

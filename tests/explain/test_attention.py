@@ -17,6 +17,7 @@ from mien.explain.attention import (
     weights,
 )
 from mien.models.vit import VisionTransformer
+from mien.models.vit_sizes import VitSizes
 
 
 @pytest.mark.parametrize("kind", VITS)
@@ -82,7 +83,7 @@ class TwoTokens(VisionTransformer):
     """
 
     def __init__(self) -> None:
-        super().__init__(img_size=2, patch_size=1, embed_dim=1, depth=1, num_heads=1, global_pool="avg")
+        super().__init__(VitSizes(img_size=2, patch_size=1, embed_dim=1, depth=1, num_heads=1, global_pool="avg"))
         attention = self.blocks[0].attn
         attention.qkv = nn.Linear(1, 3, bias=False)
         attention.qkv.weight.data = torch.tensor([[0.0], [0.0], [1.0]])

@@ -12,7 +12,7 @@ import mien
 from mien.errors import DataError, MissingError, UsageError
 from mien.explain.attention import weights
 from mien.explain.attribution import attribute, methods_of
-from mien.explain.walk import Step
+from mien.models.protocol import Step
 
 
 @pytest.mark.parametrize("kind", SIZES)

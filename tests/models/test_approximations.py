@@ -24,7 +24,8 @@ from mien.models.experimental.approximations import (
     pseudo_inverse,
     segment_means,
 )
-from mien.models.parts.attention import Attention, explicit_attention
+from mien.models.experimental.attention import VariedAttention
+from mien.models.parts.attention import explicit_attention
 from mien.preprocessing import Preprocessing
 from mien.pretrained import Classifier, to_hf
 from mien.pretrained.own import save_folder
@@ -288,12 +289,12 @@ def test_hugging_faces_format_refuses_it(kind, tmp_path):
 @pytest.mark.parametrize(
     ("sizes", "text"),
     [
-        ({"attention": "nistrom"}, "attention 'nistrom' is not known; there are 'exact', 'nystrom', 'performer', 'lin"),
+        ({"attention": "nistrom"}, "attention 'nistrom' is not known; there are exact, nystrom, performer, linformer"),
         ({"attention": "exact"}, r"landmarks \(=4\) do nothing in exact attention; take 'nystrom', "),
         ({"attention": "nystrom", "landmarks": 11}, r"landmarks \(=11\) from 1 to the number of tokens, here 10"),
         ({"attention": "linformer", "landmarks": None}, r"landmarks \(=32\) from 1 to the number of tokens, here 10"),
-        ({"attention": "nystrom", "landmarks": 0}, r"landmarks \(=0\) from 1"),
-        ({"attention": "performer", "landmarks": 0}, r"landmarks \(=0\) and channels a head \(=4\) of at least 1"),
+        ({"attention": "nystrom", "landmarks": 0}, r"landmarks \(=0\): Input should be greater than or equal to 1\."),
+        ({"attention": "performer", "landmarks": 0}, r"landmarks \(=0\): Input should be greater than or equal to 1\."),
         ({"attention": "performer", "embed_dim": 2}, r"channels a head \(=0\) of at least 1"),
         ({"attention": "linformer", "embed_dim": 13}, r"embed_dim \(=13\) must be divisible"),
         ({"attention": "nystrom", "reattention": True}, "Nystrom attention has no weights for reattention to change"),
@@ -308,4 +309,4 @@ def test_refuses_what_does_not_go_together(sizes, text):
 
 def test_a_linformer_has_one_length():
     with pytest.raises(ValueError, match=r"made for 5 tokens and got 7\."):
-        Attention(8, 2, approximation=Linformer(2, 5))(torch.randn(1, 7, 8))
+        VariedAttention(8, 2, approximation=Linformer(2, 5))(torch.randn(1, 7, 8))

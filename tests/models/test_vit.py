@@ -5,16 +5,23 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mien.errors import UsageError
+from mien.models import create_model
 from mien.models.parts.attention import Attention, explicit_attention
 from mien.models.parts.blocks import Block, DropPath
 from mien.models.parts.patch_embed import PatchEmbed, normalise_patches
 from mien.models.parts.positions import sincos_positions
 from mien.models.vit import VisionTransformer
+from mien.models.vit_sizes import VitSizes
 
 
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+def vit(**sizes) -> VisionTransformer:
+    return VisionTransformer(VitSizes(**sizes))
 
 
 def test_attention_is_torchs_scaled_dot_product():
@@ -35,7 +42,9 @@ def test_attention_by_hand():
 
 
 def test_fused_and_explicit_attention_agree_and_explicit_shows_its_weights():
-    model = VisionTransformer(img_size=14, patch_size=7, in_chans=3, num_classes=5, embed_dim=22, depth=3, num_heads=2)
+    model = VisionTransformer(
+        VitSizes(img_size=14, patch_size=7, in_chans=3, num_classes=5, embed_dim=22, depth=3, num_heads=2)
+    )
     model.head.weight.data.normal_()
     x = torch.randn(2, 3, 14, 14)
     seen = []
@@ -88,36 +97,40 @@ def test_conv_stem_gives_as_many_tokens():
 @pytest.mark.parametrize("stem", ["patch", "conv"])
 def test_shapes(pool, positions, stem):
     model = VisionTransformer(
-        img_size=12,
-        patch_size=4,
-        in_chans=3,
-        num_classes=5,
-        embed_dim=28,
-        depth=2,
-        num_heads=7,
-        global_pool=pool,
-        pos_embed=positions,
-        stem=stem,
-        representation_size=11,
+        VitSizes(
+            img_size=12,
+            patch_size=4,
+            in_chans=3,
+            num_classes=5,
+            embed_dim=28,
+            depth=2,
+            num_heads=7,
+            global_pool=pool,
+            pos_embed=positions,
+            stem=stem,
+            representation_size=11,
+        )
     )
     assert model(torch.randn(2, 3, 12, 12)).shape == (2, 5)
     assert model.forward_features(torch.randn(2, 3, 12, 12)).shape == (2, 9 + (pool == "token"), 28)
 
 
 def test_starts_at_a_uniform_guess():
-    logits = VisionTransformer(num_classes=5)(torch.randn(2, 1, 48, 48))
+    logits = vit(num_classes=5)(torch.randn(2, 1, 48, 48))
     assert torch.equal(logits, torch.zeros(2, 5))
 
 
 def test_official_initialisation_sees_each_projection_on_its_own():
-    model = VisionTransformer(embed_dim=192)
+    model = vit(embed_dim=192)
     bound = math.sqrt(6 / (192 + 192))
     assert 0.95 * bound < model.blocks[0].attn.qkv.weight.abs().max() <= bound
 
 
 def test_official_initialisation_of_patches_is_a_truncated_lecun_normal():
     torch.manual_seed(0)
-    weight = VisionTransformer(patch_size=8, embed_dim=1152).patch_embed.proj.weight  # 73,728 numbers of fan-in 64
+    weight = VisionTransformer(
+        VitSizes(patch_size=8, embed_dim=1152)
+    ).patch_embed.proj.weight  # 73,728 numbers of fan-in 64
     assert weight.std().item() == pytest.approx(1 / 8, rel=0.01)
     bound = 2 / 8 / 0.87962566103423978
     assert 0.99 * bound < weight.abs().max().item() <= bound * (1 + 1e-6)
@@ -135,7 +148,9 @@ def test_positions_tell_where_a_patch_is():
     x = torch.randn(1, 1, 8, 8)
     swapped = x.roll(4, dims=2)
     for kind, same in (("none", True), ("learn", False), ("sincos2d", False)):
-        model = VisionTransformer(img_size=8, patch_size=4, embed_dim=16, depth=1, num_heads=2, pos_embed=kind)
+        model = VisionTransformer(
+            VitSizes(img_size=8, patch_size=4, embed_dim=16, depth=1, num_heads=2, pos_embed=kind)
+        )
         model.head.weight.data.normal_()
         assert torch.allclose(model(x), model(swapped), atol=1e-5) == same, kind
 
@@ -164,8 +179,8 @@ def test_drop_path_keeps_the_mean_and_drops_whole_images():
     ],
 )
 def test_refuses_sizes_that_do_not_fit(sizes, text):
-    with pytest.raises(ValueError, match=text):
-        VisionTransformer(**sizes)
+    with pytest.raises(UsageError, match=text):
+        create_model("vit", **sizes)
 
 
 def test_patch_norm_sees_neither_light_nor_contrast():
@@ -183,7 +198,9 @@ def test_normalised_patches_by_hand():
 
 
 def test_a_head_on_all_tokens_knows_their_places():
-    model = VisionTransformer(img_size=15, patch_size=5, embed_dim=12, depth=1, num_heads=3, global_pool="flatten")
+    model = VisionTransformer(
+        VitSizes(img_size=15, patch_size=5, embed_dim=12, depth=1, num_heads=3, global_pool="flatten")
+    )
     tokens = torch.randn(2, 9, 12)
     torch.nn.init.normal_(model.head.weight)
     assert model.head.in_features == 9 * 12
@@ -192,25 +209,24 @@ def test_a_head_on_all_tokens_knows_their_places():
 
 
 def test_a_distilled_model_averages_two_heads():
-    model = VisionTransformer(img_size=15, patch_size=5, embed_dim=12, depth=1, num_heads=3, distilled=True)
+    model = vit(img_size=15, patch_size=5, embed_dim=12, depth=1, num_heads=3, distilled=True)
     torch.nn.init.normal_(model.head.weight)
     tokens = torch.randn(2, 11, 12)
     expected = (model.head(tokens[:, 0]) + model.head_dist(tokens[:, 1])) / 2
     torch.testing.assert_close(model.forward_head(tokens), expected)
     assert model(torch.randn(2, 1, 15, 15)).shape == (2, 7)
     with pytest.raises(ValueError, match="distilled needs global_pool 'token'"):
-        VisionTransformer(global_pool="avg", distilled=True)
+        vit(global_pool="avg", distilled=True)
 
 
 def test_a_conv_stem_of_several_convolutions_a_halving():
     """Two for each halving of a patch of 4: 3 -> 5, 5 -> 5 (stride 2), 5 -> 7, 7 -> 7 (stride 2), then 1x1."""
-    model = VisionTransformer(
+    model = vit(
         img_size=12, patch_size=4, embed_dim=8, depth=1, num_heads=2, in_chans=3, stem="conv", stem_convs=2,
-        stem_widths=(5, 7),
-    )  # fmt: skip
+        stem_widths=(5, 7),)  # fmt: skip
     convolutions = [m for m in model.patch_embed.stem if isinstance(m, nn.Conv2d)]
     shapes = [(m.in_channels, m.out_channels, m.stride[0]) for m in convolutions]
     assert shapes == [(3, 5, 1), (5, 5, 2), (5, 7, 1), (7, 7, 2)]
     assert model.patch_embed(torch.rand(2, 3, 12, 12)).shape == (2, 9, 8)
     with pytest.raises(ValueError, match=r"stem_widths \(=\(5,\)\) must name 2 widths"):
-        VisionTransformer(img_size=12, patch_size=4, stem="conv", stem_widths=(5,))
+        vit(img_size=12, patch_size=4, stem="conv", stem_widths=(5,))

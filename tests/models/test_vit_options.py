@@ -8,13 +8,15 @@ from torch import nn
 from mien.errors import UsageError
 from mien.explain.attention import relevance
 from mien.explain.capture import capture
-from mien.models import count_parameters
-from mien.models.parts.attention import Attention, Reattention, explicit_attention
+from mien.models import count_parameters, create_model
+from mien.models.experimental.attention import Reattention, VariedAttention
+from mien.models.experimental.shifted_patches import ShiftedPatches
+from mien.models.parts.attention import Attention, explicit_attention
 from mien.models.parts.blocks import LayerScale
 from mien.models.parts.heads import SequencePool
-from mien.models.parts.patch_embed import ShiftedPatches
 from mien.models.parts.positions import RelativePositions, RowsAndColumns, relative_index
 from mien.models.vit import VisionTransformer
+from mien.models.vit_sizes import VitSizes
 from mien.preprocessing import Preprocessing
 from mien.pretrained import to_hf
 
@@ -36,9 +38,13 @@ def _seed():
     torch.manual_seed(0)
 
 
+def vit(**sizes) -> VisionTransformer:
+    return VisionTransformer(VitSizes(**sizes))
+
+
 def tiny(**options) -> VisionTransformer:
     sizes = {"img_size": 12, "patch_size": 4, "in_chans": 2, "num_classes": 5, "embed_dim": 12, "depth": 2}
-    model = VisionTransformer(**{**sizes, "num_heads": 3, **options})
+    model = vit(**{**sizes, "num_heads": 3, **options})
     nn.init.normal_(model.head.weight)
     return model
 
@@ -174,7 +180,7 @@ def test_shifted_patches_move_by_half_a_patch():
 
 def test_local_attention_by_hand():
     """Of two tokens, each sees the other alone; of three, one scale for each head sharpens what is left."""
-    attention = Attention(1, 1, qkv_bias=False, project=False, local=True)
+    attention = VariedAttention(1, 1, qkv_bias=False, project=False, local=True)
     attention.qkv.weight.data.fill_(1.0)
     assert attention(torch.tensor([[[2.0], [5.0]]])).flatten().tolist() == [5.0, 2.0]
     attention.logit_scale.data.fill_(2.0)
@@ -205,5 +211,5 @@ def test_reattention_is_a_mixture_of_heads():
     ],
 )
 def test_refuses_what_does_not_go_together(sizes, text):
-    with pytest.raises(ValueError, match=text):
-        tiny(**sizes)
+    with pytest.raises(UsageError, match=text):
+        create_model("vit", **{"img_size": 12, "patch_size": 4, "embed_dim": 12, "depth": 2, "num_heads": 3, **sizes})

@@ -14,16 +14,21 @@ from mien import pretrained
 from mien.errors import DataError, MissingError, UsageError
 from mien.models import create_model
 from mien.models.vit import VisionTransformer
+from mien.models.vit_sizes import VitSizes
 from mien.preprocessing import Preprocessing
 from mien.pretrained.own import save_folder as save_own
 
 SIZES = {"img_size": 15, "patch_size": 5, "embed_dim": 24, "depth": 2, "num_heads": 3, "num_classes": 5}
 
 
+def network(**sizes) -> VisionTransformer:
+    return VisionTransformer(VitSizes(**sizes))
+
+
 @pytest.fixture
 def vit():
     torch.manual_seed(0)
-    model = VisionTransformer(in_chans=3, init="torch", **SIZES)
+    model = network(in_chans=3, init="torch", **SIZES)
     for value in model.state_dict().values():
         value.copy_(torch.randn_like(value) * 0.1)
     return model.eval()
@@ -57,7 +62,7 @@ def test_grey_pictures_get_the_same_answer_from_adapted_kernels(vit, file):
 
 def test_colour_from_a_network_trained_on_grey():
     torch.manual_seed(0)
-    model = VisionTransformer(in_chans=1, init="torch", **SIZES).eval()
+    model = network(in_chans=1, init="torch", **SIZES).eval()
     weights = model.state_dict()
     checkpoint = pretrained.Checkpoint("vit", {**SIZES, "in_chans": 1}, weights, "ours")
     grey = torch.rand(2, 1, 15, 15)
@@ -75,7 +80,7 @@ def test_another_size_resizes_the_positions(file):
 def test_another_size_resizes_rows_columns_and_offsets(kind, size):
     torch.manual_seed(0)
     sizes = {**SIZES, "pos_embed": kind}
-    weights = VisionTransformer(**sizes).state_dict()
+    weights = network(**sizes).state_dict()
     names = [name for name in weights if name.rpartition(".")[2] in ("rows", "columns", "table")]
     assert len(names) == 2
     checkpoint = pretrained.Checkpoint("vit", sizes, weights, "ours")
@@ -298,7 +303,7 @@ def test_a_resnet_trained_in_colour_wants_colour():
 def test_a_stem_of_convolutions_is_adapted_to_grey():
     torch.manual_seed(0)
     sizes = {**SIZES, "img_size": 16, "patch_size": 4, "depth": 1, "stem": "conv", "in_chans": 3}
-    model = VisionTransformer(**sizes, init="torch").eval()
+    model = network(**sizes, init="torch").eval()
     checkpoint = pretrained.Checkpoint("vit", sizes, model.state_dict(), "ours")
     grey = torch.rand(2, 1, 16, 16)
     adapted = checkpoint.build(in_chans=1).eval()

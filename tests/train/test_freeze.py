@@ -14,6 +14,7 @@ from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
 from mien.errors import UsageError
 from mien.models import create_model
+from mien.models.protocol import block_names
 from mien.report import run_page, write_report
 from mien.runs import read_recipe
 from mien.runs.folder import RunFolder
@@ -66,9 +67,9 @@ def checkpoint(folder, epoch):
 
 
 def test_blocks_are_named_from_the_image_to_the_head():
-    assert freeze.blocks(create_model("vit", **VIT)) == ["blocks.0", "blocks.1", "blocks.2"]
-    assert freeze.blocks(create_model("resnet")) == ["layer1", "layer2", "layer3", "layer4"]
-    assert freeze.blocks(create_model("lenet")) == []
+    assert block_names(create_model("vit", **VIT)) == ["blocks.0", "blocks.1", "blocks.2"]
+    assert block_names(create_model("resnet")) == ["layer1", "layer2", "layer3", "layer4"]
+    assert block_names(create_model("lenet")) == []
 
 
 @pytest.mark.parametrize(

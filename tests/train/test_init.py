@@ -13,6 +13,7 @@ from mien.config import Data, Model, Recipe, Train
 from mien.errors import UsageError
 from mien.evaluate.run_model import load_model
 from mien.models.vit import VisionTransformer
+from mien.models.vit_sizes import VitSizes
 from mien.runs import read_recipe
 from mien.train import run
 
@@ -23,6 +24,10 @@ START = Recipe(
     train=Train(epochs=1, batch_size=35),
 )
 NEXT = {"name": "next", "data": {"source": "drawn_faces", "images": 70, "size": 24}, "train": {"epochs": 1, "lr": 1e-9}}
+
+
+def vit(**sizes) -> VisionTransformer:
+    return VisionTransformer(VitSizes(**sizes))
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +55,7 @@ def test_a_run_starts_from_another_run(tmp_path):
 
 def test_other_sizes_than_the_checkpoint(tmp_path):
     torch.manual_seed(0)
-    model = VisionTransformer(img_size=16, patch_size=4, embed_dim=16, depth=2, num_heads=2, in_chans=3)
+    model = vit(img_size=16, patch_size=4, embed_dim=16, depth=2, num_heads=2, in_chans=3)
     save_file(model.state_dict(), tmp_path / "vit.safetensors")
     asked = {"init": str(tmp_path / "vit.safetensors"), "num_heads": 2}
     folder = run.run(config.build(NEXT, {"model": asked}), tmp_path / "grey")

@@ -62,7 +62,7 @@ def test_a_value_is_what_its_field_makes_of_it(key, text, values):
 
 
 def test_a_mapping_is_no_range():
-    found = plan({"train.unfreeze": "{2: 1}, {2: 1, 3: [0, 4]}", "model.depth": "5"})
+    found = plan({"train.unfreeze": "{2: 1}, {2: 1, 3: [0, 4]}", "model.name": "vit", "model.depth": "5"})
     schedules = [found.build(trial.settings).train.unfreeze for trial in found.trials()]
     assert schedules == [{2: 1}, {2: 1, 3: (0, 4)}]
     assert plan({"train.unfreeze": "{2: 1}", "seed": "0,1"}).build({}).train.unfreeze == {2: 1}
@@ -142,7 +142,7 @@ def test_bad_lists_are_refused_before_anything_else(flags, how, text):
 def test_a_plan_is_read_back_as_it_was_written(tmp_path):
     for made in (
         plan({"data.path": "a/b", "train.lr": "1e-3,1e-4", "augment.scale": "[1,1],[1,2]"}),
-        plan({"train.lr": "1e-5:1e-2:log", "model.depth": "2:6", "train.ema": "0,0.9"}, search=5),
+        plan({"model.name": "vit", "train.lr": "1e-5:1e-2:log", "model.depth": "2:6", "train.ema": "0,0.9"}, search=5),
     ):
         made.save(tmp_path / "sweep.json")
         assert read_plan(tmp_path) == made

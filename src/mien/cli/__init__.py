@@ -33,8 +33,8 @@ from mien.cli import (  # noqa: F401  (imports add commands)
     verify,
 )
 from mien.cli.app import app
+from mien.cli.network_flags import offer_sizes, offered
 from mien.cli.wording import described, worded_notes
-from mien.config import Recipe
 from mien.errors import MienError, UsageError, missing_extra, nearest
 from mien.progress import console
 
@@ -47,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         words, allowed = _allowed_code(sys.argv[1:] if arguments is None else arguments)
         with plugins.allowing(allowed), worded_notes():
+            offer_sizes(words)
             app(words, exit_on_error=False, print_error=False, result_action="return_value")
         return 0
     except MienError as error:
@@ -89,7 +90,7 @@ def _usage(error: CycloptsError) -> str:
     """cyclopts' own sentence; for a value of the wrong kind, the key and what was given."""
     cause = error.__cause__
     if isinstance(cause, ValidationError):
-        return described(config.refusal(Recipe, cause))
+        return described(config.refusal(offered(), cause))
     if isinstance(error, UnknownCommandError) and error.app and error.unused_tokens:
         given, there = error.unused_tokens[0], [name for name in error.app if not name.startswith("-")]
         return f"Unknown command '{given}'.{nearest(given, there)} There are {', '.join(sorted(there))}."
@@ -103,7 +104,7 @@ def _usage(error: CycloptsError) -> str:
 def _is_switch(flag: str) -> bool:
     """Whether a flag such as --data.drop-leaks is a setting that is on or off."""
     section, _, key = flag.removeprefix("--").replace("-", "_").partition(".")
-    group = Recipe.model_fields[section].annotation if section in Recipe.model_fields else None
+    group = offered().model_fields[section].annotation if section in offered().model_fields else None
     fields = getattr(group, "model_fields", {})
     return key in fields and fields[key].annotation in (bool, bool | None)
 

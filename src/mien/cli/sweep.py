@@ -10,7 +10,7 @@ from cyclopts import CycloptsError, Parameter
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from mien.cli.app import Json, app, print_json, recipe_layers
-from mien.config import Recipe
+from mien.cli.network_flags import takes_settings
 from mien.errors import MienError, UsageError
 from mien.progress import note
 
@@ -30,13 +30,8 @@ def _as_text(section: type[BaseModel]) -> Any:
     return create_model(section.__name__, __config__=ConfigDict(extra="forbid"), **fields)
 
 
-if TYPE_CHECKING:
-    Lists = BaseModel
-else:
-    Lists = _as_text(Recipe)
-
-
 @app.command
+@takes_settings(_as_text)
 def sweep(
     recipe: str | None = None,
     *,
@@ -46,7 +41,7 @@ def sweep(
     resume: Annotated[bool, Parameter(negative="")] = False,
     config_: Annotated[Path | None, Parameter(name="--config")] = None,
     json_: Json = False,
-    settings: Annotated[Lists | None, Parameter(name="*", show_default=False)] = None,
+    settings: Annotated[BaseModel | None, Parameter(name="*", show_default=False)] = None,
 ) -> None:
     """Train a recipe under many settings and put the runs on one page.
 

@@ -3,8 +3,10 @@
 settings.py says what can be set, layers.py builds a recipe from files, environment and flags.
 """
 
-from mien.config.layers import build, dump, from_environment, from_file, merge, refuse_foreign_code
-from mien.config.settings import Augment, Data, Distill, Model, Overrides, Pretrain, Recipe, Settings, Train, refusal
+from mien.config.base import Settings, refusal
+from mien.config.layers import build, dump, fields_of, from_environment, from_file, merge, refuse_foreign_code
+from mien.config.model import Model, model_settings
+from mien.config.settings import Augment, Data, Distill, Overrides, Pretrain, Recipe, Train, recipe_for
 
 __all__ = [
     "Augment",
@@ -18,9 +20,12 @@ __all__ = [
     "Train",
     "build",
     "dump",
+    "fields_of",
     "from_environment",
     "from_file",
     "merge",
+    "model_settings",
+    "recipe_for",
     "refusal",
     "refuse_foreign_code",
 ]

@@ -11,11 +11,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from mien import plugins
-from mien.config.settings import FREE, Model, Overrides, Recipe, parsed
+from mien.config.base import Settings
+from mien.config.model import FREE, Model
+from mien.config.settings import Overrides, Recipe, parsed
 from mien.errors import MissingError, UsageError
+from mien.models import list_models, sizes_of
 
 # Settings that may name own code, MODULE:NAME.
 CODE = (("data", "source"), ("model", "name"))
@@ -105,25 +108,25 @@ def dump(recipe: Recipe, *, described: bool = False) -> str:
     import yaml
 
     text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
-    return "\n".join(_described(text.splitlines())) + "\n" if described else text
+    return "\n".join(_described(recipe, text.splitlines())) + "\n" if described else text
 
 
-def _described(lines: list[str]) -> Iterator[str]:
+def _described(recipe: Recipe, lines: list[str]) -> Iterator[str]:
     """YAML lines of a recipe, each setting with its description behind it."""
-    section: type[BaseModel] = Recipe
+    section: Settings = recipe
     for line in lines:
         key = line.strip().partition(":")[0]
         if not line.startswith((" ", "-")):
-            section = Recipe
-        field = section.model_fields.get(key) if not line.startswith("    ") else None
+            section = recipe
+        field = fields_of(section).get(key) if not line.startswith("    ") else None
         yield f"{line}  # {field.description}" if field and field.description else line
-        if (
-            section is Recipe
-            and field
-            and isinstance(field.annotation, type)
-            and issubclass(field.annotation, BaseModel)
-        ):
-            section = field.annotation
+        if section is recipe and isinstance(group := getattr(recipe, key, None), Settings):
+            section = group
+
+
+def fields_of(group: Settings) -> dict[str, FieldInfo]:
+    """The settings of a group by name, with default and description; of a Model, the sizes of its network too."""
+    return group.settings() if isinstance(group, Model) else dict(type(group).model_fields)
 
 
 def _refuse_misfits(recipe: Recipe) -> None:
@@ -142,7 +145,7 @@ def _refuse_misfits(recipe: Recipe) -> None:
             f"train.processes {train.processes} are no pairs. Take a train.batch_size that "
             f"{2 * train.processes} divides."
         )
-    if recipe.model.distilled and recipe.distill.teachers:
+    if recipe.model.sizes().get("distilled") and recipe.distill.teachers:
         _refuse_for_two_answers(recipe)
     if recipe.learns == "patches":
         _refuse_for_pretraining(recipe)
@@ -162,10 +165,11 @@ def _refuse_for_two_answers(recipe: Recipe) -> None:
 def _refuse_for_pretraining(recipe: Recipe) -> None:
     """What needs labels, or a head that learns from them, would silently do nothing in a run that has none."""
     method = recipe.pretrain.method
-    if recipe.model.name != "vit":
+    maskable = [name for name in list_models() if getattr(sizes_of(name), "has_patches", False)]
+    if recipe.model.name not in maskable:
         raise UsageError(
             f"pretrain.method {method} masks the patches of a ViT, and model '{recipe.model.name}' has none. Take "
-            "`model.name` vit."
+            f"`model.name` {' or '.join(maskable)}."
         )
     if recipe.augment.crop:
         raise UsageError(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
-from mien.errors import SettingError, UsageError, nearest
+from mien.config.base import Settings
+from mien.config.model import Model, model_settings
+from mien.errors import UsageError, nearest
 
 Overrides = dict[str, Any]
 SOURCES = (
@@ -17,41 +18,6 @@ SOURCES = (
     "drawn_faces",
 )
 Decay = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Settings(BaseModel):
-    """Settings that cannot change. Raises SettingError for an unknown one, with the nearest, and for a wrong value."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    if not TYPE_CHECKING:  # to an editor, the settings are the arguments
-
-        def __init__(self, **values: Any) -> None:
-            try:
-                super().__init__(**values)
-            except ValidationError as error:
-                raise refusal(type(self), error) from None
-
-    def with_(self, **values: Any) -> Self:
-        """Return the same with some settings changed. Raises SettingError as a new one would."""
-        return type(self)(**{**dict(self), **values})
-
-
-def refusal(kind: type[BaseModel], error: ValidationError) -> SettingError:
-    """pydantic's findings in our words, settings named from the recipe on: train.lr, also where `kind` is Train."""
-    section = [name for name, field in Recipe.model_fields.items() if field.annotation is kind]
-    return SettingError([_problem(kind, section, found) for found in error.errors()])
-
-
-def _problem(kind: type[BaseModel], section: list[str], found: Any) -> tuple[str, str]:
-    path = [str(part) for part in found["loc"]]
-    key = ".".join(section + path)
-    if found["type"] != "extra_forbidden":
-        return key, f"{found['msg'].removeprefix('Value error, ')}, given {found['input']!r}."
-    for part in path[:-1]:
-        kind = kind.model_fields[part].annotation  # type: ignore[assignment]
-    known = list(kind.model_fields)
-    return "", f"Unknown key '{key}'.{nearest(path[-1], known)} Known here: {', '.join(known)}."
 
 
 class Data(Settings):
@@ -123,107 +89,6 @@ class Data(Settings):
         if len(numbers) not in (1, 3):
             raise ValueError("give one number, or one for each of three colours, such as 0.485,0.456,0.406")
         return numbers if len(numbers) == 3 else numbers[0]
-
-
-MODELS = (
-    "One of vit, shallow_vit, vtff, lenet, cnn_v1, cnn_v2, resnet; or MODULE:CLASS, a torch.nn.Module of your own, "
-    "looked for where you start."
-)
-
-
-class Model(Settings):
-    """A model by its module's name in mien.models, and its sizes in timm's words.
-
-    Sizes left None take the model's own default; a size the model does not have is an error.
-    """
-
-    name: str = Field(default="vit", description=MODELS)
-    patch_size: int | None = Field(default=None, ge=1, description="Side of a patch, in pixels.")
-    embed_dim: int | None = Field(default=None, ge=1, description="Width of a token.")
-    depth: int | None = Field(default=None, ge=1, description="Number of transformer blocks.")
-    num_heads: int | None = Field(default=None, ge=1, description="Attention heads; they divide embed_dim.")
-    mlp_ratio: float | None = Field(default=None, gt=0, description="Hidden width of a block's MLP over embed_dim.")
-    qkv_bias: bool | None = Field(default=None, description="Bias in the query, key and value projections.")
-    pos_embed: Literal["learn", "learn2d", "sincos2d", "relative", "none"] | None = Field(
-        default=None,
-        description="Positions: learned, learned by row and column, fixed, learned in the attention, or none.",
-    )
-    global_pool: Literal["token", "avg", "flatten", "seq"] | None = Field(
-        default=None,
-        description="What the head reads: the class token, the patch tokens' mean, all of them, or a learned mean.",
-    )
-    representation_size: int | None = Field(default=None, ge=1, description="Width of a tanh layer before the head.")
-    stem: Literal["patch", "conv", "conv3x3", "conv7x7"] | None = Field(
-        default=None, description="ViT: plain patches or a conv stem. ResNet, VTFF: conv3x3 for small images, conv7x7."
-    )
-    stem_convs: int | None = Field(default=None, ge=1, description="ViT: convolutions of the conv stem a halving.")
-    stem_widths: tuple[PositiveInt, ...] | None = Field(
-        default=None, description="ViT: channels of the conv stem's halvings, such as 24,48,96."
-    )
-    patch_norm: bool | None = Field(default=None, description="Normalise patches before and after embedding.")
-    patch_shift: bool | None = Field(default=None, description="Patches with four half-shifted copies (SPT).")
-    pre_norm: bool | None = Field(default=None, description="LayerNorm before (True) or after the branches.")
-    layer_scale: float | None = Field(default=None, gt=0, description="Start of LayerScale's factors, such as 1e-4.")
-    shared_blocks: bool | None = Field(default=None, description="One block, applied depth times.")
-    local_attention: bool | None = Field(
-        default=None, description="Each head learns its temperature, no token sees itself (LSA)."
-    )
-    reattention: bool | None = Field(default=None, description="Attention weights mixed over the heads (DeepViT).")
-    attention: Literal["exact", "nystrom", "performer", "linformer"] | None = Field(
-        default=None, description="Exact, or an approximation, which pays from some hundreds of tokens on."
-    )
-    landmarks: int | None = Field(
-        default=None, ge=1, description="Landmarks, random features or projected tokens of the approximation."
-    )
-    distilled: bool | None = Field(default=None, description="A distillation token with its own head (DeiT).")
-    init: str | None = Field(
-        default=None,
-        description="Initialisation (the model's docstring names them), or a checkpoint to start from: a run, a "
-        "file, a folder, mien:NAME (one that comes with mien), hf-hub:OWNER/NAME.",
-    )
-    widths: tuple[int, ...] | None = Field(
-        default=None, description="Channels of each stage of a CNN, such as 24,48,64,92."
-    )
-    layers: tuple[int, ...] | None = Field(
-        default=None, description="Blocks in each stage of a ResNet, such as 1,1,1,1."
-    )
-    fusion: Literal["F", "P", "S"] | None = Field(
-        default=None, description="VTFF: how image and binary pattern are weighed; F is their mean by a learned gate."
-    )
-    squeeze_excitation: bool | None = Field(default=None, description="Squeeze-excitation in ResNet blocks.")
-    drop_rate: float | None = Field(default=None, ge=0, lt=1, description="Dropout probability.")
-    drop_path_rate: float | None = Field(default=None, ge=0, lt=1, description="Stochastic depth of the last block.")
-    head_hidden: tuple[PositiveInt, ...] | None = Field(
-        default=None, description="Widths of the head's hidden layers, such as 512,256; none is a linear head."
-    )
-    head_batch_norm: bool | None = Field(default=None, description="Batch norm in the head's hidden layers.")
-    head_drop_rate: float | None = Field(
-        default=None, ge=0, lt=1, description="Dropout probability after each of the head's hidden layers."
-    )
-
-    @field_validator("stem_widths", "widths", "layers", "head_hidden", mode="before")
-    @classmethod
-    def _with_commas(cls, value: Any) -> Any:
-        """Read what a flag or a variable gives as text: 16,32,48."""
-        if not isinstance(value, list | tuple | str):
-            return value
-        text = str(value)  # also of what the command line has read already, such as [[8, 16, 24]]
-        return tuple(re.findall(r"[^\s,'\"\[\]()]+", text))
-
-    @property
-    def checkpoint(self) -> str | None:
-        """The checkpoint to start from, None where `init` is the name of an initialisation."""
-        named = self.init is None or re.fullmatch(r"\w+", self.init)
-        return None if named else self.init
-
-    def sizes(self) -> dict[str, Any]:
-        """The sizes that were set, as keyword arguments for the model."""
-        own = {key: value for key, value in self if key != "name" and value is not None}
-        return {key: value for key, value in own.items() if key != "init" or self.checkpoint is None}
-
-
-# Sizes that a checkpoint leaves open; all others are its own.
-FREE = ("head_hidden", "head_batch_norm", "head_drop_rate", "drop_rate", "drop_path_rate")
 
 
 class Augment(Settings):
@@ -408,6 +273,11 @@ class Recipe(Settings):
     def watched(self) -> Literal["accuracy", "loss"]:
         """What the best epoch is best at on validation; without labels there is no accuracy."""
         return self.train.monitor if self.learns == "labels" else "loss"
+
+
+def recipe_for(*networks: str) -> type[Recipe]:
+    """Recipe with the sizes of these networks as fields, for flags and their help."""
+    return create_model("Recipe", __base__=Recipe, model=(model_settings(*networks), Field(default=None)))
 
 
 def parsed(name: str, value: str) -> Any:

@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from pydantic_core import to_jsonable_python
 from mien import config
 from mien.atomic import write_json
 from mien.config import Recipe
-from mien.errors import DataError, MissingError, SettingError, UsageError
+from mien.errors import DataError, MissingError, SettingError, UsageError, nearest
 
 Settings = dict[str, Any]  # by dotted names: {"train.lr": 0.001, "seed": 1}
 
@@ -150,7 +150,8 @@ def make_plan(
     Raises UsageError for a value that does not fit its field, and when nothing is left to sweep.
     """
     _refuse_search(flags, pairs, search)
-    values = {key: _values(key, text, search is not None) for key, text in flags.items()}
+    networks = _networks(layers, flags)
+    values = {key: _values(key, text, search is not None, networks) for key, text in flags.items()}
     swept = {key: found for key, found in values.items() if isinstance(found, Range) or len(found) > 1}
     if not swept:
         raise UsageError("Nothing to sweep: give a setting several values, such as `train.lr` 1e-3,1e-4.")
@@ -212,9 +213,12 @@ def nested(settings: Settings) -> dict[str, Any]:
     return result
 
 
-def parse(key: str, text: str) -> Any:
-    """One value of a field: YAML where the field takes it so, else the text itself. Raises UsageError."""
-    section, name = _section(key)
+def parse(key: str, text: str, networks: Sequence[str] = ()) -> Any:
+    """One value of a field: YAML where the field takes it so, else the text itself. Raises UsageError.
+
+    networks: whose sizes the fields of `model` are; the default network's unless given.
+    """
+    section, name = _section(key, networks)
     problem: str | None = None
     for candidate in _readings(text):
         try:
@@ -234,6 +238,14 @@ def shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def _networks(layers: list[dict[str, Any]], flags: Mapping[str, str]) -> list[str]:
+    """The networks whose sizes are swept: those of the flags, else the one of the last layer that names one."""
+    if named := flags.get("model.name"):
+        return [name.strip() for name in named.split(",")]
+    below = [layer["model"].get("name") for layer in layers if isinstance(layer.get("model"), Mapping)]
+    return [name for name in below if name][-1:]
+
+
 def _refuse_search(flags: Mapping[str, str], pairs: bool, search: int | None) -> None:
     if search is None:
         return
@@ -248,11 +260,13 @@ def _refuse_search(flags: Mapping[str, str], pairs: bool, search: int | None) ->
         )
 
 
-def _values(key: str, text: str, searching: bool) -> list[Any] | Range:
+def _values(key: str, text: str, searching: bool, networks: Sequence[str]) -> list[Any] | Range:
     found = RANGE.fullmatch(text)
-    if found and _number(key):
-        return _range(key, text, *found.groups(), searching=searching)
-    values = [parse(key, part.strip()) for part in _parts(key, text)]
+    if found and _number(key, networks):
+        if not searching:
+            raise UsageError(f"`{key}` {text} is a range. Give a list, or search it: `search=20`.")
+        return _range(key, text, (found[1], found[2]), found[3] is not None, networks)
+    values = [parse(key, part.strip(), networks) for part in _parts(key, text)]
     twice = [value for i, value in enumerate(values) if value in values[:i]]
     if twice:
         raise UsageError(f"`{key}` {text}: {shown(twice[0])} is given twice.")
@@ -266,10 +280,9 @@ def _parts(key: str, text: str) -> list[str]:
     return parts
 
 
-def _range(key: str, text: str, low: str, high: str, log: str | None, *, searching: bool) -> Range:
-    if not searching:
-        raise UsageError(f"`{key}` {text} is a range. Give a list, or search it: `search=20`.")
-    found = Range(parse(key, low), parse(key, high), log is not None)
+def _range(key: str, text: str, ends: tuple[str, str], log: bool, networks: Sequence[str]) -> Range:
+    low, high = ends
+    found = Range(parse(key, low, networks), parse(key, high, networks), log)
     if not found.low < found.high:
         raise UsageError(f"`{key}` {text}: a range goes from a smaller number to a larger one.")
     if found.log and found.low <= 0:
@@ -277,16 +290,22 @@ def _range(key: str, text: str, low: str, high: str, log: str | None, *, searchi
     return found
 
 
-def _number(key: str) -> bool:
-    section, name = _section(key)
+def _number(key: str, networks: Sequence[str]) -> bool:
+    section, name = _section(key, networks)
     annotation = section.model_fields[name].annotation
     kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     return bool({*kinds} & {int, float})
 
 
-def _section(key: str) -> tuple[type[BaseModel], str]:
+def _section(key: str, networks: Sequence[str]) -> tuple[type[BaseModel], str]:
+    """The group of settings that a key belongs to, and its name there. Raises UsageError where it has none."""
     section, _, name = key.rpartition(".")
-    return (Recipe.model_fields[section].annotation if section else Recipe), name  # type: ignore[return-value]
+    group: Any = Recipe.model_fields[section].annotation if section else Recipe
+    if section == "model" and name not in group.model_fields:  # a size; name and init are the same for all
+        group = config.model_settings(*networks)
+    if name not in (known := group.model_fields):
+        raise UsageError(f"Unknown key '{key}'.{nearest(name, known)} Known here: {', '.join(known)}.")
+    return group, name
 
 
 def _readings(text: str) -> list[Any]:
@@ -305,7 +324,9 @@ def _flag(key: str, value: Any) -> list[str]:
         return [f"--{key}={str(value).lower()}"]
     if not isinstance(value, list):
         return [f"--{key}", str(value)]
-    section, name = _section(key)
+    if key.startswith("model."):  # read whatever the network is
+        return [word for each in value for word in (f"--{key}", str(each))]
+    section, name = _section(key, ())
     annotation = section.model_fields[name].annotation
     words = [str(each) for each in value]
     if float in get_args(annotation) and get_origin(annotation) is not tuple:  # one number, or one for each colour
@@ -319,8 +340,8 @@ def _difference(was: Recipe, now: Recipe) -> str:
     for key, value in was:
         other = getattr(now, key)
         if value != other and isinstance(value, BaseModel):
-            name = next(name for name, _ in value if getattr(value, name) != getattr(other, name))
-            return f"{key}.{name} is {getattr(value, name)} there, {getattr(other, name)} here"
+            name = next(name for name, _ in value if getattr(value, name) != getattr(other, name, None))
+            return f"{key}.{name} is {getattr(value, name)} there, {getattr(other, name, None)} here"
         if value != other:
             return f"{key} is {value} there, {other} here"
     return "nothing"

@@ -6,7 +6,6 @@ Shapes: B images, N tokens, h heads, g x g patches. The prefix tokens (class tok
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,25 +15,14 @@ from torch import Tensor, nn
 from mien.errors import UsageError
 from mien.explain.capture import capture, evaluating, network_of, no_weights
 from mien.explain.targets import chosen, targets_of
+from mien.models import protocol
 from mien.models.parts.attention import Attention, explicit_attention
-from mien.models.shallow_vit import ShallowViT
-from mien.models.vit import VisionTransformer
-from mien.models.vtff import VTFF
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """How a model's tokens lie over the image: prefix tokens, then grid x grid patches of patch_size pixels."""
-
-    prefix: int
-    grid: int
-    patch_size: int
-    pool: str  # 'token', 'avg', 'flatten' or 'seq': what the head sees
+from mien.models.protocol import Tokens
 
 
 def has_tokens(model: nn.Module) -> bool:
-    """Whether the model is a Vision Transformer, so that its attention can be laid over the image."""
-    return isinstance(network_of(model), VisionTransformer | ShallowViT | VTFF)
+    """Whether the network says how its tokens lie, so that its attention can be laid over the image."""
+    return protocol.tokens_of(network_of(model)) is not None
 
 
 def require_weights(model: nn.Module) -> None:
@@ -45,20 +33,14 @@ def require_weights(model: nn.Module) -> None:
 
 
 def tokens_of(model: nn.Module) -> Tokens:
-    """Raises UsageError when the model is no Vision Transformer."""
+    """How the network's tokens lie over the image. Raises UsageError when it has none, or does not say."""
     network = network_of(model)
-    if isinstance(network, VisionTransformer):
-        embed = network.patch_embed
-        strides = [module.stride[0] for module in embed.modules() if isinstance(module, nn.Conv2d)]
-        return Tokens(network.num_prefix_tokens, embed.grid_size, math.prod(strides), network.global_pool)
-    if isinstance(network, ShallowViT):
-        return Tokens(0, math.isqrt(network.pos_embed.shape[1]), network.patch_size, "flatten")
-    if isinstance(network, VTFF):
-        return Tokens(network.num_prefix_tokens, network.grid_size, network.patch_size, "token")
-    raise UsageError(
-        f"{type(network).__name__} has no attention over patches. Take a Vision Transformer, 'vit', 'shallow_vit' or "
-        "'vtff'."
-    )
+    if (found := protocol.tokens_of(network)) is None:
+        raise UsageError(
+            f"{type(network).__name__} has no attention over patches. Take a Vision Transformer; your own network says "
+            "how its tokens lie with an attribute `tokens`, a mien.models.Tokens."
+        )
+    return found
 
 
 def weights(model: nn.Module, images: Tensor) -> np.ndarray:

@@ -23,8 +23,8 @@ from mien.explain import attention
 from mien.explain.capture import capture, evaluating, network_of, no_weights
 from mien.explain.features import stages
 from mien.explain.targets import chosen, images_for, targets_of
-from mien.models.vit import VisionTransformer
-from mien.models.vtff import VTFF
+from mien.models.parts.blocks import Block
+from mien.models.protocol import evidence_of
 
 Maps = np.ndarray
 IMAGES_AT_ONCE = 32
@@ -72,24 +72,28 @@ def is_empty(values: np.ndarray) -> bool:
 
 
 def methods_of(model: nn.Module) -> tuple[str, ...]:
-    """The methods that can explain this model: rollout and relevance need a Vision Transformer's attention weights."""
-    weights = attention.has_tokens(model) and not no_weights(model)
-    return tuple(name for name in METHODS if name not in OF_ATTENTION or weights)
+    """The methods that can explain this model: rollout and relevance need attention weights over patches, grad_cam
+    feature maps or tokens.
+    """
+    missing: set[str] = set()
+    if not attention.has_tokens(model) or no_weights(model):
+        missing |= {*OF_ATTENTION}
+    if not _has_maps(model):
+        missing.add("grad_cam")
+    return tuple(name for name in METHODS if name not in missing)
 
 
 def default_layer(model: nn.Module, images: Tensor) -> str:
-    """The last layer that still has a place for everything: of a ViT, what the last attention sees; of a CNN, the last
-    maps before they are pooled. Raises UsageError for a model without maps.
+    """The layer that carries the evidence: what the network says, else the last module that still has a place for
+    everything. Of blocks of mien's that is what the last attention sees, of a CNN the last maps before they are pooled.
+    Raises UsageError for a model without maps.
     """
     network = network_of(model)
-    if isinstance(network, VisionTransformer | VTFF):
-        # After the last attention, a class token's gradient reaches no patch any more.
-        last = len(network.blocks) - 1
-        if network.blocks[last].pre_norm:
-            return f"blocks.{last}.norm1"
-        return f"blocks.{last - 1}" if last else "pos_drop"
-    if attention.has_tokens(model):
-        return "block"
+    if said := evidence_of(network):
+        return said
+    own_blocks = [name for name, module in network.named_modules() if isinstance(module, Block) and module.pre_norm]
+    if own_blocks and attention.has_tokens(model):
+        return f"{own_blocks[-1]}.norm1"
     with torch.no_grad(), evaluating(model), capture(model) as trace:
         model(images)
     if not (found := stages(model, trace)):
@@ -189,6 +193,12 @@ def _parts(model: nn.Module, images: Tensor, targets: Any) -> Iterator[tuple[Ten
     with torch.no_grad():
         logits = torch.cat([model(part) for part in parts])
     yield from zip(parts, targets_of(logits, targets).split(IMAGES_AT_ONCE), strict=True)
+
+
+def _has_maps(model: nn.Module) -> bool:
+    network = network_of(model)
+    convolutions = any(isinstance(module, nn.Conv2d) for module in network.modules())
+    return convolutions or evidence_of(network) is not None or attention.has_tokens(model)
 
 
 def _module(model: nn.Module, layer: str) -> nn.Module:

@@ -7,7 +7,7 @@ trace["blocks.0.attn.weights"]  # (B, h, N, N)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -18,7 +18,7 @@ from mien.models.parts.attention import Attention
 from mien.pretrained import Classifier
 
 
-class Trace:
+class Trace(Mapping[str, Tensor]):
     """Tensors by name, in the order in which the forward pass made them; a module comes after what is inside it.
 
     A name is the path of a submodule, and holds its output. The second call of the same module is 'path@2', also
@@ -30,6 +30,7 @@ class Trace:
     def __init__(self, no_weights: str = "") -> None:
         self.no_weights = no_weights
         self._tensors: dict[str, Tensor] = {}
+        self._beside: set[str] = set()  # names that are no module's
         self.attention_logits: list[Tensor] = []  # of every Attention, from the first layer to the last
         self.attention_weights: list[Tensor] = []
 
@@ -50,12 +51,19 @@ class Trace:
     def __len__(self) -> int:
         return len(self._tensors)
 
-    def add(self, name: str, tensor: Tensor) -> Tensor:
+    @property
+    def modules(self) -> list[str]:
+        """The names that are a module's, without attention's logits and weights."""
+        return [name for name in self._tensors if name not in self._beside]
+
+    def add(self, name: str, tensor: Tensor, of_module: bool = True) -> Tensor:
         """Keep a copy of the tensor under `name`, or under name@2, name@3 … where that is taken; returns the copy."""
         free, count = name, 1
         while free in self._tensors:
             count += 1
             free = f"{name}@{count}"
+        if not of_module:
+            self._beside.add(free)
         self._tensors[free] = tensor.detach().clone()  # a later in-place operation must not reach it
         return self._tensors[free]
 
@@ -77,7 +85,7 @@ def capture(model: nn.Module) -> Iterator[Trace]:
             if path:  # the network itself has none
                 handles.append(module.register_forward_hook(_record(trace, path)))
         for path, module in modules.items():
-            if isinstance(module, Attention) and module.approximation is None:
+            if isinstance(module, Attention) and not module.no_weights:
                 handles.append(module.qkv.register_forward_hook(_record_attention(trace, path, module)))
         yield trace
     finally:
@@ -100,10 +108,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def no_weights(model: nn.Module) -> str:
     """Why the model's attention has no weights to look at; '' where it has, and where there is no attention."""
     for module in network_of(model).modules():
-        if isinstance(module, Attention) and module.approximation is not None:
+        if isinstance(module, Attention) and module.no_weights:
             return (
-                f"{type(module.approximation).__name__} attention has no weights: it never compares every token with "
-                "every other. Train with `model.attention` exact, or take a map of pixels such as integrated_gradients."
+                f"{module.no_weights} Train with `model.attention` exact, or take a map of pixels such as "
+                "integrated_gradients."
             )
     return ""
 
@@ -133,7 +141,7 @@ def _record_attention(trace: Trace, path: str, attention: Attention) -> Callable
     def hook(module: nn.Module, inputs: object, qkv: Tensor) -> None:
         q, k, _ = attention.split(qkv)
         logits = attention.logits(q, k)
-        trace.attention_logits.append(trace.add(f"{inside}logits", logits))
-        trace.attention_weights.append(trace.add(f"{inside}weights", logits.softmax(dim=-1)))
+        trace.attention_logits.append(trace.add(f"{inside}logits", logits, of_module=False))
+        trace.attention_weights.append(trace.add(f"{inside}weights", logits.softmax(dim=-1), of_module=False))
 
     return hook

@@ -19,7 +19,8 @@ from mien.explain.capture import Trace, capture, evaluating
 from mien.explain.faithfulness import Verdict, judge
 from mien.explain.features import feature_maps, first_filters
 from mien.explain.targets import images_for, targets_of
-from mien.explain.walk import Step, walk
+from mien.explain.walk import walk
+from mien.models.protocol import Step, Tokens
 from mien.pictures import IMAGE_SUFFIXES, open_image
 from mien.pretrained import Classifier
 from mien.progress import note
@@ -60,7 +61,7 @@ class Explanation:
     walk: tuple[Step, ...]
     filters: np.ndarray | None
     feature_maps: dict[str, np.ndarray]
-    tokens: attention.Tokens | None
+    tokens: Tokens | None
     attention_logits: np.ndarray | None
     attention: np.ndarray | None
     positions: np.ndarray | None

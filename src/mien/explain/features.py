@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from mien.explain.capture import Trace, module_at, network_of
-from mien.models.shallow_vit import ShallowViT
+from mien.models import protocol
+from mien.models.parts.attention import Attention
 
 # They make maps smaller, or leave some out, and add nothing to see.
 THINNING = (
@@ -25,15 +26,8 @@ def first_filters(model: nn.Module) -> np.ndarray | None:
 
     None for a model without convolutions.
     """
-    network = network_of(model)
-    if isinstance(network, ShallowViT):
-        p = network.patch_size
-        kernels = network.embed.weight.reshape(network.embed.out_features, -1, p, p)  # (D, C*p*p) -> (D, C, p, p)
-        return kernels.detach().cpu().numpy().copy()
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            return module.weight.detach().cpu().numpy().copy()
-    return None
+    found = protocol.first_filters(network_of(model))
+    return None if found is None else found.detach().cpu().numpy().copy()
 
 
 def stages(model: nn.Module, trace: Trace) -> list[str]:
@@ -43,7 +37,10 @@ def stages(model: nn.Module, trace: Trace) -> list[str]:
     """
     last: dict[tuple[int, ...], str] = {}
     thinned: list[Tensor] = []
-    for name in trace:
+    attention = [path for path, module in network_of(model).named_modules() if isinstance(module, Attention)]
+    for name in trace.modules:
+        if any(name.startswith(f"{path}.") for path in attention):  # heads are no maps of the image
+            continue
         output = trace[name]
         if output.ndim != 4 or min(output.shape[2:]) < 2:  # 1 x 1 is no map: squeeze-excitation's gates
             continue
@@ -57,6 +54,7 @@ def stages(model: nn.Module, trace: Trace) -> list[str]:
 
 def feature_maps(model: nn.Module, trace: Trace) -> dict[str, np.ndarray]:
     """Feature maps of the first convolution and of each stage of the image in a trace, (C, h, w) by name."""
-    first = next((name for name in trace if trace[name].ndim == 4), None)
-    names = ([] if first is None else [first]) + stages(model, trace)
+    found = stages(model, trace)
+    first = next((name for name in trace.modules if trace[name].ndim == 4), None) if found else None
+    names = ([] if first is None else [first]) + found
     return {name: trace[name][0].float().cpu().numpy() for name in dict.fromkeys(names)}

@@ -12,6 +12,7 @@ from mien.errors import UsageError
 from mien.explain.attention import grid_points, tokens_of
 from mien.explain.capture import network_of
 from mien.models import create_model
+from mien.models.parts.positions import are_learned
 from mien.pretrained import Classifier
 
 
@@ -56,8 +57,7 @@ def recovered_grid(model: nn.Module) -> RecoveredGrid:
 
 def learns_positions(model: nn.Module) -> bool:
     """Whether the model adds position embeddings that training can change: not fixed ones, nor relative ones."""
-    embedding = getattr(network_of(model), "pos_embed", None)
-    return isinstance(embedding, nn.Module) or (isinstance(embedding, Tensor) and embedding.requires_grad)
+    return are_learned(getattr(network_of(model), "pos_embed", None))
 
 
 def untrained(model: Classifier) -> nn.Module:

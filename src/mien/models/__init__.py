@@ -1,31 +1,74 @@
-"""The models. A model's name is its module here; `create_model` builds it, `list_models` lists them."""
+"""The models. A model's name is its module here; `create_model` builds it, `list_models` lists them.
+
+What several are made of is for networks of one's own too: `from mien.models import Attention, Block, Tokens`.
+Importing this package, and reading the sizes of a network of ours, needs no torch.
+"""
 
 from __future__ import annotations
 
 import fnmatch
-import inspect
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from mien import plugins
 from mien.errors import UsageError, nearest
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from torch import nn
 
-CLASSES = {
-    "cnn_v1": "CnnV1",
-    "cnn_v2": "CnnV2",
-    "lenet": "LeNet",
-    "resnet": "ResNet",
-    "shallow_vit": "ShallowViT",
-    "vit": "VisionTransformer",
-    "vtff": "VTFF",
-}
+    from mien.models.parts.attention import Attention
+    from mien.models.parts.blocks import Block
+    from mien.models.parts.patch_embed import PatchEmbed
+    from mien.models.protocol import Step, Tokens
+    from mien.models.sizes import Sizes
+
+__all__ = [
+    "Attention",
+    "Block",
+    "PatchEmbed",
+    "Sizes",
+    "Step",
+    "Tokens",
+    "accepts",
+    "count_flops",
+    "count_parameters",
+    "create_model",
+    "list_models",
+    "model_class",
+    "sizes_of",
+]
+
+NETWORKS = {
+    "cnn_v1": ("CnnV1", "CnnV1Sizes"),
+    "cnn_v2": ("CnnV2", "CnnV2Sizes"),
+    "lenet": ("LeNet", "LeNetSizes"),
+    "resnet": ("ResNet", "ResNetSizes"),
+    "shallow_vit": ("ShallowViT", "ShallowViTSizes"),
+    "vit": ("VisionTransformer", "VitSizes"),
+    "vtff": ("VTFF", "VTFFSizes"),
+}  # module -> its class, and the class of its sizes in the module NAME_sizes
+DEFAULT = "vit"
+
+PARTS = {
+    "Attention": "parts.attention",
+    "Block": "parts.blocks",
+    "PatchEmbed": "parts.patch_embed",
+    "Sizes": "sizes",
+    "Step": "protocol",
+    "Tokens": "protocol",
+}  # imported on first use
+
+
+def __getattr__(name: str) -> Any:
+    if name in PARTS:
+        return getattr(importlib.import_module(f"mien.models.{PARTS[name]}"), name)
+    raise AttributeError(f"module 'mien.models' has no attribute '{name}'")
 
 
 def list_models(pattern: str = "*") -> list[str]:
     """Names of the models that match a pattern such as '*vit*'."""
-    return fnmatch.filter(sorted(CLASSES), pattern)
+    return fnmatch.filter(sorted(NETWORKS), pattern)
 
 
 def create_model(name: str, **sizes: Any) -> nn.Module:
@@ -35,16 +78,30 @@ def create_model(name: str, **sizes: Any) -> nn.Module:
     sizes: img_size, in_chans, num_classes and what else the model takes, in timm's words.
     Raises UsageError for an unknown model, a size it does not have or a value it refuses; MissingError without torch.
     """
+    from mien.models.sizes import Sizes, judged
+
     found = model_class(name)
-    accepted = inspect.signature(found.__init__).parameters
-    for size in sizes:
-        if size not in accepted:
-            known = [parameter for parameter in accepted if parameter != "self"]
-            raise UsageError(f"Model '{name}' has no size '{size}'.{nearest(size, known)} It has {', '.join(known)}.")
+    declared = sizes_of(name)
+    chosen = judged(name, declared, sizes)
     try:
-        return found(**sizes)
+        if isinstance(chosen, Sizes):
+            return found(chosen)
+        return found(**{size: getattr(chosen, size) for size in sizes})
     except ValueError as error:
         raise UsageError(f"Model '{name}': {error}") from error
+
+
+def sizes_of(name: str) -> type[BaseModel]:
+    """The sizes of a network: a class whose fields have type, default, bounds and description.
+
+    Those of a network of ours are read without torch; of your own, which is imported, its constructor's parameters.
+    Raises UsageError for an unknown model.
+    """
+    if name in NETWORKS:
+        return getattr(importlib.import_module(f"mien.models.{name}_sizes"), NETWORKS[name][1])
+    from mien.models.sizes import of_constructor
+
+    return of_constructor(model_class(name), name)
 
 
 def accepts(model: nn.Module, in_chans: int, img_size: int) -> bool:
@@ -84,9 +141,9 @@ def count_flops(model: nn.Module, img_size: int, in_chans: int) -> int:
 
 def model_class(name: str) -> type[nn.Module]:
     """The class of a model. Raises UsageError when there is none of this name, or it is no torch.nn.Module."""
-    if ":" not in name and name not in CLASSES:
-        raise UsageError(f"Unknown model '{name}'.{nearest(name, CLASSES)} There are {', '.join(CLASSES)}.")
-    found = plugins.load(name if ":" in name else f"mien.models.{name}:{CLASSES[name]}", f"Model '{name}'")
+    if ":" not in name and name not in NETWORKS:
+        raise UsageError(f"Unknown model '{name}'.{nearest(name, NETWORKS)} There are {', '.join(NETWORKS)}.")
+    found = plugins.load(name if ":" in name else f"mien.models.{name}:{NETWORKS[name][0]}", f"Model '{name}'")
     from torch import nn
 
     if not (isinstance(found, type) and issubclass(found, nn.Module)):

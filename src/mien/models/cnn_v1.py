@@ -8,33 +8,40 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from mien.models.cnn_v1_sizes import CnnV1Sizes
 from mien.models.parts.dropout import Dropout
 
 
 class CnnV1(nn.Module):
     """[conv 3x3, ReLU, pool 2] x 2, a hidden layer with dropout, and a linear head."""
 
-    def __init__(
-        self,
-        img_size: int = 48,
-        in_chans: int = 1,
-        num_classes: int = 7,
-        widths: tuple[int, ...] = (32, 64),
-        drop_rate: float = 0.5,
-    ) -> None:
+    def __init__(self, sizes: CnnV1Sizes) -> None:
         super().__init__()
-        side = img_size // 2 ** len(widths)
-        if side < 1:
-            raise ValueError(f"img_size (={img_size}) is too small for {len(widths)} poolings; give fewer widths.")
         layers: list[nn.Module] = []
-        for width in widths:
-            layers += [nn.Conv2d(in_chans, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-            in_chans = width
+        for before, width in zip((sizes.in_chans, *sizes.widths), sizes.widths, strict=False):
+            layers += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
         self.features = nn.Sequential(*layers)
+        self.evidence = f"features.{len(layers) - 2}"  # the last maps before they are pooled
         self.classifier = nn.Sequential(
-            nn.Linear(in_chans * side**2, 128), nn.ReLU(), Dropout(drop_rate), nn.Linear(128, num_classes)
+            nn.Linear(sizes.widths[-1] * sizes.side**2, 128),
+            nn.ReLU(),
+            Dropout(sizes.drop_rate),
+            nn.Linear(128, sizes.num_classes),
         )
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, D, h, w)."""
+        return self.features(x)  # (B, 1, 48, 48) -> (B, 64, 12, 12)
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Maps (B, D, h, w) -> logits (B, K), or with pre_logits what the classifier would read, (B, D * h * w)."""
+        flat = x.flatten(1)  # (B, D, h, w) -> (B, D * h * w)
+        return flat if pre_logits else self.classifier(flat)
+
+    def get_classifier(self) -> nn.Module:
+        """All maps side by side (B, D * h * w) -> logits (B, K)."""
+        return self.classifier
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> logits (B, K)."""
-        return self.classifier(self.features(x).flatten(1))  # (B, 64, 12, 12) -> (B, 9216) -> (B, K)
+        return self.forward_head(self.forward_features(x))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.models.experimental.approximations import Linformer, Nystrom
-from mien.models.parts.attention import Reattention
+from mien.models.experimental.attention import Reattention
 from mien.models.parts.blocks import Block
 from mien.models.parts.positions import RelativePositions, make_positions
 from mien.models.vit import VisionTransformer

@@ -6,13 +6,17 @@ Optional squeeze-excitation (arXiv 1709.01507).
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from mien.models.parts import steps
 from mien.models.parts.dropout import Dropout
 from mien.models.parts.heads import make_head
+from mien.models.protocol import Step
+from mien.models.resnet_sizes import ResNetSizes
 
 
 class SqueezeExcitation(nn.Module):
@@ -58,50 +62,32 @@ class ResNet(nn.Module):
     head_hidden, head_batch_norm, head_drop_rate: an MLP in place of the linear head, see `heads.make_head`.
     """
 
-    def __init__(
-        self,
-        img_size: int = 48,
-        in_chans: int = 1,
-        num_classes: int = 7,
-        widths: tuple[int, ...] = (48, 96, 192, 384),
-        layers: tuple[int, ...] = (1, 1, 1, 1),
-        stem: Literal["conv3x3", "conv7x7"] = "conv3x3",
-        squeeze_excitation: bool = False,
-        drop_rate: float = 0.0,
-        head_hidden: tuple[int, ...] = (),
-        head_batch_norm: bool = False,
-        head_drop_rate: float = 0.0,
-    ) -> None:
+    def __init__(self, sizes: ResNetSizes) -> None:
         super().__init__()
-        if stem not in ("conv3x3", "conv7x7"):
-            raise ValueError(f"stem '{stem}' is not known; there are 'conv3x3' and 'conv7x7'.")
-        if len(widths) != len(layers):
-            raise ValueError(f"widths (={widths}) and layers (={layers}) must be equally long.")
-        self.reduction = 2 ** (len(widths) - 1) * (4 if stem == "conv7x7" else 1)  # side of the image over the maps'
-        if img_size < self.reduction:
-            raise ValueError(f"img_size (={img_size}) is too small for {len(widths)} stages.")
-        kernel, stride = (7, 2) if stem == "conv7x7" else (3, 1)
-        self.conv1 = nn.Conv2d(in_chans, widths[0], kernel, stride, padding=kernel // 2, bias=False)
+        self.sizes = sizes
+        widths = sizes.widths
+        kernel, stride = (7, 2) if sizes.stem == "conv7x7" else (3, 1)
+        self.conv1 = nn.Conv2d(sizes.in_chans, widths[0], kernel, stride, padding=kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem == "conv7x7" else nn.Identity()
-        self.stages = len(widths)
-        width_in = widths[0]
-        for stage, (width, count) in enumerate(zip(widths, layers, strict=True), 1):
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if sizes.stem == "conv7x7" else nn.Identity()
+        befores = (widths[0], *widths)
+        for stage, width in enumerate(widths, 1):
             blocks = []
-            for block in range(count):
-                stride = 2 if stage > 1 and block == 0 else 1
-                blocks.append(BasicBlock(width_in, width, stride, squeeze_excitation))
-                width_in = width
+            for block in range(sizes.layers[stage - 1]):
+                before, stride = (befores[stage - 1], 1 if stage == 1 else 2) if block == 0 else (width, 1)
+                blocks.append(BasicBlock(before, width, stride, sizes.squeeze_excitation))
             self.add_module(f"layer{stage}", nn.Sequential(*blocks))
-        self.drop = Dropout(drop_rate)
-        self.fc = make_head(width_in, num_classes, head_hidden, head_batch_norm, head_drop_rate)
+        self.drop = Dropout(sizes.drop_rate)
+        self.fc = make_head(
+            widths[-1], sizes.num_classes, sizes.head_hidden, sizes.head_batch_norm, sizes.head_drop_rate
+        )
         self.apply(_initialise)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, widths[-1], h, w)."""
         x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))
-        for stage in range(1, self.stages + 1):
-            x = self.get_submodule(f"layer{stage}")(x)
+        for name in self.block_names:
+            x = self.get_submodule(name)(x)
         return x
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
@@ -116,6 +102,35 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> logits (B, K)."""
         return self.forward_head(self.forward_features(x))
+
+    @property
+    def block_names(self) -> list[str]:
+        """Its stages: layer1, layer2 ..."""
+        return [f"layer{stage}" for stage in range(1, len(self.sizes.widths) + 1)]
+
+    def steps(self, trace: Mapping[str, Tensor]) -> list[Step]:
+        """From the image to the logits."""
+        maxpool = ", 1 max-pooling" if self.sizes.stem == "conv7x7" else ""
+        stem = f"1 convolution, 1 batch norm, 1 ReLU{maxpool}"
+        found = [steps.maps("stem", steps.shape(trace, "maxpool"), stem)]
+        found += [
+            steps.maps(name, steps.shape(trace, name), _told(cast(nn.Sequential, self.get_submodule(name))))
+            for name in self.block_names
+        ]
+        width = self.sizes.widths[-1]
+        dropout = " Dropout, which only training uses." if self.sizes.drop_rate else ""
+        return [*found, Step("vector", (width,), f"The mean of each map.{dropout}"), *steps.layers(self, "fc")]
+
+
+def _told(stage: nn.Sequential) -> str:
+    """What happens in a stage of blocks."""
+    blocks = [block for block in stage if isinstance(block, BasicBlock)]
+    own = sum(not isinstance(block.downsample, nn.Identity) for block in blocks)
+    gates = ", each map weighed by a gate (squeeze-excitation)" if isinstance(blocks[0].se, SqueezeExcitation) else ""
+    shortcut = "a shortcut" if len(blocks) == 1 else f"{len(blocks)} shortcuts"
+    beside = f", {'its' if len(blocks) == 1 else 'one with its'} own convolution and batch norm" if own else ""
+    many = 2 * len(blocks)
+    return f"{many} convolutions, {many} batch norms, {many} ReLUs{gates}, beside {shortcut}{beside}"
 
 
 def _initialise(module: nn.Module) -> None:

@@ -7,12 +7,15 @@ with the same weights; all tokens are flattened for the head.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
+from mien.models.parts import steps
 from mien.models.parts.attention import Attention
+from mien.models.protocol import Step, Tokens
+from mien.models.shallow_vit_sizes import ShallowViTSizes
 
 
 class SharedBlock(nn.Module):
@@ -35,31 +38,17 @@ class ShallowViT(nn.Module):
     ln(classes); 'scaled' divides by sqrt(fan-in) instead, and starts at ln(classes).
     """
 
-    def __init__(
-        self,
-        img_size: int = 32,
-        patch_size: int = 16,
-        in_chans: int = 1,
-        num_classes: int = 7,
-        embed_dim: int = 32,
-        depth: int = 2,
-        num_heads: int = 4,
-        init: Literal["report", "scaled"] = "report",
-    ) -> None:
+    def __init__(self, sizes: ShallowViTSizes) -> None:
         super().__init__()
-        if img_size % patch_size:
-            raise ValueError(f"img_size (={img_size}) must be divisible by patch_size (={patch_size}).")
-        if init not in ("report", "scaled"):
-            raise ValueError(f"init '{init}' is not known; there are 'report' and 'scaled'.")
-        tokens = (img_size // patch_size) ** 2
-        pixels = in_chans * patch_size**2
-        self.patch_size = patch_size
-        self.depth = depth
-        self.embed = nn.Linear(pixels, embed_dim, bias=False)
-        self.pos_embed = nn.Parameter(torch.randn(1, tokens, embed_dim))
-        self.block = SharedBlock(embed_dim, num_heads)
-        self.head = nn.Linear(tokens * embed_dim, num_classes, bias=False)
-        self._initialise(init, pixels, embed_dim // num_heads, tokens * embed_dim)
+        dim, patch, grid = sizes.embed_dim, sizes.patch_size, sizes.img_size // sizes.patch_size
+        pixels = sizes.in_chans * patch**2
+        self.sizes = sizes
+        self.tokens = Tokens(prefix=0, grid=grid, patch_size=patch, pool="flatten")
+        self.embed = nn.Linear(pixels, dim, bias=False)
+        self.pos_embed = nn.Parameter(torch.randn(1, grid**2, dim))
+        self.block = SharedBlock(dim, sizes.num_heads)
+        self.head = nn.Linear(grid**2 * dim, sizes.num_classes, bias=False)
+        self._initialise(sizes.init, pixels, dim // sizes.num_heads, grid**2 * dim)
 
     def _initialise(self, init: str, pixels: int, head_dim: int, features: int) -> None:
         nn.init.normal_(self.embed.weight, std=pixels**-0.5)
@@ -74,14 +63,41 @@ class ShallowViT(nn.Module):
     def forward_features(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, N, D)."""
         B, C, H, W = x.shape
-        p = self.patch_size
+        p = self.sizes.patch_size
         x = x.reshape(B, C, H // p, p, W // p, p)  # (B, C, H, W) -> (B, C, h, p, w, p)
         x = x.permute(0, 2, 4, 1, 3, 5).reshape(B, -1, C * p * p)  # -> (B, h, w, C, p, p) -> (B, N, C*p*p)
         x = self.embed(x) + self.pos_embed  # (B, N, D)
-        for _ in range(self.depth):
+        for _ in range(self.sizes.depth):
             x = self.block(x)
         return x
 
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Tokens (B, N, D) -> logits (B, K), or with pre_logits what the head would read, (B, N * D)."""
+        flat = x.flatten(1)  # (B, N, D) -> (B, N * D)
+        return flat if pre_logits else self.head(flat)
+
+    def get_classifier(self) -> nn.Module:
+        """The head: all tokens side by side (B, N * D) -> logits (B, K)."""
+        return self.head
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> logits (B, K)."""
-        return self.head(self.forward_features(x).flatten(1))  # (B, N, D) -> (B, N*D) -> (B, K)
+        return self.forward_head(self.forward_features(x))
+
+    evidence = "block"
+
+    def first_filters(self) -> Tensor:
+        """How it embeds its patches, (D, C, p, p)."""
+        p = self.sizes.patch_size
+        return self.embed.weight.reshape(self.sizes.embed_dim, -1, p, p)  # (D, C*p*p) -> (D, C, p, p)
+
+    def steps(self, trace: Mapping[str, Tensor]) -> list[Step]:
+        """From the image to the logits."""
+        return [
+            steps.patches(self.tokens, self.sizes.in_chans),
+            steps.embedding(trace, "embed"),
+            *steps.placed(trace, "embed", 0, self.pos_embed),
+            *steps.blocks(self, trace, ["block"]),
+            steps.pooling(self.tokens, self.sizes.embed_dim),
+            steps.head(trace),
+        ]

@@ -9,19 +9,24 @@ Shapes: B images, N tokens, D = embed_dim.
 from __future__ import annotations
 
 import math
-from functools import partial
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mien.models.experimental.approximations import make_approximation
-from mien.models.parts.attention import Attention, Reattention
-from mien.models.parts.blocks import Block, Mlp
+from mien.models.experimental.attention import Reattention, VariedAttention
+from mien.models.experimental.shifted_patches import ShiftedPatches
+from mien.models.parts import steps
+from mien.models.parts.attention import Attention
+from mien.models.parts.blocks import Block, Mlp, evidence_layer
 from mien.models.parts.dropout import Dropout
 from mien.models.parts.heads import DistilledHead, SequencePool, make_head
 from mien.models.parts.patch_embed import PatchEmbed
 from mien.models.parts.positions import RelativePositions, make_positions
+from mien.models.protocol import Step, Tokens
+from mien.models.vit_sizes import VitSizes
 
 TRUNCATED_STD = 0.87962566103423978  # standard deviation of a standard normal cut off at -2 and 2
 
@@ -34,7 +39,7 @@ class VisionTransformer(nn.Module):
     pos_embed: 'learn', 'learn2d' (see positions.RowsAndColumns), 'sincos2d' (fixed), 'relative' (added to each
     block's attention, see positions.RelativePositions) or 'none'.
     stem: 'patch' or 'conv'; stem_convs, stem_widths, patch_norm, patch_shift: see PatchEmbed.
-    layer_scale, local_attention, reattention: see Block and Attention.
+    layer_scale: see Block. local_attention, reattention: see experimental.attention.
     attention: 'exact', or an approximation for long sequences, 'nystrom', 'performer' or 'linformer', of `landmarks`
     landmarks, features or projected tokens (32 unless given), see experimental.approximations.
     shared_blocks: one block, applied `depth` times (ALBERT, arXiv 1909.11942; Universal Transformer, arXiv
@@ -47,84 +52,26 @@ class VisionTransformer(nn.Module):
     init: 'official' (google-research/vision_transformer) or 'torch' (each layer's own default).
     """
 
-    def __init__(
-        self,
-        img_size: int = 48,
-        patch_size: int = 8,
-        in_chans: int = 1,
-        num_classes: int = 7,
-        embed_dim: int = 192,
-        depth: int = 6,
-        num_heads: int = 3,
-        mlp_ratio: float = 4.0,
-        qkv_bias: bool = True,
-        pos_embed: Literal["learn", "learn2d", "sincos2d", "relative", "none"] = "learn",
-        global_pool: Literal["token", "avg", "flatten", "seq"] = "token",
-        representation_size: int | None = None,
-        stem: Literal["patch", "conv"] = "patch",
-        stem_convs: int = 1,
-        stem_widths: tuple[int, ...] | None = None,
-        patch_norm: bool = False,
-        patch_shift: bool = False,
-        pre_norm: bool = True,
-        layer_scale: float | None = None,
-        shared_blocks: bool = False,
-        local_attention: bool = False,
-        reattention: bool = False,
-        attention: Literal["exact", "nystrom", "performer", "linformer"] = "exact",
-        landmarks: int | None = None,
-        distilled: bool = False,
-        drop_rate: float = 0.0,
-        drop_path_rate: float = 0.0,
-        head_hidden: tuple[int, ...] = (),
-        head_batch_norm: bool = False,
-        head_drop_rate: float = 0.0,
-        init: Literal["official", "torch"] = "official",
-    ) -> None:
+    def __init__(self, sizes: VitSizes) -> None:
         super().__init__()
-        _check_choices(global_pool, init)
-        if distilled and (global_pool != "token" or representation_size):
-            raise ValueError("distilled needs global_pool 'token' and no representation_size: DeiT has none.")
-        self.global_pool = global_pool
-        self.patch_embed = PatchEmbed(
-            img_size, patch_size, in_chans, embed_dim, stem, patch_norm, stem_convs, stem_widths, patch_shift
-        )
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if global_pool == "token" else None
-        self.dist_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if distilled else None
-        self.num_prefix_tokens = int(self.cls_token is not None) + int(distilled)
-        grid, prefix = self.patch_embed.grid_size, self.num_prefix_tokens
-        self.pos_embed = make_positions(pos_embed, grid, embed_dim, prefix)
-        self.pos_drop = Dropout(drop_rate)
-        if local_attention and grid**2 + prefix < 2:
-            raise ValueError("local_attention needs two tokens or more: none may look at itself.")
-        self.passes = depth if shared_blocks else 1
-        rates = [drop_path_rate] if shared_blocks else torch.linspace(0, drop_path_rate, depth).tolist()
-        block = partial(
-            Block,
-            embed_dim,
-            num_heads,
-            mlp_ratio,
-            qkv_bias,
-            drop_rate,
-            pre_norm=pre_norm,
-            layer_scale=layer_scale,
-            local_attention=local_attention,
-            reattention=reattention,
-        )
-        relative = partial(RelativePositions, grid, num_heads, prefix) if pos_embed == "relative" else lambda: None
-        approximation = partial(make_approximation, attention, landmarks, grid**2 + prefix, embed_dim // num_heads)
-        self.blocks = nn.Sequential(
-            *[block(drop_path_rate=rate, relative=relative(), approximation=approximation()) for rate in rates]
-        )
+        dim, prefix = sizes.embed_dim, sizes.num_prefix_tokens
+        self.sizes = sizes
+        self.patch_embed = _patch_embed(sizes)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim)) if sizes.global_pool == "token" else None
+        self.dist_token = nn.Parameter(torch.zeros(1, 1, dim)) if sizes.distilled else None
+        self.num_prefix_tokens = prefix
+        self.pos_embed = make_positions(sizes.pos_embed, sizes.grid_size, dim, prefix)
+        self.pos_drop = Dropout(sizes.drop_rate)
+        self.passes = sizes.depth if sizes.shared_blocks else 1
+        self.blocks = nn.Sequential(*[_block(sizes, rate) for rate in _drop_path_rates(sizes)])
         # A post-norm block ends with a norm of its own.
-        self.norm = nn.LayerNorm(embed_dim, eps=1e-6) if pre_norm else nn.Identity()
-        self.seq_pool = SequencePool(embed_dim) if global_pool == "seq" else None
-        pooled = embed_dim * grid**2 if global_pool == "flatten" else embed_dim
-        self.pre_logits = _pre_logits(pooled, representation_size)
-        classifier = partial(make_head, num_classes=num_classes, hidden=head_hidden, batch_norm=head_batch_norm)
-        self.head = classifier(representation_size or pooled, drop_rate=head_drop_rate)
-        self.head_dist = classifier(embed_dim, drop_rate=head_drop_rate) if distilled else None
-        if init == "official":
+        self.norm = nn.LayerNorm(dim, eps=1e-6) if sizes.pre_norm else nn.Identity()
+        self.seq_pool = SequencePool(dim) if sizes.global_pool == "seq" else None
+        pooled = dim * sizes.grid_size**2 if sizes.global_pool == "flatten" else dim
+        self.pre_logits = _pre_logits(pooled, sizes.representation_size)
+        self.head = _head(sizes, sizes.representation_size or pooled)
+        self.head_dist = _head(sizes, dim) if sizes.distilled else None
+        if sizes.init == "official":
             self._start_as_official()
 
     def _start_as_official(self) -> None:
@@ -158,7 +105,7 @@ class VisionTransformer(nn.Module):
             return self.pre_logits(x[:, :2])  # (B, N, D) -> (B, 2, D)
         if self.seq_pool is not None:
             pooled = self.seq_pool(x)  # (B, N, D) -> (B, D)
-        elif self.global_pool == "flatten":
+        elif self.sizes.global_pool == "flatten":
             pooled = x.flatten(1)  # (B, N, D) -> (B, N * D)
         else:
             pooled = x[:, 0] if self.cls_token is not None else x.mean(dim=1)  # (B, N, D) -> (B, D)
@@ -177,14 +124,95 @@ class VisionTransformer(nn.Module):
         """Images (B, C, H, W) -> logits (B, K)."""
         return self.forward_head(self.forward_features(x))
 
+    @property
+    def tokens(self) -> Tokens:
+        """How its tokens lie over the image."""
+        return Tokens(self.num_prefix_tokens, self.sizes.grid_size, self.sizes.patch_size, self.sizes.global_pool)
 
-def _check_choices(global_pool: str, init: str) -> None:
-    for name, given, known in (
-        ("global_pool", global_pool, ("token", "avg", "flatten", "seq")),
-        ("init", init, ("official", "torch")),
-    ):
-        if given not in known:
-            raise ValueError(f"{name} '{given}' is not known; there are {', '.join(known)}.")
+    @property
+    def block_names(self) -> list[str]:
+        """blocks.0, blocks.1 ...; one where all share their weights."""
+        return [f"blocks.{i}" for i in range(len(self.blocks))]
+
+    @property
+    def evidence(self) -> str:
+        """What the last attention reads."""
+        return evidence_layer(self.blocks, before="pos_drop")
+
+    def steps(self, trace: Mapping[str, Tensor]) -> list[Step]:
+        """From the image to the logits."""
+        strides = [module.stride[0] for module in self.patch_embed.stem if isinstance(module, nn.Conv2d)]
+        halving = f"{len(strides)} convolutions, {sum(stride > 1 for stride in strides)} of them of stride 2,"
+        found = [
+            steps.patches(self.tokens, self.sizes.in_chans),
+            steps.embedding(trace, "patch_embed", f"{halving} and a last one turn" if strides else "One matrix turns"),
+            *steps.placed(trace, "pos_drop", self.num_prefix_tokens, self.pos_embed),
+            *steps.blocks(self, trace, self.block_names),
+            steps.pooling(self.tokens, self.sizes.embed_dim),
+        ]
+        if "pre_logits.act" in trace:
+            width = steps.shape(trace, "pre_logits.act")
+            found.append(Step("hidden layer", width, "A matrix and a tanh bring it to this width."))
+        return [*found, steps.head(trace)]
+
+
+def _patch_embed(sizes: VitSizes) -> PatchEmbed:
+    return PatchEmbed(
+        sizes.img_size,
+        sizes.patch_size,
+        sizes.in_chans,
+        sizes.embed_dim,
+        sizes.stem,
+        sizes.patch_norm,
+        sizes.stem_convs,
+        sizes.stem_widths,
+        ShiftedPatches(sizes.in_chans, sizes.patch_size) if sizes.patch_shift else None,
+    )
+
+
+def _drop_path_rates(sizes: VitSizes) -> list[float]:
+    """Of each block that has weights of its own: rising with depth; where one block serves for all, the full rate."""
+    if sizes.shared_blocks:
+        return [sizes.drop_path_rate]
+    return torch.linspace(0, sizes.drop_path_rate, sizes.depth).tolist()
+
+
+def _block(sizes: VitSizes, drop_path_rate: float) -> Block:
+    return Block(
+        sizes.embed_dim,
+        sizes.num_heads,
+        sizes.mlp_ratio,
+        sizes.drop_rate,
+        drop_path_rate,
+        sizes.pre_norm,
+        sizes.layer_scale,
+        _attention(sizes),
+    )
+
+
+def _attention(sizes: VitSizes) -> Attention:
+    """Plain attention, or what showed no gain yet."""
+    grid, prefix = sizes.grid_size, sizes.num_prefix_tokens
+    tokens = grid**2 + prefix
+    if sizes.local_attention and tokens < 2:
+        raise ValueError("local_attention needs two tokens or more: none may look at itself.")
+    relative = RelativePositions(grid, sizes.num_heads, prefix) if sizes.pos_embed == "relative" else None
+    approximation = make_approximation(sizes.attention, sizes.landmarks, tokens, sizes.embed_dim // sizes.num_heads)
+    plain: dict[str, Any] = {"qkv_bias": sizes.qkv_bias, "drop_rate": sizes.drop_rate, "relative": relative}
+    if not (sizes.local_attention or sizes.reattention or approximation):
+        return Attention(sizes.embed_dim, sizes.num_heads, **plain)
+    return VariedAttention(
+        sizes.embed_dim,
+        sizes.num_heads,
+        local=sizes.local_attention,
+        reattention=sizes.reattention,
+        approximation=approximation,
+        **plain,
+    )
+
+
+def _head(sizes: VitSizes, in_features: int) -> nn.Module:
+    return make_head(in_features, sizes.num_classes, sizes.head_hidden, sizes.head_batch_norm, sizes.head_drop_rate)
 
 
 def _pre_logits(pooled: int, representation_size: int | None) -> nn.Module:

@@ -8,22 +8,32 @@ Shapes: B images, C channels of the branches' maps, g x g places, N = g * g word
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mien.models.parts.blocks import Block
+from mien.models.parts import steps
+from mien.models.parts.attention import Attention
+from mien.models.parts.blocks import Block, evidence_layer
 from mien.models.parts.dropout import Dropout
 from mien.models.parts.heads import make_head
+from mien.models.protocol import Step, Tokens
 from mien.models.resnet import ResNet
+from mien.models.resnet_sizes import ResNetSizes
+from mien.models.vtff_sizes import VTFFSizes
 
 # Row and column of each neighbour in the 3 x 3 window, clockwise from the top left: bit 0 to bit 7.
 NEIGHBOURS = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))
 # Scaled values this near count as equal: a warp's rounding is no texture. Grey levels lie 40 times as far or more,
 # the lumas of two colours at least twice as far.
 TOLERANCE = 1e-4
+PATTERN = (
+    "Beside the image stands its local binary pattern: of each pixel, which of its eight neighbours are at least as "
+    "bright. No gradient passes here, so methods that follow gradients see the image alone."
+)
 
 
 class LocalBinaryPattern(nn.Module):
@@ -48,15 +58,8 @@ class LocalBinaryPattern(nn.Module):
 class Branch(ResNet):
     """A ResNet without its head, of which the maps are wanted."""
 
-    def __init__(
-        self,
-        img_size: int,
-        in_chans: int,
-        widths: tuple[int, ...],
-        layers: tuple[int, ...],
-        stem: Literal["conv3x3", "conv7x7"],
-    ) -> None:
-        super().__init__(img_size, in_chans, widths=widths, layers=layers, stem=stem)
+    def __init__(self, sizes: ResNetSizes) -> None:
+        super().__init__(sizes)
         del self.drop, self.fc
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,8 +82,6 @@ class SelectiveFusion(nn.Module):
 
     def __init__(self, channels: int, kind: Literal["F", "P", "S"] = "F", reduction: int = 8) -> None:
         super().__init__()
-        if kind not in ("F", "P", "S"):
-            raise ValueError(f"fusion '{kind}' is not known; there are 'F', 'P' and 'S'.")
         self.kind = kind
         self.lbp = nn.Conv2d(channels, channels, 1, bias=False)
         self.image = nn.Conv2d(channels, channels, 1, bias=False)
@@ -113,47 +114,24 @@ class VTFF(nn.Module):
     Raises ValueError for in_chans other than 1 and 3 and for an img_size that is not a whole number of words.
     """
 
-    def __init__(
-        self,
-        img_size: int = 48,
-        in_chans: int = 1,
-        num_classes: int = 7,
-        embed_dim: int = 128,
-        depth: int = 4,
-        num_heads: int = 4,
-        mlp_ratio: float = 4.0,
-        qkv_bias: bool = True,
-        fusion: Literal["F", "P", "S"] = "F",
-        widths: tuple[int, ...] = (24, 48, 96, 192),
-        layers: tuple[int, ...] = (1, 1, 1, 1),
-        stem: Literal["conv3x3", "conv7x7"] = "conv3x3",
-        drop_rate: float = 0.0,
-        drop_path_rate: float = 0.0,
-        head_hidden: tuple[int, ...] = (),
-        head_batch_norm: bool = False,
-        head_drop_rate: float = 0.0,
-    ) -> None:
+    def __init__(self, sizes: VTFFSizes) -> None:
         super().__init__()
-        if in_chans not in (1, 3):
-            raise ValueError(f"in_chans (={in_chans}) must be 1 (grey) or 3 (RGB): the binary pattern is of grey.")
-        self.image_branch = Branch(img_size, in_chans, widths, layers, stem)
+        dim, branch = sizes.embed_dim, _branch_sizes(sizes)
+        self.sizes = sizes
+        self.image_branch = Branch(branch)
         self.lbp = LocalBinaryPattern()
-        self.lbp_branch = Branch(img_size, 1, widths, layers, stem)
-        self.patch_size = self.image_branch.reduction  # side of the square of pixels that a word stands for
-        if img_size % self.patch_size:
-            raise ValueError(f"img_size (={img_size}) must be divisible by {self.patch_size}, the side of a word.")
-        self.grid_size = img_size // self.patch_size
-        self.fusion = SelectiveFusion(widths[-1], fusion)
-        self.proj = nn.Linear(widths[-1], embed_dim)
+        self.lbp_branch = Branch(branch.model_copy(update={"in_chans": 1}))
+        self.tokens = Tokens(prefix=1, grid=sizes.img_size // sizes.reduction, patch_size=sizes.reduction, pool="token")
+        self.fusion = SelectiveFusion(sizes.widths[-1], sizes.fusion)
+        self.proj = nn.Linear(sizes.widths[-1], dim)
         self.num_prefix_tokens = 1
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
-        self.pos_embed = nn.Parameter(torch.randn(1, 1 + self.grid_size**2, embed_dim) * 0.02)
-        self.pos_drop = Dropout(drop_rate)
-        rates = torch.linspace(0, drop_path_rate, depth).tolist()
-        blocks = [Block(embed_dim, num_heads, mlp_ratio, qkv_bias, drop_rate, rate) for rate in rates]
-        self.blocks = nn.Sequential(*blocks)
-        self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
-        self.head = make_head(embed_dim, num_classes, head_hidden, head_batch_norm, head_drop_rate)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.pos_embed = nn.Parameter(torch.randn(1, 1 + self.tokens.grid**2, dim) * 0.02)
+        self.pos_drop = Dropout(sizes.drop_rate)
+        rates = torch.linspace(0, sizes.drop_path_rate, sizes.depth).tolist()
+        self.blocks = nn.Sequential(*[_block(sizes, rate) for rate in rates])
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        self.head = make_head(dim, sizes.num_classes, sizes.head_hidden, sizes.head_batch_norm, sizes.head_drop_rate)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Images (B, in_chans, H, W) -> tokens (B, 1 + N, D), the class token first."""
@@ -174,6 +152,44 @@ class VTFF(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, in_chans, H, W) -> logits (B, K)."""
         return self.forward_head(self.forward_features(x))
+
+    @property
+    def block_names(self) -> list[str]:
+        """blocks.0, blocks.1 ..."""
+        return [f"blocks.{i}" for i in range(len(self.blocks))]
+
+    @property
+    def evidence(self) -> str:
+        """What the last attention reads."""
+        return evidence_layer(self.blocks, before="pos_drop")
+
+    def steps(self, trace: Mapping[str, Tensor]) -> list[Step]:
+        """From the image to the logits."""
+        maps = steps.shape(trace, "fusion")
+        each = f"{maps[0]} maps of {maps[1]} x {maps[2]} numbers each, one of the image, one of the pattern."
+        gate = "For each map and place, a gate weighs what comes from the image and the pattern."
+        return [
+            Step("binary pattern", steps.shape(trace, "lbp"), PATTERN),
+            Step("branches", (2, *maps), f"Two residual networks make {each}"),
+            Step("fusion", maps, gate),
+            steps.embedding(trace, "proj", of="place"),
+            *steps.placed(trace, "pos_drop", self.num_prefix_tokens, self.pos_embed),
+            *steps.blocks(self, trace, self.block_names),
+            steps.pooling(self.tokens, self.sizes.embed_dim),
+            steps.head(trace),
+        ]
+
+
+def _branch_sizes(sizes: VTFFSizes) -> ResNetSizes:
+    """Of both ResNets, the one that reads the image."""
+    return ResNetSizes(
+        img_size=sizes.img_size, in_chans=sizes.in_chans, widths=sizes.widths, layers=sizes.layers, stem=sizes.stem
+    )
+
+
+def _block(sizes: VTFFSizes, drop_path_rate: float) -> Block:
+    attn = Attention(sizes.embed_dim, sizes.num_heads, sizes.qkv_bias, sizes.drop_rate)
+    return Block(sizes.embed_dim, sizes.num_heads, sizes.mlp_ratio, sizes.drop_rate, drop_path_rate, attn=attn)
 
 
 def _mean(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien.errors import DataError, UsageError
-from mien.models import create_model, model_class
+from mien.models import create_model, sizes_of
 from mien.progress import note
 
 Weights = dict[str, Tensor]
@@ -111,8 +110,9 @@ class Checkpoint:
 
     def _own(self, name: str, default: Any) -> Any:
         """The checkpoint's size of this name: as it lists it, else the model's default."""
-        defaults = inspect.signature(model_class(self.model).__init__).parameters
-        return self.sizes.get(name, defaults[name].default if name in defaults else default)
+        declared = sizes_of(self.model).model_fields.get(name)
+        unset = default if declared is None or declared.is_required() else declared.default
+        return self.sizes.get(name, unset)
 
     def _refuse_other_sizes(self, wanted: Mapping[str, Any]) -> None:
         free = ("img_size", "in_chans", "num_classes", "drop_rate", "drop_path_rate")

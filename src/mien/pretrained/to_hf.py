@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mien.atomic import write_json
 from mien.errors import UsageError
@@ -97,24 +97,24 @@ def _preprocessor(preprocessing: Preprocessing) -> dict[str, Any]:
 
 
 def _refuse_inexpressible(model: VisionTransformer) -> None:
-    block: Any = model.blocks[0]
+    sizes = model.sizes
     reasons = {
-        "no class token": model.cls_token is None or model.global_pool != "token",
-        "a distillation token": model.dist_token is not None,
-        "a convolutional stem": len(model.patch_embed.stem) > 0,
-        "patch norm": model.patch_embed.normalise,
-        "shifted patches": not isinstance(model.patch_embed.shift, nn.Identity),
-        "no positions": model.pos_embed is None and block.attn.relative is None,
-        "relative positions": block.attn.relative is not None,
-        "positions by row and column": isinstance(model.pos_embed, nn.Module),
-        "layer scale": not isinstance(block.ls1, nn.Identity),
-        "shared blocks": model.passes > 1,
-        "local attention": block.attn.logit_scale is not None,
-        "re-attention": block.attn.reattend is not None,
-        "approximate attention": block.attn.approximation is not None,
-        "norms after the branches": not block.pre_norm,
-        "a layer before the head": "pre_logits.fc.weight" in model.state_dict(),
-        "an MLP head": not isinstance(model.head, nn.Linear),
+        "no class token": sizes.global_pool != "token",
+        "a distillation token": sizes.distilled,
+        "a convolutional stem": sizes.stem != "patch",
+        "patch norm": sizes.patch_norm,
+        "shifted patches": sizes.patch_shift,
+        "no positions": sizes.pos_embed == "none",
+        "relative positions": sizes.pos_embed == "relative",
+        "positions by row and column": sizes.pos_embed == "learn2d",
+        "layer scale": sizes.layer_scale is not None,
+        "shared blocks": sizes.shared_blocks and sizes.depth > 1,
+        "local attention": sizes.local_attention,
+        "re-attention": sizes.reattention,
+        "approximate attention": sizes.attention != "exact",
+        "norms after the branches": not sizes.pre_norm,
+        "a layer before the head": sizes.representation_size is not None,
+        "an MLP head": bool(sizes.head_hidden),
     }
     found = [reason for reason, there in reasons.items() if there]
     if found:

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from pydantic import BaseModel
 
 from mien import config
-from mien.config import Recipe
+from mien.config import Recipe, fields_of
 from mien.data import Store
 from mien.data.audit import audit
 from mien.data.listing import SPLITS
@@ -168,8 +167,8 @@ def settings(recipe: Recipe) -> list[Setting]:
     """The settings that differ from their default, and the few that always matter."""
     found = [Setting("seed", str(recipe.seed), Recipe.model_fields["seed"].description or "")]
     for section in ("data", "model", "augment", "train", "distill", "pretrain"):
-        values: BaseModel = getattr(recipe, section)
-        for key, field in type(values).model_fields.items():
+        values = getattr(recipe, section)
+        for key, field in fields_of(values).items():
             value, name = getattr(values, key), f"{section}.{key}"
             if value != field.default or name in ALWAYS_SHOWN:
                 found.append(Setting(name, _shown(value), field.description or ""))

@@ -7,7 +7,6 @@ at (WiSE-FT, arXiv 2109.01903). It costs no more at prediction than one of them.
 
 from __future__ import annotations
 
-import inspect
 import math
 import shutil
 from collections import Counter
@@ -25,7 +24,7 @@ from mien.data import Store
 from mien.errors import UsageError
 from mien.evaluate.metrics import scores_of
 from mien.evaluate.split import evaluate
-from mien.models import model_class
+from mien.models import sizes_of
 from mien.pretrained.own import Classifier, from_run
 from mien.runs import Env, RunFolder
 from mien.runs.data import moved, note_images, open_data
@@ -142,8 +141,8 @@ def _refuse_other_models(folders: Sequence[RunFolder], networks: Sequence[Classi
 
 def _identity(network: Classifier) -> dict[str, Any]:
     """What must be equal for weights to mean the same; rates of dropping and first weights are of training alone."""
-    parameters = inspect.signature(model_class(network.name)).parameters.values()
-    defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+    declared = sizes_of(network.name).model_fields
+    defaults = {name: field.default for name, field in declared.items() if not field.is_required()}
     sizes = {k: size for k, size in (defaults | network.sizes).items() if k != "init" and not k.endswith("_rate")}
     return {"model": network.name, "labels": network.labels} | sizes | network.preprocessing.to_dict()
 

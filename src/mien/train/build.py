@@ -12,6 +12,7 @@ from mien.config import Recipe
 from mien.data import Store
 from mien.errors import UsageError
 from mien.models import accepts, create_model
+from mien.models.sizes import FROM_DATA
 from mien.pretrained.checkpoint import Checkpoint
 from mien.pretrained.own import save_folder
 from mien.progress import note
@@ -28,7 +29,7 @@ def read_checkpoint(recipe: Recipe) -> Checkpoint | None:
     where = recipe.model.checkpoint
     if where is None:
         return None
-    found = pretrained.read(where, recipe.model.num_heads)
+    found = pretrained.read(where, recipe.model.sizes().get("num_heads"))
     if found.norms_anew:
         note(f"{where}: its batch norms were folded into the weights when it was exported, so they start anew.")
     return found
@@ -38,7 +39,7 @@ def with_sizes_of(checkpoint: Checkpoint | None, recipe: Recipe) -> Recipe:
     """The recipe with the checkpoint's model, sizes and pixel scale, as the run folder is to remember it."""
     if checkpoint is None:
         return recipe
-    model = {key: value for key, value in checkpoint.sizes.items() if key in config.Model.model_fields}
+    model = {key: value for key, value in checkpoint.sizes.items() if key not in FROM_DATA}
     own = {"name": checkpoint.model, **model, **recipe.model.sizes(), "init": recipe.model.init}
     mean, std = checkpoint.scale_of(recipe.data.channels)
     scale = {key: value for key, value in (("mean", mean), ("std", std)) if getattr(recipe.data, key) is None}

@@ -1,6 +1,6 @@
 """What trains when: everything, the head alone, the last blocks, attention alone, or block after block.
 
-A model that can be frozen in part has blocks (`blocks` names them) and `get_classifier()`, which returns its head.
+A model that can be frozen in part has blocks (`models.protocol.block_names`) and `get_classifier()`, its head.
 What stands before the blocks is its stem, as in timm: patch embedding, class token and positions of a ViT, the
 first convolution of a ResNet. What stands between the last block and the head (a norm) trains as soon as a
 whole block does.
@@ -10,7 +10,6 @@ Frozen parts are in eval mode, so dropout, drop-path and batch norm leave them a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
@@ -19,14 +18,10 @@ from torch import nn
 from mien.config import Recipe, Train
 from mien.errors import UsageError
 from mien.models.parts.attention import Attention
+from mien.models.protocol import block_names
 from mien.runs.records import TrainedShare
 
 STEM, HEAD = "stem", "head"
-
-
-def blocks(model: nn.Module) -> list[str]:
-    """Names of the backbone's blocks, from the image to the head: blocks.0, ... of a ViT, layer1, ... of a ResNet."""
-    return [name for name, _ in model.named_modules() if re.fullmatch(r"blocks\.\d+|layer\d+", name)]
 
 
 def freezes(settings: Train) -> bool:
@@ -46,7 +41,7 @@ def check(model: nn.Module, recipe: Recipe) -> None:
         raise UsageError(f"train.last_blocks {settings.last_blocks} does nothing without train.trainable last_blocks.")
     if not freezes(settings) and settings.layer_decay == 1:
         return
-    found = blocks(model)
+    found = block_names(model)
     if not found or not hasattr(model, "get_classifier"):
         raise UsageError(
             f"{_asked(settings)} needs a model with blocks, and '{recipe.model.name}' has none. Take a vit or a "
@@ -61,7 +56,7 @@ def trained(model: nn.Module, settings: Train, epoch: int) -> list[str]:
     """Names of the modules that train in an epoch (from 1), each with all that is in it; [''] is the whole model."""
     if not freezes(settings):
         return [""]
-    found, head = blocks(model), _head(model)
+    found, head = block_names(model), _head(model)
     if settings.trainable == "attention":
         return _attention(model) + head
     if settings.trainable == "last_blocks":
@@ -89,7 +84,7 @@ def rates(model: nn.Module, layer_decay: float) -> dict[str, float]:
     """
     if layer_decay == 1:
         return {name: 1.0 for name, _ in model.named_parameters()}
-    depth = len(blocks(model))
+    depth = len(block_names(model))
     places = _places(model)
     return {name: layer_decay ** (depth + 1 - place) for name, place in places.items()}
 
@@ -158,12 +153,12 @@ def _head(model: nn.Module) -> list[str]:
 def _after(model: nn.Module) -> list[str]:
     """The children after the last block, in the order in which the model was put together; the head is the last."""
     children = [name for name, _ in model.named_children()]
-    return children[children.index(blocks(model)[-1].partition(".")[0]) + 1 :]
+    return children[children.index(block_names(model)[-1].partition(".")[0]) + 1 :]
 
 
 def _places(model: nn.Module) -> dict[str, int]:
     """Each parameter's place on the way to the head: 0 the stem, 1 the first block, ..., depth + 1 what follows."""
-    found, after = blocks(model), _after(model)
+    found, after = block_names(model), _after(model)
 
     def place(name: str) -> int:
         if name.partition(".")[0] in after:
@@ -175,7 +170,7 @@ def _places(model: nn.Module) -> dict[str, int]:
 
 def _parts(model: nn.Module) -> dict[str, list[str]]:
     """Names of the parameters of the stem, each block and the head; the norm after the blocks belongs to none."""
-    labels = [STEM, *blocks(model)]
+    labels = [STEM, *block_names(model)]
     parts: dict[str, list[str]] = {label: [] for label in [*labels, HEAD]}
     head = _head(model)
     for name, place in _places(model).items():

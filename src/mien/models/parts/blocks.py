@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from mien.models.parts.attention import Attention
 from mien.models.parts.dropout import Dropout
-from mien.models.parts.positions import RelativePositions
 
 
 class Mlp(nn.Module):
@@ -60,7 +59,7 @@ class Block(nn.Module):
 
     pre_norm: x + f(LN(x)), as in the ViT paper; otherwise LN(x + f(x)), as in the first transformer.
     layer_scale: where the factors of a branch start, see LayerScale; None leaves them out.
-    relative, local_attention, reattention, approximation: see Attention.
+    attn: the attention, maps (B, N, D) to (B, N, D); a plain `Attention(embed_dim, num_heads)` unless given.
     """
 
     def __init__(
@@ -68,29 +67,16 @@ class Block(nn.Module):
         embed_dim: int,
         num_heads: int,
         mlp_ratio: float = 4.0,
-        qkv_bias: bool = True,
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
         pre_norm: bool = True,
         layer_scale: float | None = None,
-        relative: RelativePositions | None = None,
-        local_attention: bool = False,
-        reattention: bool = False,
-        approximation: nn.Module | None = None,
+        attn: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.pre_norm = pre_norm
         self.norm1 = nn.LayerNorm(embed_dim, eps=1e-6)
-        self.attn = Attention(
-            embed_dim,
-            num_heads,
-            qkv_bias,
-            drop_rate,
-            relative=relative,
-            local=local_attention,
-            reattention=reattention,
-            approximation=approximation,
-        )
+        self.attn = Attention(embed_dim, num_heads, drop_rate=drop_rate) if attn is None else attn
         self.ls1 = nn.Identity() if layer_scale is None else LayerScale(embed_dim, layer_scale)
         self.norm2 = nn.LayerNorm(embed_dim, eps=1e-6)
         self.mlp = Mlp(embed_dim, int(embed_dim * mlp_ratio), drop_rate)
@@ -104,3 +90,14 @@ class Block(nn.Module):
             return x + self.drop_path(self.ls2(self.mlp(self.norm2(x))))
         x = self.norm1(x + self.drop_path(self.ls1(self.attn(x))))
         return self.norm2(x + self.drop_path(self.ls2(self.mlp(x))))
+
+
+def evidence_layer(blocks: nn.Sequential, before: str, name: str = "blocks") -> str:
+    """The last module of a stack of Blocks called `name` that still has a place for everything.
+
+    After the last attention, a class token's gradient reaches no patch any more. before: what stands before the stack.
+    """
+    last = len(blocks) - 1
+    if blocks[last].pre_norm:
+        return f"{name}.{last}.norm1"
+    return f"{name}.{last - 1}" if last else before

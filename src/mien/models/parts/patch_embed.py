@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -21,7 +20,7 @@ class PatchEmbed(nn.Module):
     each half of the next by default.
     norm=True normalises each patch's pixels before and each token after the convolution (Kumar et al.,
     "Dual PatchNorm", arXiv 2302.01327): light and contrast of the photo no longer drown its content.
-    shift=True puts half-shifted copies of the image beside it first, see ShiftedPatches.
+    shift: what puts half-shifted copies of the image beside it first, see experimental.shifted_patches.
     """
 
     def __init__(
@@ -34,7 +33,7 @@ class PatchEmbed(nn.Module):
         norm: bool = False,
         stem_convs: int = 1,
         stem_widths: tuple[int, ...] | None = None,
-        shift: bool = False,
+        shift: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if img_size % patch_size:
@@ -46,13 +45,13 @@ class PatchEmbed(nn.Module):
         self.grid_size = img_size // patch_size
         self.patch_size = patch_size
         self.in_chans = in_chans
-        self.overlaps = stem == "conv" or shift  # whether a token sees pixels beyond its own patch
+        self.overlaps = stem == "conv" or shift is not None  # whether a token sees pixels beyond its own patch
         self.normalise = norm
-        if shift and (stem == "conv" or norm):
+        if shift is not None and (stem == "conv" or norm):
             other = "stem 'conv'" if stem == "conv" else "patch_norm"
             raise ValueError(f"patch_shift and {other} are two ways to make the same tokens. Take one of them.")
-        self.shift = ShiftedPatches(in_chans, patch_size) if shift else nn.Identity()
-        in_chans = 5 * in_chans if shift else in_chans
+        self.shift = nn.Identity() if shift is None else shift
+        in_chans = in_chans if shift is None else 5 * in_chans
         halvings = int(math.log2(patch_size)) if stem == "conv" else 0
         if stem == "conv" and 2**halvings != patch_size:
             raise ValueError(f"stem 'conv' needs a patch_size that is a power of two, not {patch_size}.")
@@ -80,31 +79,6 @@ class PatchEmbed(nn.Module):
             x = normalise_patches(x, self.patch_size)
         x = self.proj(self.stem(self.shift(x)))  # (B, D, g, g)
         return self.norm(x.flatten(2).transpose(1, 2))  # (B, D, g, g) -> (B, D, N) -> (B, N, D)
-
-
-class ShiftedPatches(nn.Module):
-    """Shifted patch tokenization: the image and its four copies shifted diagonally by half a patch (arXiv 2112.13492).
-
-    Each patch of the five, 5 C p p numbers that reach beyond it, then passes a LayerNorm.
-    """
-
-    def __init__(self, in_chans: int, patch_size: int) -> None:
-        super().__init__()
-        if patch_size < 2:
-            raise ValueError(f"patch_shift needs a patch_size of at least 2, not {patch_size}: it shifts by half.")
-        self.patch_size = patch_size
-        self.norm = nn.LayerNorm([5 * in_chans, patch_size, patch_size])
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, 5C, H, W): the image, then its content moved down right, down left, up right, up left."""
-        B, C, H, W = x.shape
-        p, s = self.patch_size, self.patch_size // 2
-        padded = F.pad(x, (s, s, s, s))
-        corners = [padded[:, :, top : top + H, left : left + W] for top in (0, 2 * s) for left in (0, 2 * s)]
-        x = torch.cat([x, *corners], dim=1)  # (B, 5C, H, W)
-        patches = x.reshape(B, 5 * C, H // p, p, W // p, p).permute(0, 2, 4, 1, 3, 5)  # -> (B, h, w, 5C, p, p)
-        patches = self.norm(patches)
-        return patches.permute(0, 3, 1, 4, 2, 5).reshape(B, 5 * C, H, W)  # (B, h, w, 5C, p, p) -> (B, 5C, H, W)
 
 
 def normalise_patches(x: Tensor, patch_size: int, eps: float = 1e-3) -> Tensor:

@@ -89,3 +89,8 @@ def make_positions(kind: str, grid_size: int, embed_dim: int, prefix: int) -> nn
     fixed = sincos_positions(grid_size, embed_dim)[None]  # (1, N, D)
     fixed = F.pad(fixed, (0, 0, prefix, 0))  # class and distillation tokens have no place: zeros
     return nn.Parameter(fixed, requires_grad=False)
+
+
+def are_learned(positions: object) -> bool:
+    """Whether position embeddings can change in training: not fixed ones, nor None."""
+    return isinstance(positions, nn.Module) or (isinstance(positions, Tensor) and positions.requires_grad)

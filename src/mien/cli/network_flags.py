@@ -1,0 +1,91 @@
+"""Which sizes are flags: those of the network that a command line is about.
+
+`mien run folder_vit --model.depth 3` is judged by the recipe's network, `--model.name mine:Net --model.kernel 5` by the
+constructor of that class. So the network is found before the flags are read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from pydantic import BaseModel
+
+from mien import config
+from mien.config import Recipe
+from mien.models import DEFAULT
+
+Made = Callable[[type[Recipe]], type[BaseModel]]
+Command = Callable[..., Any]
+
+_offered: list[type[Recipe]] = [Recipe]
+_commands: list[tuple[Command, Made]] = []
+
+
+def takes_settings(made: Made = lambda recipe: recipe) -> Callable[[Command], Command]:
+    """Mark a verb whose `settings` are those of a recipe, in the form that `made` gives them."""
+
+    def mark(command: Command) -> Command:
+        _commands.append((command, made))
+        _offer(command, made(_offered[-1]))
+        return command
+
+    return mark
+
+
+def offer_sizes(arguments: list[str]) -> None:
+    """Make the sizes of the command line's network flags of the verbs that take settings. Raises UsageError."""
+    verbs = {command.__name__ for command, _ in _commands}
+    if not arguments or arguments[0] not in verbs:
+        return
+    _offered[:] = [config.recipe_for(*networks_of(arguments[1:]))]
+    for command, made in _commands:
+        _offer(command, made(_offered[-1]))
+
+
+def offered() -> type[Recipe]:
+    """Recipe, with the sizes that are flags now."""
+    return _offered[-1]
+
+
+def networks_of(arguments: list[str]) -> list[str]:
+    """The networks that the arguments of a verb are about: of the flag, the environment, --config or the recipe."""
+    if "--resume" in arguments:  # takes no settings
+        return [DEFAULT]
+    file = _value(arguments, "--config")
+    named = _value(arguments, "--model.name") or os.environ.get("MIEN_MODEL__NAME")
+    if named is None and file is not None:
+        named = (config.from_file(Path(file)).get("model") or {}).get("name")
+    if named is None and (recipe := _recipe(arguments)):
+        from mien.recipes import load
+
+        named = load(recipe)[0].model.name
+    return [name.strip() for name in named.split(",")] if named else [DEFAULT]
+
+
+def _recipe(arguments: list[str]) -> str | None:
+    """The recipe among the arguments: the first, or what else is the name of one."""
+    from mien.recipes import names
+
+    if arguments and not arguments[0].startswith("-"):
+        return arguments[0]
+    return next((word for word in arguments if word in names() or word.endswith(".py")), None)
+
+
+def _value(arguments: list[str], flag: str) -> str | None:
+    """The last value of a flag, None where it is not given."""
+    found = None
+    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+        if word == flag:
+            found = following
+        elif word.startswith(f"{flag}="):
+            found = word.partition("=")[2]
+    return found
+
+
+def _offer(command: Command, settings: type[BaseModel]) -> None:
+    optional: Any = settings | None
+    command.__annotations__["settings"] = Annotated[optional, Parameter(name="*", show_default=False)]

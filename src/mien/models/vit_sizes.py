@@ -1,0 +1,69 @@
+"""The sizes of the Vision Transformer."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from mien.models.sizes import BlockSizes
+
+
+class VitSizes(BlockSizes):
+    """Of `vit.VisionTransformer`, which says what each does."""
+
+    has_patches: ClassVar[bool] = True
+
+    patch_size: int = Field(default=8, ge=1, description="Side of a patch, in pixels.")
+    pos_embed: Literal["learn", "learn2d", "sincos2d", "relative", "none"] = Field(
+        default="learn",
+        description="Positions: learned, learned by row and column, fixed, learned in the attention, or none.",
+    )
+    global_pool: Literal["token", "avg", "flatten", "seq"] = Field(
+        default="token",
+        description="What the head reads: the class token, the patch tokens' mean, all of them, or a learned mean.",
+    )
+    representation_size: int | None = Field(
+        default=None, ge=1, description="Width of a tanh layer before the head; none leaves it out."
+    )
+    stem: Literal["patch", "conv"] = Field(default="patch", description="Plain patches, or a convolutional stem.")
+    stem_convs: int = Field(default=1, ge=1, description="Convolutions of the conv stem a halving.")
+    stem_widths: tuple[PositiveInt, ...] | None = Field(
+        default=None, description="Channels of the conv stem's halvings, such as 24,48,96."
+    )
+    patch_norm: bool = Field(default=False, description="Normalise patches before and after embedding.")
+    pre_norm: bool = Field(default=True, description="LayerNorm before (True) or after the branches.")
+    layer_scale: float | None = Field(
+        default=None, gt=0, description="Start of LayerScale's factors, such as 1e-4; none leaves them out."
+    )
+    shared_blocks: bool = Field(default=False, description="One block, applied depth times.")
+    distilled: bool = Field(default=False, description="A distillation token with its own head (DeiT).")
+    init: Literal["official", "torch"] = Field(default="official", description="How the weights are drawn.")
+    # What showed no gain yet, see models.experimental.
+    patch_shift: bool = Field(default=False, description="Patches with four half-shifted copies (SPT).")
+    local_attention: bool = Field(
+        default=False, description="Each head learns its temperature, no token sees itself (LSA)."
+    )
+    reattention: bool = Field(default=False, description="Attention weights mixed over the heads (DeepViT).")
+    attention: Literal["exact", "nystrom", "performer", "linformer"] = Field(
+        default="exact", description="Exact, or an approximation, which pays from some hundreds of tokens on."
+    )
+    landmarks: int | None = Field(
+        default=None, ge=1, description="Landmarks, random features or projected tokens of the approximation."
+    )
+
+    @model_validator(mode="after")
+    def _fit(self) -> VitSizes:
+        if self.distilled and (self.global_pool != "token" or self.representation_size):
+            raise ValueError("distilled needs global_pool 'token' and no representation_size: DeiT has none.")
+        return self
+
+    @property
+    def grid_size(self) -> int:
+        """Patches along a side."""
+        return self.img_size // self.patch_size
+
+    @property
+    def num_prefix_tokens(self) -> int:
+        """Class token and distillation token, where there are any."""
+        return int(self.global_pool == "token") + int(self.distilled)
