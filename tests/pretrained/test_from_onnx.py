@@ -9,12 +9,15 @@ from tiny_models import classifier, images
 from torch import nn
 
 import mien
+from mien.config import Data, Model, Recipe
 from mien.errors import DataError, MissingError
 from mien.export import _store_weights, _trace
 from mien.models import create_model
 from mien.pretrained import from_onnx, read, unfold
 from mien.runtime import Network
 from mien.runtime.seal import seal
+from mien.train.build import read_checkpoint, with_sizes_of
+from mien.train.teachers import ExportedNetwork
 
 
 def with_statistics(kind: str) -> mien.pretrained.Classifier:
@@ -107,3 +110,23 @@ def test_what_does_not_open(tmp_path, monkeypatch):
         read(path)
     with pytest.raises(MissingError, match="mien:bse does not come with mien"):
         read("mien:bse")
+
+
+def test_training_starts_from_an_export_and_says_that_its_norms_start_anew(caplog):
+    recipe = Recipe(name="on", data=Data(source="drawn_faces", size=48), model=Model(init="mien:tiny"))
+    with caplog.at_level("INFO", logger="mien"):
+        checkpoint = read_checkpoint(recipe)
+    assert "mien:tiny: its batch norms were folded into the weights when it was exported" in caplog.text
+    assert with_sizes_of(checkpoint, recipe).model.widths == (24, 48, 64, 92)
+    kernel = mien.from_pretrained("mien:tiny").model.conv1.weight
+    assert torch.equal(checkpoint.build(("a", "b"), num_classes=2).conv1.weight, kernel)
+
+
+def test_a_teacher_answers_in_torch_as_in_onnxruntime():
+    """On the CPU onnxruntime answers; a GPU asks `in_torch`."""
+    teacher, inputs = (
+        ExportedNetwork("mien:tiny"),
+        torch.randn(3, 1, 48, 48, generator=torch.Generator().manual_seed(0)),
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(teacher.in_torch(inputs), teacher(inputs), atol=1e-5, rtol=0)
