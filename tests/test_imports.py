@@ -21,10 +21,10 @@ ALLOWED = {
         "data": "cache config drafts errors atomic labels pictures plugins preprocessing progress",
         "runtime": "assets atomic errors hub labels pictures preprocessing progress",
         "serve": "mien errors labels pictures preprocessing runtime",
-        "pretrained": "mien assets errors atomic hub models plugins preprocessing progress runs runtime",
+        "pretrained": "drafts mien assets errors atomic hub models plugins preprocessing progress runs runtime",
         "runs": "drafts atomic config data errors progress",
-        "train": "config data errors evaluate atomic hardware labels models preprocessing pretrained progress runs "
-        "runtime",
+        "train": "drafts config data errors evaluate atomic hardware labels models preprocessing pretrained progress "
+        "runs runtime",
         "evaluate": "config data errors atomic hardware labels pictures preprocessing pretrained progress runs runtime",
         "explain": "errors evaluate hub labels models pictures pretrained progress runs runtime",
         "report": "config data errors evaluate explain atomic labels pretrained progress runs runtime",

@@ -22,6 +22,7 @@ import mien
 from mien.assets import OWN
 from mien.atomic import put
 from mien.data import Store
+from mien.drafts import draft
 from mien.errors import MienError, MissingError, UsageError
 from mien.evaluate.calibration import Calibration, calibrate
 from mien.evaluate.metrics import scores_of
@@ -72,25 +73,25 @@ def export(run: Path, out: Path | None = None, *, weights: WeightType = "fp16", 
         raise UsageError(f"`error_rate` {error_rate}: give a share such as 0.2.")
     store = _images_of(run)
     reference = _reference(run, model, store, labels)
-    draft = out.with_name(f".{out.stem}.draft.onnx")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _trace(model, network.preprocessing, draft)
-        tensors = unfold.record(model, from_onnx.read_arrays(draft)[0])
-        _store_weights(draft, weights)
-        if store is None:
-            found, difference, lost = reference, _difference_on_noise(draft, model, network.preprocessing, weights), 0.0
-        else:
-            found = _predicted(draft, store, reference)
-            difference, lost = _compare(found, reference, weights)
-        _refuse_difference(difference, weights, run)
-        calibration = calibrate(found, error_rate)
-        _write_metadata(draft, run, network, tensors, calibration, found, store or Images.of(run))
-        put(draft, out)
+        with draft(out.parent, folder=True) as folder:
+            beside = folder / out.name
+            _trace(model, network.preprocessing, beside)
+            tensors = unfold.record(model, from_onnx.read_arrays(beside)[0])
+            _store_weights(beside, weights)
+            if store is None:
+                found, lost = reference, 0.0
+                difference = _difference_on_noise(beside, model, network.preprocessing, weights)
+            else:
+                found = _predicted(beside, store, reference)
+                difference, lost = _compare(found, reference, weights)
+            _refuse_difference(difference, weights, run)
+            calibration = calibrate(found, error_rate)
+            _write_metadata(beside, run, network, tensors, calibration, found, store or Images.of(run))
+            put(beside, out)
     except OSError as error:
         raise MienError(f"Writing {out} failed: {error.strerror}. Free some space, or choose another `out`.") from error
-    finally:
-        draft.unlink(missing_ok=True)
     return Export(out, out.stat().st_size, difference, lost, calibration)
 
 

@@ -412,12 +412,12 @@ def test_evaluate_refuses_other_images(tmp_path):
 
 
 def test_a_full_disk_while_saving_the_model_leaves_no_half_file(tmp_path, monkeypatch):
-    from mien.pretrained import own
+    from mien.pretrained import weight_files
 
     def full(*arguments, **keywords):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(own, "save_file", full)
+    monkeypatch.setattr(weight_files, "save_file", full)
     with pytest.raises(MienError, match=r"Saving the model to .* failed"):
         run.run(change(train={"epochs": 1}), tmp_path / "run")
     assert not list((tmp_path / "run" / "model").iterdir())

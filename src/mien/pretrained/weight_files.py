@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mien.assets import OWN, asset, backbones
 from mien.atomic import DAMAGED, put, share
+from mien.drafts import draft
 from mien.errors import DataError, MienError, MissingError, nearest
 from mien.hub import HUB, download, first_line, hint
 from mien.runs import is_run, layout
@@ -89,13 +90,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def write_weights(path: Path, weights: dict[str, Tensor]) -> None:
     """Write tensors as .safetensors, whole or not at all. Raises MienError when it cannot."""
-    draft = path.with_name(f".{path.name}")
     try:
-        save_file(weights, draft, metadata={"format": "pt"})
-        share(draft)  # safetensors' files are for their owner alone
-        put(draft, path)
+        with draft(path.parent) as beside:
+            save_file(weights, beside, metadata={"format": "pt"})
+            share(beside)
+            put(beside, path)
     except (OSError, SafetensorError) as error:
-        draft.unlink(missing_ok=True)
         raise MienError(
             f"Saving the model to {path.parent} failed ({error}). Free some space and try again."
         ) from error

@@ -21,6 +21,7 @@ from mien.atomic import is_whole_zip, put, share
 from mien.config import Recipe, Train
 from mien.data import Store
 from mien.data.batches import Batches, TrainBatches
+from mien.drafts import draft
 from mien.errors import DataError, MienError, MissingError
 from mien.progress import note, warn
 from mien.runs import layout
@@ -35,15 +36,12 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Write a checkpoint beside its place, then put it there. Raises OSError when it cannot."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}")
-        try:
-            torch.save(checkpoint, draft)
-            share(draft)
+        with draft(path.parent) as beside:
+            torch.save(checkpoint, beside)
+            share(beside)
             with suppress(FileNotFoundError):
                 os.replace(path, layout.checkpoint_before(path))
-            put(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
+            put(beside, path)
 
 
 def fit(
