@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from mien.cli.app import DataPath, Json, app, print_json
 from mien.errors import UsageError
-from mien.progress import note
+from mien.progress import note, warn
 
 if TYPE_CHECKING:
     from mien.runs.records import AveragedRun
@@ -53,7 +53,7 @@ def average(
         page = write_report(folder.path)
     parts, scores = folder.env.average, folder.scores["validation"]
     for warning in folder.env.warnings:
-        note(f"warning: {warning}")
+        warn(warning)
     if json_:
         shown = {"average": [to_dict(part) for part in parts], "validation": to_dict(scores)}
         print_json({"run": str(folder.path), "report": str(page)} | shown)

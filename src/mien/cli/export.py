@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mien.cli.app import DataPath, Json, Path_, app, print_json
-from mien.progress import note
+from mien.progress import note, warn
 
 if TYPE_CHECKING:
     from mien.evaluate.calibration import Calibration
@@ -51,8 +51,8 @@ def export(
         f"{calibration.calibration_error:.3f}; {_answers(calibration)}"
     )
     if calibration.bound:
-        note(
-            f"warning: the temperature is {calibration.temperature:.3g}, the {calibration.bound} that is tried: "
+        warn(
+            f"the temperature is {calibration.temperature:.3g}, the {calibration.bound} that is tried: "
             + (
                 "how sure the network is says next to nothing about whether it is right."
                 if calibration.bound == "highest"
@@ -60,8 +60,8 @@ def export(
             )
         )
     if calibration.answered < 0.05:
-        note(
-            "warning: nearly every answer will be 'unsure': the model is wrong too often to answer at the error rate "
+        warn(
+            "nearly every answer will be 'unsure': the model is wrong too often to answer at the error rate "
             f"of {error_rate:.0%}. Train it longer, or allow more errors: --error-rate 0.5"
         )
     note(f"Next: mien predict PHOTO --model {done.path}")

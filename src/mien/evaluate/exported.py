@@ -10,7 +10,7 @@ from mien.data import Store, open_store, prepare
 from mien.data.listing import SPLITS
 from mien.errors import UsageError
 from mien.evaluate.metrics import score
-from mien.progress import note, track
+from mien.progress import track, warn
 from mien.runs import Predictions, Scores
 from mien.runtime.network import Network
 
@@ -32,8 +32,8 @@ def evaluate_export(network: Network, data: Data, split: str = "validation") -> 
     store = prepare(data) if split == ALL else open_store(data)
     indices = np.arange(len(store)) if split == ALL else _chosen(store, split)
     if _was_trained_on(network, store, split):
-        note(
-            "warning: these are the very images that the network was trained on, so the score says nothing about "
+        warn(
+            "these are the very images that the network was trained on, so the score says nothing about "
             "others. Give a folder that it has not seen."
         )
     order = np.array(labels.match(store.classes, network.labels))

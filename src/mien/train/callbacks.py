@@ -12,7 +12,7 @@ from lightning.pytorch import callbacks
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mien.errors import MienError
-from mien.progress import console, note
+from mien.progress import console, note, warn
 from mien.runs.history import COLUMNS, EpochMetrics, read_epochs, write_epochs
 
 
@@ -159,4 +159,4 @@ class StuckWarning(L.Callback):
             )
             self.warnings.append(text)
             if trainer.is_global_zero:
-                note(f"warning: {text}")
+                warn(text)

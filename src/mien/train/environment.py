@@ -168,4 +168,4 @@ def opening(recipe: Recipe, env: Env) -> str:
         at_start,
     ]
     lines += [freeze.describe(env.trained)] if env.trained else []
-    return "\n".join(lines + [f"warning: {text}" for text in env.warnings])
+    return "\n".join(lines)

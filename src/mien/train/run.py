@@ -14,7 +14,7 @@ from mien import hardware
 from mien.config import Recipe
 from mien.data import Store, open_store
 from mien.errors import MienError, MissingError, UsageError
-from mien.progress import note
+from mien.progress import note, warn
 from mien.runs import Env, is_finished, layout, read_recipe
 from mien.runs.data import anchored, moved, note_images, open_data
 from mien.runs.folder import read_env, runs_in
@@ -113,6 +113,8 @@ def _train(task: Training, store: Store, folder: Path, device: str, precision: s
         write_env(folder, env)
         note_images(folder, store)
         note(opening(recipe, env))
+        for text in env.warnings:
+            warn(text)
     fitted, source = task, store
     if features.can_be_stored(recipe):
         fitted, source, env = _on_features(task, store, env)
