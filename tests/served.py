@@ -11,6 +11,20 @@ from mien.serve import Limits, create_app
 
 HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
+# A server with a body limit of 1 MB and one second of patience, which prints its address.
+LIMITED = """
+import sys
+from mien.runtime import Network
+from mien.serve import Limits, create_app
+from mien.serve.server import PatientProtocol, address, listen, run
+PatientProtocol.patience = 1.0
+listening = listen("127.0.0.1", 0)
+print(address(listening), flush=True)
+app = create_app(Network.open(sys.argv[1]), limits=Limits(body=1_000_000, seconds=1.0))
+app.linger = 2.0
+run(app, listening)
+"""
+
 
 @contextmanager
 def client_of(network, detector=None, **limits):

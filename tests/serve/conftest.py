@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from served import LIMITED
 
 from mien.config import Data, Model, Recipe, Train
 from mien.export import export
@@ -39,20 +40,6 @@ def network(exported):
 def pictures():
     """Five pictures of 60 x 40 random pixels."""
     return [Image.fromarray(array) for array in np.random.default_rng(0).integers(0, 256, (5, 40, 60, 3), np.uint8)]
-
-
-LIMITED = """
-import sys
-from mien.runtime import Network
-from mien.serve import Limits, create_app
-from mien.serve.server import PatientProtocol, address, listen, run
-PatientProtocol.patience = 1.0
-listening = listen("127.0.0.1", 0)
-print(address(listening), flush=True)
-app = create_app(Network.open(sys.argv[1]), limits=Limits(body=1_000_000, seconds=1.0))
-app.linger = 2.0
-run(app, listening)
-"""
 
 
 @pytest.fixture(scope="module")

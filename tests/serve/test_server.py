@@ -10,7 +10,7 @@ import time
 import urllib.request
 
 import pytest
-from served import HEAD
+from served import HEAD, LIMITED
 
 from mien.cli import main
 from mien.errors import MienError, UsageError
@@ -127,3 +127,36 @@ def test_patience_is_that_of_the_body():
     from mien.serve import Limits
 
     assert PatientProtocol.patience == Limits().seconds
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has a device that is always full")
+def test_an_address_that_cannot_be_printed_is_an_error_and_no_traceback(exported):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mien", "serve", "--model", str(exported), "--port", "0"],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "Writing failed: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_sigterm_ends_it_while_bodies_never_end(exported):
+    code = LIMITED.replace("seconds=1.0", "seconds=60.0")
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(exported)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    host, _, port = process.stdout.readline().strip().removeprefix("http://").rstrip("/").partition(":")
+    slow = [socket.create_connection((host, int(port)), timeout=20) for _ in range(20)]
+    for client in slow:
+        client.sendall(HEAD + b"Content-Length: 1000\r\n\r\n{")
+    assert healthy((host, int(port)))
+    start = time.monotonic()
+    process.terminate()
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - start < 10
+    assert "Traceback" not in errors
+    for client in slow:
+        client.settimeout(5)
+        assert client.recv(65536).startswith(b"HTTP/1.1 503")
+        client.close()

@@ -5,6 +5,7 @@ Results go to stdout, progress and errors to stderr. Exit codes: see mien.errors
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from io import TextIOWrapper
@@ -65,9 +66,20 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a folder that may not be written to, a file where a folder is needed
-        if not error.filename:
+        if error.filename:
+            return _fail(f"{error.filename}: {error.strerror}.", MienError.exit_code)
+        if error.errno != errno.ENOSPC:
             raise
-        return _fail(f"{error.filename}: {error.strerror}.", MienError.exit_code)
+        _let_go_of_output()
+        return _fail(f"Writing failed: {error.strerror}. Free some and repeat the command.", MienError.exit_code)
+
+
+def _let_go_of_output() -> None:
+    """Drop what stdout could not take: Python would try once more at its end, and show a traceback."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _allowed_code(arguments: list[str]) -> tuple[list[str], list[str]]:
