@@ -255,6 +255,13 @@ class Recipe(Settings):
     distill: Distill = Field(default_factory=Distill)
     pretrain: Pretrain = Field(default_factory=Pretrain)
 
+    @field_validator("name")
+    @classmethod
+    def _of_a_folder(cls, value: str) -> str:
+        if value in ("", ".", "..") or set(value) & set("/\\\0") or len(value.encode("utf-8", "replace")) > 200:
+            raise ValueError("the name becomes that of a folder: give one without / and \\, of at most 200 bytes")
+        return value
+
     def with_(self, **sections: Any) -> Recipe:
         """Return a recipe with some settings changed: with_(train={"epochs": 5}, seed=1).
 

@@ -20,7 +20,7 @@ from mien.atomic import DAMAGED, put, share
 from mien.drafts import draft
 from mien.errors import DataError, MienError, MissingError, nearest
 from mien.hub import HUB, download, first_line, hint
-from mien.runs import is_run, layout
+from mien.runs import is_run, layout, manifest
 from mien.runs.folder import unfinished
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.npz")
@@ -46,6 +46,9 @@ def locate(where: str | Path) -> Path:
 
 def read_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Weights and config.json of a folder; preprocessor_config.json under 'preprocessor' where there is one."""
+    if folder.name == layout.MODEL and is_run(folder.parent):
+        for name in layout.MODEL_FILES:
+            manifest.check(folder.parent, name)
     found = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if found is None and is_run(folder):
         raise unfinished(folder)

@@ -103,8 +103,6 @@ def model_folder(run: Path) -> Path:
     folder = run / layout.MODEL
     if not all((run / name).is_file() for name in layout.MODEL_FILES):
         raise unfinished(run)
-    for name in layout.MODEL_FILES:
-        manifest.check(run, name)
     return folder
 
 
