@@ -138,7 +138,7 @@ def extended(tmp_path, monkeypatch):
 
 def test_a_model_and_a_recipe_of_ones_own(extended, capsys):
     assert main(["run", "my_recipe.py", "--out", "run"]) == 0, capsys.readouterr().err
-    assert "linear: mine:Linear, 4,039 parameters" in capsys.readouterr().err
+    assert "own: mine:Net, 271 parameters" in capsys.readouterr().err
     assert (extended / "run" / "report.html").exists()
 
 

@@ -1,6 +1,7 @@
 """Importing costs nothing, and each room knows only the rooms before it."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -120,3 +121,11 @@ def test_one_module_sets_up_lightnings_trainer():
 
 def test_a_run_folder_is_read_without_torch():
     assert "torch" not in modules_after("import mien.runs, mien.runs.writing, mien.runs.history")
+
+
+def test_no_network_is_known_outside_models():
+    """What explaining and freezing need, models/protocol.py asks of any network."""
+    networks = re.compile(r"mien\.models\.(vit|resnet|vtff|shallow_vit|lenet|cnn_v1|cnn_v2)(_sizes)?\b")
+    for folder in ("config", "explain", "report", "evaluate"):
+        for path in (SOURCE / folder).rglob("*.py"):
+            assert not networks.search(path.read_text(encoding="utf-8")), path
