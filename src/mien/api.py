@@ -5,7 +5,8 @@ Each verb imports what it needs when it is called, so that reading a face loads 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mien.runtime import Detector, Reader
 
     Split = Literal["validation", "test", "train"]
+    Place: TypeAlias = Mapping[str, Any]
     Source: TypeAlias = "str | Path | Run"
 
 P = ParamSpec("P")
@@ -66,18 +68,19 @@ class Run(RunFolder):
         return export(self, out, **options)
 
     @_verb
-    def report(self, *, explain: bool = False) -> Path:
+    def report(self, *, explain: bool = False, data: Place | None = None) -> Path:
         """Write the run's page, report.html, and return its path; explain: with maps of the worst mistakes."""
         from mien.report import write_report
 
-        return write_report(self.path, explain=explain)
+        with _reading(data=data):
+            return write_report(self.path, explain=explain)
 
     def load(self) -> Reader:
         """As `mien.load(run)`."""
         return load(self)
 
 
-def recipe(name: str | Path, **sections: Any) -> Recipe:
+def recipe(name: str | Path, /, **sections: Any) -> Recipe:
     """Return a recipe by its name, or from a .py file that defines one, with some settings changed.
 
     sections: data={"path": "pictures"}, train={"epochs": 5}, seed=1 and so on; see `Recipe`.
@@ -102,22 +105,23 @@ def train(recipe: Recipe, out: str | Path | None = None, *, overwrite: bool = Fa
 
 
 @_verb
-def resume(run: Source, *, allow_code: Sequence[str] = ()) -> Run:
+def resume(run: Source, *, data: Place | None = None, allow_code: Sequence[str] = ()) -> Run:
     """Go on with a run after its last finished epoch; what is finished comes back as it is.
 
+    data: {"path": FOLDER}, where its images lie now if they were moved, as in every verb that opens a run's images.
     allow_code: names MODULE:NAME in the run's files that may be imported, as in every verb that reads files.
     """
     from mien.runs.folder import is_finished
     from mien.train.run import resume as go_on
 
-    with plugins.allowing(allow_code):
+    with _reading(allow_code, data):
         folder = _path(run)
         return Run.open(folder) if is_finished(folder) else _finished(go_on(folder))
 
 
 @_verb
 def evaluate(
-    model: Source, split: Split | Literal["all"] = "validation", *, data: dict[str, Any] | None = None,
+    model: Source, split: Split | Literal["all"] = "validation", *, data: Place | None = None,
     allow_code: Sequence[str] = (),
 ) -> Scores:  # fmt: skip
     """Score a run on a split of its data, or an export on any data.
@@ -129,19 +133,15 @@ def evaluate(
     """
     from mien.evaluate.exported import evaluate_export
     from mien.evaluate.split import evaluate as score_run
-    from mien.runs import is_run
-    from mien.runs.data import lying_at
     from mien.runtime.network import Network
 
-    with plugins.allowing(allow_code):
-        if data is not None and is_run(Path(_path(model))):
-            with lying_at(Path(data["path"])):
-                return score_run(_path(model), split)
-        if data is not None:
-            return evaluate_export(Network.open(_path(model)), Recipe().with_(data=data).data, split)
-        if split == "all":
-            raise UsageError("split 'all' is for exports: give `data` too, or score the run's own splits.")
-        return score_run(_path(model), split)
+    place = _path(model)
+    if data is not None and not (isinstance(place, Path) and is_run(place)):
+        return evaluate_export(Network.open(place), Recipe().with_(data=data).data, split)
+    if split == "all":
+        raise UsageError("split 'all' is for exports: give `data` too, or score the run's own splits.")
+    with _reading(allow_code, data):
+        return score_run(place, split)
 
 
 @_verb
@@ -190,6 +190,7 @@ def export(
     *,
     weights: WeightType = "fp16",
     error_rate: float = 0.2,
+    data: Place | None = None,
     allow_code: Sequence[str] = (),
 ) -> Export:
     """Write a finished run as one .onnx file, by default RUN/model.onnx, that `load` reads without torch.
@@ -199,7 +200,7 @@ def export(
     """
     from mien.export import export as write
 
-    with plugins.allowing(allow_code):
+    with _reading(allow_code, data):
         return write(_path(run), None if out is None else Path(out), weights=weights, error_rate=error_rate)
 
 
@@ -273,6 +274,19 @@ def list_recipes(pattern: str = "*") -> list[str]:
     from mien.recipes import names
 
     return matching(names(), pattern)
+
+
+@contextmanager
+def _reading(allow_code: Sequence[str] = (), data: Place | None = None) -> Iterator[None]:
+    """Within it files may bring these names of code, and the images of runs lie in data["path"]."""
+    from mien.runs.data import lying_at
+
+    if data is not None and data.keys() != {"path"}:
+        raise UsageError(
+            f"A run has its own data settings; say only where its images lie now: {{'path': FOLDER}}, not {dict(data)}."
+        )
+    with plugins.allowing(allow_code), lying_at(Path(data["path"]) if data else None):
+        yield
 
 
 def _finished(folder: Path) -> Run:

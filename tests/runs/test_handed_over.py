@@ -302,7 +302,7 @@ def test_a_name_leads_nowhere_else(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("../../../x", "a/b", "", ".", "a\0b"):
         with pytest.raises(MienError, match="name"):
-            mien.Recipe(name=name)
+            mien.recipe("quickstart", name=name)
 
 
 def test_missing_is_said_of_a_run_that_is_not_there(tmp_path):
