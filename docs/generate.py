@@ -243,7 +243,16 @@ MODULES = {
         "explain.position",
     ),
     "Train": ("train.build", "train.task", "train.masked_task", "train.teachers", "train.sweep", "train.average"),
-    "Networks": ("models", "models.parts.attention", "models.vit", "models.resnet", "models.vtff", "models.masked"),
+    "Networks": (
+        "models",
+        "models.protocol",
+        "models.sizes",
+        "models.parts.attention",
+        "models.vit",
+        "models.resnet",
+        "models.vtff",
+        "models.masked",
+    ),
     "Score": (
         "evaluate.metrics",
         "evaluate.compare",

@@ -10,6 +10,8 @@ import mien
 from mien import recipes
 from mien.cli.app import app
 from mien.config import Recipe
+from mien.models import list_models, sizes_of
+from mien.models.sizes import FROM_DATA
 
 ROOT = Path(__file__).parent.parent
 PAGES = runpy.run_path(str(ROOT / "docs" / "generate.py"))["pages"]()
@@ -26,6 +28,9 @@ def test_every_setting_stands_on_the_page():
         below = getattr(field.annotation, "model_fields", None)
         for setting in [f"{name}.{key}" for key in below] if below else [name]:
             assert f"\n| `{setting}` |" in page, setting
+    for network in list_models():
+        rows = page.partition(f"\n### {network}\n")[2].partition("\n#")[0]
+        assert all(f"\n| `model.{size}` |" in rows for size in sizes_of(network).model_fields if size not in FROM_DATA)
 
 
 def test_every_verb_stands_on_the_page():
