@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mien import config
 from mien.atomic import read_arrays, write_arrays
 from mien.config import Recipe
 from mien.data import Store, open_store
@@ -50,7 +51,8 @@ def anchored(recipe: Recipe) -> Recipe:
     if recipe.distill.teachers:
         teachers = (_absolute(Path(each)) if Path(each).exists() else each for each in recipe.distill.teachers)
         changes["distill"] = {"teachers": tuple(map(str, teachers))}
-    return recipe.with_(**changes) if changes else recipe
+    # One layer: laid over the recipe, a checkpoint would leave behind the sizes that the recipe has from it.
+    return config.build(config.merge(recipe.model_dump(), changes))
 
 
 def moved(recipe: Recipe) -> Recipe:
