@@ -122,7 +122,8 @@ def test_the_walk_of_lenet_and_its_maps(picture):
     ]
     assert found.walk[1].text == "1 convolution, 1 ReLU: 6 maps of 25 x 25 numbers."
     assert found.walk[2].text == "1 max-pooling, 1 convolution, 1 ReLU: 16 maps of 8 x 8 numbers."
-    assert found.walk[3].text == "16 maps of 4 x 4, side by side."
+    assert found.walk[3].text == "1 max-pooling. 16 maps of 4 x 4, side by side."
+    assert found.walk[5].text == "1 ReLU, then a matrix turns 120 numbers into 84."
     shapes = {name: maps.shape for name, maps in found.feature_maps.items()}
     assert shapes == {"features.0": (6, 25, 25), "features.1": (6, 25, 25), "features.4": (16, 8, 8)}
     assert found.filters.shape == (6, 1, 5, 5)
@@ -131,12 +132,19 @@ def test_the_walk_of_lenet_and_its_maps(picture):
 def test_the_walk_of_a_resnet(picture):
     walk = mien.explain(classifier("resnet"), picture, ()).walk
     assert [(step.name, step.shape) for step in walk[1:-1]] == [
+        ("stem", (3, 23, 23)),
         ("layer1", (3, 23, 23)),
         ("layer2", (5, 12, 12)),
         ("vector", (5,)),
         ("fc", (5,)),
     ]
-    assert walk[3] == Step("vector", (5,), "The mean of each map.")
+    layers = "2 convolutions, 2 batch norms, 2 ReLUs, each map weighed by a gate (squeeze-excitation)"
+    assert walk[2].text == f"{layers}, beside a shortcut: 3 maps of 23 x 23 numbers."
+    assert (
+        walk[3].text
+        == f"{layers}, beside a shortcut with its own convolution and batch norm: 5 maps of 12 x 12 numbers."
+    )
+    assert walk[4] == Step("vector", (5,), "The mean of each map.")
 
 
 @pytest.mark.parametrize("kind", CNNS)

@@ -170,7 +170,7 @@ def test_drop_path_keeps_the_mean_and_drops_whole_images():
         ({"embed_dim": 10, "num_heads": 3}, r"embed_dim \(=10\) must be divisible by num_heads \(=3\)"),
         (
             {"img_size": 50, "patch_size": 8},
-            r"divisible by patch_size \(=8\): --data\.size 48 or 56\.",
+            r"divisible by patch_size \(=8\): `img_size` 48 or 56\.",
         ),
         ({"stem": "conv", "patch_size": 6}, "power of two, not 6"),
         ({"pos_embed": "sincos2d", "embed_dim": 6, "num_heads": 3}, "multiple of 4"),

@@ -128,7 +128,7 @@ def _told(stage: nn.Sequential) -> str:
     own = sum(not isinstance(block.downsample, nn.Identity) for block in blocks)
     gates = ", each map weighed by a gate (squeeze-excitation)" if isinstance(blocks[0].se, SqueezeExcitation) else ""
     shortcut = "a shortcut" if len(blocks) == 1 else f"{len(blocks)} shortcuts"
-    beside = f", {'its' if len(blocks) == 1 else 'one with its'} own convolution and batch norm" if own else ""
+    beside = f"{'' if len(blocks) == 1 else ', the first'} with its own convolution and batch norm" if own else ""
     many = 2 * len(blocks)
     return f"{many} convolutions, {many} batch norms, {many} ReLUs{gates}, beside {shortcut}{beside}"
 

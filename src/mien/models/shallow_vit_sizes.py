@@ -15,7 +15,7 @@ class ShallowViTSizes(Sizes):
     img_size: int = Field(default=32, ge=1, description="Side of the square images, in pixels.")
     patch_size: int = Field(default=16, ge=1, description="Side of a patch, in pixels.")
     embed_dim: int = Field(default=32, ge=1, description="Width of a token.")
-    depth: int = Field(default=2, ge=1, description="How often the one block is applied.")
+    depth: int = Field(default=2, ge=0, description="How often the one block is applied.")
     num_heads: int = Field(default=4, ge=1, description="Attention heads; they divide embed_dim.")
     init: Literal["report", "scaled"] = Field(default="report", description="How the weights are drawn.")
 
