@@ -45,6 +45,11 @@ def test_the_door_opens_nothing():
     assert not {"torch", "numpy", "pydantic", "mien.api"} & set(printed.split())
 
 
+def test_verbs_that_share_their_name_with_a_module_are_known():
+    modules = {module.name for module in pkgutil.iter_modules(mien.__path__)}
+    assert set(mien.MODULES) == modules & set(VERBS)
+
+
 def test_a_verb_stays_a_verb_when_its_package_has_been_imported(run):
     for module in pkgutil.walk_packages(mien.__path__, "mien."):
         if "__main__" not in module.name:

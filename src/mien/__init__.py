@@ -73,10 +73,16 @@ TYPES = {
 }
 
 
+# Verbs that share their name with a module: `mien.train` is both, whether or not the module has been imported before.
+MODULES = ("evaluate", "explain", "export", "train", "verify")
+
+
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'mien' has no attribute '{name}'")
     try:
+        if name in MODULES:
+            return importlib.import_module(f"mien.{name}")
         return getattr(importlib.import_module(TYPES.get(name, "mien.api")), name)
     except ModuleNotFoundError as error:
         from mien.errors import missing_extra
@@ -89,7 +95,7 @@ def __dir__() -> list[str]:
 
 
 class _Verb(ModuleType):
-    """A package that shares its name with a verb, and can be called as that verb: mien.train(recipe)."""
+    """A module that shares its name with a verb, and can be called as that verb: mien.train(recipe)."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._function()(*args, **kwargs)
@@ -105,10 +111,10 @@ class _Verb(ModuleType):
 
 
 class _Door(ModuleType):
-    """Importing mien.train puts that package where the verb of the name is; this makes the package the verb too."""
+    """Importing mien.train puts that module where the verb of the name is; this makes the module the verb too."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType) and name in __all__:
+        if isinstance(value, ModuleType) and name in MODULES:
             value.__class__ = _Verb
         super().__setattr__(name, value)
 

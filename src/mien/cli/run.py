@@ -46,7 +46,7 @@ def run(
     """
     from mien.data import check
     from mien.runs import is_finished, read_recipe
-    from mien.runs.data import lying_at
+    from mien.runs.data import lying_at, moved
     from mien.runs.writing import is_first_process, refuse_used
 
     begun = _run_to_resume(recipe, out, settings, others=bool(config_ or overwrite)) if resume else None
@@ -55,15 +55,14 @@ def run(
         note(f"{begun} is finished: nothing is left to be trained. To start another run from it: --model.init {begun}")
         _show_run(begun, json_, anew=False)
         return
-    # What is wrong with the names is said before torch is imported, which takes seconds.
-    if not begun:
-        check(chosen.data)
-    if out and not begun and is_first_process():
-        refuse_used(out, overwrite)
-
-    from mien.train import run as training
-
     with lying_at(_data_path(settings) if begun else None):
+        # What is wrong with the names is said before torch is imported, which takes seconds.
+        check((moved(chosen) if begun else chosen).data)
+        if out and not begun and is_first_process():
+            refuse_used(out, overwrite)
+
+        from mien.train import run as training
+
         folder = training.resume(begun) if begun else training.run(chosen, out, overwrite=overwrite)
         if is_first_process():
             _show_run(folder, json_)
