@@ -122,7 +122,7 @@ def test_file_and_environment_stand_below_the_flags(tmp_path, capsys, monkeypatc
 
 
 def test_what_flags_cannot_say_is_repeated_from_the_runs_recipe(capsys):
-    assert main([*SHORT, "--model.squeeze_excitation", "null", "--seed", "0,1", "--out", "s"]) == 0
+    assert main([*SHORT, "--data.path", "null", "--seed", "0,1", "--out", "s"]) == 0
     out, err = capsys.readouterr()
     best = out.partition("  ")[0]
     assert f"Next: mien run --config {best}/recipe.yaml\n" in err

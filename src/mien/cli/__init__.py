@@ -10,7 +10,7 @@ import os
 import sys
 from io import TextIOWrapper
 
-from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
+from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 from pydantic import ValidationError
 
 from mien import config, plugins
@@ -34,7 +34,7 @@ from mien.cli import (  # noqa: F401  (imports add commands)
     verify,
 )
 from mien.cli.app import app
-from mien.cli.network_flags import offer_sizes, offered
+from mien.cli.network_flags import offer_sizes, offered, unknown_size
 from mien.cli.wording import described, worded_notes
 from mien.errors import MienError, UsageError, missing_extra, nearest
 from mien.progress import console
@@ -106,6 +106,8 @@ def _usage(error: CycloptsError) -> str:
     if isinstance(error, UnknownCommandError) and error.app and error.unused_tokens:
         given, there = error.unused_tokens[0], [name for name in error.app if not name.startswith("-")]
         return f"Unknown command '{given}'.{nearest(given, there)} There are {', '.join(sorted(there))}."
+    if isinstance(error, UnknownOptionError) and (size := unknown_size(error.token.keyword or "")):
+        return size
     if isinstance(error, UnusedCliTokensError) and set(error.unused_tokens or ()) & {"true", "false"}:
         return f"{error} A switch takes no value: --train.compile turns it on, --train.no-compile off."
     if isinstance(error, MissingArgumentError) and error.argument and _is_switch(error.argument.name):

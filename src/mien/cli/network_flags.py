@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from mien import config
 from mien.config import Recipe
+from mien.errors import nearest
 from mien.models import DEFAULT
 
 Made = Callable[[type[Recipe]], type[BaseModel]]
@@ -51,6 +52,15 @@ def offered() -> type[Recipe]:
     return _offered[-1]
 
 
+def unknown_size(flag: str) -> str | None:
+    """What is to be said of a flag such as --model.kernel that the network has no size for; None of any other flag."""
+    if not flag.startswith("--model."):
+        return None
+    sizes = list(_offered[-1].model_fields["model"].annotation.model_fields)  # type: ignore[union-attr]
+    size = flag.removeprefix("--model.").partition("=")[0].replace("-", "_")
+    return f"The network has no size '{size}'.{nearest(size, sizes)} Known here: {', '.join(sizes)}."
+
+
 def networks_of(arguments: list[str]) -> list[str]:
     """The networks that the arguments of a verb are about: of the flag, the environment, --config or the recipe."""
     if "--resume" in arguments:  # takes no settings
@@ -78,9 +88,9 @@ def _recipe(arguments: list[str]) -> str | None:
 def _value(arguments: list[str], flag: str) -> str | None:
     """The last value of a flag, None where it is not given."""
     found = None
-    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+    for number, word in enumerate(arguments, start=1):
         if word == flag:
-            found = following
+            found = next(iter(arguments[number:]), None)
         elif word.startswith(f"{flag}="):
             found = word.partition("=")[2]
     return found
