@@ -200,6 +200,9 @@ def test_what_is_code(name, code):
     assert plugins.is_code(name) is code
 
 
-def test_a_name_that_is_no_name_is_refused():
+@pytest.mark.parametrize("name", ["os.system:x y", "timm:Net", "mien:load"])
+def test_a_name_that_is_no_name_is_refused(name, tmp_path, monkeypatch):
+    (tmp_path / "timm.py").write_text("raise AssertionError('a scheme is no module')")
+    monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UsageError, match="name an own one MODULE:NAME"):
-        plugins.load("os.system:x y", "Model")
+        plugins.load(name, "Model")

@@ -43,9 +43,9 @@ def load(place: str, what: str) -> Any:
 
     Raises UsageError when it cannot be imported, MissingError when it needs a package of an extra that is not there.
     """
-    if not re.fullmatch(r"\w+(\.\w+)*:\w+", place):
-        raise UsageError(f"{what}: name an own one MODULE:NAME, such as mine:Model for the class Model in mine.py.")
     module, _, name = place.partition(":")
+    if module in SCHEMES or not re.fullmatch(r"\w+(\.\w+)*:\w+", place):
+        raise UsageError(f"{what}: name an own one MODULE:NAME, such as mine:Model for the class Model in mine.py.")
     own = module.partition(".")[0] != "mien"
     if own and _folder is not None and _folder not in sys.path:
         sys.path.append(_folder)
