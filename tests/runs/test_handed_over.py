@@ -225,6 +225,12 @@ def test_verify_says_what_is_damaged(made, tmp_path, capsys):
     said(capsys, 4, "verify", tmp_path / "a.txt")
 
 
+def test_a_file_that_was_never_written_is_not_missed(tmp_path):
+    with manifest.changing(tmp_path, layout.ENV):  # a full disk, say
+        pass
+    assert manifest.problems(tmp_path) == []
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(made, tmp_path, capsys):
     checkpoints = Path(shutil.copytree(made, tmp_path / "run")) / "checkpoints"
     last, before = checkpoints / "last.ckpt", checkpoints / "last.before.ckpt"
@@ -278,6 +284,10 @@ def test_a_second_process_does_not_train_in_the_same_folder(tmp_path):
         assert other.stdout.readline() == "held\n"
         with pytest.raises(UsageError, match="Another process is training in"):
             hold(tmp_path)
+        (tmp_path / layout.RECIPE).touch()
+        with pytest.raises(UsageError, match="Another process is training in"):
+            new_folder(mien.recipe("quickstart"), tmp_path, overwrite=True)
+        assert (tmp_path / layout.RECIPE).is_file()
         other.kill()
     hold(tmp_path)  # a killed process holds nothing
     release(tmp_path)

@@ -48,6 +48,8 @@ def check(run: Path, name: str, way_out: str = "Take it from a copy of the run, 
     if known is None:
         _say_without(run)
     elif path.is_file() and known.get(name) and known[name] != _sha256_of(path, *_version(path)):
+        if (read(run) or {}).get(name) != known[name]:  # it was written again in the meantime
+            return path
         raise DataError(f"{path} is damaged, or was changed since it was written. {way_out}")
     return path
 
@@ -62,9 +64,11 @@ def problems(run: Path) -> list[str]:
     found = []
     for name, noted in sorted(known.items()):
         path = run / name
+        if not noted:  # it is being written, or was when its process was killed
+            continue
         if not path.is_file():
             found.append(f"{path} is missing.")
-        elif noted and sha256(path) != noted:
+        elif sha256(path) != noted:
             found.append(f"{path} is damaged or was changed.")
     return found
 

@@ -46,21 +46,39 @@ def new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
     """`out`, or runs/RECIPE-DATE-SEED, with the recipe in it; only the first process makes it."""
     if not is_first_process():
         return Path(os.environ.get(FOLDER_VARIABLE) or out or ".")
-    if out and refuse_used(out, overwrite):
-        shutil.rmtree(out)
     folder = out or Path("runs")
     try:
+        if out and refuse_used(out, overwrite):
+            _remove(out)
         folder = out or _unused(recipe)
         folder.mkdir(parents=True, exist_ok=True)
         hold(folder)
-        if is_run(folder):  # another process has begun it since we looked
-            refuse_used(folder, False)
-        with manifest.changing(folder, layout.RECIPE), written_whole(folder / layout.RECIPE) as file:
-            file.write(config.dump(recipe))
+        _begin(folder, recipe)
     except OSError as error:
         raise MienError(f"Cannot write to {folder}: {error.strerror}. Choose another place with `out`.") from error
     os.environ[FOLDER_VARIABLE] = str(folder)
     return folder
+
+
+def _remove(folder: Path) -> None:
+    """Delete a run that is to be overwritten. Raises UsageError while another process trains in it."""
+    hold(folder)
+    try:
+        shutil.rmtree(folder)
+    finally:
+        release(folder)
+
+
+def _begin(folder: Path, recipe: Recipe) -> None:
+    """Write the recipe into a folder that this process holds; where that fails, others may have the folder again."""
+    try:
+        if is_run(folder):  # another process has begun it since we looked
+            refuse_used(folder, False)
+        with manifest.changing(folder, layout.RECIPE), written_whole(folder / layout.RECIPE) as file:
+            file.write(config.dump(recipe))
+    except BaseException:
+        release(folder)
+        raise
 
 
 def _unused(recipe: Recipe) -> Path:
