@@ -266,6 +266,19 @@ def test_bad_data_exits_4_and_names_the_file(damage, pictures, tmp_path, capsys)
     assert not list((tmp_path / "cache").glob("*"))
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("model: vit", "valid dictionary or instance of Model, given 'vit'"),
+        ("model: {name: 5}", "valid string, given 5"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["run", "sweep"])
+def test_a_network_that_is_no_name_in_a_file(tmp_path, capsys, verb, content, problem):
+    (tmp_path / "c.yaml").write_text(content)
+    fails([verb, "folder_vit", "--config", "c.yaml", "--seed", "0,1"[: 1 if verb == "run" else 3]], 2, problem, capsys)
+
+
 def test_an_unknown_key_in_a_file_or_the_environment(tmp_path, capsys, monkeypatch):
     (tmp_path / "c.yaml").write_text("train: {epoch: 3}")
     fails(["run", "folder_vit", "--config", "c.yaml"], 2, "Did you mean 'epochs'?", capsys)

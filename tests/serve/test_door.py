@@ -31,6 +31,7 @@ def client(network):
         ({"Host": "evil.example", "Origin": "http://evil.example"}, "(Host)"),  # DNS rebinding
         ({"Origin": "http://evil.example"}, "Pages of 'http://evil.example' (Origin)"),
         ({"Origin": "http://localhost:3000"}, "(Origin)"),  # another program of this computer
+        ({"Origin": "http://[::1"}, "(Origin)"),  # nothing that can be taken apart
         ({"Origin": "null"}, "(Origin)"),  # a file, or a frame in a sandbox
         ({"Origin": "http://localhost:8000.evil.example"}, "(Origin)"),
         ({"Sec-Fetch-Site": "cross-site"}, "(Sec-Fetch-Site)"),
@@ -94,7 +95,7 @@ def test_names_of_an_address():
 
 
 def test_an_origin_that_is_none(exported, capsys):
-    for origin in ("localhost:5173", "http://localhost:5173/", "*", "http://", "null"):
+    for origin in ("localhost:5173", "http://localhost:5173/", "*", "http://", "http://a/b", "null"):
         with pytest.raises(UsageError, match=r"is no origin\. Give scheme, name and port"):
             checked_origins([origin])
     assert checked_origins(["HTTP://Localhost:5173"]) == ["http://localhost:5173"]

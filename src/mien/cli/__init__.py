@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
@@ -44,7 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # names of files need not be UTF-8
-    plugins.look_in(os.getcwd())  # where an own model, --model.name mine:Model, is looked for
+    with suppress(FileNotFoundError):  # a working folder that was deleted
+        plugins.look_in(os.getcwd())  # where an own model, --model.name mine:Model, is looked for
     try:
         words, allowed = _allowed_code(sys.argv[1:] if arguments is None else arguments)
         with plugins.allowing(allowed), worded_notes():

@@ -68,12 +68,13 @@ def networks_of(arguments: list[str]) -> list[str]:
     file = _value(arguments, "--config")
     named = _value(arguments, "--model.name") or os.environ.get("MIEN_MODEL__NAME")
     if named is None and file is not None:
-        named = (config.from_file(Path(file)).get("model") or {}).get("name")
+        model = config.from_file(Path(file)).get("model")
+        named = model.get("name") if isinstance(model, dict) else None
     if named is None and (recipe := _recipe(arguments)):
         from mien.recipes import load
 
         named = load(recipe)[0].model.name
-    return [name.strip() for name in named.split(",")] if named else [DEFAULT]
+    return [name.strip() for name in named.split(",")] if isinstance(named, str) and named else [DEFAULT]
 
 
 def _recipe(arguments: list[str]) -> str | None:

@@ -243,7 +243,7 @@ def _networks(layers: list[dict[str, Any]], flags: Mapping[str, str]) -> list[st
     if named := flags.get("model.name"):
         return [name.strip() for name in named.split(",")]
     below = [layer["model"].get("name") for layer in layers if isinstance(layer.get("model"), Mapping)]
-    return [name for name in below if name][-1:]
+    return [name for name in below if isinstance(name, str) and name][-1:]
 
 
 def _refuse_search(flags: Mapping[str, str], pairs: bool, search: int | None) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from mien import plugins
 from mien.errors import DataError
@@ -31,15 +32,15 @@ def read(where: str | Path, source: str = "") -> Checkpoint:
     if text is None:
         raise DataError(f"{path} is an ONNX file, but not one that mien exported: it does not say its labels.")
     values = unseal(path.read_bytes(), text, str(path))
-    network = values.get("network") or _beside(path)
     try:
+        network = values.get("network") or _beside(path)
         preprocessing, labels = Preprocessing(**values["preprocessing"]), tuple(values["labels"])
         sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in network["sizes"].items()}
         name = network["name"]
         plugins.refuse_foreign(name, "model.name", path)
         model = create_model(name, **sizes)
         weights = restore(model, arrays, network.get("tensors", {}))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{path} does not say which network it holds ({error}). Export it again.") from error
     known = model.state_dict()
     counts = {key: value for key, value in known.items() if key.endswith("num_batches_tracked")}
