@@ -23,6 +23,7 @@ from mien.cli.wording import worded, worded_notes
         ("Finish it with: `mien.resume('runs/a b')`", "Finish it with: mien run 'runs/a b' --resume"),
         ("`mien.evaluate('a', split='test')`", "mien evaluate a --split test"),
         ("`mien.export(RUN)` makes one", "mien export RUN makes one"),
+        ("`mien.Run.open('a b').report(explain=True)`", "mien report 'a b' --explain"),
         (
             "`mien.train(mien.recipe('folder_vit', model={'init': 'mien:base'}, seed=1))`",
             "mien run folder_vit --model.init mien:base --seed 1",

@@ -65,6 +65,12 @@ def _words(code: str) -> str | None:
     except SyntaxError:
         return None
     match tree.body:
+        case [
+            ast.Expr(
+                ast.Call(ast.Attribute(ast.Call(ast.Attribute(ast.Attribute(_, "Run"), "open")) as run, verb)) as call
+            )
+        ]:  # a verb that is a method: mien.Run.open('a').report(explain=True)
+            return " ".join(["mien", verb, *_arguments(run), *_arguments(call)])
         case [ast.Expr(ast.Call(ast.Attribute(ast.Name("mien"), _)) as call)]:
             return " ".join(["mien", *_command(call)])
         case [ast.Assign([ast.Name(name)], value)]:

@@ -38,7 +38,7 @@ def tokens_of(model: nn.Module) -> Tokens:
     if (found := protocol.tokens_of(network)) is None:
         raise UsageError(
             f"{type(network).__name__} has no attention over patches. Take a Vision Transformer; your own network says "
-            "how its tokens lie with an attribute `tokens`, a mien.models.Tokens."
+            "how its tokens lie with an attribute 'tokens', a mien.models.Tokens."
         )
     return found
 

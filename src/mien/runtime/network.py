@@ -133,7 +133,7 @@ def _shipped(name: str) -> Path:
         raise MissingError(
             f"{OWN}{name} is a backbone to train from: "
             f"`mien.train(mien.recipe('folder_vit', model={{'init': '{OWN}{name}'}}))`. Networks that are ready: "
-            f" {', '.join(OWN + found for found in there) or 'none'}."
+            f"{', '.join(OWN + found for found in there) or 'none'}."
         )
     if name not in there:
         known = f" These do: {', '.join(OWN + found for found in there)}." if there else ""
