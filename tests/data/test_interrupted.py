@@ -1,5 +1,6 @@
 """Stores that are prepared by killed processes, by two at once, on full disks: whole, and nothing left over."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mien.config import Data
-from mien.data import prepare, verify
+from mien.data import decode, prepare, verify
 from mien.drafts import clear
 from mien.errors import MienError
 
@@ -122,4 +123,19 @@ def test_a_full_disk_fails_with_the_truth_and_leaves_nothing(pictures, small_dis
     (small_disk / "filler").unlink()
     assert len(prepare(data, out)) == 80
     assert verify(out) == []
+    assert [path.name for path in out.parent.iterdir()] == ["one"]
+
+
+def test_a_store_that_cannot_be_put_in_place_leaves_the_one_before(pictures, tmp_path, monkeypatch):
+    data, out = Data(path=pictures, size=16), tmp_path / "stores" / "one"
+    prepare(data, out)
+    before = content(out)
+
+    def broken(beside, path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(decode, "put", broken)
+    with pytest.raises(MienError, match="Input/output error"):
+        prepare(data.with_(size=24), out)
+    assert content(out) == before
     assert [path.name for path in out.parent.iterdir()] == ["one"]

@@ -13,6 +13,7 @@ from mien.errors import DataError, MissingError
 from mien.evaluate.metrics import score, scores_of
 from mien.runs import Env, RunFolder, read_recipe
 from mien.runs.folder import WAYS_OUT
+from mien.runs.history import read_epochs
 
 
 @pytest.fixture
@@ -59,6 +60,8 @@ def test_damaged_files_are_named(run: Path) -> None:
     (run / "metrics.csv").write_text("epoch,seconds\n1,2.5\n2,x\n")
     with pytest.raises(DataError, match=r"metrics\.csv is damaged: could not convert string to float: 'x'"):
         _ = RunFolder.open(run).history
+    with pytest.raises(DataError, match=r"metrics\.csv is damaged"):
+        read_epochs(run)
 
 
 @pytest.mark.parametrize("name", WAYS_OUT)

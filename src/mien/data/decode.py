@@ -175,6 +175,8 @@ def _put_in_place(folder: Path, out: Path, tries: int = 10) -> None:
                 return
             except OSError:
                 if not left or not out.exists():
+                    with suppress(OSError):  # the one before, where there was one, stays
+                        os.replace(aside / "old", out)
                     raise
 
 

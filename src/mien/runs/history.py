@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +27,7 @@ EpochMetrics = dict[str, float]  # the columns that were measured; seconds since
 
 def read_epochs(run: Path) -> list[EpochMetrics]:
     """The epochs that a run has finished, in order; [] before the first one."""
-    return [{key: float(value) for key, value in row.items() if value} for row in _rows(run)]
+    return [{key: value for key, value in row.items() if value is not None} for row in _rows(run)]
 
 
 def write_epochs(run: Path, epochs: Sequence[EpochMetrics]) -> None:
@@ -42,17 +43,20 @@ def write_epochs(run: Path, epochs: Sequence[EpochMetrics]) -> None:
 def read_columns(run: Path) -> dict[str, list[float]]:
     """The columns of metrics.csv, one number an epoch (nan where one is missing); {} before the first epoch."""
     rows = _rows(run)
-    try:
-        return {key: [float(row[key] or "nan") for row in rows] for key in rows[0]} if rows else {}
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"{run / layout.HISTORY} is damaged: {error}. Repeat the run, or remove its last line."
-        ) from error
+    return (
+        {key: [math.nan if (value := row[key]) is None else value for row in rows] for key in rows[0]} if rows else {}
+    )
 
 
-def _rows(run: Path) -> list[dict[str, str]]:
+def _rows(run: Path) -> list[dict[str, float | None]]:
+    """An entry for each column, None where it is empty. Raises DataError for what is no number."""
     path = manifest.check(run, layout.HISTORY)
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [
+                {key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(file)
+            ]
+    except (TypeError, ValueError, csv.Error) as error:
+        raise DataError(f"{path} is damaged: {error}. Repeat the run, or remove its last line.") from error
