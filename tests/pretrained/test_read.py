@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 import mien
-from mien import pretrained
+from mien import plugins, pretrained
 from mien.errors import DataError, MissingError, UsageError
 from mien.models import create_model
 from mien.models.vit import VisionTransformer
@@ -371,7 +371,12 @@ def test_a_config_cannot_name_just_anything(file, tmp_path):
     config = tmp_path / "mine" / "config.json"
     values = json.loads(config.read_text()) | {"model": "subprocess:Popen", "sizes": {"args": "true", "num_classes": 5}}
     config.write_text(json.dumps(values))
-    with pytest.raises(UsageError, match=r"Model 'subprocess:Popen' is no torch\.nn\.Module"):
+    with pytest.raises(DataError, match=r"names code: .*subprocess:Popen"):
+        pretrained.read(tmp_path / "mine")
+    with (
+        plugins.allowing(["subprocess:Popen"]),
+        pytest.raises(UsageError, match=r"'subprocess:Popen' is no torch\.nn\.Module"),
+    ):
         pretrained.read(tmp_path / "mine").build()
 
 

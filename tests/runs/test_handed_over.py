@@ -203,7 +203,7 @@ def test_a_shortened_recipe_is_no_recipe(made, tmp_path, capsys):
     text = (run / "recipe.yaml").read_text()
     for share in (0.3, 0.6, 0.98):
         (run / "recipe.yaml").write_text(text[: int(share * len(text))])
-        assert "recipe.yaml is damaged, or was changed since" in said(capsys, 4, "report", run)
+        assert "recipe.yaml is damaged: it is not the file that was written" in said(capsys, 4, "report", run)
 
 
 def test_verify_says_what_is_damaged(made, tmp_path, capsys):

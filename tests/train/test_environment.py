@@ -19,7 +19,7 @@ def recipe(**more) -> Recipe:
 
 
 def warnings(folder) -> list[str]:
-    return RunFolder.open(folder).env["warnings"]
+    return list(RunFolder.open(folder).env.warnings)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_a_start_that_has_seen_the_validation_images_is_said(first_fold, tmp_pat
     more = {"init": {"model": Model(init=name)}, "teacher": {"distill": Distill(teachers=(name,))}}[how]
     folder = run(recipe(data=DATA.model_copy(update={"folds": 2, "fold": fold}), **more), tmp_path / "second")
     said = [text for text in warnings(folder) if "validation images" in text]
-    held_out = RunFolder.open(folder).env["store"]["images"]["validation"]
+    held_out = RunFolder.open(folder).env.store.images["validation"]
     expected = f"{first_fold} learned from {held_out} of this run's {held_out} validation images"
     assert [text.startswith(expected) for text in said] == [True] * fold
 

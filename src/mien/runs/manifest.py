@@ -50,7 +50,7 @@ def check(run: Path, name: str, way_out: str = "Take it from a copy of the run, 
     elif path.is_file() and known.get(name) and known[name] != _sha256_of(path, *_version(path)):
         if (read(run) or {}).get(name) != known[name]:  # it was written again in the meantime
             return path
-        raise DataError(f"{path} is damaged, or was changed since it was written. {way_out}")
+        raise DataError(f"{path} is damaged: it is not the file that was written. {way_out}")
     return path
 
 

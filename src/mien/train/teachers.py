@@ -134,8 +134,9 @@ def with_answers(store: Store, recipe: Recipe, device: str, folder: Path) -> Sto
         answers = _ask(Teacher(recipe, store.classes), store, train, recipe.augment.hflip > 0, device)
         with manifest.changing(folder, layout.TEACHERS_ANSWERS):
             write_arrays(path, answers=answers)
-    manifest.check(folder, layout.TEACHERS_ANSWERS)
-    with read_arrays(path, f"delete it, then `mien.resume({str(folder)!r})`") as saved:
+    again = f"delete it, then `mien.resume({str(folder)!r})`"
+    manifest.check(folder, layout.TEACHERS_ANSWERS, f"Write it anew: {again}")
+    with read_arrays(path, again) as saved:
         answers = saved["answers"]
     hard = np.eye(len(store.classes), dtype=np.float32)[store.labels]  # (N,) -> (N, K)
     targets = hard if store.soft_labels is None else store.soft_labels.copy()
