@@ -25,7 +25,7 @@ from mien.train.build import build_task, check_sizes, lay_out, read_checkpoint, 
 from mien.train.environment import as_before, environment, opening
 from mien.train.task import Task, Training
 from mien.train.teachers import Teacher, with_answers
-from mien.train.trainer import fit, load_best, whole_checkpoint
+from mien.train.trainer import discard_earlier, fit, load_best, whole_checkpoint
 
 
 def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> Path:
@@ -135,6 +135,7 @@ def _train(task: Training, store: Store, folder: Path, device: str, precision: s
     write_env(folder, replace(env, **cast(Any, cost), warnings=(*env.warnings, *warnings)))
     save_model(folder, model, recipe, store)
     task.finish(folder, store, model, device)
+    discard_earlier(folder)
     return folder
 
 

@@ -92,6 +92,12 @@ def load_best(task: Training, folder: Path) -> int:
     return int(state["epoch"]) + 1
 
 
+def discard_earlier(folder: Path) -> None:
+    """Remove the checkpoints before the last ones from a run that has finished: its model is written."""
+    for name in (layout.BEST, layout.LAST):
+        layout.checkpoint_before(folder / layout.CHECKPOINTS / name).unlink(missing_ok=True)
+
+
 def whole_checkpoint(path: Path) -> Path | None:
     """A checkpoint, or the one before it where it is damaged, which is said; None before the first epoch has ended.
 
