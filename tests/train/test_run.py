@@ -77,6 +77,7 @@ def test_a_run_folder_has_what_it_promises(tmp_path):
     assert (preprocessing.size, preprocessing.mean) == (16, 0.5)
     assert {path.name for path in folder.iterdir()} == {
         *("recipe.yaml", "env.json", "metrics.csv", "checkpoints", "model", "predictions.npz", "evaluation.json"),
+        *("data.npz", "manifest.json"),
     }, "and no draft of a file"
     assert {path.name for path in (folder / "model").iterdir()} == {"config.json", "model.safetensors"}
 
