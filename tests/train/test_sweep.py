@@ -347,5 +347,17 @@ def test_a_stopped_run_of_a_search_is_resumed_and_a_failed_one_counts(trainer, t
     assert [trial.state.name for trial in begun.source.study.get_trials()] == ["FAIL", *["COMPLETE"] * 3]
 
 
+def test_a_search_takes_nothing_from_its_log_but_what_its_plan_allows(trainer, tmp_path):
+    """The log comes with the folder, so a name in it could be that of somebody's code."""
+    pytest.importorskip("optuna")
+    search(trainer, tmp_path / "s", count=2)
+    log = tmp_path / "s" / "optuna.log"
+    log.write_text(log.read_text().replace("[1.0, 1.0]", "[3, 3]").replace("[1.0, 2.0]", "[3, 3]"))
+    with pytest.raises(
+        DataError, match=r"optuna\.log is not of this sweep: it proposes augment\.scale \[3, 3\]\. Start"
+    ):
+        search(trainer, tmp_path / "s", count=2)
+
+
 def test_nested_settings():
     assert nested({"train.lr": 1, "train.ema": 0, "seed": 2}) == {"train": {"lr": 1, "ema": 0}, "seed": 2}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
 from mien.config.sweep_plan import Plan, Range, Settings, Trial
+from mien.errors import DataError
 
 
 class Search:
@@ -31,8 +33,9 @@ class Search:
         self.seed = plan.build(plan.probes()[0]).seed
         folder.mkdir(parents=True, exist_ok=True)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        log = str(folder / "optuna.log")  # locked by a file: the default, a link, needs rights that Windows keeps back
-        storage = JournalStorage(JournalFileBackend(log, lock_obj=JournalFileOpenLock(log)))
+        self.log = str(folder / "optuna.log")
+        lock = JournalFileOpenLock(self.log)  # a file: the default, a link, needs rights that Windows keeps back
+        storage = JournalStorage(JournalFileBackend(self.log, lock_obj=lock))
         self.study = optuna.create_study(storage=storage, study_name="sweep", direction="maximize", load_if_exists=True)
 
     @property
@@ -58,12 +61,20 @@ class Search:
             self.study.tell(number, accuracy)
 
     def _trial(self, number: int, params: dict[str, Any]) -> Trial:
-        settings: Settings = {
-            key: params[key] if isinstance(values, Range) else json.loads(params[key])
-            for key, values in self.plan.fields.items()
-        }
+        settings: Settings = {key: self._value(key, values, params) for key, values in self.plan.fields.items()}
         made = self.plan.named([settings])[0]
         return Trial(f"{number + 1:03},{made.name}", made.label, settings)  # numbered: two runs may look alike
+
+    def _value(self, key: str, values: list[Any] | Range, params: dict[str, Any]) -> Any:
+        """What the log proposes for a field. Raises DataError where the plan does not: the log is a file, too."""
+        with suppress(KeyError, TypeError, ValueError):
+            value = params[key] if isinstance(values, Range) else json.loads(params[key])
+            if isinstance(value, int | float) if isinstance(values, Range) else value in values:
+                return value
+        raise DataError(
+            f"{self.log} is not of this sweep: it proposes {key} {params.get(key)}. Start the sweep again in another "
+            "folder."
+        )
 
 
 def _distribution(values: list[Any] | Range) -> BaseDistribution:
