@@ -22,7 +22,7 @@ CONFUSIONS = 8
 PICTURES = 48  # mistakes of all runs together; keeps a page of many runs small
 A_RUN = 6  # of them at most
 
-Source = tuple[Store | None, str, MistakeMaps]
+Source = tuple[Store | None, str | Exception, MistakeMaps]
 
 
 def context(comparison: Comparison) -> dict[str, Any]:
@@ -158,13 +158,14 @@ def strength(changed: Changed) -> str:
 
 def _sources(rows: Sequence[ComparedRun]) -> dict[str, Source]:
     """Of each run, by its label, the images of its data or why they cannot be opened, and its maps."""
-    opened: dict[Data, tuple[Store | None, str]] = {}
+    opened: dict[tuple[Data, str], tuple[Store | None, str | Exception]] = {}
     found = {}
     for row in rows:
         run = RunFolder.open(Path(row.folder))
-        if run.recipe.data not in opened:  # runs of the same data share it
-            opened[run.recipe.data] = store_of(run)
-        found[row.label] = (*opened[run.recipe.data], read_maps(run.path))
+        data = (run.recipe.data, run.env.store.fingerprint)
+        if data not in opened:  # runs of the same data share it
+            opened[data] = store_of(run)
+        found[row.label] = (*opened[data], read_maps(run.path))
     return found
 
 

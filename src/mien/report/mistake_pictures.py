@@ -43,12 +43,12 @@ def read_maps(run: Path) -> MistakeMaps:
         return MistakeMaps(dict(zip(keys, maps, strict=True)), float(saved["seconds"]))
 
 
-def store_of(run: RunFolder) -> tuple[Store | None, str]:
-    """The images of a run's data, or why they cannot be opened."""
+def store_of(run: RunFolder) -> tuple[Store | None, str | Exception]:
+    """The images of a run's data and '', or None and why they cannot be opened."""
     try:
         return open_data(run.path), ""
     except (MienError, OSError) as error:
-        return None, str(error)
+        return None, error
 
 
 def tiles(mistakes: Sequence[Mistake], store: Store | None, maps: MistakeMaps) -> list[Tile]:

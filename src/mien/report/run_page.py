@@ -25,6 +25,7 @@ from mien.report import figures, inline_images
 from mien.report.mistake_pictures import read_maps, store_of, tiles
 from mien.report.style import STRONG
 from mien.runs import Predictions, Scores
+from mien.runs.data import OtherImagesError
 from mien.runs.folder import RunFolder
 
 CONFUSIONS = 6
@@ -71,7 +72,7 @@ def context(path: Path) -> dict[str, Any]:
         "test_reads": [date[:10] for date in run.test_reads],
         "findings": findings(store) if store is not None else None,
         "no_store": no_store,
-        "changed": store is not None and _fingerprint(run) != "" and not store.matches(_fingerprint(run)),
+        "changed": isinstance(no_store, OtherImagesError),
         "settings": settings(run.recipe),
         "yaml": config.dump(run.recipe),
     }
@@ -173,10 +174,6 @@ def settings(recipe: Recipe) -> list[Setting]:
             if value != field.default or name in ALWAYS_SHOWN:
                 found.append(Setting(name, _shown(value), field.description or ""))
     return found
-
-
-def _fingerprint(run: RunFolder) -> str:
-    return run.env.store.fingerprint
 
 
 def _cell(images: int, total: int, diagonal: bool) -> dict[str, Any]:

@@ -31,6 +31,10 @@ VARIABLE = "MIEN_DATA__PATH"
 _place: ContextVar[Path | None] = ContextVar("place", default=None)
 
 
+class OtherImagesError(UsageError):
+    """The images of a run are no longer those that it was trained on."""
+
+
 @contextmanager
 def lying_at(path: Path | None) -> Iterator[None]:
     """Within it the images of runs are looked for in `path`; None: where each run's recipe says."""
@@ -64,7 +68,7 @@ def moved(recipe: Recipe) -> Recipe:
 def open_data(run: Path, recipe: Recipe | None = None) -> Store:
     """Open the images of a run, or of the recipe with which it goes on.
 
-    Raises MissingError when they are not where the run or `lying_at` says, UsageError when they are others.
+    Raises MissingError when they are not where the run or `lying_at` says, OtherImagesError when they are others.
     """
     recipe = moved(recipe or read_recipe(run))
     path = recipe.data.path
@@ -76,14 +80,14 @@ def open_data(run: Path, recipe: Recipe | None = None) -> Store:
 
 
 def refuse_other_images(run: Path, store: Store) -> None:
-    """Raise UsageError when the store is not the one the run was trained on.
+    """Raise OtherImagesError when the store is not the one the run was trained on.
 
     Pictures added or removed since would change the held-out share, and mix training images into it.
     """
     if not store.matches(read_env(run).store.fingerprint or store.fingerprint):
         known = Images.of(run)
         how = f": {known.compared_with(store)}" if known else ""
-        raise UsageError(
+        raise OtherImagesError(
             f"{run} was trained on other images than its data now holds{how}. Bring the old ones back, or start a new "
             "run."
         )
