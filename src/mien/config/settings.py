@@ -136,8 +136,13 @@ class Train(Settings):
 
     epochs: int = Field(default=10, ge=1, description="Passes over the training images.")
     batch_size: int = Field(default=128, ge=1, description="Images a step, over all processes.")
-    optimizer: Literal["sgd", "adam", "adamw"] = Field(default="adamw", description="sgd is Nesterov's.")
-    lr: float = Field(default=1e-3, gt=0, description="Peak learning rate.")
+    optimizer: Literal["sgd", "adam", "adamw", "muon"] = Field(
+        default="adamw",
+        description="sgd is Nesterov's. muon trains matrices and filters, adamw beside it norms, biases, positions and "
+        "the head.",
+    )
+    lr: float = Field(default=1e-3, gt=0, description="Peak learning rate; about 0.02 for muon.")
+    adam_lr: float = Field(default=2e-3, gt=0, description="With muon: peak learning rate of what adamw trains.")
     weight_decay: float = Field(default=0.0, ge=0, description="Not applied to biases, norms, positions.")
     momentum: float = Field(
         default=0.9, ge=0, lt=1, description="Momentum of sgd; one_cycle moves it from 0.95 to 0.85 and back."

@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
+from mien import hardware
 from mien.config import Recipe, Train
 from mien.data import Store
 from mien.data.augment import Augmentation, Draws, stream
@@ -27,6 +28,7 @@ from mien.preprocessing import Preprocessing
 from mien.runs import Env
 from mien.train import freeze
 from mien.train.callbacks import StuckWarning
+from mien.train.muon import Muon, matrices_in
 from mien.train.teachers import Teacher, two_answers
 
 # Names of parameters that weight decay spares.
@@ -167,7 +169,10 @@ class Training(L.LightningModule, ABC):
             steps = max(steps, 10)  # torch's schedule divides by zero in a run of two steps
             rising = max(rising or 0.3, 2 / steps)
             peaks = [group["lr"] for group in optimizer.param_groups]
-            schedule: Any = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, steps, pct_start=rising)
+            moves = settings.optimizer != "muon"  # whose momentum stays, as its steps have one size
+            schedule: Any = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, peaks, steps, pct_start=rising, cycle_momentum=moves
+            )
         else:
             cosine = settings.schedule == "cosine"
             share = partial(rate, steps=steps, warmup=rising * steps, cosine=cosine)
@@ -333,11 +338,14 @@ def hard(labels: Tensor) -> Tensor:
 
 
 def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
-    """SGD (Nesterov), Adam or AdamW. Weight decay spares biases, norms, tokens and positions.
+    """SGD (Nesterov), Adam, AdamW or Muon. Weight decay spares biases, norms, tokens and positions.
 
     The first group has the full learning rate; with layer_decay, the later ones have less and less of it.
     """
     groups = _parameter_groups(model, settings)
+    if settings.optimizer == "muon":
+        bf16 = hardware.choose_precision(settings.precision, next(model.parameters()).device.type) == "bf16"
+        return Muon(groups, settings.lr, dtype=torch.bfloat16 if bf16 else torch.float32)
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, settings.lr, settings.momentum, nesterov=settings.momentum > 0)
     kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
@@ -355,16 +363,21 @@ def rate(step: int, steps: int, warmup: float, cosine: bool) -> float:
 
 
 def _parameter_groups(model: nn.Module, settings: Train) -> list[dict[str, Any]]:
-    shares = freeze.rates(model, settings.layer_decay)
-    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    shares, muon = freeze.rates(model, settings.layer_decay), settings.optimizer == "muon"
+    matrices = matrices_in(model) if muon else {}
+    groups: dict[tuple[float, bool, int], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             spared = parameter.dim() < 2 or _is_embedding(name)
-            groups.setdefault((-shares[name], spared), []).append(parameter)
-    return [
-        {"params": groups[key], "lr": -key[0] * settings.lr, "weight_decay": 0.0 if key[1] else settings.weight_decay}
-        for key in sorted(groups)
-    ]
+            parts = 0 if spared else matrices.get(parameter, 0)
+            groups.setdefault((-shares[name], spared, -parts), []).append(parameter)
+    found = []
+    for key in sorted(groups):
+        share, spared, parts = -key[0], key[1], -key[2]
+        lr = share * (settings.adam_lr if muon and not parts else settings.lr)
+        group = {"params": groups[key], "lr": lr, "weight_decay": 0.0 if spared else settings.weight_decay}
+        found.append(group | ({"matrices": parts} if muon else {}))
+    return found
 
 
 def _is_embedding(name: str) -> bool:
