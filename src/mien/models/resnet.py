@@ -16,7 +16,7 @@ from mien.models.parts import steps
 from mien.models.parts.dropout import Dropout
 from mien.models.parts.heads import make_head
 from mien.models.protocol import Step
-from mien.models.resnet_sizes import ResNetSizes
+from mien.models.resnet_sizes import STEMS, ResNetSizes
 
 
 class SqueezeExcitation(nn.Module):
@@ -57,7 +57,8 @@ class BasicBlock(nn.Module):
 class ResNet(nn.Module):
     """Stem, one stage of blocks per width (each after the first halves the side), mean pooling, head.
 
-    stem: 'conv3x3' keeps the side of small images, 'conv7x7' quarters it (stride 2 and a max-pool, as published).
+    stem: 'conv3x3' keeps the side of small images, 'conv5x5' halves it (stride 2: a quarter of the work), 'conv7x7'
+    quarters it (stride 2 and a max-pool, as published).
     resnet18 is widths (64, 128, 256, 512), layers (2, 2, 2, 2) and stem 'conv7x7'; resnet34 has layers (3, 4, 6, 3).
     head_hidden, head_batch_norm, head_drop_rate: an MLP in place of the linear head, see `heads.make_head`.
     """
@@ -66,7 +67,7 @@ class ResNet(nn.Module):
         super().__init__()
         self.sizes = sizes
         widths = sizes.widths
-        kernel, stride = (7, 2) if sizes.stem == "conv7x7" else (3, 1)
+        kernel, stride, _ = STEMS[sizes.stem]
         self.conv1 = nn.Conv2d(sizes.in_chans, widths[0], kernel, stride, padding=kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if sizes.stem == "conv7x7" else nn.Identity()

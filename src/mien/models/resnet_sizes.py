@@ -9,6 +9,9 @@ from pydantic import Field, PositiveInt, model_validator
 from mien.models.sizes import HeadSizes, Sizes
 
 
+STEMS = {"conv3x3": (3, 1, 1), "conv5x5": (5, 2, 2), "conv7x7": (7, 2, 4)}  # kernel, stride, side before over after
+
+
 class StageSizes(Sizes):
     """Of a residual network's stages."""
 
@@ -16,8 +19,9 @@ class StageSizes(Sizes):
         default=(48, 96, 192, 384), description="Channels of each stage, such as 24,48,64,92."
     )
     layers: tuple[PositiveInt, ...] = Field(default=(1, 1, 1, 1), description="Blocks in each stage, such as 1,1,1,1.")
-    stem: Literal["conv3x3", "conv7x7"] = Field(
-        default="conv3x3", description="conv3x3 keeps the side of small images, conv7x7 quarters it, as published."
+    stem: Literal["conv3x3", "conv5x5", "conv7x7"] = Field(
+        default="conv3x3",
+        description="conv3x3 keeps the side of small images, conv5x5 halves it, conv7x7 quarters it, as published.",
     )
 
     @model_validator(mode="after")
@@ -31,7 +35,7 @@ class StageSizes(Sizes):
     @property
     def reduction(self) -> int:
         """Side of the image over that of the last stage's maps."""
-        return int(2 ** (len(self.widths) - 1)) * (4 if self.stem == "conv7x7" else 1)
+        return int(2 ** (len(self.widths) - 1)) * STEMS[self.stem][2]
 
 
 class ResNetSizes(HeadSizes, StageSizes):
