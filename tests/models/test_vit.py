@@ -58,6 +58,16 @@ def test_fused_and_explicit_attention_agree_and_explicit_shows_its_weights():
     assert not any(module.explicit for module in model.modules() if isinstance(module, Attention))
 
 
+@pytest.mark.parametrize(("dtype", "learns", "explicit"), [("bf16", True, 1), ("bf16", False, 0), ("fp32", True, 0)])
+def test_attention_that_learns_in_bf16_on_a_cpu_is_explicit(dtype, learns, explicit):
+    attention = Attention(embed_dim=6, num_heads=2)
+    seen = []
+    attention.attend.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16"), torch.set_grad_enabled(learns):
+        attention(torch.randn(2, 5, 6))
+    assert len(seen) == explicit
+
+
 @pytest.mark.parametrize("pre_norm", [True, False])
 def test_block_is_torchs_encoder_layer(pre_norm):
     block = Block(embed_dim=22, num_heads=2, mlp_ratio=3.0, pre_norm=pre_norm).eval()

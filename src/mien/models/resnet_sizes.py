@@ -8,7 +8,6 @@ from pydantic import Field, PositiveInt, model_validator
 
 from mien.models.sizes import HeadSizes, Sizes
 
-
 STEMS = {"conv3x3": (3, 1, 1), "conv5x5": (5, 2, 2), "conv7x7": (7, 2, 4)}  # kernel, stride, side before over after
 
 
