@@ -18,7 +18,7 @@ from mien.models.parts.attention import Attention
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan's; singular values end between about .7 and 1.2
 STEPS = 5
-ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}
+BETAS, EPS = (0.9, 0.999), 1e-8  # AdamW's
 
 
 class Muon(Optimizer):
@@ -42,7 +42,7 @@ class Muon(Optimizer):
         self.dtype = dtype
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of all parameters that have a gradient; returns the closure's loss."""
         loss = None
         if closure is not None:
@@ -75,10 +75,10 @@ class Muon(Optimizer):
         if not state:
             state |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
         state["step"] += 1
-        first, second = ADAM["betas"]
+        first, second = BETAS
         state["mean"].lerp_(gradient, 1 - first)
         state["square"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        spread = (state["square"] / (1 - second ** state["step"])).sqrt_().add_(ADAM["eps"])
+        spread = (state["square"] / (1 - second ** state["step"])).sqrt_().add_(EPS)
         parameter.addcdiv_(state["mean"], spread, value=-group["lr"] / (1 - first ** state["step"]))
 
 
