@@ -19,7 +19,7 @@ import numpy as np
 
 from mien.data import fer2013
 from mien.evaluate.metrics import wilson
-from mien.evaluate.run_folder import RunFolder
+from mien.runs import RunFolder
 
 TABLE = "without-copies.csv"
 

@@ -1,8 +1,9 @@
 r"""A CNN for FER2013 of a fifth of fer2013_tiny's work: 23 MFLOP a face, 0.33 M parameters, trained with Muon.
 
 Source    ours; fer2013_tiny whose stem halves the side, with widths that are multiples of 16, which onnxruntime likes:
-          5.5 times as fast as mien:tiny, and within the time of fer's int8 network (LOG.md). Muon on filters, AdamW
-          on norms and head (arXiv 2605.24770).
+          5.5 times as fast as mien:tiny, and within the time of fer's int8 network
+          (log/2026-11-29-a-stem-of-stride-2-is-5-times-as-fast.md). Muon on filters, AdamW on norms and head
+          (arXiv 2605.24770).
 Command   python benchmarks/fer2013_without_copies.py FER2013 COPIES.csv
           mien run fer2013_tiny_fast --data.source table --data.path FER2013/without-copies.csv
           The table leaves out the 937 training images that show a photograph of validation again.
@@ -13,21 +14,17 @@ Result    validation 63.3 % (61.7 to 64.8), without the faces that it was a copy
           or a teacher. In results/runs.csv it is fer2013_tiny with these settings.
 """
 
-from mien import config
 from mien.recipes.fer2013_tiny import recipe as base
 
-recipe = config.build(
-    base.model_dump(),
-    {
-        "name": "fer2013_tiny_fast",
-        "model": {"stem": "conv5x5", "widths": (16, 48, 64, 128)},
-        "train": {
-            "optimizer": "muon",
-            "lr": 0.02,
-            "weight_decay": 0.05,
-            "batch_size": 128,
-            "epochs": 30,
-            "warmup_epochs": 3,
-        },
+recipe = base.with_(
+    name="fer2013_tiny_fast",
+    model={"stem": "conv5x5", "widths": (16, 48, 64, 128)},
+    train={
+        "optimizer": "muon",
+        "lr": 0.02,
+        "weight_decay": 0.05,
+        "batch_size": 128,
+        "epochs": 30,
+        "warmup_epochs": 3,
     },
 )
