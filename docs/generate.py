@@ -160,6 +160,9 @@ INTRO = """\
 Results go to stdout, progress and errors to stderr; an error is one message that says what happened, which file or
 value, and what to do. `mien --help` and `mien COMMAND --help` print what stands here.
 
+Every command takes `--allow-code MODULE:NAME`, once for each name: code that a run, a settings file or a model names
+may then be imported, for this call ([Extend](../how-to/extend.md)).
+
 | exit code | |
 |---|---|
 | 0 | done |
@@ -230,7 +233,7 @@ def recipe_promises() -> str:
 # ---- Python ----
 
 DOOR = """\
-What `import mien` gives: every verb of the command line as a function, and the types that they take and give. The
+What `import mien` gives: the main verbs of the command line as functions, and the types that they take and give. The
 modules behind them follow. Errors are `MienError` and, below it, `UsageError`, `MissingError` and `DataError` of
 `mien.errors`; each has an [exit code](commands.md).
 """
