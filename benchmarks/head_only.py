@@ -51,14 +51,14 @@ def main() -> None:
     for _ in range(options.rounds):
         speed, env = train(options, 5, {})
         stored.append(speed)
-        once.append(env["feature_seconds"])
+        once.append(env.feature_seconds)
         through.append(train(options, 1, {"hflip": 0.5})[0])
     ratios = [one / other for one, other in zip(stored, through, strict=True)]
     result = {
         "images": options.images,
         "size": options.size,
         "batch_size": options.batch_size,
-        "precision": env["precision"],
+        "precision": env.precision,
         "hardware": hardware(),
         "stored features, images/s": round(statistics.median(stored), 1),
         "through the backbone, images/s": round(statistics.median(through), 1),

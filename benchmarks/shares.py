@@ -43,12 +43,12 @@ def points(runs: list[Path]) -> dict[str, list[Point]]:
         found[recipe.name].append(
             {
                 "share": recipe.data.train_fraction,
-                "images": folder.env["store"]["images"]["train"],
+                "images": folder.env.store.images["train"],
                 "epochs": recipe.train.epochs,
                 "seed": recipe.seed,
-                "accuracy": scores["accuracy"],
-                "interval": scores["interval"],
-                "macro_f1": scores["macro_f1"],
+                "accuracy": scores.accuracy,
+                "interval": scores.interval,
+                "macro_f1": scores.macro_f1,
                 "train_accuracy": folder.history["train_accuracy"][-1],
                 "run": run,
             }

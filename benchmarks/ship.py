@@ -80,7 +80,7 @@ def ship_backbone(run: Path, name: str) -> Path:
         seed=recipe.seed,
         version=mien.__version__,
         **own,
-        **{key: env[key] for key in ("epochs", "seconds", "hardware", "precision", "commit")},
+        **{key: getattr(env, key) for key in ("epochs", "seconds", "hardware", "precision", "commit")},
     )
     (folder / "card.md").write_text(card, encoding="utf-8")
     return folder
