@@ -125,7 +125,7 @@ class TestResNet:
     def test_stems_keep_halve_and_quarter_the_side(self, stem, side):
         model = create_model("resnet", img_size=24, widths=(3,), layers=(1,), stem=stem)
         assert model.forward_features(torch.zeros(2, 1, 24, 24)).shape == (2, 3, side, side)
-        assert model.reduction == 24 // side
+        assert model.sizes.reduction == 24 // side
 
     def test_takes_images_of_another_side(self):
         assert create_model("resnet", widths=(3, 5), layers=(1, 1))(torch.zeros(2, 1, 40, 40)).shape == (2, 7)

@@ -169,7 +169,7 @@ def test_the_recipe_is_small():
         ({"img_size": 7}, r"img_size \(=7\) is too small for 4 stages"),
         ({"embed_dim": 130}, r"embed_dim \(=130\) must be divisible by num_heads \(=4\)"),
         ({"fusion": "A"}, r"fusion 'A' is not known; there are F, P, S"),
-        ({"stem": "conv5x5"}, r"stem 'conv5x5' is not known"),
+        ({"stem": "conv9x9"}, r"stem 'conv9x9' is not known"),
         ({"layers": (1, 1)}, r"widths .* and layers .* must be equally long"),
         ({"head_drop_rate": 0.5}, "needs head_hidden"),
     ],
