@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mien.evaluate.calibration import NEVER, calibrate, fit_temperature, fit_threshold, with_temperature
+from mien.evaluate.calibration import NEVER, calibrate, cross_fitted, fit_temperature, fit_threshold, with_temperature
 from mien.evaluate.metrics import calibration_error
 from mien.runs import Predictions
 
@@ -72,6 +72,16 @@ def test_where_no_threshold_keeps_the_error_rate_nothing_is_answered():
     found = calibrate(wrong, 0.1)
     assert wrong.confidence.max() < found.threshold
     assert found.answered == 0
+
+
+def test_what_is_stated_is_what_the_threshold_does():
+    """The two surest of eight are wrong: all together allow no threshold, though one half of them does."""
+    confidence = np.linspace(0.9, 0.55, 8)
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    predictions = Predictions(list("abcdefgh"), np.array([1, 1, 0, 0, 0, 0, 0, 0]), probabilities, ("x", "y"))
+    assert cross_fitted(predictions, 0.2, 0)[1].any()
+    found = calibrate(predictions)
+    assert (found.threshold, found.answered, found.wrong) == (NEVER, 0, 0)
 
 
 def test_the_stated_error_rate_is_kept_on_images_that_were_not_fitted_on():

@@ -135,8 +135,20 @@ def test_an_export_that_answers_no_number_is_refused(weights, tmp_path):
 
 def test_the_card_of_a_model_that_is_never_sure_says_so(finished):
     network = Network.open(finished)
-    never = replace(network, card=network.card | {"threshold": NEVER, "answered": 0})
-    assert "Every image is answered with “unsure”: none of" in model_card(never, "never")
+    for answered in (0, 0.5):  # 0.1.0 wrote the share that half of the images would have allowed
+        never = replace(network, card=network.card | {"threshold": NEVER, "answered": answered, "wrong": 0.75})
+        said = model_card(never, "never")
+        assert "Every image is answered with “unsure”: none of" in said
+        assert "get an answer" not in said
+
+
+def test_the_card_speaks_of_expressions_where_the_network_knows_some(finished):
+    network = Network.open(finished)
+    assert "emotions" in model_card(network, "faces")
+    pets = model_card(replace(network, labels=("cat", "dog")), "pets")
+    assert "expression" not in pets
+    assert "emotion" not in pets
+    assert "Do not use it for decisions about people" in pets
 
 
 def test_faces_together_equal_faces_alone(reader, faces):

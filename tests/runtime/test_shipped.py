@@ -97,7 +97,7 @@ def test_the_card_names_the_teachers(shipped):
     network = networks.Network.open(assets.ASSETS / "tiny" / "model.onnx")
     assert "taught" not in model_card(network, "tiny")
     taught = replace(network, card=(network.card or {}) | {"teachers": ["fer2013_tiny", "vit.pth"]})
-    assert "--seed 0`, taught by fer2013_tiny, vit.pth, 1 epochs" in model_card(taught, "tiny")
+    assert "--seed 0`, taught by fer2013_tiny, vit.pth, 1 epoch, " in model_card(taught, "tiny")
 
 
 def test_an_export_is_scored_as_its_run_was(shipped, capsys):

@@ -68,8 +68,12 @@ def export(
 
 
 def _answers(calibration: Calibration) -> str:
+    from mien.evaluate.calibration import NEVER
+
+    if calibration.threshold >= NEVER:
+        return "no image gets an answer, all are 'unsure'"
     if not calibration.answered:
-        return "none of the validation images would get an answer, all are 'unsure'"
+        return "a threshold fitted on half of the validation images leaves none of the others an answer"
     return (
         f"{calibration.answered:.0%} of validation images get an answer, {calibration.wrong:.0%} of these a wrong one"
     )

@@ -27,7 +27,8 @@ class Calibration:
     temperature: logits are divided by it. threshold: a confidence below it is "unsure"; NEVER where all are.
     error_rate: share of wrong answers among those that are not unsure, as it was asked for.
     calibration_error, answered, wrong: of the validation images by cross-fitting; the expected calibration error
-    (15 bins), the share that gets an answer, and the share of wrong ones among these.
+    (15 bins), the share that gets an answer, and the share of wrong ones among these. Both shares are 0 where the
+    threshold is NEVER: whatever half of the images would allow, no image gets an answer.
     """
 
     temperature: float
@@ -52,10 +53,12 @@ def calibrate(predictions: Predictions, error_rate: float = 0.2, seed: int = 0) 
     temperature = fit_temperature(predictions)
     scaled = with_temperature(predictions, temperature)
     judged, answered = cross_fitted(predictions, error_rate, seed)
+    threshold = fit_threshold(scaled, error_rate)
+    answered &= threshold < NEVER
     right = judged.correct[answered]
     return Calibration(
         temperature=temperature,
-        threshold=fit_threshold(scaled, error_rate),
+        threshold=threshold,
         error_rate=error_rate,
         calibration_error=calibration_error(judged),
         answered=float(answered.mean()),

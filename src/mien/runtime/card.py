@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from mien.labels import has_expressions
 from mien.runtime.network import Network
 
+LIMITS = "Do not use it for decisions about people, and not on pictures of another kind than those it was trained on."
+
 # What a classifier of expressions must not be used for.
-LIMITS = """\
+EXPRESSION_LIMITS = """\
 Do not use it to decide about a person. It names the expression that people who labelled photographs would have named;
 it does not know what anybody feels, thinks or intends. It is not made for, and not fit for, hiring, policing, threat
 or lie detection, diagnosis, or grading attention. In the European Union, inferring emotions of people at work and in
@@ -27,7 +30,7 @@ def model_card(network: Network, name: str) -> str:
     parts = [
         f"# {name}",
         _summary(network, card),
-        "## What it must not be used for\n\n" + LIMITS,
+        "## What it must not be used for\n\n" + (EXPRESSION_LIMITS if has_expressions(network.labels) else LIMITS),
         "## Data\n\n" + _data(card),
         "## How well it does\n\n" + _scores(card),
         *(["## By class\n\n" + _classes(card["per_class"])] if card.get("per_class") else []),
@@ -63,7 +66,7 @@ def _scores(card: dict[str, Any]) -> str:
             _row("accuracy on images that are no copies", clean["accuracy"], clean["interval"], clean["images"])
         )
     if card.get("macro_f1") is not None:
-        rows.append(f"| macro-F1 | {card['macro_f1']:.3f} | | {card.get('validation_images', '')} |")
+        rows.append(f"| macro-F1 | {card['macro_f1']:.3f} | | {_images(card.get('validation_images'))} |")
     return (
         "On the validation split, which also chose the epoch; one model, no test-time augmentation.\n\n"
         "| measure | value | 95 % interval | images |\n|---|---|---|---|\n" + "\n".join(rows)
@@ -73,7 +76,11 @@ def _scores(card: dict[str, Any]) -> str:
 def _row(name: str, value: float | None, interval: list[float] | None, images: int | None) -> str:
     share = "-" if value is None else f"{value:.1%}"
     between = f"{interval[0]:.1%} to {interval[1]:.1%}" if interval else ""
-    return f"| {name} | {share} | {between} | {'' if images is None else f'{images:,}'} |"
+    return f"| {name} | {share} | {between} | {_images(images)} |"
+
+
+def _images(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
 
 
 def _classes(rows: dict[str, dict[str, Any]]) -> str:
@@ -94,22 +101,31 @@ def _robustness(rows: list[dict[str, Any]]) -> str:
 
 
 def _calibration(card: dict[str, Any]) -> str:
+    return (
+        f"Logits are divided by {card['temperature']:.3f}; the expected calibration error is then "
+        f"{card['calibration_error']:.3f} (15 bins). {_answers(card)} (asked for: {card['error_rate']:.0%}). All by "
+        "two-fold cross-fitting: no image judges what it helped to fit."
+    )
+
+
+def _answers(card: dict[str, Any]) -> str:
+    """When the file answers, which its threshold alone decides: above 1 it never does."""
+    if card["threshold"] > 1:
+        return "Every image is answered with “unsure”: none of the answers would be right often enough"
     answers = (
         f"{card['answered']:.0%} of the validation images get an answer, {card['wrong']:.0%} of these a wrong one"
         if card["answered"]
-        else "none of the validation images would get an answer"
+        else "fitted on half of the validation images, a threshold leaves none of the others an answer"
     )
-    below = f"A confidence below {card['threshold']:.3f}" if card["threshold"] <= 1 else "Every image"
-    return (
-        f"Logits are divided by {card['temperature']:.3f}; the expected calibration error is then "
-        f"{card['calibration_error']:.3f} (15 bins). {below} is answered with "
-        f"“unsure”: {answers} (asked for: {card['error_rate']:.0%}). All by two-fold cross-fitting: no image "
-        "judges what it helped to fit."
-    )
+    return f"A confidence below {card['threshold']:.3f} is answered with “unsure”: {answers}"
 
 
 def _origin(card: dict[str, Any]) -> str:
-    spent = f", {card['epochs']} epochs, {card['seconds']:,.0f} seconds" if card.get("seconds") else ""
+    spent = (
+        f", {_count(card['epochs'], 'epoch')}, {_count(round(card['seconds']), 'second')}"
+        if card.get("seconds")
+        else ""
+    )
     where = f" on {card['hardware']} ({card.get('precision', '')})" if card.get("hardware") else ""
     commit = f", commit `{card['commit']}`" if card.get("commit") else ""
     teachers = f", taught by {', '.join(card['teachers'])}" if card.get("teachers") else ""
@@ -118,3 +134,7 @@ def _origin(card: dict[str, Any]) -> str:
         shares = ", ".join(f"{100 * part['share']:.3g}% `{part['recipe']}`" for part in parts)
         command = f"`mien average`, the mean of the weights of {shares}"
     return f"{command}{teachers}{spent}{where}; mien {card.get('mien', '?')}{commit}."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
