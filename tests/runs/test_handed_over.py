@@ -17,7 +17,7 @@ import mien
 from mien.cli import main
 from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.runs import layout, manifest
-from mien.runs.writing import _rank, hold, new_folder, release
+from mien.runs.writing import _held, _rank, hold, new_folder, release
 from mien.train import trainer
 
 KILL = """
@@ -231,6 +231,36 @@ def test_a_file_that_was_never_written_is_not_missed(tmp_path):
     assert manifest.problems(tmp_path) == []
 
 
+def test_a_write_that_fails_makes_no_damaged_file_whole(tmp_path):
+    for name in (layout.ENV, layout.SCORES):
+        with manifest.changing(tmp_path, name):
+            (tmp_path / name).write_text("{}")
+    (tmp_path / layout.ENV).write_text("{]")
+    (tmp_path / "new").write_text("[]")
+    with pytest.raises(FileNotFoundError), manifest.changing(tmp_path, layout.ENV, layout.SCORES):
+        [os.replace(tmp_path / "new", tmp_path / name) for name in (layout.SCORES, layout.ENV)]
+    assert manifest.problems(tmp_path) == [f"{tmp_path / layout.ENV} is damaged or was changed."]
+
+
+def test_no_record_is_lost_where_several_processes_add_to_it(made, tmp_path):
+    run = Path(shutil.copytree(made, tmp_path / "run"))
+    code = (
+        "import sys; from pathlib import Path; from mien.runs.writing import note_test_reading, write_robustness\n"
+        "sys.stdin.read()\n"
+        "for i in range(10):\n"
+        "    note_test_reading(Path(sys.argv[1])); write_robustness(Path(sys.argv[1]), sys.argv[2] + str(i), [])\n"
+    )
+    others = [
+        subprocess.Popen([sys.executable, "-c", code, str(run), name], stdin=subprocess.PIPE) for name in ("a", "b")
+    ]
+    for other in others:
+        other.stdin.close()
+    assert [other.wait() for other in others] == [0, 0]
+    opened = mien.Run.open(run)
+    assert (len(opened.test_reads), len(opened.robustness)) == (20, 20)
+    assert mien.verify(run) == []
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(made, tmp_path, capsys):
     checkpoints = Path(shutil.copytree(made, tmp_path / "run")) / "checkpoints"
     last, before = checkpoints / "last.ckpt", checkpoints / "last.before.ckpt"
@@ -289,9 +319,14 @@ def test_a_second_process_does_not_train_in_the_same_folder(tmp_path):
         with pytest.raises(UsageError, match="Another process is training in"):
             new_folder(mien.recipe("quickstart"), tmp_path, overwrite=True)
         assert (tmp_path / layout.RECIPE).is_file()
+        (tmp_path / layout.RECIPE).write_text("name: quickstart\n")
+        (tmp_path / layout.ENV).write_text("half of what the other process wri")
+        with pytest.raises(UsageError, match="Another process is training in"):  # before it reads what is changed
+            mien.resume(tmp_path)
         other.kill()
-    hold(tmp_path)  # a killed process holds nothing
-    release(tmp_path)
+    with pytest.raises(DataError, match=layout.ENV):  # a killed process holds nothing
+        mien.resume(tmp_path)
+    assert not _held  # nor does one whose resume failed
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -24,18 +25,25 @@ if sys.platform != "win32":
 
 Hashes = dict[str, str]  # file, relative to the run -> sha256; '' while it is written
 
+_threads = threading.RLock()
+_entered: set[Path] = set()  # runs whose lock this process has
+
 
 @contextmanager
 def changing(run: Path, *names: str) -> Iterator[None]:
     """Within it these files of a run are written, each whole or not at all; their hashes are noted afterwards.
 
-    A process that is killed in between leaves them without a hash: they are the old ones or the new ones, and whole.
+    Where that fails, a file that was not replaced keeps the hash it had. A process that is killed in between leaves
+    them without one: they are the old ones or the new ones, and whole.
     """
-    _note(run, dict.fromkeys(names, ""))
+    known, there = _note(run, dict.fromkeys(names, "")), {name: _identity(run / name) for name in names}
     try:
         yield
-    finally:
-        _note(run, {name: sha256(run / name) for name in names if (run / name).is_file()})
+    except BaseException:
+        kept = {name: known.get(name, "") for name in names if _identity(run / name) == there[name]}
+        _note(run, _hashes(run, [name for name in names if name not in kept]) | kept)
+        raise
+    _note(run, _hashes(run, names))
 
 
 def check(run: Path, name: str, way_out: str = "Take it from a copy of the run, or repeat the run.") -> Path:
@@ -97,25 +105,50 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _note(run: Path, hashes: Hashes) -> None:
-    with _locked(run):
-        files = (read(run) or {}) | hashes
-        write_json(run / layout.MANIFEST, {"files": files, "sha256": _sha256_of_hashes(files)})
-
-
 @contextmanager
-def _locked(run: Path) -> Iterator[None]:
-    """One process at a time adds to the manifest, where the file system has locks."""
-    handle = None
-    with suppress(OSError):
-        handle = os.open(run / layout.RECIPE, os.O_RDONLY)
-        if sys.platform != "win32":
-            fcntl.flock(handle, fcntl.LOCK_EX)
+def locked(run: Path) -> Iterator[None]:
+    """Within it no other process or thread changes the records of a run, where the file system has locks.
+
+    Who has the lock may enter again.
+    """
+    with _threads:
+        if run in _entered:
+            yield
+            return
+        handle = None
+        with suppress(OSError):
+            handle = os.open(run / layout.RECIPE, os.O_RDONLY)
+            if sys.platform != "win32":
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        _entered.add(run)
+        try:
+            yield
+        finally:
+            _entered.remove(run)
+            if handle is not None:
+                os.close(handle)
+
+
+def _note(run: Path, hashes: Hashes) -> Hashes:
+    """Add hashes to the manifest; returns those that it had before."""
+    with locked(run):
+        known = read(run) or {}
+        files = known | hashes
+        write_json(run / layout.MANIFEST, {"files": files, "sha256": _sha256_of_hashes(files)})
+    return known
+
+
+def _hashes(run: Path, names: Iterable[str]) -> Hashes:
+    return {name: sha256(run / name) for name in names if (run / name).is_file()}
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """Tells a file from the one that takes its place; None where there is none."""
     try:
-        yield
-    finally:
-        if handle is not None:
-            os.close(handle)
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_ino, state.st_mtime_ns, state.st_size
 
 
 def _version(path: Path) -> tuple[int, int]:

@@ -160,7 +160,8 @@ def write_robustness(run: Path, split: str, rows: Sequence[ChangeScore]) -> None
 def note_test_reading(run: Path) -> None:
     """Add the present date to those of every reading of the test split."""
     now = datetime.now().astimezone().isoformat(timespec="seconds")
-    write_test_reads(run, [*read_record(run, layout.TEST_READS, []), now])
+    with manifest.locked(run):
+        write_test_reads(run, [*read_record(run, layout.TEST_READS, []), now])
 
 
 def write_test_reads(run: Path, dates: Sequence[str]) -> None:
@@ -169,7 +170,9 @@ def write_test_reads(run: Path, dates: Sequence[str]) -> None:
 
 
 def _add(run: Path, name: str, values: Mapping[str, Any]) -> None:
-    _write(run, name, read_record(run, name, {}) | dict(values))
+    """Add to a record what belongs to one split; another process may add another split's at the same time."""
+    with manifest.locked(run):
+        _write(run, name, read_record(run, name, {}) | dict(values))
 
 
 def _write(run: Path, name: str, values: Any) -> None:

@@ -54,6 +54,15 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
 def resume(folder: Path) -> Path:
     """Go on with a run after its last finished epoch. Raises MissingError when `folder` is no run."""
     recipe = read_recipe(folder)
+    if is_first_process():
+        hold(folder)  # first: what is read next, another process that trains in it would be changing
+    try:
+        return _go_on(folder, recipe)
+    finally:
+        release(folder)
+
+
+def _go_on(folder: Path, recipe: Recipe) -> Path:
     known = read_env(folder)
     if known.average:
         raise UsageError(
@@ -67,12 +76,7 @@ def resume(folder: Path) -> Path:
     begun = whole_checkpoint(layout.last_checkpoint(folder)) is not None and not features.can_be_stored(recipe)
     task = build_task(recipe, store, None if begun else read_checkpoint(recipe))
     _refuse_other_teachers(task, known, folder)
-    if is_first_process():
-        hold(folder)
-    try:
-        return _train(task, store, folder, device, precision)
-    finally:
-        release(folder)
+    return _train(task, store, folder, device, precision)
 
 
 def latest(recipe_name: str, seed: int, runs: Path = Path("runs")) -> Path:
