@@ -93,6 +93,32 @@ def test_what_does_not_exist_is_said_with_the_nearest(run):
         mien.evaluate(run, "all")
 
 
+def test_a_run_is_named_by_a_text_too(run):
+    assert mien.Run.open(str(run.path)).path == run.path
+    with pytest.raises(MissingError, match="there is no such folder"):
+        mien.Run.open("nowhere")
+
+
+@pytest.mark.parametrize("export", ["mien:base", "hf-hub:owner/name", "nowhere.onnx"])
+def test_an_export_where_a_run_is_wanted(run, export):
+    with pytest.raises(UsageError, match=f"{export} has no data of its own.*give `data`"):
+        mien.evaluate(export)
+    for verb in (mien.resume, mien.export, lambda export: mien.compare(run, export)):
+        with pytest.raises(UsageError, match=f"{export} is a network and no run: `(resume|export|compare)` takes runs"):
+            verb(export)
+
+
+def test_a_path_alone_says_where_the_images_lie(run, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr("mien.runs.data.open_store", lambda data: opened.append(data.path))
+    for place in (str(tmp_path), tmp_path, {"path": tmp_path}):
+        with pytest.raises(AttributeError):  # of no store
+            mien.evaluate(run, data=place)
+    assert opened == [tmp_path] * 3
+    with pytest.raises(UsageError, match="say only where its images lie now"):
+        mien.evaluate(run, data={"path": tmp_path, "size": 32})
+
+
 def test_the_type_checker_is_shown_every_verb():
     shown = {
         node.attr for node in ast.walk(ast.parse(Path("tests/typed_use.py").read_text()))

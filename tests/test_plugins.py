@@ -157,6 +157,7 @@ def test_a_name_is_allowed_for_one_call(start, capsys):
     assert main([*words, "--overwrite", "--allow-code=canary_in_a_file:Net"]) == 4
     assert "--allow-code what?" in (main(["models", "--allow-code"]), capsys.readouterr().err)[1]
     assert main(["models", "--allow-code", "mien:base"]) == 2
+    assert mien.resume("run", allow_code=READ).recipe.data.source == READ  # one name, as a text
 
 
 def test_what_was_typed_here_goes_on_working_while_its_file_is_unchanged(start, monkeypatch, tmp_path, capsys):

@@ -16,8 +16,8 @@ def every_verb() -> None:
     recipe = assert_type(mien.recipe("folder_vit", data={"path": "pictures"}, train={"epochs": 5}), mien.Recipe)
     assert_type(recipe.with_(seed=1), mien.Recipe)
     run = assert_type(mien.train(recipe, "runs/mine", overwrite=True), mien.Run)
-    assert_type(mien.resume(run), mien.Run)
-    assert_type(mien.evaluate(run, "test"), Scores)
+    assert_type(mien.resume(run, data="pictures", allow_code="mine:Linear"), mien.Run)
+    assert_type(mien.evaluate(run, "test", data=Path("pictures")), Scores)
     assert_type(mien.compare(run, "runs/other"), Comparison)
     assert_type(mien.explain(run, "photo.jpg", ["grad_cam"]), mien.Explanation)
     assert_type(mien.export(run, weights="int8"), Export)
@@ -31,6 +31,7 @@ def every_verb() -> None:
 
 
 def a_run(run: mien.Run) -> None:
+    assert_type(mien.Run.open("runs/mine"), mien.Run)
     assert_type(run.path, Path)
     assert_type(run.recipe, mien.Recipe)
     assert_type(run.evaluate("validation"), Scores)

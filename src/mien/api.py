@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mien.runtime import Detector, Reader
 
     Split = Literal["validation", "test", "train"]
-    Place: TypeAlias = Mapping[str, Any]
+    Place: TypeAlias = Mapping[str, Any] | str | Path
     Source: TypeAlias = "str | Path | Run"
 
 P = ParamSpec("P")
@@ -108,14 +108,15 @@ def train(recipe: Recipe, out: str | Path | None = None, *, overwrite: bool = Fa
 def resume(run: Source, *, data: Place | None = None, allow_code: Sequence[str] = ()) -> Run:
     """Go on with a run after its last finished epoch; what is finished comes back as it is.
 
-    data: {"path": FOLDER}, where its images lie now if they were moved, as in every verb that opens a run's images.
-    allow_code: names MODULE:NAME in the run's files that may be imported, as in every verb that reads files.
+    data: {"path": FOLDER} or FOLDER, where its images lie now if they were moved, as in every verb that opens a run's
+    images. allow_code: names MODULE:NAME (or one) in the run's files that may be imported, as in every verb that reads
+    files.
     """
     from mien.runs.folder import is_finished
     from mien.train.run import resume as go_on
 
     with _reading(allow_code, data):
-        folder = _path(run)
+        folder = _run_path(run, "resume")
         return Run.open(folder) if is_finished(folder) else _finished(go_on(folder))
 
 
@@ -128,8 +129,8 @@ def evaluate(
 
     model: a Run or its folder; or, with `data`, an .onnx file, 'mien:tiny' or 'hf-hub:OWNER/NAME'.
     split: choose on validation; every reading of test is noted in the run. 'all': every image, for exports.
-    data: where the images of an export lie, {"path": "pictures"}; the settings of a recipe's data section. Of a run
-    whose images were moved: where they lie now, the path alone.
+    data: where the images of an export lie, "pictures" or {"path": "pictures"}, or more settings of a recipe's data
+    section. Of a run whose images were moved: where they lie now, the path alone.
     """
     from mien.evaluate.exported import evaluate_export
     from mien.evaluate.split import evaluate as score_run
@@ -137,7 +138,9 @@ def evaluate(
 
     place = _path(model)
     if data is not None and not (isinstance(place, Path) and is_run(place)):
-        return evaluate_export(Network.open(place), Recipe().with_(data=data).data, split)
+        return evaluate_export(Network.open(place), Recipe().with_(data=_settings(data)).data, split)
+    if _is_network(place):
+        raise UsageError(f"{place} has no data of its own. Say on which to score it: give `data`, a folder of images.")
     if split == "all":
         raise UsageError("split 'all' is for exports: give `data` too, or score the run's own splits.")
     with _reading(allow_code, data):
@@ -153,7 +156,7 @@ def compare(*runs: Source, split: Split = "validation", allow_code: Sequence[str
     from mien.evaluate.compare import compare as compare_runs
 
     with plugins.allowing(allow_code):
-        return compare_runs([_path(run) for run in runs], split)
+        return compare_runs([_run_path(run, "compare") for run in runs], split)
 
 
 @_verb
@@ -201,7 +204,9 @@ def export(
     from mien.export import export as write
 
     with _reading(allow_code, data):
-        return write(_path(run), None if out is None else Path(out), weights=weights, error_rate=error_rate)
+        return write(
+            _run_path(run, "export"), None if out is None else Path(out), weights=weights, error_rate=error_rate
+        )
 
 
 @_verb
@@ -281,12 +286,19 @@ def _reading(allow_code: Sequence[str] = (), data: Place | None = None) -> Itera
     """Within it files may bring these names of code, and the images of runs lie in data["path"]."""
     from mien.runs.data import lying_at
 
-    if data is not None and data.keys() != {"path"}:
+    place = None if data is None else _settings(data)
+    if place is not None and place.keys() != {"path"}:
         raise UsageError(
-            f"A run has its own data settings; say only where its images lie now: {{'path': FOLDER}}, not {dict(data)}."
+            "A run has its own data settings; say only where its images lie now: {'path': FOLDER}, not "
+            f"{dict(place)}."
         )
-    with plugins.allowing(allow_code), lying_at(Path(data["path"]) if data else None):
+    with plugins.allowing(allow_code), lying_at(Path(place["path"]) if place else None):
         yield
+
+
+def _settings(data: Place) -> Mapping[str, Any]:
+    """Settings of a data section; a path alone says where the images lie."""
+    return {"path": data} if isinstance(data, str | Path) else data
 
 
 def _finished(folder: Path) -> Run:
@@ -304,3 +316,18 @@ def _path(source: Source) -> Any:
         return source.path
     text = str(source)
     return text if text.startswith(("mien:", "hf-hub:", "timm:")) else Path(source).expanduser()
+
+
+def _run_path(source: Source, verb: str) -> Path:
+    """The place of a run. Raises UsageError for a network alone, which has no recipe, curves or data of its own."""
+    place = _path(source)
+    if _is_network(place):
+        raise UsageError(f"{place} is a network and no run: `{verb}` takes runs, as folders or as `mien.Run`.")
+    return Path(place)
+
+
+def _is_network(place: str | Path) -> bool:
+    """Whether a place that `_path` gives is an export, or a network known by its name."""
+    from mien.runtime.network import is_export
+
+    return isinstance(place, str) or (is_export(place) and not is_run(place))

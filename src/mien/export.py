@@ -102,7 +102,10 @@ def _images_of(run: Path) -> Store | None:
     except (MissingError, UsageError) as error:
         if Predictions.of_run(run, "validation") is None or Images.of(run) is None:
             raise
-        note(f"{error} So the export is calibrated on the validation predictions that the run keeps.")
+        note(
+            "The export is calibrated on the validation predictions that the run keeps, because its images cannot be "
+            f"read. {error}"
+        )
         return None
 
 

@@ -65,8 +65,11 @@ def load(place: str, what: str) -> Any:
 
 @contextmanager
 def allowing(names: Iterable[str]) -> Iterator[None]:
-    """Within it, files may bring these names; afterwards they are refused again. Raises UsageError for no such name."""
-    chosen = frozenset(names)
+    """Within it, files may bring these names, or one; afterwards they are refused again.
+
+    Raises UsageError for what is no such name.
+    """
+    chosen = frozenset([names] if isinstance(names, str) else names)
     for name in chosen:
         if not is_code(name):
             raise UsageError(f"'{name}' names no code to allow: give MODULE:NAME, as the refusal spells it.")

@@ -16,6 +16,8 @@ ZIPS = (".ckpt", ".npz", ".pt", ".pth")
 def verify(path: Path) -> list[str]:
     """Read everything of a run, a store or a file; return a sentence for each thing that is not whole, [] where all is.
 
+    [] also for a run of mien 0.1 in which nothing damaged is found, of whose files `has_checksums` is False: a note
+    says that nothing more can be told.
     Raises MissingError when there is nothing at `path`, DataError for what carries no checksums to compare with.
     """
     if is_run(path):
@@ -29,6 +31,11 @@ def verify(path: Path) -> list[str]:
     if not path.exists():
         raise MissingError(f"{path}: there is nothing of this name.")
     raise DataError(f"{path} is no run, no store and no file with checksums of its own (.onnx, {', '.join(ZIPS)}).")
+
+
+def has_checksums(path: Path) -> bool:
+    """Whether `verify` can tell that all is whole: a run of mien 0.1 has no manifest to compare its files with."""
+    return not is_run(path) or (path / layout.MANIFEST).is_file()
 
 
 def _checkpoints(run: Path) -> list[str]:

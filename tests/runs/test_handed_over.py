@@ -103,6 +103,21 @@ def test_the_environment_says_where_the_images_lie(moved, monkeypatch):
     run, pictures = moved
     monkeypatch.setenv("MIEN_DATA__PATH", str(pictures))
     assert mien.evaluate(run).images == 25
+    (pictures / "train" / "angry" / "000.png").unlink()
+    with pytest.raises(UsageError, match=r"now holds \(MIEN_DATA__PATH names that place\): 1 removed"):
+        mien.evaluate(run)
+    monkeypatch.setenv("MIEN_DATA__PATH", str(pictures / "nowhere"))
+    with pytest.raises(MissingError, match=r"there is nothing at .*nowhere \(MIEN_DATA__PATH names that place\)"):
+        mien.evaluate(run)
+
+
+def test_a_place_that_was_just_given_is_not_called_the_old_one(moved, capsys):
+    run, pictures = moved
+    with pytest.raises(MissingError, match=r"there is nothing at .*faces2\. Say.*`data=\{'path': FOLDER\}`"):
+        mien.evaluate(run, data=f"{pictures}2")
+    text = said(capsys, 3, "evaluate", run, "--data.path", f"{pictures}2")
+    assert "there is nothing at" in text
+    assert "Say where they lie now: --data.path FOLDER." in text
 
 
 def test_other_images_are_counted_and_refused(moved, capsys):
@@ -121,7 +136,7 @@ def test_a_finished_run_is_exported_without_its_images(moved, capsys):
     said(capsys, 0, "export", run, "--data.path", pictures, "--out", run.parent / "with.onnx")
     with_images = mien.load(run.parent / "with.onnx")
     text = said(capsys, 0, "export", run)
-    assert "calibrated on the validation predictions that the run keeps" in text
+    assert "The export is calibrated on the validation predictions that the run keeps, because its images" in text
     without = mien.load(run)
     assert without.network.temperature == pytest.approx(with_images.network.temperature, rel=1e-2)
     assert without.network.card["content"] == with_images.network.card["content"]
@@ -223,6 +238,17 @@ def test_verify_says_what_is_damaged(made, tmp_path, capsys):
     said(capsys, 3, "verify", tmp_path / "nothing")
     (tmp_path / "a.txt").write_text("a")
     said(capsys, 4, "verify", tmp_path / "a.txt")
+
+
+def test_of_a_run_without_checksums_nothing_is_claimed(made, tmp_path, capsys):
+    run = Path(shutil.copytree(made, tmp_path / "run", ignore=shutil.ignore_patterns(layout.MANIFEST)))
+    text = said(capsys, 0, "verify", run)
+    assert f"{run}: no damage was found; whether all of it is whole cannot be told." in text
+    assert "has no manifest, as runs of mien 0.1" in text
+    assert "is whole." not in text
+    assert json.loads(said(capsys, 0, "verify", run, "--json"))["whole"] is None
+    (run / "checkpoints" / "last.ckpt").write_bytes(b"PK")
+    assert "last.ckpt is damaged." in said(capsys, 4, "verify", run)
 
 
 def test_a_file_that_was_never_written_is_not_missed(tmp_path):

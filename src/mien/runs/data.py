@@ -61,8 +61,17 @@ def anchored(recipe: Recipe) -> Recipe:
 
 def moved(recipe: Recipe) -> Recipe:
     """The recipe with the place where the images lie now."""
-    named = _place.get() or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+    named = _place.get() or _place_of_variable()
     return recipe if named is None else recipe.with_(data={"path": _absolute(named)})
+
+
+def _place_of_variable() -> Path | None:
+    return Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
+
+
+def _named_by_variable() -> str:
+    """What an error adds to a place that only the environment names."""
+    return f" ({VARIABLE} names that place)" if _place.get() is None and _place_of_variable() else ""
 
 
 def open_data(run: Path, recipe: Recipe | None = None) -> Store:
@@ -73,7 +82,11 @@ def open_data(run: Path, recipe: Recipe | None = None) -> Store:
     recipe = moved(recipe or read_recipe(run))
     path = recipe.data.path
     if path is not None and not path.exists():
-        raise MissingError(f"{run}: its images are not at {path} any more. Say where they lie now: `data.path`.")
+        named = _place.get() or _place_of_variable()
+        what = (
+            f"there is nothing at {path}{_named_by_variable()}" if named else f"its images are not at {path} any more"
+        )
+        raise MissingError(f"{run}: {what}. Say where they lie now: `data={{'path': FOLDER}}`.")
     store = open_store(recipe.data)
     refuse_other_images(run, store)
     return store
@@ -88,8 +101,8 @@ def refuse_other_images(run: Path, store: Store) -> None:
         known = Images.of(run)
         how = f": {known.compared_with(store)}" if known else ""
         raise OtherImagesError(
-            f"{run} was trained on other images than its data now holds{how}. Bring the old ones back, or start a new "
-            "run."
+            f"{run} was trained on other images than its data now holds{_named_by_variable()}{how}. Bring the old ones "
+            "back, or start a new run."
         )
 
 

@@ -124,8 +124,9 @@ class RunFolder:
     recipe: Recipe
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: str | Path) -> Self:
         """Raises MissingError, with the nearest run beside it, when `path` is no run folder."""
+        path = Path(path).expanduser()
         if not is_run(path):
             what = f"it has no {layout.RECIPE}" if path.is_dir() else "there is no such folder"
             beside = nearest(str(path), map(str, runs_in(path.parent)))

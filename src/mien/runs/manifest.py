@@ -63,12 +63,14 @@ def check(run: Path, name: str, way_out: str = "Take it from a copy of the run, 
 
 
 def problems(run: Path) -> list[str]:
-    """What is not as it was written, a sentence each; [] when every file of the manifest is whole."""
+    """What is not as it was written, a sentence each; [] when every file of the manifest is whole.
+
+    [] and a note where there is no manifest.
+    """
     known = read(run)
     if known is None:
-        return [
-            f"{run} has no {layout.MANIFEST}: it was made by mien 0.1, and nothing tells whether its files are whole."
-        ]
+        _say_without(run)
+        return []
     found = []
     for name, noted in sorted(known.items()):
         path = run / name
