@@ -122,7 +122,9 @@ def test_file_and_environment_stand_below_the_flags(tmp_path, capsys, monkeypatc
 
 
 def test_what_flags_cannot_say_is_repeated_from_the_runs_recipe(capsys):
-    assert main([*SHORT, "--data.path", "null", "--seed", "0,1", "--out", "s"]) == 0
+    of_a_vit = ["sweep", "drawn_faces_vit", "--data.images", "70", "--data.size", "16", "--train.epochs", "1"]
+    of_a_vit += ["--train.batch_size", "35", "--model.patch_size", "8", "--model.representation_size", "null"]
+    assert main([*of_a_vit, "--seed", "0,1", "--out", "s"]) == 0
     out, err = capsys.readouterr()
     best = out.partition("  ")[0]
     assert f"Next: mien run --config {best}/recipe.yaml\n" in err

@@ -179,10 +179,11 @@ def explain(
     Raises UsageError for a method or class that the model does not have, MissingError and DataError for a picture that
     is not there or cannot be read.
     """
-    from mien.explain import explain as look_inside
-    from mien.pretrained import Classifier
+    from torch import nn
 
-    opened = model if isinstance(model, Classifier) else from_pretrained(model, allow_code=allow_code)
+    from mien.explain import explain as look_inside
+
+    opened: Any = model if isinstance(model, nn.Module) else from_pretrained(model, allow_code=allow_code)
     return look_inside(opened, image, methods, target, verdicts=verdicts)
 
 

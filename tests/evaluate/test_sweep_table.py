@@ -5,7 +5,7 @@ from mien.evaluate.sweep_table import SweepRun, SweepTable
 
 
 def row(name: str, rate: float, accuracy: float | None, loss: float = 1.0) -> SweepRun:
-    scores = None if accuracy is None else {"accuracy": accuracy, "negative_log_likelihood": loss}
+    scores = None if accuracy is None else SimpleNamespace(accuracy=accuracy, negative_log_likelihood=loss)
     return SweepRun(name, name, {"train.lr": rate}, "waiting" if scores is None else "finished", scores=scores)
 
 

@@ -154,7 +154,7 @@ def test_default_layers():
         "vtff": "blocks.2.norm1",
         "lenet": "features.4",
         "cnn_v1": "features.4",
-        "cnn_v2": "features.11",
+        "cnn_v2": "features.10",
         "resnet": "layer2",
     }
     assert default_layer(network("vit_flatten", depth=1), images("vit_flatten")) == "pos_drop"
@@ -198,5 +198,5 @@ def test_images_of_another_shape():
 
 def test_a_model_without_maps_has_no_grad_cam():
     model = nn.Sequential(nn.Flatten(), nn.Linear(49, 5))
-    with pytest.raises(UsageError, match=r"Sequential makes no feature maps, so there is no grad_cam\. Take occlusion"):
+    with pytest.raises(UsageError, match=r"Sequential has no method 'grad_cam'\. There are .*occlusion"):
         attribute(model, torch.randn(2, 1, 7, 7), "grad_cam")

@@ -11,6 +11,7 @@ import pytest
 from mien.evaluate.metrics import reliability
 from mien.report import figures
 from mien.runs import Predictions
+from mien.runs.records import TrainedShare
 
 HISTORY = {
     "epoch": [1.0, 2.0, 3.0],
@@ -120,7 +121,10 @@ def test_many_runs_get_a_higher_figure_rather_than_a_lower_plot() -> None:
 
 def test_trained_when_names_the_parts_and_shows_what_trained() -> None:
     parts = {"stem": 0.0, "blocks.0": 0.0, "blocks.1": 0.33, "head": 1.0}
-    rows = [{"epoch": 1, "share": 0.1, "parts": parts}, {"epoch": 2, "share": 0.4, "parts": parts | {"blocks.0": 1.0}}]
+    rows = [
+        TrainedShare(epoch=1, share=0.1, parts=parts),
+        TrainedShare(epoch=2, share=0.4, parts=parts | {"blocks.0": 1.0}),
+    ]
     svg = figures.trained_when(rows)
     assert [text for text in texts(svg) if not text.isdigit()] == ["epoch", "head", "block 1", "block 0", "stem"]
     assert svg.count("opacity: 0.45") == 1

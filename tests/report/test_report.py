@@ -10,6 +10,7 @@ import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -245,7 +246,7 @@ def test_the_matrix_keeps_the_classes_with_most_errors_in_their_order() -> None:
     matrix = np.diag(np.full(size, 7))
     matrix[22, 3] = 5  # the only confusion
     names = [f"c{i}" for i in range(size)]
-    scores = {"confusion_matrix": matrix.tolist(), "per_class": dict.fromkeys(names)}
+    scores = SimpleNamespace(confusion_matrix=matrix.tolist(), per_class=dict.fromkeys(names))
     found = run_page.confusion(scores)
     assert found["names"] == [*names[:19], "c22"]
     assert found["rows"][-1][1][3] == {"images": 5, "total": 12, "share": 5 / 12, "strong": False, "diagonal": False}

@@ -18,7 +18,7 @@ from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.evaluate.calibration import NEVER
 from mien.evaluate.exported import evaluate_export
 from mien.evaluate.run_model import load_model
-from mien.export import _compare, export
+from mien.export import _compare, _refuse_difference, export
 from mien.runs import Predictions
 from mien.runtime import Network, job
 from mien.runtime.card import model_card
@@ -107,8 +107,9 @@ def test_half_the_size_in_fp16(finished, tmp_path):
 
 
 def test_an_export_that_answers_otherwise_is_refused(finished, tmp_path):
-    path = finished / "predictions.npz"
-    before = path.read_bytes()
+    path, manifest = finished / "predictions.npz", finished / "manifest.json"
+    before, hashes = path.read_bytes(), manifest.read_bytes()
+    manifest.unlink()  # so that a file may change
     found = Predictions.load(path)
     try:
         Predictions(found.names, found.labels, np.roll(found.probabilities, 1, axis=1), found.classes).save(path)
@@ -116,10 +117,11 @@ def test_an_export_that_answers_otherwise_is_refused(finished, tmp_path):
             export(finished, tmp_path / "x.onnx", weights="fp32")
         one_less = (found.names[:-1], found.labels[:-1], found.probabilities[:-1])
         Predictions(*one_less, found.classes).save(path)
-        with pytest.raises(MienError, match=r"is not of the run's 70 validation images.* anew: mien evaluate"):
+        with pytest.raises(MienError, match=r"is not of the run's 70 validation images.* again: `mien\.evaluate\("):
             export(finished, tmp_path / "x.onnx", weights="fp32")
     finally:
         path.write_bytes(before)
+        manifest.write_bytes(hashes)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UsageError, match=r"an export ends in \.onnx"):
         export(finished, tmp_path / "x.pt")
@@ -130,7 +132,7 @@ def test_an_export_that_answers_no_number_is_refused(weights, tmp_path):
     right = Predictions(["a"], np.array([0]), np.array([[0.9, 0.1]]), ("x", "y"))
     none = Predictions(["a"], np.array([0]), np.full((1, 2), np.nan), ("x", "y"))
     with pytest.raises(MienError, match=r"differ from those of .* by up to nan, .*nothing was written"):
-        _compare(none, right, weights, tmp_path)
+        _refuse_difference(_compare(none, right, weights)[0], weights, tmp_path)
 
 
 def test_the_card_of_a_model_that_is_never_sure_says_so(finished):
@@ -257,7 +259,7 @@ def test_a_misspelt_model_names_the_nearest_and_where_all_are_listed(tmp_path, m
     (tmp_path / "my-vit").mkdir()
     (tmp_path / "my-vit" / "model.onnx").touch()
     for given, meant in {"tiny": "mien:tiny", "my-vti": "my-vit"}.items():
-        with pytest.raises(MissingError, match=rf"^{given}: there .* Did you mean '{meant}'\? 'mien models' lists"):
+        with pytest.raises(MissingError, match=rf"^{given}: there .* Did you mean '{meant}'\? With mien come "):
             locate(given)
 
 
@@ -290,7 +292,7 @@ def test_a_tampered_or_foreign_file(finished, tmp_path):
     (tmp_path / "two.onnx").write_bytes(seal(model.SerializeToString(), values | {"labels": ["a", "b"]}))
     with pytest.raises(DataError, match=r"two\.onnx was changed: it takes .* and 2 labels"):
         mien.load(tmp_path / "two.onnx")
-    with pytest.raises(MissingError, match=r"has no model\.onnx\. If it is a finished run: mien export"):
+    with pytest.raises(MissingError, match=r"has no model\.onnx\. If it is a finished run: `mien\.export\("):
         mien.load(tmp_path)
 
 

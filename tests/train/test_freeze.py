@@ -346,13 +346,13 @@ def test_history_counts_parameters():
         part: sum(p.numel() for p in model.get_submodule(part).parameters()) for part in ("blocks.1", "norm", "head")
     }
     total = sum(p.numel() for p in model.parameters())
-    assert [row["epoch"] for row in rows] == [1, 2, 3]
-    assert [row["share"] for row in rows] == pytest.approx(
+    assert [row.epoch for row in rows] == [1, 2, 3]
+    assert [row.share for row in rows] == pytest.approx(
         [sizes["head"] / total] * 2 + [sum(sizes.values()) / total], abs=1e-6
     )
-    assert rows[0]["parts"] == {"stem": 0, "blocks.0": 0, "blocks.1": 0, "blocks.2": 0, "head": 1}
-    assert rows[2]["parts"] == rows[0]["parts"] | {"blocks.1": 1}
-    first, last = (f"{100 * rows[i]['share']:.3g}%" for i in (0, 2))
+    assert rows[0].parts == {"stem": 0, "blocks.0": 0, "blocks.1": 0, "blocks.2": 0, "head": 1}
+    assert rows[2].parts == rows[0].parts | {"blocks.1": 1}
+    first, last = (f"{100 * rows[i].share:.3g}%" for i in (0, 2))
     expected = f"trained share of the parameters: {first} from epoch 1, {last} from epoch 3"
     assert freeze.describe(rows) == expected
     assert freeze.history(model, Train()) == []
@@ -363,7 +363,7 @@ def test_history_of_attention_is_a_share_of_each_block():
     attention = sum(p.numel() for p in model.blocks[0].attn.parameters())
     share = attention / sum(p.numel() for p in model.blocks[0].parameters())
     row = freeze.history(model, Train(trainable="attention", epochs=1))[0]
-    assert row["parts"]["blocks.2"] == pytest.approx(share, abs=1e-6)
+    assert row.parts["blocks.2"] == pytest.approx(share, abs=1e-6)
 
 
 def test_the_report_draws_what_was_trained_when(tmp_path):

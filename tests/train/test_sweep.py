@@ -144,7 +144,7 @@ def test_a_plan_is_read_back_as_it_was_written(tmp_path):
         plan({"data.path": "a/b", "train.lr": "1e-3,1e-4", "augment.scale": "[1,1],[1,2]"}),
         plan({"model.name": "vit", "train.lr": "1e-5:1e-2:log", "model.depth": "2:6", "train.ema": "0,0.9"}, search=5),
     ):
-        made.save(tmp_path / "sweep.json")
+        made.save(tmp_path)
         assert read_plan(tmp_path) == made
         refuse_changed(tmp_path, made)
     assert made.fields["model.depth"] == Range(2, 6)
@@ -160,7 +160,7 @@ def test_a_plan_is_read_back_as_it_was_written(tmp_path):
     ],
 )
 def test_a_changed_plan_is_refused(tmp_path, flags, text):
-    plan({"train.lr": "1e-3,1e-4", "train.epochs": "3"}).save(tmp_path / "sweep.json")
+    plan({"train.lr": "1e-3,1e-4", "train.epochs": "3"}).save(tmp_path)
     with pytest.raises(UsageError) as caught:
         refuse_changed(tmp_path, plan(flags))
     assert text in str(caught.value)
@@ -246,7 +246,7 @@ def test_a_run_too_large_for_the_device_does_not_stop_the_others(trainer, tmp_pa
     trainer.failing["batch_size=4096"] = torch.OutOfMemoryError("CUDA out of memory.")
     begun, ran = run_all(plan({"train.batch_size": "4096,16"}), tmp_path / "s")
     assert ran == ["batch_size=4096", "batch_size=16"]
-    assert "Try a smaller --train.batch_size." in begun.problems["batch_size=4096"]
+    assert "Try a smaller `train.batch_size`." in begun.problems["batch_size=4096"]
 
 
 def test_a_stopped_sweep_goes_on_with_the_run_it_was_in(trainer, tmp_path):

@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from mien.preprocessing import Preprocessing
 from mien.runs import read_recipe
 from mien.runtime.network import Network, is_export
 from mien.train import teachers
+from mien.train.build import build_task
 from mien.train.run import resume, run
 from mien.train.task import Task
 from mien.train.teachers import Teacher, two_answers, with_answers
@@ -204,9 +206,12 @@ def test_a_shipped_network_teaches(tmp_path):
 
 
 def test_a_teacher_never_trains(teacher_run):
-    teacher = Teacher(taught(teacher_run), classes(teacher_run)).train()
-    assert not any(module.training for module in teacher.modules())
-    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+    settings = taught(teacher_run)
+    task = build_task(settings, open_store(settings.data)).train()
+    networks = cast(Task, task).teacher.networks
+    assert not any(module.training for module in networks.modules())
+    assert not any(parameter.requires_grad for parameter in networks.parameters())
+    assert not any(key.startswith("teacher") for key in task.state_dict())
 
 
 def test_a_teacher_of_other_pixels_is_refused(teacher_run):

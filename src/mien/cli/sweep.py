@@ -184,7 +184,7 @@ def _repeat(table: SweepTable) -> str:
     command = table.plan.command(table.best.settings)
     try:
         app.parse_args(command.removeprefix("mien "), exit_on_error=False, print_error=False)
-    except CycloptsError:
+    except (CycloptsError, UsageError):
         from mien.runs import layout
 
         return f"mien run --config {table.folder / table.best.name / layout.RECIPE}"

@@ -61,6 +61,10 @@ def anchored(recipe: Recipe) -> Recipe:
 
 def moved(recipe: Recipe) -> Recipe:
     """The recipe with the place where the images lie now."""
+    if recipe.data.source == "drawn_faces":
+        if _place.get() is not None:
+            raise UsageError("A run on drawn faces: its images are drawn, so they lie nowhere. Leave `data.path` out.")
+        return recipe
     named = _place.get() or _place_of_variable()
     return recipe if named is None else recipe.with_(data={"path": _absolute(named)})
 
