@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from fake_runs import draw_pictures
 
 from mien.config import Data, Distill, Model, Pretrain, Recipe, Train
 from mien.export import export
@@ -39,6 +40,20 @@ def test_a_start_that_has_seen_the_validation_images_is_said(first_fold, tmp_pat
     held_out = RunFolder.open(folder).env.store.images["validation"]
     expected = f"{first_fold} learned from {held_out} of this run's {held_out} validation images"
     assert [text.startswith(expected) for text in said] == [True] * fold
+
+
+def test_it_is_said_of_pictures_that_were_moved_or_renamed(tmp_path):
+    draw_pictures(tmp_path / "pictures")
+    folder = {"source": "folder", "size": 16, "channels": 1}
+    first = run(recipe(data=Data(path=tmp_path / "pictures", **folder)), tmp_path / "first")
+    moved = (tmp_path / "pictures").rename(tmp_path / "moved")
+    start = {"model": Model(init=str(first))}
+    same = run(recipe(data=Data(path=moved, **folder), **start), tmp_path / "same")
+    assert warnings(same) == []
+    shutil.copy(moved / "train" / "sad" / "000.png", moved / "validation" / "sad" / "another.png")
+    (moved / "train" / "sad" / "000.png").unlink()
+    mixed = run(recipe(data=Data(path=moved, **folder), **start), tmp_path / "mixed")
+    assert [text.startswith(f"{first} learned from 1 of this run's 26 ") for text in warnings(mixed)] == [True]
 
 
 @pytest.mark.parametrize("how", ["its model", "pretrained", "taught by it"])

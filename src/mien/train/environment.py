@@ -14,9 +14,11 @@ from mien import hardware
 from mien.config import Recipe
 from mien.data import Store, open_store
 from mien.data.batches import gather
+from mien.data.listing import SPLITS
 from mien.errors import MienError
 from mien.models import count_flops, count_parameters
 from mien.runs import Env, RunFolder
+from mien.runs.data import Images
 from mien.runs.folder import read_env
 from mien.runs.records import DataFacts
 from mien.runtime.network import Network, is_export
@@ -103,7 +105,15 @@ def _runs_behind(source: str) -> Iterator[RunFolder]:
 
 
 def _seen(run: RunFolder, recipe: Recipe, store: Store) -> int:
-    """How many of the validation images another run of the same data did not hold out, and so learned from."""
+    """How many of the validation images another run learned from, and did not hold out.
+
+    They are known by their pixels wherever they lie; else, of a run of mien 0.1 or of another size, by their names.
+    """
+    known = Images.of(run.path)
+    if known is not None and _form(run.recipe) == _form(recipe):
+        trained_on = known.splits == SPLITS.index("train")
+        learned = set(map(bytes, known.digests[trained_on])) - set(map(bytes, known.digests[~trained_on]))
+        return sum(bytes(digest) in learned for digest in store.digests[store.indices("validation")])
     if run.recipe.data.source != recipe.data.source or _place(run.recipe) != _place(recipe):
         return 0
     if run.has_predictions():
@@ -112,6 +122,11 @@ def _seen(run: RunFolder, recipe: Recipe, store: Store) -> int:
         other = open_store(run.recipe.data)
         held_out = {other.names[i] for i in other.indices("validation")}
     return len({store.names[i] for i in store.indices("validation")} - held_out)
+
+
+def _form(recipe: Recipe) -> tuple[object, ...]:
+    """What makes the same picture the same pixels."""
+    return recipe.data.size, recipe.data.channels, recipe.data.fit
 
 
 def _place(recipe: Recipe) -> str | None:
