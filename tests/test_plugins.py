@@ -175,7 +175,32 @@ def test_what_was_typed_here_goes_on_working_while_its_file_is_unchanged(start, 
     with open(start / "canary_in_a_file.py", "a") as file:
         file.write("\n")
     assert main(["evaluate", run]) == 4
-    assert NET in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{start / 'canary_in_a_file.py'} has changed since it was used here." in said
+    assert f"--allow-code {NET}" in said
+    assert "elsewhere could" not in said
+
+
+def test_a_permission_does_not_hide_the_file_that_was_used_here(start, monkeypatch, tmp_path, capsys):
+    data = ["--data.source", "drawn_faces", "--data.images", "70", "--data.size", "12"]
+    run = str(tmp_path / "run")
+    assert main(["run", "quickstart", *data, "--model.name", NET, "--train.epochs", "1", "--out", run]) == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(start)])
+    forget(monkeypatch)
+    assert main(["evaluate", run, "--allow-code", NET]) == 0, capsys.readouterr().err
+
+
+def test_a_near_miss_is_named(start, capsys):
+    path = settings_file(start, NET_OF_FILE)
+    assert main(["run", "--config", str(path), "--allow-code", NET.lower()]) == 4
+    said = capsys.readouterr().err
+    assert f"--allow-code {NET} What you allowed is another name: {NET.lower()}." in said
+    with pytest.raises(UsageError, match="Did you mean 'Net'"):
+        plugins.load(NET.lower(), "Model")
+    assert main(["run", NET]) == 2
+    assert f"--model.name {NET}" in capsys.readouterr().err
 
 
 def test_python_counts_and_a_recipe_that_the_user_named_too(start, monkeypatch, capsys):

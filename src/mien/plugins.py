@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.cache import cache_folder
-from mien.errors import DataError, MienError, UsageError, missing_extra
+from mien.errors import DataError, MienError, UsageError, missing_extra, nearest
 
 SCHEMES = ("mien", "hf-hub", "timm")  # mien:base and the like name no module
 KNOWN = "own_code.json"  # in the cache folder: {name: {file: sha256}}
@@ -54,8 +54,8 @@ def load(place: str, what: str) -> Any:
     except (ImportError, AttributeError) as error:
         missing = missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
         raise missing or UsageError(
-            f"{what} cannot be imported: {error}. A module is looked for in the folder where you start, and among what "
-            "is installed."
+            f"{what} cannot be imported: {error}.{nearest(name, dir(sys.modules.get(module)))} A module is looked for "
+            "in the folder where you start, and among what is installed."
         ) from error
     if own and place not in _allowed.get():
         _used.add(place)
@@ -91,13 +91,23 @@ def refuse_foreign(name: Any, setting: str, source: str | Path) -> None:
 
     Nothing is imported to find out.
     """
-    if not is_code(name) or name in _allowed.get() or name in _used or _is_remembered(name):
+    if not is_code(name) or name in _used or _is_remembered(name) or name in _allowed.get():
         return
     raise DataError(
-        f"{source} names code: {setting} {name} would import the module '{name.partition(':')[0]}'. A file from "
-        f"elsewhere could run anything so. If you know this module and trust it, allow it for this call: "
-        f"`allow_code=[{name!r}]`"
+        f"{source} names code: {setting} {name} would import the module '{name.partition(':')[0]}'. {_doubt(name)} "
+        f"allow it for this call: `allow_code=[{name!r}]`"
+        + (f" What you allowed is another name: {', '.join(sorted(_allowed.get()))}." if _allowed.get() else "")
     )
+
+
+def _doubt(name: str) -> str:
+    """Why a name is refused: its files changed since they were used here, or are not known."""
+    known = _remembered().get(name)
+    if isinstance(known, dict) and (
+        changed := [file for file in known if _hashes([Path(file)]) != {file: known[file]}]
+    ):
+        return f"{changed[0]} has changed since it was used here. If the change is yours,"
+    return "A file from elsewhere could run anything so. If you know this module and trust it,"
 
 
 def remember(place: str) -> None:

@@ -8,6 +8,7 @@ import pkgutil
 from pathlib import Path
 from types import ModuleType
 
+from mien import plugins
 from mien.config import Recipe
 from mien.errors import MissingError, UsageError, nearest
 from mien.runs import is_run
@@ -27,6 +28,10 @@ def load(name: str) -> tuple[Recipe, str]:
         module = _from_file(Path(name))
     elif name in names():
         module = importlib.import_module(f"{__name__}.{name}")
+    elif plugins.is_code(name):
+        raise UsageError(
+            f"{name} is code, not a recipe. To train a network of your own: mien run RECIPE --model.name {name}"
+        )
     elif is_run(Path(name)):
         raise UsageError(
             f"{name} is a run, not a recipe. To go on with it: mien run {name} --resume. To start another from its "
