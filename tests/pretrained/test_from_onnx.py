@@ -112,6 +112,13 @@ def test_what_does_not_open(tmp_path, monkeypatch):
         read("mien:bse")
 
 
+@pytest.mark.parametrize("about", [{"name": "lenet", "sizes": {"img_size": -4}}, {"name": "lenett"}])
+def test_an_export_with_wrong_sizes_is_bad_data(about, tmp_path):
+    path = exported(classifier("lenet"), tmp_path / "model.onnx", **about)
+    with pytest.raises(DataError, match=r"model\.onnx does not say which network it holds"):
+        read(path)
+
+
 def test_training_starts_from_an_export_and_says_that_its_norms_start_anew(caplog):
     recipe = Recipe(name="on", data=Data(source="drawn_faces", size=48), model=Model(init="mien:tiny"))
     with caplog.at_level("INFO", logger="mien"):

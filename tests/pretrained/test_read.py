@@ -283,6 +283,11 @@ def test_a_damaged_config(file, tmp_path):
     config.write_text(json.dumps({key: value for key, value in values.items() if key != "labels"}))
     with pytest.raises(DataError, match=r"config\.json is damaged: 'labels'"):
         pretrained.read(tmp_path / "mine")
+    wrong = ({"model": ["vit"]}, {"sizes": [1, 2]}, {"sizes": None}, {"labels": "abc"}, {"preprocessing": [1]})
+    for each in wrong:
+        config.write_text(json.dumps(values | each))
+        with pytest.raises(DataError, match=r"config\.json is damaged: .*"):
+            pretrained.read(tmp_path / "mine")
     config.write_text("{")
     with pytest.raises(DataError, match=r"config\.json is no JSON object"):
         pretrained.read(tmp_path / "mine")

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
+from torch import nn
 
 from mien import plugins
-from mien.errors import DataError
+from mien.errors import DataError, UsageError
 from mien.models import create_model
 from mien.preprocessing import Preprocessing
 from mien.pretrained.checkpoint import Checkpoint, refuse_mismatch
@@ -38,7 +39,7 @@ def read(where: str | Path, source: str = "") -> Checkpoint:
         sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in network["sizes"].items()}
         name = network["name"]
         plugins.refuse_foreign(name, "model.name", path)
-        model = create_model(name, **sizes)
+        model = _built(name, sizes, path)
         weights = restore(model, arrays, network.get("tensors", {}))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{path} does not say which network it holds ({error}). Export it again.") from error
@@ -57,6 +58,16 @@ def read(where: str | Path, source: str = "") -> Checkpoint:
         preprocessing=about,
         norms_anew="tensors" not in network,
     )
+
+
+def _built(name: str, sizes: dict[str, Any], path: Path) -> nn.Module:
+    """The network that a file names. Raises DataError for wrong sizes, which are the file's, unless the code is own."""
+    try:
+        return create_model(name, **sizes)
+    except UsageError as error:
+        if plugins.is_code(name):
+            raise
+        raise DataError(f"{path} does not say which network it holds ({error}) Export it again.") from error
 
 
 def _beside(path: Path) -> dict[str, Any]:

@@ -120,6 +120,9 @@ def save_folder(
 def convert(weights: dict[str, Tensor], config: dict[str, Any], source: str) -> Checkpoint:
     """A folder of this format as a Checkpoint. Raises DataError when its config.json lacks something."""
     plugins.refuse_foreign(config.get("model"), "model", f"{source}/config.json")
+    for key, kind, what in (("model", str, "a name"), ("sizes", dict, "an object"), ("labels", list, "a list")):
+        if key in config and not isinstance(config[key], kind):
+            raise DataError(f"{source}/config.json is damaged: its {key} is {config[key]!r}, not {what}.")
     try:
         preprocessing = Preprocessing(**config["preprocessing"])
         sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in config["sizes"].items()}
