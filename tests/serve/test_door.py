@@ -14,7 +14,7 @@ LOCAL = "http://localhost:8000"
 
 @pytest.fixture(scope="module")
 def client(network):
-    app = create_app(network, hosts=names("127.0.0.1", ["box.lan"]), origins=["http://localhost:5173"])
+    app = create_app(network, hosts=names("127.0.0.1", ["box.lan", "bag.lan:8000"]), origins=["http://localhost:5173"])
     with TestClient(app, base_url=LOCAL) as client:
         yield client
 
@@ -55,6 +55,8 @@ def test_what_is_foreign_is_refused(client, headers, named, method, path):
         {"Host": "[::1]:8000"},
         {"Host": "LOCALHOST"},
         {"Host": "box.lan:8000"},
+        {"Host": "bag.lan:8000"},  # allowed with its port
+        {"Host": "bag.lan"},
         {"Origin": LOCAL, "Sec-Fetch-Site": "same-origin"},
         {"Host": "box.lan", "Origin": "https://box.lan"},  # behind a proxy that has TLS
         {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"},
@@ -83,6 +85,7 @@ def test_an_allowed_page_may_ask_and_read(client):
 def test_names_of_an_address():
     assert names("127.0.0.1") == ["localhost", "127.0.0.1", "[::1]", "127.0.0.1"]
     assert "[::1]" in names("::1")
+    assert "[fe80::1]" in names("::1", ["fe80::1"])
     assert "127.0.0.2" in names("127.0.0.2")
     assert names("0.0.0.0") == []  # others reach it under names that nobody knows here
     assert names("0.0.0.0", ["box.lan"]) == ["localhost", "127.0.0.1", "[::1]", "0.0.0.0", "box.lan"]

@@ -18,7 +18,7 @@ OWN = ("same-origin", "none")  # Sec-Fetch-Site of the server's own pages, and o
 class Door:
     """ASGI middleware that answers 403 to foreign names and pages.
 
-    hosts: names under which the server may be asked (the Host header without its port); any if empty. DNS rebinding
+    hosts: names under which the server may be asked, at any port; any if empty. DNS rebinding
     makes another site's name point here, so a server of this computer alone wants them.
     origins: pages of other origins that may use it, as 'http://localhost:5173'. The answers that they may read carry
     the headers of starlette's CORSMiddleware, not of this one.
@@ -26,7 +26,7 @@ class Door:
 
     def __init__(self, app: ASGIApp, hosts: Sequence[str] = (), origins: Sequence[str] = ()) -> None:
         self.app = app
-        self.hosts = {host.lower() for host in hosts}
+        self.hosts = {name_of(host.lower()) for host in hosts}
         self.origins = {origin.lower() for origin in origins}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -59,7 +59,10 @@ def names(host: str, allowed: Sequence[str] = ()) -> list[str]:
     """
     if not allowed and not is_local(host):
         return []
-    return [*LOCAL_NAMES, f"[{host}]" if ":" in host else host, *allowed]
+    return [
+        *LOCAL_NAMES,
+        *(f"[{each}]" if each.count(":") > 1 and "[" not in each else each for each in (host, *allowed)),
+    ]
 
 
 def quietly_ended(app: ASGIApp) -> ASGIApp:
