@@ -10,6 +10,7 @@ from mien.report import words
 @pytest.mark.parametrize(
     ("function", "given", "expected"),
     [
+        ("coded", ("<b>: `data.path` of 'a'",), "&lt;b&gt;: <code>data.path</code> of &#39;a&#39;"),
         ("percent", (0.6071,), "60.7%"),
         ("percent", (1.0, 0), "100%"),
         ("percent", (None,), "–"),

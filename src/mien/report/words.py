@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+
+from markupsafe import Markup, escape
 
 MISSING = "–"
 UNITS = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
 FILTERS = (
-    "amount", "count", "decimal", "duration", "interval", "listed", "p_value", "percent", "points", "signed_points",
-    "times", "whole_percent",
+    "amount", "coded", "count", "decimal", "duration", "interval", "listed", "p_value", "percent", "points",
+    "signed_points", "times", "whole_percent",
 )  # fmt: skip
 
 
@@ -65,6 +68,11 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def coded(text: object) -> Markup:
+    """A text of the library in HTML: what it puts between backticks, settings and calls, is code."""
+    return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def p_value(p: float) -> str:
