@@ -177,9 +177,9 @@ def test_wilson_stays_inside_and_holds_the_share(correct: int, wrong: int) -> No
 
 
 def test_format_recall() -> None:
-    assert format_recall("happy", 710, 879) == "Happy 80% (710/879)"
-    assert format_recall("sad", 999, 1000) == "Sad 99% (999/1000)"
-    assert format_recall("disgust", 0, 0) == "Disgust – (0/0)"
+    assert format_recall("happy", 710, 879) == "happy 80% (710/879)"
+    assert format_recall("sad", 999, 1000) == "sad 99% (999/1000)"
+    assert format_recall("disgust", 0, 0) == "disgust – (0/0)"
 
 
 def test_confusion_matrix_has_the_truth_in_its_rows() -> None:
@@ -189,8 +189,8 @@ def test_confusion_matrix_has_the_truth_in_its_rows() -> None:
 @pytest.mark.parametrize(
     ("answers", "said"),
     [
-        ([0, 0, 0, 0, 0, 0], "warning: no better than always giving the most common answer, which is right 50.0%"),
-        ([0, 0, 0, 1, 0, 0], "warning: on 6 images it cannot be told from always giving the most common answer"),
+        ([0, 0, 0, 0, 0, 0], "no better than always giving the most common answer, which is right 50.0%"),
+        ([0, 0, 0, 1, 0, 0], "on 6 images it cannot be told from always giving the most common answer"),
         ([0, 0, 0, 1, 1, 2], ""),
     ],
 )

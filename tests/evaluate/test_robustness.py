@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
@@ -67,6 +69,21 @@ def test_what_is_covered(name, area):
     outside = torch.ones(48, 48, dtype=torch.bool)
     outside[top:bottom, left:right] = False
     assert torch.equal(found[:, 0, outside], images[:, 0, outside])
+
+
+def test_eyes_and_mouth_are_covered_on_faces_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    for i, name in enumerate(["cat", "dog"] * 20):
+        (tmp_path / "pets" / name).mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(i).integers(256, size=(24, 24), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pets" / name / f"{i}.png")
+    recipe = Recipe(
+        data=Data(source="folder", path=tmp_path / "pets", size=24),
+        model=Model(name="lenet"),
+        train=Train(epochs=1, batch_size=4),
+    )
+    changes = {row.change for row in robustness(run(recipe, tmp_path / "run"))}
+    assert changes == CHANGES.keys() - {"eyes covered", "mouth covered"}
 
 
 def test_a_run_is_scored_and_its_report_shows_it(tmp_path, monkeypatch, capsys):

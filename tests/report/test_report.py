@@ -94,7 +94,7 @@ def test_a_whole_report(run: Path) -> None:
     assert "Always giving the same answer, at best happy , would be right 52.0% of the time." in page.text
     assert "learned nothing" not in page.text
     happy = scores["per_class"]["happy"]
-    assert f"Happy {100 * happy['correct'] // 13}% ({happy['correct']}/13)" in page.text
+    assert f"happy {100 * happy['correct'] // 13}% ({happy['correct']}/13)" in page.text
     for expected in ("2.71 million", "310 million", "Example CPU, 2 cores", "0123abc", "train.lr", "every class alike"):
         assert expected in page.text
     assert "5 of the images have an exact copy in the training split; on the 20 others" in page.text

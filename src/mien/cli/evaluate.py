@@ -39,7 +39,8 @@ def evaluate(
     split
         Choose on validation; read test once, at the end. all: every image, for exports.
     robustness
-        Also score a run on its validation images blurred, noisy, darker, shifted, turned and partly covered.
+        Also score a run on its validation images blurred, noisy, darker, shifted, turned, and faces with eyes
+        or mouth covered.
     csv
         Also write a run's predictions as a table, a row an image, into the run folder.
     """

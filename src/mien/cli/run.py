@@ -12,7 +12,7 @@ from mien.cli.app import Json, Settable, app, print_json, recipe_layers
 from mien.cli.network_flags import takes_settings
 from mien.config import Recipe
 from mien.errors import UsageError
-from mien.progress import note
+from mien.progress import note, warn
 
 
 @app.command
@@ -88,7 +88,7 @@ def _show_run(folder: Path, json_: bool, anew: bool = True) -> None:
         return
     print(f"{folder}  {headline(scores)}")
     if found := warning(scores):
-        note(f"{found} Train longer (--train.epochs), or on more images.")
+        warn(f"{found} Train longer (--train.epochs), or on more images.")
     note(f"Open {report} in a browser. Next: mien compare {folder} ANOTHER_RUN")
 
 

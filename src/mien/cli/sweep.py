@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from mien.cli.app import Json, app, print_json, recipe_layers
 from mien.cli.network_flags import takes_settings
 from mien.errors import MienError, UsageError
-from mien.progress import note
+from mien.progress import note, warn
 
 if TYPE_CHECKING:
     from mien.config.sweep_plan import Plan
@@ -157,7 +157,7 @@ def _print(table: SweepTable, as_json: bool) -> None:
     if table.tied:
         note(f"The best accuracy is shared by {len(table.tied) + 1} settings; this one has the lower loss.")
     if table.warning:
-        note(f"{table.warning} There is nothing to choose between these runs yet. Train longer, or sweep other values.")
+        warn(f"{table.warning} There is nothing to choose between these runs yet. Train longer, or sweep other values.")
     if table.best:
         note(f"Open {page} in a browser. Next: {_repeat(table)}")
 

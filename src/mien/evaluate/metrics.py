@@ -118,9 +118,9 @@ def negative_log_likelihood(predictions: Predictions) -> float:
 
 
 def format_recall(name: str, correct: int, images: int) -> str:
-    """'Happy 80% (710/879)'. Rounded down, so that 100% means every image and 1% at least one in a hundred."""
+    """'happy 80% (710/879)'. Rounded down, so that 100% means every image and 1% at least one in a hundred."""
     share = f"{100 * correct // images}%" if images else "–"
-    return f"{name[:1].upper()}{name[1:]} {share} ({correct}/{images})"
+    return f"{name} {share} ({correct}/{images})"
 
 
 def headline(scores: Scores) -> str:
@@ -141,14 +141,14 @@ def beats_majority(scores: Scores) -> bool:
 
 
 def warning(scores: Scores) -> str:
-    """What is to be said of scores that do not beat the majority; '' where they do."""
+    """What to warn of where scores do not beat the majority; '' where they do."""
     share = majority(scores)[1]
     if beats_majority(scores):
         return ""
     often = f"always giving the most common answer, which is right {share:.1%} of the time"
     if scores.accuracy > share:
-        return f"warning: on {scores.images:,} images it cannot be told from {often}."
-    return f"warning: no better than {often}."
+        return f"on {scores.images:,} images it cannot be told from {often}."
+    return f"no better than {often}."
 
 
 def describe(scores: Scores, split: str) -> str:
