@@ -320,6 +320,7 @@ def test_version_and_help(capsys):
     out = capsys.readouterr().out
     assert "--train.label-smoothing" in out
     assert "runs/RECIPE-DATE-SEED" in out  # <recipe> would be taken for markup and vanish
+    assert "--allow-code MODULE:NAME" in out
     words = " ".join(out.replace("│", " ").split())
     listed = words.partition("One of ")[2].partition(";")[0].split(", ")
     assert sorted(listed) == list_models()

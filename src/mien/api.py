@@ -1,5 +1,6 @@
-"""The verbs of the command line as functions, and `Run`, what training gives; `import mien` shows them all.
+"""What the command line does with runs and exports, as functions, and `Run`, what training gives.
 
+`import mien` shows them all. Averages, sweeps, submissions and the preparing of data are of the command line alone.
 Each verb imports what it needs when it is called, so that reading a face loads no torch.
 """
 

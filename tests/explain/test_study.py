@@ -49,6 +49,13 @@ def test_faces_have_the_numbers_and_answers_that_predict_gives(two_people, detec
     assert {path.name for path in tmp_path.iterdir()} == {f"{two_people.stem}.html", f"{two_people.stem}-face2.html"}
 
 
+def test_a_photo_without_a_face_is_explained_whole_and_that_is_said(tmp_path, capsys):
+    photo = tmp_path / "wall.png"
+    Image.new("RGB", (200, 150), "grey").save(photo)
+    assert main(["explain", "mien:tiny", str(photo), "--methods", "saliency", "--out", str(tmp_path)]) == 0
+    assert f"{photo}: no face was found, so the whole picture is explained." in capsys.readouterr().err
+
+
 def test_an_export_of_a_file_or_a_name_is_explained_here_where_no_folder_is_given(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["explain", "mien:tiny", str(PICTURES / "astronaut.jpg"), "--methods", "grad_cam"]) == 0

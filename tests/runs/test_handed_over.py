@@ -235,6 +235,11 @@ def test_verify_says_what_is_damaged(made, tmp_path, capsys):
     for expected in ("model.safetensors is damaged or was changed", "best.ckpt is damaged", "metrics.csv is missing"):
         assert expected in text
     assert json.loads(said(capsys, 4, "verify", run, "--json").partition("\nmien: ")[0])["whole"] is False
+    both = json.loads(said(capsys, 4, "verify", made, run, "--json").partition("\nmien: ")[0])
+    assert [each["whole"] for each in both] == [True, False]
+    text = said(capsys, 4, "verify", made, run)
+    assert f"{made} is whole." in text
+    assert f"{run} is not whole." in text
     said(capsys, 3, "verify", tmp_path / "nothing")
     (tmp_path / "a.txt").write_text("a")
     said(capsys, 4, "verify", tmp_path / "a.txt")

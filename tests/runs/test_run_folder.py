@@ -35,6 +35,14 @@ def test_a_whole_run(run: Path) -> None:
     assert folder.test_reads == []
 
 
+def test_a_sweep_is_no_run_and_names_its_page_and_runs(run: Path) -> None:
+    (run.parent / "sweep.json").write_text("{}")
+    with pytest.raises(
+        MissingError, match=r"is a sweep, not a run; its page is .*sweep\.html\. Runs in it: .*tiny-2026"
+    ):
+        RunFolder.open(run.parent)
+
+
 def test_a_run_that_was_stopped_early(run: Path) -> None:
     for name in ("env.json", "metrics.csv", "evaluation.json", "predictions.csv"):
         (run / name).unlink()

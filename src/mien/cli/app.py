@@ -19,6 +19,7 @@ app = App(
     help="Train, compare, look inside and use classifiers of small images.\n\nStart with: mien quickstart\n\n"
     "Files are data: code that a run, a settings file or a model names, MODULE:NAME, is imported only if you used it "
     "on this machine before, or with --allow-code MODULE:NAME, which every command takes.",
+    help_epilogue="Every command also takes --allow-code MODULE:NAME: code that files name and that may be imported.",
 )
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]

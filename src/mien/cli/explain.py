@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mien.cli.app import Json, Path_, app, print_json
-from mien.progress import note
+from mien.progress import note, warn
 
 
 @app.command
@@ -65,5 +65,5 @@ def explain(
     for name, one in explanation.verdicts.items():
         print(f"  {name:<22} {one}")
     if studied.scores and (doubt := warning(studied.scores)):
-        note(f"{doubt} Do not believe this one.")
+        warn(f"{doubt} Do not believe this one.")
     note(f"Open {page} in a browser.")

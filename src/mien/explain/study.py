@@ -16,6 +16,7 @@ from mien.hub import HUB
 from mien.labels import has_expressions
 from mien.pretrained import Classifier, from_pretrained
 from mien.pretrained.own import from_run
+from mien.progress import note
 from mien.runs import Predictions, Scores
 from mien.runs.folder import RunFolder, refuse_headless
 from mien.runtime.faces import Detector, open_detector
@@ -91,6 +92,7 @@ def _part(finder: FaceFinder, image: Path, face: str) -> tuple[np.ndarray, str]:
     if not face.isdecimal() or not 1 <= int(face) <= max(1, len(boxes)):
         raise UsageError(f"`face` {face}: {image} has {len(boxes)} face(s). Give 1 to {max(1, len(boxes))}, or none.")
     if not boxes:
+        note(f"{image}: no face was found, so the whole picture is explained.")
         return _as_picture(finder.find(image, detect=False)[1][0]), "The whole picture, in which no face was found,"
     return _as_picture(crops[int(face) - 1]), f"Face {face} of the {len(boxes)} found in the picture"
 

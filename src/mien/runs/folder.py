@@ -128,6 +128,11 @@ class RunFolder:
         """Raises MissingError, with the nearest run beside it, when `path` is no run folder."""
         path = Path(path).expanduser()
         if not is_run(path):
+            if is_sweep(path):
+                below = ", ".join(map(str, runs_in(path))) or "none yet"
+                raise MissingError(
+                    f"{path} is a sweep, not a run; its page is {path / layout.SWEEP_PAGE}. Runs in it: {below}."
+                )
             what = f"it has no {layout.RECIPE}" if path.is_dir() else "there is no such folder"
             beside = nearest(str(path), map(str, runs_in(path.parent)))
             raise MissingError(f"{path} is not a run folder: {what}.{beside}")
