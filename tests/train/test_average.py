@@ -145,6 +145,11 @@ def test_an_average_that_is_stopped_leaves_nothing(pair, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         average(pair, tmp_path / "mean")
     assert not (tmp_path / "mean").exists()
+    old = shutil.copytree(pair[0], tmp_path / "mean")
+    with pytest.raises(KeyboardInterrupt):
+        average(pair, old, overwrite=True)
+    assert weights(old).keys() == weights(pair[0]).keys()
+    assert [path.name for path in tmp_path.iterdir()] == ["mean"]
 
 
 def test_an_average_that_is_worse_says_so_and_keeps_its_runs_warnings(pair, tmp_path):

@@ -204,13 +204,23 @@ def test_latest_is_the_newest_unfinished_run(tmp_path):
         run.latest("tiny", 2, tmp_path)
 
 
-def test_a_run_is_never_overwritten_unless_asked(tmp_path):
+def test_a_run_is_never_overwritten_unless_asked(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
     recipe = change(train={"epochs": 1})
     folder = run.run(recipe, tmp_path / "run")
     with pytest.raises(UsageError, match=r"run exists\. Choose another `out`"):
         run.run(recipe, folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(config, "dump", full)
+        with pytest.raises(MienError, match="No space left"):
+            run.run(change(recipe, seed=5), folder, overwrite=True)
+    assert read_recipe(folder).seed == recipe.seed
+    assert weights(folder)
     run.run(change(recipe, seed=5), folder, overwrite=True)
     assert read_recipe(folder).seed == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_full_disk_while_saving_says_what_to_do(tmp_path, monkeypatch):

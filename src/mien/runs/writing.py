@@ -7,7 +7,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -48,25 +49,52 @@ def new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
         return Path(os.environ.get(FOLDER_VARIABLE) or out or ".")
     folder = out or Path("runs")
     try:
-        if out and refuse_used(out, overwrite):
-            _remove(out)
-        folder = out or _unused(recipe)
-        folder.mkdir(parents=True, exist_ok=True)
-        hold(folder)
-        _begin(folder, recipe)
+        with replacing(out, overwrite):
+            folder = out or _unused(recipe)
+            folder.mkdir(parents=True, exist_ok=True)
+            hold(folder)
+            _begin(folder, recipe)
     except OSError as error:
-        raise MienError(f"Cannot write to {folder}: {error.strerror}. Choose another place with `out`.") from error
+        raise _unwritable(folder, error) from error
     os.environ[FOLDER_VARIABLE] = str(folder)
     return folder
 
 
-def _remove(folder: Path) -> None:
-    """Delete a run that is to be overwritten. Raises UsageError while another process trains in it."""
+@contextmanager
+def replacing(folder: Path | None, overwrite: bool) -> Iterator[None]:
+    """Within it a run is made in the place of one that is to be overwritten; where that fails, the old one comes back.
+
+    Raises UsageError as `refuse_used` does, and while another process trains in the folder.
+    """
+    if folder is None or not refuse_used(folder, overwrite):
+        yield
+        return
+    with ExitStack() as stack:
+        try:
+            old = stack.enter_context(drafts.draft(folder.parent, folder=True)) / "old"
+            _move(folder, old)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        try:
+            yield
+        except BaseException:
+            if not is_run(folder):  # else another process was faster, and it is that one's
+                shutil.rmtree(folder, ignore_errors=True)
+                old.rename(folder)
+            raise
+
+
+def _move(folder: Path, aside: Path) -> None:
+    """Move a run that is to be overwritten. Raises UsageError while another process trains in it."""
     hold(folder)
     try:
-        shutil.rmtree(folder)
+        folder.rename(aside)
     finally:
         release(folder)
+
+
+def _unwritable(folder: Path, error: OSError) -> MienError:
+    return MienError(f"Cannot write to {folder}: {error.strerror}. Choose another place with `out`.")
 
 
 def _begin(folder: Path, recipe: Recipe) -> None:

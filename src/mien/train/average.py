@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mien import hardware
 from mien.data import Store
@@ -28,9 +28,9 @@ from mien.models import sizes_of
 from mien.pretrained.own import Classifier, from_run
 from mien.runs import Env, RunFolder
 from mien.runs.data import moved, note_images, open_data
-from mien.runs.folder import refuse_headless
+from mien.runs.folder import read_recipe, refuse_headless
 from mien.runs.records import AveragedRun, Cost
-from mien.runs.writing import new_folder, refuse_used, release, write_env, write_test_reads
+from mien.runs.writing import new_folder, refuse_used, release, replacing, write_env, write_test_reads
 from mien.train.build import save_model
 
 # What an average shares with the runs it is made of.
@@ -66,13 +66,18 @@ def average(
     model = networks[0].model
     model.load_state_dict(mean([network.model.state_dict() for network in networks], counts))
     env = _environment(folders, counts)
-    folder = new_folder(recipe, out, overwrite)
+    with replacing(out, overwrite):
+        return _written(new_folder(recipe, out, False), env, folders, model, store)
+
+
+def _written(folder: Path, env: Env, parts: Sequence[RunFolder], model: nn.Module, store: Store) -> Path:
+    """Fill an average's new folder, which is removed where that fails."""
     try:
         write_env(folder, env)
         note_images(folder, store)
-        if reads := sorted({date for one in folders for date in one.test_reads}):
+        if reads := sorted({date for one in parts for date in one.test_reads}):
             write_test_reads(folder, reads)  # made of runs whose figures on test are known
-        save_model(folder, model, recipe, store)
+        save_model(folder, model, read_recipe(folder), store)
         scores = evaluate(folder, model=model, store=store)
         if scores.accuracy < min((part.accuracy for part in env.average if part.accuracy), default=0):
             write_env(folder, replace(env, warnings=(*env.warnings, WORSE)))
