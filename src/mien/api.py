@@ -96,7 +96,7 @@ def recipe(name: str | Path, /, **sections: Any) -> Recipe:
 def train(recipe: Recipe, out: str | Path | None = None, *, overwrite: bool = False) -> Run:
     """Train a recipe from the start, score it on validation and write its page.
 
-    out: the run folder; runs/RECIPE-DATE-SEED if not given. overwrite: delete that run first.
+    out: the run folder; runs/RECIPE-DATE-SEED if not given. overwrite: replace the run that is there.
     Raises UsageError for settings that do not fit, or an `out` that is in use; MissingError for data that is not
     there; DataError for pictures that cannot be read.
     """
