@@ -35,7 +35,7 @@ def test_environment():
         ({"trian": {}}, r"Unknown key 'trian'\. Did you mean 'train'\?"),
         ({"train": {"epochs": "five"}}, r"train\.epochs: .*given 'five'"),
         ({"train": {"lr": -1}}, r"train\.lr: Input should be greater than 0, given -1"),
-        ({"train": {"optimizer": "adamm"}}, r"train\.optimizer: .*'sgd', 'adam' or 'adamw'"),
+        ({"train": {"optimizer": "adamm"}}, r"train\.optimizer: .*'sgd', 'adam', 'adamw' or 'muon'"),
         ({"train": {"lr": float("nan")}}, r"train\.lr"),
         ({"model": {"patch_size": 0}}, r"model\.patch_size: Input should be greater than or equal to 1"),
         (
