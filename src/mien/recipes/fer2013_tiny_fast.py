@@ -12,7 +12,8 @@ Result    validation 63.3 % (61.7 to 64.8), without the faces that it was a copy
           beside other work (14 minutes of CPU time). 2.4 points below mien:tiny (1.2 to 3.7), whose training images
           include some of the copies. From epoch 22 on only training accuracy rises (68.5 %). Twenty epochs more with
           noise, harder images and its own answers: 62.2 % (60.6 to 63.8), and 56.6 % with noise of .1 where it has
-          24.7 (LOG.md). In results/runs.csv it is fer2013_tiny with these settings.
+          24.7 (log/2026-11-30-harder-images-cost-tiny-fast-a-point.md). In results/runs.csv it is fer2013_tiny with
+          these settings.
 """
 
 from mien.recipes.fer2013_tiny import recipe as base
