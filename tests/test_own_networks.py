@@ -1,4 +1,4 @@
-"""Own networks, as the docs write them: run, swept, explained and exported from the command line."""
+"""Own networks, as the docs write them: run, swept, explained, exported and explained from the export."""
 
 import re
 from pathlib import Path
@@ -45,7 +45,8 @@ def test_run_explain_and_export(network, size, capsys):
     assert read_recipe(Path(network)).model.sizes() == {name: value}
     assert main(["explain", network, "photo.png", "--out", f"{network}-explained"]) == 0
     assert main(["export", network]) == 0
-    assert (Path(network) / "model.onnx").is_file()
+    exported = Path(network) / "model.onnx"
+    assert main(["explain", str(exported), "photo.png", "--out", f"{network}-from-export"]) == 0
 
 
 def test_sweep():

@@ -18,7 +18,7 @@ from mien.cli import main
 from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.runs import layout, manifest
 from mien.runs.writing import _held, _rank, hold, new_folder, release
-from mien.train import trainer
+from mien.train import checkpoints as kept
 
 KILL = """
 import os, signal, sys
@@ -296,16 +296,16 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(made, tmp_path, capsy
     checkpoints = Path(shutil.copytree(made, tmp_path / "run")) / "checkpoints"
     last, before = checkpoints / "last.ckpt", checkpoints / "last.before.ckpt"
     shutil.copy(last, before)
-    assert trainer.whole_checkpoint(last) == last
+    assert kept.whole_checkpoint(last) == last
     last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
-    assert trainer.whole_checkpoint(last) == before
+    assert kept.whole_checkpoint(last) == before
     assert "last.ckpt is damaged; the checkpoint before it" in capsys.readouterr().err
     before.write_bytes(b"PK")
     with pytest.raises(DataError, match="and so is the checkpoint before it"):
-        trainer.whole_checkpoint(last)
+        kept.whole_checkpoint(last)
     before.unlink()
     last.unlink()
-    assert trainer.whole_checkpoint(last) is None
+    assert kept.whole_checkpoint(last) is None
 
 
 def test_a_killed_training_ends_as_an_uninterrupted_one(tmp_path):

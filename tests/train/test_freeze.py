@@ -21,7 +21,7 @@ from mien.runs.folder import RunFolder
 from mien.runs.history import read_epochs
 from mien.train import callbacks, freeze, run
 from mien.train.build import build_model
-from mien.train.task import make_optimizer
+from mien.train.optimizers import make_optimizer
 
 VIT = {"img_size": 8, "patch_size": 4, "embed_dim": 8, "depth": 3, "num_heads": 2}
 RECIPE = Recipe(

@@ -11,7 +11,7 @@ from mien.models import create_model
 from mien.models.parts.attention import Attention
 from mien.train import run
 from mien.train.muon import Muon, matrices_in, orthogonal
-from mien.train.task import make_optimizer
+from mien.train.optimizers import make_optimizer
 
 RECIPE = Recipe(
     name="small",

@@ -11,7 +11,8 @@ from mien.hardware import choose_device, choose_precision
 from mien.models import create_model
 from mien.runs import Predictions
 from mien.train.callbacks import epoch_line
-from mien.train.task import CalibrationError, _moving_average, entropy, hard, make_optimizer, rate
+from mien.train.optimizers import make_optimizer, rate
+from mien.train.task import CalibrationError, _moving_average, entropy, hard
 
 
 def test_rate_by_hand():

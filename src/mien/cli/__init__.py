@@ -35,7 +35,7 @@ from mien.cli import (  # noqa: F401  (imports add commands)
     verify,
 )
 from mien.cli.app import app
-from mien.cli.network_flags import offer_sizes, offered, unknown_size
+from mien.cli.setting_flags import offer_sizes, offered, unknown_size
 from mien.cli.wording import described, worded_notes
 from mien.errors import MienError, UsageError, missing_extra, nearest
 from mien.progress import console

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from mien import config
 from mien.cli.app import Json, Settable, app, print_json, recipe_layers
-from mien.cli.network_flags import takes_settings
+from mien.cli.setting_flags import takes_settings
 from mien.config import Recipe
 from mien.errors import UsageError
 from mien.progress import note, warn

@@ -10,7 +10,7 @@ from cyclopts import CycloptsError, Parameter
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from mien.cli.app import Json, app, print_json, recipe_layers
-from mien.cli.network_flags import takes_settings
+from mien.cli.setting_flags import takes_settings
 from mien.errors import MienError, UsageError
 from mien.progress import note, warn
 

@@ -22,10 +22,11 @@ from mien.runs.history import read_epochs
 from mien.runs.writing import hold, is_first_process, new_folder, refuse_used, release, write_env
 from mien.train import features
 from mien.train.build import build_task, check_sizes, lay_out, read_checkpoint, save_model, with_sizes_of
+from mien.train.checkpoints import discard_earlier, whole_checkpoint
 from mien.train.environment import as_before, environment, opening
 from mien.train.task import Task, Training
 from mien.train.teachers import Teacher, with_answers
-from mien.train.trainer import discard_earlier, fit, load_best, whole_checkpoint
+from mien.train.trainer import fit, load_best
 
 
 def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> Path:

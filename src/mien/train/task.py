@@ -18,8 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
-from mien import hardware
-from mien.config import Recipe, Train
+from mien.config import Recipe
 from mien.data import Store
 from mien.data.augment import Augmentation, Draws, stream
 from mien.data.batches import Batch
@@ -28,11 +27,8 @@ from mien.preprocessing import Preprocessing
 from mien.runs import Env
 from mien.train import freeze
 from mien.train.callbacks import StuckWarning
-from mien.train.muon import Muon, matrices_in
+from mien.train.optimizers import make_optimizer, rate
 from mien.train.teachers import Teacher, two_answers
-
-# Names of parameters that weight decay spares.
-EMBEDDINGS = ("pos_embed", "rows", "columns", "table", "cls_token", "dist_token", "mask_token")
 
 
 class MeanLoss(Metric):
@@ -335,53 +331,6 @@ def entropy(counts: np.ndarray) -> float:
 def hard(labels: Tensor) -> Tensor:
     """Labels (B,) as they are, soft labels (B, K) as their most probable class, (B,)."""
     return labels if labels.ndim == 1 else labels.argmax(dim=1)
-
-
-def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
-    """SGD (Nesterov), Adam, AdamW or Muon. Weight decay spares biases, norms, tokens and positions.
-
-    The first group has the full learning rate; with layer_decay, the later ones have less and less of it.
-    """
-    groups = _parameter_groups(model, settings)
-    if settings.optimizer == "muon":
-        bf16 = hardware.choose_precision(settings.precision, next(model.parameters()).device.type) == "bf16"
-        return Muon(groups, settings.lr, dtype=torch.bfloat16 if bf16 else torch.float32)
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, settings.lr, settings.momentum, nesterov=settings.momentum > 0)
-    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
-    # lightning does not clip the gradients of a fused optimizer under mixed precision.
-    return kind(groups, settings.lr, settings.betas, fused=not settings.gradient_clip)
-
-
-def rate(step: int, steps: int, warmup: float, cosine: bool) -> float:
-    """Share of the peak learning rate at a step: linear warm-up, then constant or half a cosine."""
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    if not cosine:
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, steps - warmup)))
-
-
-def _parameter_groups(model: nn.Module, settings: Train) -> list[dict[str, Any]]:
-    shares, muon = freeze.rates(model, settings.layer_decay), settings.optimizer == "muon"
-    matrices = matrices_in(model) if muon else {}
-    groups: dict[tuple[float, bool, int], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            spared = parameter.dim() < 2 or _is_embedding(name)
-            parts = 0 if spared else matrices.get(parameter, 0)
-            groups.setdefault((-shares[name], spared, -parts), []).append(parameter)
-    found = []
-    for key in sorted(groups):
-        share, spared, parts = -key[0], key[1], -key[2]
-        lr = share * (settings.adam_lr if muon and not parts else settings.lr)
-        group = {"params": groups[key], "lr": lr, "weight_decay": 0.0 if spared else settings.weight_decay}
-        found.append(group | ({"matrices": parts} if muon else {}))
-    return found
-
-
-def _is_embedding(name: str) -> bool:
-    return name.rpartition(".")[2] in EMBEDDINGS
 
 
 def _moving_average(model: nn.Module, decay: float) -> AveragedModel | None:

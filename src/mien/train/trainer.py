@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from mien import hardware
-from mien.atomic import is_whole_zip, put, share
 from mien.config import Recipe, Train
 from mien.data import Store
 from mien.data.batches import Batches, TrainBatches
-from mien.drafts import draft
-from mien.errors import DataError, MienError, MissingError
-from mien.progress import note, warn
+from mien.errors import MienError, MissingError
+from mien.progress import note
 from mien.runs import layout
 from mien.train.callbacks import Display, Diverged, EarlyStopping, History
+from mien.train.checkpoints import WholeCheckpoints, whole_checkpoint
 from mien.train.task import Training
-
-
-class WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoints that are there whole or not at all, the one before beside them: lightning writes them in place."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write a checkpoint beside its place, then put it there. Raises OSError when it cannot."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft(path.parent) as beside:
-            torch.save(checkpoint, beside)
-            share(beside)
-            with suppress(FileNotFoundError):
-                os.replace(path, layout.checkpoint_before(path))
-            put(beside, path)
 
 
 def fit(
@@ -90,29 +72,6 @@ def load_best(task: Training, folder: Path) -> int:
     state = torch.load(best, map_location="cpu", weights_only=True)
     task.load_state_dict(state["state_dict"])
     return int(state["epoch"]) + 1
-
-
-def discard_earlier(folder: Path) -> None:
-    """Remove the checkpoints before the last ones from a run that has finished: its model is written."""
-    for name in (layout.BEST, layout.LAST):
-        layout.checkpoint_before(folder / layout.CHECKPOINTS / name).unlink(missing_ok=True)
-
-
-def whole_checkpoint(path: Path) -> Path | None:
-    """A checkpoint, or the one before it where it is damaged, which is said; None before the first epoch has ended.
-
-    Raises DataError where both are damaged.
-    """
-    there = [each for each in (path, layout.checkpoint_before(path)) if each.is_file()]
-    whole = next((each for each in there if is_whole_zip(each)), None)
-    if there and whole is None:
-        raise DataError(
-            f"{path} is damaged, and so is the checkpoint before it. What was trained is lost: start the run anew with "
-            "`overwrite`."
-        )
-    if there and whole != there[0]:
-        warn(f"{path} is damaged; the checkpoint before it, of an earlier epoch, takes its place.")
-    return whole
 
 
 def _trainer(
