@@ -21,6 +21,7 @@ from served import client_of, png, png_header, post
 
 from mien.errors import UsageError
 from mien.serve import Limits, create_app
+from mien.serve import worker as reading
 from mien.serve.pictures import scans
 from mien.serve.pool import Pool
 from mien.serve.service import AFTER, BROKEN, SLOW, Service
@@ -40,7 +41,7 @@ def bomb():
 @pytest.fixture
 def here(network, monkeypatch):
     """What a process answers to a request, in this one, without its limits."""
-    monkeypatch.setattr("mien.serve.worker.allow", lambda seconds: None)
+    monkeypatch.setattr(reading, "allow", lambda seconds: None)
     worker = Worker(WorkerSettings(network.preprocessing, TwoFaces, 0.0, True, Limits()))
 
     def answers(request):
