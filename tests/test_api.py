@@ -15,6 +15,7 @@ from PIL import Image
 
 import mien
 from mien.errors import MissingError, UsageError
+from mien.runs import data as places
 
 VERBS = [name for name in mien.__all__ if name[0].islower()]
 SMALL = {
@@ -110,10 +111,9 @@ def test_an_export_where_a_run_is_wanted(run, export):
 
 def test_a_path_alone_says_where_the_images_lie(run, tmp_path, monkeypatch):
     opened = []
-    monkeypatch.setattr("mien.runs.data.open_store", lambda data: opened.append(data.path))
+    monkeypatch.setattr(places, "moved", lambda recipe: opened.append(places._place.get()) or recipe)
     for place in (str(tmp_path), tmp_path, {"path": tmp_path}):
-        with pytest.raises(AttributeError):  # of no store
-            mien.evaluate(run, data=place)
+        mien.evaluate(run, data=place)
     assert opened == [tmp_path] * 3
     with pytest.raises(UsageError, match="say only where its images lie now"):
         mien.evaluate(run, data={"path": tmp_path, "size": 32})

@@ -8,7 +8,7 @@ from PIL import Image
 import mien
 from mien.assets import asset
 from mien.errors import DataError, MissingError
-from mien.runtime.faces import HaarDetector, YuNetDetector, inside, merged, open_detector, with_margin
+from mien.runtime.faces import HaarDetector, YuNetDetector, _boxes, inside, merged, open_detector, with_margin
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 MEDIA = Path(os.environ.get("MIEN_TEST_DATA", "/nowhere")) / "media"
@@ -78,3 +78,8 @@ def test_every_clear_face_is_found_once(kind, name, count):
 def test_yunet_finds_half_a_face():
     with Image.open(MEDIA / "obama_partial_face.jpg") as image:
         assert len(YuNetDetector().detect(np.asarray(image.convert("RGB")))) == 1
+
+
+def test_boxes_without_end_are_no_faces():
+    found = np.array([[1.0, 2.0, 3.0, 4.0], [np.inf, 0.0, 5.0, 5.0], [0.0, np.nan, 5.0, 5.0]], np.float32)
+    assert len(_boxes(found, 1.0, np.zeros((16, 16, 3), np.uint8))) == 1

@@ -113,7 +113,7 @@ def test_the_command_of_a_run_says_its_settings_as_flags():
     [
         ({"train.lr": "1e-3,-1"}, {}, "train.lr: Input should be greater than 0, given '-1'."),
         ({"train.epochs": "three,4"}, {}, "train.epochs: Input should be a valid integer"),
-        ({"train.optimizer": "adam,sgdd"}, {}, "Input should be 'sgd', 'adam' or 'adamw', given 'sgdd'"),
+        ({"train.optimizer": "adam,sgdd"}, {}, "Input should be 'sgd', 'adam', 'adamw' or 'muon', given 'sgdd'"),
         ({"augment.scale": "0.9,1.1"}, {}, "given '0.9'. Lists stand in brackets: [0.9,1.1],[0.8,1.2]."),
         ({"augment.scale": "[1.1,0.9],[1,1]"}, {}, "a range goes from a smaller number above 0 to a larger one"),
         ({"train.lr": "1e-3,"}, {}, "train.lr: a value is missing in '1e-3,'."),

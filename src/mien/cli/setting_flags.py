@@ -58,7 +58,8 @@ def unknown_size(flag: str) -> str | None:
         return None
     sizes = list(_offered[-1].model_fields["model"].annotation.model_fields)  # type: ignore[union-attr]
     size = flag.removeprefix("--model.").partition("=")[0].replace("-", "_")
-    return f"The network has no size '{size}'.{nearest(size, sizes)} Known here: {', '.join(sizes)}."
+    near = nearest(size, sizes).replace("'", "").replace("mean ", "mean --model.")
+    return f"The network has no size '{size}'.{near} Known here: {', '.join(sizes)}."
 
 
 def networks_of(arguments: list[str]) -> list[str]:

@@ -97,6 +97,7 @@ def _shrunk(image: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _boxes(found: np.ndarray, shrink: float, image: np.ndarray) -> list[Box]:
     """Boxes (N, 4) of the shrunk image -> those of the image."""
+    found = found[np.isfinite(found).all(axis=1)]  # YuNet answers to some tiny pictures with boxes without end
     rows = [tuple(round(value / shrink) for value in row) for row in found.tolist()]
     return merged([inside(row, image.shape) for row in rows])
 
