@@ -76,7 +76,7 @@ def is_whole_zip(path: Path) -> bool:
     try:
         with ZipFile(path) as file:
             return file.testzip() is None
-    except (NotImplementedError, *DAMAGED):
+    except DAMAGED:
         return False
 
 
