@@ -30,7 +30,7 @@ from kornia.filters import sobel
 
 import mien
 from mien.data import open_store
-from mien.data.drawn_faces import DrawnFace, redraw
+from mien.data.sources.drawn_faces import DrawnFace, redraw
 from mien.errors import UsageError
 from mien.explain.attribution import attribute, methods_of
 from mien.explain.faithfulness import against_random, blurred, pointing_game, sanity_check, shuffled

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.data import fer2013
+from mien.data.sources import fer2013
 from mien.evaluate.metrics import wilson
 from mien.runs import RunFolder
 

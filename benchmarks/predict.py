@@ -46,7 +46,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.data.drawn_faces import read
+from mien.data.sources.drawn_faces import read
 from mien.progress import note
 
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ import pytest
 from fake_runs import picture_names, write_run
 
 from mien.cli import main
-from mien.data.drawn_faces import read
+from mien.data.sources.drawn_faces import read
 from mien.errors import UsageError
 from mien.models import list_models
 

@@ -16,7 +16,7 @@ import mien
 from mien.assets import asset
 from mien.cli import main, run
 from mien.cli.app import app
-from mien.data import drawn_faces
+from mien.data.sources import drawn_faces
 from mien.errors import MienError
 from mien.explain import Explanation
 from mien.models import count_parameters, create_model

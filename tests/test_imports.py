@@ -48,7 +48,7 @@ def test_import_and_help_load_nothing_heavy():
 
 
 def test_reading_data_needs_no_torch():
-    assert "torch" not in modules_after("import mien.data, mien.data.folder, mien.data.audit")
+    assert "torch" not in modules_after("import mien.data, mien.data.sources.folder, mien.data.audit")
 
 
 def imports(source: str) -> set[str]:
@@ -73,7 +73,7 @@ def is_module(name: str) -> bool:
         ("from mien import config, labels", {"config", "labels"}),
         ("from mien import __version__", {"mien"}),
         ("import mien", {"mien"}),
-        ("import mien.data.folder, numpy", {"data"}),
+        ("import mien.data.sources.folder, numpy", {"data"}),
         ("def f():\n    from mien.train.run import run", {"train"}),
         ("from torch import nn", set()),
     ],

@@ -21,7 +21,7 @@ from mien.pretrained.own import save_folder
 CANARY = """
 from pathlib import Path
 from torch import nn
-from mien.data import drawn_faces
+from mien.data.sources import drawn_faces
 from mien.data.listing import Listing
 
 Path(__file__).with_name("sang").touch()

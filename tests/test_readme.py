@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mien.cli import main
-from mien.data.drawn_faces import read
+from mien.data.sources.drawn_faces import read
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)

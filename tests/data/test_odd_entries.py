@@ -11,8 +11,8 @@ import pytest
 from mien.config import Data
 from mien.data import guess_source, prepare
 from mien.data import store_folder as folders
-from mien.data.folder import read
 from mien.data.listing import existing, file_stamp
+from mien.data.sources.folder import read
 from mien.errors import DataError, MienError, MissingError
 from mien.pictures import image_files, open_image
 from mien.runtime.job import pictures

@@ -168,7 +168,7 @@ def test_the_cache_follows_the_environment(monkeypatch, tmp_path):
 
 OWN = """
 from dataclasses import replace
-from mien.data import folder
+from mien.data.sources import folder
 from mien.data.listing import Listing
 
 number = 7

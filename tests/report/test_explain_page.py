@@ -15,7 +15,7 @@ from tiny_models import classifier
 import mien
 from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
-from mien.data.drawn_faces import draw
+from mien.data.sources.drawn_faces import draw
 from mien.errors import UsageError
 from mien.evaluate.metrics import accuracy
 from mien.explain.attribution import METHODS

@@ -7,7 +7,7 @@ import pytest
 
 from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
-from mien.data.drawn_faces import redraw
+from mien.data.sources.drawn_faces import redraw
 from mien.errors import DataError, MissingError
 from mien.evaluate.mistakes import most_confident_errors
 from mien.explain.attribution import attribute

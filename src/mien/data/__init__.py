@@ -11,9 +11,10 @@ from typing import Any
 from mien import labels, plugins
 from mien.cache import cache_folder
 from mien.config import Data
-from mien.data import affectnet, dogs_vs_cats, ferplus, folder, raf_db, splits, tiny_imagenet
+from mien.data import splits
 from mien.data.decode import build, unreadable
 from mien.data.listing import SPLITS, Listing, existing, file_stamp, signature
+from mien.data.sources import affectnet, dogs_vs_cats, ferplus, folder, raf_db, tiny_imagenet
 from mien.data.store import Store
 from mien.data.store_folder import META, load, read_meta, verify
 from mien.drafts import clear
@@ -121,7 +122,7 @@ def _read(data: Data) -> Listing:
 
 def _reader(source: str) -> Callable[..., Any]:
     if not plugins.is_code(source):
-        return plugins.load(f"mien.data.{source}:read", f"Data source '{source}'")
+        return plugins.load(f"mien.data.sources.{source}:read", f"Data source '{source}'")
     found = plugins.load(source, f"Data source '{source}'")
     if not _declares_a_reader(found):
         raise UsageError(

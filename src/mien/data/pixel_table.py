@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from mien.data.csv_lines import csv_lines
 from mien.data.listing import SPLIT_ALIASES, Listing, file_stamp, signature
+from mien.data.text_table import csv_lines
 from mien.errors import DataError
 
 SIDE = 48

@@ -19,8 +19,8 @@ from torch import nn
 from mien import labels
 from mien.atomic import written_whole
 from mien.data.decode import decoded
-from mien.data.dogs_vs_cats import CLASSES, unlabelled
 from mien.data.listing import Listing
+from mien.data.sources.dogs_vs_cats import CLASSES, unlabelled
 from mien.errors import DataError, MissingError, UsageError
 from mien.evaluate.run_model import load_model
 from mien.evaluate.split import probabilities_of

@@ -1,6 +1,6 @@
 """A small CNN (`recipe`) and a small ViT (`vit`) on drawn faces: what `mien quickstart` trains and compares.
 
-Source    ours. The faces are drawn on the spot (mien.data.drawn_faces), nothing is downloaded.
+Source    ours. The faces are drawn on the spot (mien.data.sources.drawn_faces), nothing is downloaded.
 Command   mien quickstart, or one alone: mien run quickstart
 Result    validation 99.8 % (99.1 to 100.0) for the CNN, 97.2 % (95.5 to 98.2) for the ViT; one seed, see
           results/runs.csv for the seconds.

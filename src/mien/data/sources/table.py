@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from mien.data.csv_lines import csv_lines
 from mien.data.listing import SPLIT_ALIASES, SPLITS, Listing, existing, file_stamp, signature
+from mien.data.text_table import csv_lines
 from mien.errors import DataError, MissingError, nearest
 from mien.pictures import open_image
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mien.config import Data
-from mien.data import affectnet, guess_source, open_store, prepare
+from mien.data import guess_source, open_store, prepare
+from mien.data.sources import affectnet
 from mien.errors import DataError, MissingError
 from mien.labels import FER2013
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from mien.config import Data
-from mien.data import prepare, table
+from mien.data import prepare
+from mien.data.sources import table
 from mien.errors import DataError, MissingError
 
 

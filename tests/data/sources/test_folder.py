@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mien.data import folder
+from mien.data.sources import folder
 from mien.errors import DataError, MissingError
 
 

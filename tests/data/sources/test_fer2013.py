@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from mien.config import Data
-from mien.data import fer2013, guess_source, open_store, prepare
+from mien.data import guess_source, open_store, prepare
 from mien.data.audit import audit, clean_names
+from mien.data.sources import fer2013
 from mien.errors import DataError, MissingError
 from mien.labels import FER2013
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from mien.config import Data
-from mien.data import guess_source, open_store, prepare, tiny_imagenet
+from mien.data import guess_source, open_store, prepare
+from mien.data.sources import tiny_imagenet
 from mien.errors import DataError, MissingError
 
 WNIDS = ("n03126707", "n01443537", "n02012849")  # not sorted, as in the official file

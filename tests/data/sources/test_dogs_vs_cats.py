@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from mien.config import Data
-from mien.data import dogs_vs_cats, guess_source, open_store, prepare
+from mien.data import guess_source, open_store, prepare
+from mien.data.sources import dogs_vs_cats
 from mien.errors import DataError, MissingError
 
 

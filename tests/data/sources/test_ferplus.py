@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mien.cli import main
 from mien.config import Data
-from mien.data import ferplus, guess_source, open_store, prepare
+from mien.data import guess_source, open_store, prepare
+from mien.data.sources import ferplus
 from mien.errors import DataError, MissingError, UsageError
 from mien.labels import FER2013
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from mien.config import Data
-from mien.data import guess_source, open_store, prepare, raf_db
+from mien.data import guess_source, open_store, prepare
+from mien.data.sources import raf_db
 from mien.errors import DataError, MissingError
 from mien.labels import FER2013
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import RidgeClassifier
 
-from mien.data import drawn_faces
-from mien.data.drawn_faces import FORMS, REGIONS, draw, read, redraw
 from mien.data.portrait import Expression
+from mien.data.sources import drawn_faces
+from mien.data.sources.drawn_faces import FORMS, REGIONS, draw, read, redraw
 from mien.errors import DataError
 from mien.labels import FER2013
 

@@ -22,8 +22,8 @@ import numpy as np
 
 from mien import labels
 from mien.data import pixel_table
-from mien.data.csv_lines import csv_lines
 from mien.data.listing import SPLIT_ALIASES, Listing, existing, file_stamp, signature
+from mien.data.text_table import csv_lines
 from mien.errors import DataError, MissingError, nearest
 
 CLASSES = labels.WITH_CONTEMPT

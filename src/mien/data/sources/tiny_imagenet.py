@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mien import labels
-from mien.data import folder
 from mien.data.listing import Listing, existing, file_stamp, meant_below, signature
+from mien.data.sources import folder
 from mien.errors import DataError, MissingError, nearest
 from mien.pictures import image_files, open_image
 

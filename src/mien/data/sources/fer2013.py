@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mien import labels
-from mien.data import folder, pixel_table
+from mien.data import pixel_table
 from mien.data.listing import Listing, existing
+from mien.data.sources import folder
 
 
 def read(path: Path | None) -> Listing:
