@@ -72,7 +72,7 @@ def test_the_page_of_a_photo(runs, photo, tmp_path, capsys, name, methods, secti
     assert sum(printed["probabilities"].values()) == pytest.approx(1, abs=1e-4)
     assert re.findall(r'<section id="(\w+)"', page) == sections
     assert ("Before it, the raw logits" in page) == (name == "vit")
-    assert printed["label"].capitalize() in page
+    assert printed["label"] in page
     loaded = re.findall(r'(?:src|href)="([^"#]{1,40})', page)
     assert all(address.startswith(("data:", "https://arxiv.org/")) for address in loaded)
     assert len(page) < 6e6

@@ -9,7 +9,6 @@ import errno
 import os
 import sys
 from contextlib import suppress
-from io import TextIOWrapper
 
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 from pydantic import ValidationError
@@ -24,6 +23,7 @@ from mien.cli import (  # noqa: F401  (imports add commands)
     explain,
     export,
     models,
+    output,
     predict,
     quickstart,
     recipes,
@@ -43,8 +43,7 @@ from mien.progress import console
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # names of files need not be UTF-8
+    output.take_any_text()
     with suppress(FileNotFoundError):  # a working folder that was deleted
         plugins.look_in(os.getcwd())  # where an own model, --model.name mine:Model, is looked for
     try:

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from mien.atomic import written_whole
 from mien.errors import UsageError
+from mien.runtime.lettering import Lettering
 from mien.runtime.reader import Face, opened
 
 INK, PAPER, ACCENT, QUIET = (24, 28, 36), (255, 255, 255), (42, 111, 219), (214, 220, 230)
@@ -57,15 +58,15 @@ def boxed(picture: Image.Image, faces: Sequence[Face], numbers: Iterable[int] | 
     image = picture.convert("RGB")
     unit = _unit(image)
     painter = ImageDraw.Draw(image)
-    font = ImageFont.load_default(unit)
+    lettering = Lettering(unit, *(label for face in faces for label in face.probabilities))
     for number, face in zip(numbers or count(1), faces, strict=False):
         x, y, width, height = face.box
         painter.rectangle((x, y, x + width, y + height), outline=ACCENT, width=max(2, unit // 6))
         text = f" {number} {face.to_dict()['label']} {face.confidence:.0%} "
-        length = painter.textlength(text, font=font)
+        length = lettering.length(text)
         top = max(0, y - round(1.4 * unit))
         painter.rectangle((x, top, x + length, top + round(1.4 * unit)), fill=ACCENT)
-        painter.text((x, top + unit // 8), text, font=font, fill=PAPER)
+        lettering.write(painter, (x, top + unit // 8), text, PAPER)
     return image
 
 
@@ -77,28 +78,37 @@ def _unit(image: Image.Image) -> int:
 def _with_panel(image: Image.Image, faces: Sequence[Face], unit: int) -> Image.Image:
     """A column of bars for each face, as many side by side as fit into the picture's width."""
     labels = list(faces[0].probabilities)
-    column = 16 * unit
+    lettering = Lettering(unit, *labels)
+    widest = round(max(map(lettering.length, labels)))
+    column = widest + 12 * unit
     beside = max(1, image.width // column)
     rows = -(-len(faces) // beside)
     height = round((len(labels) + 2.6) * 1.3 * unit)
     panel = Image.new("RGB", (max(image.width, column), rows * height), PAPER)
     for number, face in enumerate(faces):
         corner = (number % beside * column + unit, number // beside * height + unit)
-        _bars(ImageDraw.Draw(panel), corner, number + 1, face, unit)
+        _bars(ImageDraw.Draw(panel), corner, number + 1, face, lettering, widest)
     whole = Image.new("RGB", (panel.width, image.height + panel.height), PAPER)
     whole.paste(image, (0, 0))
     whole.paste(panel, (0, image.height))
     return whole
 
 
-def _bars(painter: ImageDraw.ImageDraw, corner: tuple[int, int], number: int, face: Face, unit: int) -> None:
-    font = ImageFont.load_default(unit)
-    x, y = corner
-    painter.text((x, y), f"face {number}: {face.to_dict()['label']}", font=font, fill=INK)
+def _bars(
+    painter: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
+    number: int,
+    face: Face,
+    lettering: Lettering,
+    widest: int,
+) -> None:
+    """A line for each class: its name, `widest` pixels at most, its bar and its share."""
+    (x, y), unit = corner, lettering.size
+    lettering.write(painter, (x, y), f"face {number}: {face.to_dict()['label']}", INK)
     for line, (label, value) in enumerate(face.probabilities.items(), 1):
         top = y + round((line + 0.3) * 1.3 * unit)
-        painter.text((x, top), label, font=font, fill=INK)
-        left, right = x + 5 * unit, x + 11 * unit
+        lettering.write(painter, (x, top), label, INK)
+        left, right = x + widest + unit, x + widest + 7 * unit
         painter.rectangle((left, top + unit // 5, right, top + unit), fill=QUIET)
         painter.rectangle((left, top + unit // 5, left + round(value * (right - left)), top + unit), fill=ACCENT)
-        painter.text((right + unit // 2, top), f"{value:.0%}", font=font, fill=INK)
+        lettering.write(painter, (right + unit // 2, top), f"{value:.0%}", INK)

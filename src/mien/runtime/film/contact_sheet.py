@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from mien.runtime.draw import INK, PAPER, boxed, save_png
 from mien.runtime.film.video import Moment
+from mien.runtime.lettering import Lettering
 
 COLUMNS, WIDTH, GAP, CAPTION = 4, 320, 10, 22  # frames in a row; pixels
 
@@ -36,11 +37,11 @@ class ContactSheet:
         height = max(frame.height for _, frame in self.frames) + CAPTION
         rows = -(-len(self.frames) // columns)
         sheet = Image.new("RGB", (columns * (WIDTH + GAP) + GAP, rows * (height + GAP) + GAP), PAPER)
-        painter, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+        painter, lettering = ImageDraw.Draw(sheet), Lettering(14)
         for place, (seconds, frame) in enumerate(self.frames):
             x, y = GAP + place % columns * (WIDTH + GAP), GAP + place // columns * (height + GAP)
             sheet.paste(frame, (x, y))
-            painter.text((x, y + frame.height + 3), f"{seconds:.1f} s", font=font, fill=INK)
+            lettering.write(painter, (x, y + frame.height + 3), f"{seconds:.1f} s", INK)
         save_png(sheet, path)
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from mien.errors import MienError
 from mien.runtime.draw import INK, PAPER, QUIET, boxed, save_png
 from mien.runtime.film.video import Moment
+from mien.runtime.lettering import Lettering
 
 COLOURS = (  # one a class, told apart by colour-blind readers too (Okabe & Ito 2008)
     *((213, 94, 0), (0, 158, 115), (86, 180, 233), (230, 159, 0)),
@@ -64,25 +65,25 @@ class Timeline:
         """One band for each of the faces seen longest: seconds across, the probabilities stacked from 0 to 1."""
         longest = sorted(self.tracks.items(), key=lambda item: -len(item[1]))[:most]
         image = Image.new("RGB", (WIDTH, 50 + max(1, len(longest)) * (BAND + 30) + 30), PAPER)
-        painter, font = ImageDraw.Draw(image), ImageFont.load_default(14)
-        self._legend(painter, font)
+        painter, lettering = ImageDraw.Draw(image), Lettering(14, *self.labels)
+        self._legend(painter, lettering)
         end = max((rows[-1][0] for _, rows in longest), default=1.0) or 1.0
         for place, (number, rows) in enumerate(sorted(longest)):
             top = 50 + place * (BAND + 30)
             painter.rectangle((EDGE, top, WIDTH - 20, top + BAND), outline=QUIET)
-            painter.text((8, top), f"face {number}", font=font, fill=INK)
+            lettering.write(painter, (8, top), f"face {number}", INK)
             self._band(painter, rows, top, end)
         bottom = image.height - 26
-        painter.text((EDGE, bottom), "0 s", font=font, fill=INK)
-        painter.text((WIDTH - 80, bottom), f"{end:.1f} s", font=font, fill=INK)
+        lettering.write(painter, (EDGE, bottom), "0 s", INK)
+        lettering.write(painter, (WIDTH - 80, bottom), f"{end:.1f} s", INK)
         save_png(image, path)
 
-    def _legend(self, painter: ImageDraw.ImageDraw, font: Any) -> None:
+    def _legend(self, painter: ImageDraw.ImageDraw, lettering: Lettering) -> None:
         x = float(EDGE)
         for number, label in enumerate(self.labels):
             painter.rectangle((x, 18, x + 14, 32), fill=COLOURS[number % len(COLOURS)])
-            painter.text((x + 20, 16), label, font=font, fill=INK)
-            x += 40 + painter.textlength(label, font=font)
+            lettering.write(painter, (x + 20, 16), label, INK)
+            x += 40 + lettering.length(label)
 
     def _band(
         self, painter: ImageDraw.ImageDraw, rows: Sequence[tuple[float, list[float]]], top: int, end: float
