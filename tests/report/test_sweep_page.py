@@ -129,6 +129,26 @@ def test_runs_that_differ_by_their_seed_are_one_group(tmp_path: Path) -> None:
     assert page.source.count(">lr 0.01, weight_decay 0</text>") == 2  # once in the legend of each figure
 
 
+def test_folds_have_a_mean_and_no_best_one(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "s", {"data.folds": "3", "data.fold": "0,1,2"})
+    (group,) = table.groups
+    assert group.mean == pytest.approx(statistics.mean(row.accuracy or 0 for row in table.rows))
+    assert table.repeats == "fold"
+    page = page_of(table)
+    assert f"{group.label}: {group.mean:.1%} ± {100 * (group.std or 0):.1f} over 3 folds." in page.text
+    assert "none is a better model" in page.text
+    assert "Best" not in page.text
+    assert 'class="best"' not in page.source
+
+
+def test_settings_are_compared_by_their_mean_over_folds(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "s", {"train.lr": "1e-2,1e-3", "data.folds": "3", "data.fold": "0,1,2"})
+    assert [len(group.rows) for group in table.groups] == [3, 3]
+    page = page_of(table)
+    assert "with lr 0.001." in page.text
+    assert page.source.count('class="best"') == 1  # the settings; none of their runs
+
+
 def test_one_seed_has_no_spread(tmp_path: Path) -> None:
     left_out = ("lr=0.001,seed=1",)
     table = write_table(tmp_path / "s", {"train.lr": "1e-2,1e-3", "seed": "0,1"}, left_out=left_out)

@@ -13,6 +13,7 @@ from mien.cli.app import Json, app, print_json, recipe_layers
 from mien.cli.setting_flags import takes_settings
 from mien.errors import MienError, UsageError
 from mien.progress import note, warn
+from mien.report.words import count
 
 if TYPE_CHECKING:
     from mien.config.sweep_plan import Plan
@@ -147,12 +148,16 @@ def _print(table: SweepTable, as_json: bool) -> None:
     page = table.folder / layout.SWEEP_PAGE
     if as_json:
         rows = [row.to_dict() for row in table.ranked]
-        print_json({"sweep": str(table.folder), "page": str(page), "runs": rows})
+        means = {"means": [group.to_dict() for group in table.groups]} if table.repeats else {}
+        print_json({"sweep": str(table.folder), "page": str(page), "runs": rows, **means})
         return
     for line in _lines(table):
         note(line)
-    if table.best and table.best.scores:
-        print(f"{table.folder / table.best.name}  {headline(table.best.scores)}{_spread(table)}")
+    if table.repeats in ("fold", "split") and table.best_group:  # none of them is the best
+        print(f"{table.folder}  {table.best_group.label}: accuracy {_spread(table)}")
+    elif table.best and table.best.scores:
+        over = f"; {_spread(table)}" if table.repeats else ""
+        print(f"{table.folder / table.best.name}  {headline(table.best.scores)}{over}")
     print(page)
     if table.tied:
         note(f"The best accuracy is shared by {len(table.tied) + 1} settings; this one has the lower loss.")
@@ -172,10 +177,12 @@ def _lines(table: SweepTable) -> list[str]:
 
 
 def _spread(table: SweepTable) -> str:
+    """Mean and standard deviation of the best settings' runs."""
     group = table.best_group
-    if not table.over_seeds or group is None or group.std is None:
-        return ""
-    return f"; over {group.finished} seeds {group.mean:.1%} ± {100 * group.std:.1f}"
+    assert group
+    assert group.mean is not None
+    deviation = "" if group.std is None else f" ± {100 * group.std:.1f}"
+    return f"over {count(group.finished, table.repeats)} {group.mean:.1%}{deviation}"
 
 
 def _repeat(table: SweepTable) -> str:

@@ -29,6 +29,7 @@ RANGE = re.compile(r"([^:,\[\]]+):([^:,\[\]]+)(:log)?")
 LONGEST = 60  # characters of one value in a folder's name
 
 FILE = "sweep.json"  # in the folder of a sweep
+REPEATS = {"seed": "seed", "data.fold": "fold", "data.split_seed": "split"}  # none of their values is better: luck is
 
 
 @dataclass(frozen=True)
@@ -253,11 +254,12 @@ def _refuse_search(flags: Mapping[str, str], pairs: bool, search: int | None) ->
         raise UsageError(f"`search` {search}: give the number of runs, at least 1.")
     if pairs:
         raise UsageError("`pairs=True` joins the lists of a grid; a search draws every setting by itself. Give one.")
-    if "," in flags.get("seed", ""):
-        raise UsageError(
-            "A search over seeds finds the luckiest one. Search with one `seed`, then sweep the best settings "
-            "over several of them."
-        )
+    for key, word in REPEATS.items():
+        if "," in flags.get(key, ""):
+            raise UsageError(
+                f"A search over {word}s finds the luckiest one. Search with one `{key}`, then sweep the best settings "
+                "over several of them."
+            )
 
 
 def _values(key: str, text: str, searching: bool, networks: Sequence[str]) -> list[Any] | Range:

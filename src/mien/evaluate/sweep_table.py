@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mien.atomic import written_whole
-from mien.config.sweep_plan import Plan, Range, Settings, Trial
+from mien.config.sweep_plan import REPEATS, Plan, Range, Settings, Trial
 from mien.evaluate.metrics import scores_of, warning
 from mien.runs import RunFolder, Scores, is_run
 
@@ -64,7 +64,7 @@ class SweepRun:
 
 @dataclass(frozen=True)
 class SettingGroup:
-    """Runs that differ by their seed alone (or one run, where no seeds are swept).
+    """Runs that differ by their seed, fold or split alone (or one run, where none of these is swept).
 
     mean: accuracy of the finished runs, None without one. std: sample standard deviation, None below two.
     """
@@ -79,6 +79,10 @@ class SettingGroup:
     def finished(self) -> int:
         """How many runs have scores."""
         return sum(row.scores is not None for row in self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its settings, the mean and standard deviation of their accuracy and how many runs that is of."""
+        return {**self.settings, "mean": self.mean, "std": self.std, "runs": self.finished}
 
 
 @dataclass(frozen=True)
@@ -98,17 +102,17 @@ class SweepTable:
 
     @cached_property
     def groups(self) -> list[SettingGroup]:
-        """The rows by settings other than the seed, in the order of the plan."""
+        """The rows by settings other than seed, fold and split, in the order of the plan."""
         found: dict[str, list[SweepRun]] = {}
         for row in self.rows:
-            others = {key: value for key, value in row.settings.items() if key != "seed"}
-            found.setdefault(repr(others), []).append(row)
+            found.setdefault(repr(_chosen(row.settings)), []).append(row)
         return [self._group(rows) for rows in found.values()]
 
     @property
-    def over_seeds(self) -> bool:
-        """Whether the seed is swept."""
-        return "seed" in self.plan.fields
+    def repeats(self) -> str:
+        """What makes the runs of one setting differ: 'seed', 'fold' or 'split', 'run' where several do; '' if none."""
+        words = [word for key, word in REPEATS.items() if key in self.plan.fields]
+        return words[0] if len(words) == 1 else "run" if words else ""
 
     @property
     def best_group(self) -> SettingGroup | None:
@@ -140,9 +144,9 @@ class SweepTable:
     def heat_map(self) -> tuple[list[Any], list[Any], dict[tuple[int, int], SettingGroup]] | None:
         """Values of the first field, of the second, and the group of each pair of positions.
 
-        None unless a grid sweeps exactly two fields beside the seed.
+        None unless a grid sweeps exactly two fields beside seed, fold and split.
         """
-        lists = [(key, values) for key, values in self.plan.fields.items() if key != "seed"]
+        lists = list(_chosen(self.plan.fields).items())
         if len(lists) != 2 or self.plan.pairs or self.plan.search:
             return None
         (first, rows), (second, columns) = lists
@@ -162,7 +166,7 @@ class SweepTable:
             writer.writerows(rows)
 
     def _group(self, rows: list[SweepRun]) -> SettingGroup:
-        settings = {key: value for key, value in rows[0].settings.items() if key != "seed"}
+        settings = _chosen(rows[0].settings)
         scored = [row.accuracy for row in rows if row.accuracy is not None]
         return SettingGroup(
             label=self.plan.label(settings) or self.plan.recipe or "this recipe",
@@ -171,6 +175,11 @@ class SweepTable:
             mean=statistics.mean(scored) if scored else None,
             std=statistics.stdev(scored) if len(scored) > 1 else None,
         )
+
+
+def _chosen(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those among which there is a best one to choose."""
+    return {key: value for key, value in settings.items() if key not in REPEATS}
 
 
 def read_table(plan: Plan, folder: Path, trials: list[Trial], problems: Mapping[str, str], total: int) -> SweepTable:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from mien.config.sweep_plan import Range, shown
+from mien.config.sweep_plan import REPEATS, Range, shown
 from mien.evaluate.metrics import majority
 from mien.evaluate.sweep_table import SettingGroup, SweepRun, SweepTable
 from mien.report import figures
@@ -34,7 +34,7 @@ def context(table: SweepTable) -> dict[str, Any]:
         "swept": [(key, swept(values)) for key, values in table.plan.fields.items()],
         "fixed": [(key, shown(value)) for key, value in table.plan.fixed.items()],
         "rows": [(row, report(table, row)) for row in table.ranked],
-        "groups": sorted(table.groups, key=lambda group: -(group.mean or 0)) if table.over_seeds else [],
+        "groups": sorted(table.groups, key=lambda group: -(group.mean or 0)) if table.repeats else [],
         "curves": curves(table, coloured),
         "heat_map": heat_map(table),
         "ranges": ranges(table),
@@ -80,7 +80,7 @@ def heat_map(table: SweepTable) -> dict[str, Any] | None:
     down, across, groups = found
     means = [group.mean for group in groups.values() if group.mean is not None]
     low, span = min(means), max(max(means) - min(means), 1e-9)
-    first, second = (key for key in table.plan.fields if key != "seed")
+    first, second = (key for key in table.plan.fields if key not in REPEATS)
     rows = [
         (shown(value), [_cell(groups.get((i, j)), low, span, table) for j in range(len(across))])
         for i, value in enumerate(down)
