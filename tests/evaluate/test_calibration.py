@@ -46,6 +46,25 @@ def test_a_temperature_at_the_end_of_those_tried_is_told():
     chance = Predictions(list("abcd"), np.array([0, 1, 0, 1]), sure, ("x", "y"))
     right = Predictions(list("abcd"), np.zeros(4, dtype=int), np.tile([[0.6, 0.4]], (4, 1)), ("x", "y"))
     assert [calibrate(one).bound for one in (chance, right, drawn(1.0))] == ["highest", "lowest", ""]
+    flat = np.where(np.arange(50)[:, None] < 45, [[0.5001, 0.4999]], [[0.50005, 0.49995]])
+    barely = Predictions(list(map(str, range(50))), np.repeat([0, 1], [45, 5]), flat, ("x", "y"))
+    causes = [calibrate(one).cause for one in (chance, right, barely, drawn(1.0))]
+    expected = ("next to nothing", "all 4 validation images are answered rightly", "hardly differ", "")
+    assert all(words in cause for cause, words in zip(causes, expected, strict=True))
+    assert causes[-1] == ""
+
+
+def test_few_images_prove_little():
+    """The upper end of Wilson's interval of the answers that are given."""
+    found = calibrate(drawn(1.0, images=36))
+    answers = round(found.answered * 36)
+    share, z2 = found.wrong, 1.959964**2
+    half = 1.959964 * np.sqrt(share * (1 - share) / answers + z2 / (4 * answers**2))
+    assert found.wrong_at_most == pytest.approx((share + z2 / (2 * answers) + half) / (1 + z2 / answers))
+    assert found.wrong_at_most > found.wrong + 0.05
+    assert (found.images, found.errors) == (36, int((~drawn(1.0, images=36).correct).sum()))
+    many = calibrate(drawn(1.0))
+    assert many.wrong < many.wrong_at_most < many.wrong + 0.03
 
 
 def test_a_threshold_by_hand():
@@ -81,7 +100,7 @@ def test_what_is_stated_is_what_the_threshold_does():
     predictions = Predictions(list("abcdefgh"), np.array([1, 1, 0, 0, 0, 0, 0, 0]), probabilities, ("x", "y"))
     assert cross_fitted(predictions, 0.2, 0)[1].any()
     found = calibrate(predictions)
-    assert (found.threshold, found.answered, found.wrong) == (NEVER, 0, 0)
+    assert (found.threshold, found.answered, found.wrong, found.wrong_at_most) == (NEVER, 0, 0, 1)
 
 
 def test_the_stated_error_rate_is_kept_on_images_that_were_not_fitted_on():

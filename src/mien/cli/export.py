@@ -33,7 +33,8 @@ def export(
     weights
         How weights are stored: fp16 and fp32 compute in fp32, int8 is quantised per channel.
     error_rate
-        The answer is "unsure" where more than this share of answers would be wrong.
+        The threshold for "unsure" is fitted so that this share of the answers above it is wrong; the export says what
+        the validation images prove of it.
     """
     from mien.export import export as write
     from mien.runs.data import lying_at
@@ -51,13 +52,13 @@ def export(
         f"{calibration.calibration_error:.3f}; {_answers(calibration)}"
     )
     if calibration.bound:
+        end = f"{calibration.temperature:.3g}, the {calibration.bound} that is tried"
+        warn(f"the temperature is {end}: {calibration.cause}")
+    if calibration.answered and calibration.wrong_at_most > max(2 * error_rate, error_rate + 0.1):
         warn(
-            f"the temperature is {calibration.temperature:.3g}, the {calibration.bound} that is tried: "
-            + (
-                "how sure the network is says next to nothing about whether it is right."
-                if calibration.bound == "highest"
-                else "its wrong answers are too few to fit one on."
-            )
+            f"{calibration.images:,} validation images are too few to promise an error rate of {error_rate:.0%}: they "
+            f"show that at most {calibration.wrong_at_most:.0%} of the answers are wrong. Hold out more, say with "
+            "--data.val_split 0.3."
         )
     if calibration.answered < 0.05:
         warn(
@@ -75,5 +76,6 @@ def _answers(calibration: Calibration) -> str:
     if not calibration.answered:
         return "a threshold fitted on half of the validation images leaves none of the others an answer"
     return (
-        f"{calibration.answered:.0%} of validation images get an answer, {calibration.wrong:.0%} of these a wrong one"
+        f"{calibration.answered:.0%} of {calibration.images:,} validation images get an answer, "
+        f"{calibration.wrong:.0%} of these a wrong one (with 95% confidence at most {calibration.wrong_at_most:.0%})"
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.evaluate.metrics import calibration_error, negative_log_likelihood
+from mien.evaluate.metrics import calibration_error, negative_log_likelihood, wilson
 from mien.runs import Predictions
 
 TEMPERATURES = (0.05, 20.0)
@@ -29,6 +29,8 @@ class Calibration:
     calibration_error, answered, wrong: of the validation images by cross-fitting; the expected calibration error
     (15 bins), the share that gets an answer, and the share of wrong ones among these. Both shares are 0 where the
     threshold is NEVER: whatever half of the images would allow, no image gets an answer.
+    wrong_at_most: the upper end of the 95 % interval of `wrong` (Wilson); 1 where no image gets an answer.
+    images, errors: how many there are, and how many of them are answered wrongly where nothing is "unsure".
     """
 
     temperature: float
@@ -37,12 +39,29 @@ class Calibration:
     calibration_error: float
     answered: float
     wrong: float
+    wrong_at_most: float
+    images: int
+    errors: int
 
     @property
     def bound(self) -> str:
         """'lowest' or 'highest' where the temperature is that of all that are tried, else ''."""
         low, high = (math.isclose(self.temperature, end, rel_tol=1e-3) for end in TEMPERATURES)
         return "lowest" if low else "highest" if high else ""
+
+    @property
+    def cause(self) -> str:
+        """Why the temperature is the lowest or the highest that is tried; '' where it is neither."""
+        if self.bound == "highest":
+            return "how sure the network is says next to nothing about whether it is right."
+        if self.bound == "lowest" and not self.errors:
+            return (
+                f"all {self.images:,} validation images are answered rightly, so nothing shows how sure is too sure. "
+                "Its probabilities will be near 0 or 1; believe them only after more images."
+            )
+        if self.bound == "lowest":
+            return "its probabilities hardly differ from one image to the next. Train it longer."
+        return ""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -63,6 +82,9 @@ def calibrate(predictions: Predictions, error_rate: float = 0.2, seed: int = 0) 
         calibration_error=calibration_error(judged),
         answered=float(answered.mean()),
         wrong=float(1 - right.mean()) if len(right) else 0.0,
+        wrong_at_most=wilson(int((~right).sum()), len(right))[1],
+        images=len(predictions),
+        errors=int((~predictions.correct).sum()),
     )
 
 
