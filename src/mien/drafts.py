@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from mien.locks import is_at
+
 if sys.platform != "win32":
     import fcntl
 
@@ -62,7 +64,7 @@ def _claimed(parent: Path, folder: bool) -> tuple[Path, int | None]:
             continue
         with suppress(OSError):  # a file system without locks, whose drafts `clear` leaves alone
             fcntl.flock(lock, fcntl.LOCK_EX)
-        if _is_at(lock, path):
+        if is_at(lock, path):
             return path, lock
         os.close(lock)
 
@@ -84,17 +86,10 @@ def _remove_if_left(path: Path) -> None:
         lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(lock, path):
+            if is_at(lock, path):
                 _remove(path)
         finally:
             os.close(lock)
-
-
-def _is_at(handle: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), os.stat(path))
-    except FileNotFoundError:
-        return False
 
 
 def _age(path: Path) -> float:

@@ -481,9 +481,10 @@ def test_labels_that_differ_in_case_alone_stay_apart(faces):
 
 
 def test_a_table_with_only_its_header_goes_on(tmp_path):
-    Table(tmp_path / "t.csv", ("x",))
+    Table(tmp_path / "t.csv", ("x",)).close()
     again = Table(tmp_path / "t.csv", ("x",))
     again.add("a\udce9.jpg", [])
     assert (tmp_path / "t.csv").read_bytes().count(b"source") == 1
     assert again.known == {}
+    again.close()
     assert Table(tmp_path / "t.csv", ("x",)).known == {"a\udce9.jpg": 0}

@@ -3,15 +3,18 @@
 import io
 import os
 import sys
+from contextlib import closing
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mien.cells import cell, words_of
 from mien.cli import main
-from mien.errors import DataError
+from mien.errors import DataError, UsageError
 from mien.runtime.reader import opened
-from mien.runtime.table import ParquetTable, Table
+from mien.runtime.table import ParquetTable, Table, open_table
 
 
 def torn_animation() -> bytes:
@@ -46,6 +49,7 @@ def test_an_unfinished_last_line_is_cut_off_and_its_picture_read_again(tmp_path)
     one = table.path.read_bytes()
     table.add("b.png", [])
     two = table.path.read_bytes()
+    table.close()
     for end in range(len(one) + 1, len(two)):
         table.path.write_bytes(two[:end])
         again = Table(table.path, ("x",))
@@ -53,11 +57,80 @@ def test_an_unfinished_last_line_is_cut_off_and_its_picture_read_again(tmp_path)
             assert (again.reached("a.png"), again.reached("b.png")) == (0, None)
             again.add("b.png", [])
         assert table.path.read_bytes() == two
+        again.close()
     foreign = tmp_path / "mine.csv"
     foreign.write_text("a,b\n1,2")
     with pytest.raises(DataError, match=r"mine\.csv is there and no table of this model's"):
         Table(foreign, ("x",))
     assert foreign.read_text() == "a,b\n1,2"
+
+
+def test_a_picture_of_which_some_rows_are_missing_is_read_again_whole(tmp_path):
+    labels, path = ("x", "=1+1"), tmp_path / "t.csv"
+    faces = [SimpleNamespace(box=(n, 0, 9, 9), confidence=0.5, probabilities=dict.fromkeys(labels, 0.5)) for n in "12"]
+    for face in faces:
+        face.to_dict = lambda: {"label": "=1+1"}
+    names = ("a.png", 'b"\r\n.png', "=b.png")
+    with closing(Table(path, labels)) as table:
+        sizes = [path.stat().st_size]
+        for name in names:
+            table.add(name, faces)
+            sizes.append(path.stat().st_size)
+    whole = path.read_bytes()
+    assert b"\n'=b.png" in whole  # a spreadsheet would run it
+    for end in range(len(whole)):
+        path.write_bytes(whole[:end])
+        done = sum(size <= end for size in sizes)
+        with closing(Table(path, labels)) as table:
+            held = [name for name in names if table.reached(name) is not None]
+            if whole[end - 1 : end] != b"\n":  # cut between two rows, nothing shows that one is missing
+                assert held == list(names[: max(0, done - 1)])
+            for name in names:
+                if name not in held:
+                    table.add(name, faces)
+        if whole[end - 1 : end] != b"\n":  # cut between two rows, nothing shows that one is missing
+            assert path.read_bytes() == whole, end
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_two_at_once_do_not_write_one_table(tmp_path, ending):
+    path = tmp_path / f"t.{ending}"
+    with closing(open_table(path, ["x"])) as table:
+        table.add("a.png", [])
+        with pytest.raises(UsageError, match=f"Another process is writing .*t.{ending}. Wait for it, or choose"):
+            open_table(path, ["x"])
+        table.add("b.png", [])
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    with closing(open_table(path, ["x"])) as table:  # of Parquet it is taken up again from the file
+        assert table.known == {"a.png": 0, "b.png": 0}
+        with pytest.raises(UsageError, match="Another process is writing"):
+            open_table(path, ["x"])
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_foreign_parquet_file_is_left_alone(tmp_path):
+    path = tmp_path / "t.parquet"
+    path.write_bytes(b"mine")
+    with pytest.raises(DataError, match="no table of this model's"):
+        open_table(path, ["x"])
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"mine"]
+
+
+def test_what_a_start_leaves_that_was_killed_at_once_does_not_block_the_next(tmp_path):
+    header = b"source,seconds,face,x,y,width,height,label,confidence,happy\r\n"
+    for end in range(len(header)):
+        for name, rows in (("t.csv", "t.csv"), ("t.parquet", ".t.parquet.csv")):
+            (tmp_path / "t.parquet").unlink(missing_ok=True)
+            (tmp_path / rows).write_bytes(header[:end])
+            open_table(tmp_path / name, ["happy"]).close()
+    assert (tmp_path / "t.csv").read_bytes() == header
+
+
+@pytest.mark.parametrize("word", ["=1+1", "'=1", "''+x", "-x", "@a", "\tb", "\rc", "'d", "", "e=", "＋f", "it's"])
+def test_words_in_cells_come_back_as_they_were(word):
+    written = cell(word)
+    assert words_of(written) == word
+    assert not written.startswith(tuple("=+-@\t\r\n＝＋－＠"))
 
 
 def test_rows_of_a_job_that_was_killed_are_kept_for_parquet(tmp_path):

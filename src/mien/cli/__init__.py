@@ -38,7 +38,7 @@ from mien.cli.app import app
 from mien.cli.setting_flags import offer_sizes, offered, unknown_size
 from mien.cli.wording import described, worded_notes
 from mien.errors import MienError, UsageError, missing_extra, nearest
-from mien.progress import console
+from mien.progress import console, printable
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -125,5 +125,6 @@ def _is_switch(flag: str) -> bool:
 
 
 def _fail(text: str, code: int) -> int:
-    console().print(f"mien: {text}", markup=False, style="red" if code != 130 else None)
+    lines = "\n".join(map(printable, f"mien: {text}".split("\n")))
+    console().print(lines, style="red" if code != 130 else None)
     return code

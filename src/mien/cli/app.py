@@ -12,6 +12,7 @@ import mien
 from mien import config
 from mien.config import Recipe
 from mien.errors import UsageError
+from mien.progress import printable
 
 app = App(
     name="mien",
@@ -31,8 +32,14 @@ DataPath = Annotated[
 Path_ = Annotated[Path, Parameter(show_default=False)]
 
 
-def print_json(values: Any) -> None:
-    print(json.dumps(values, indent=1))
+def print_lines(*lines: str, flush: bool = False) -> None:
+    """Print lines of a result. Every verb prints through here: names of files and classes may be a stranger's."""
+    print(*map(printable, lines), sep="\n", flush=flush)
+
+
+def print_json(values: Any, indent: int | None = 1) -> None:
+    """Print a result as JSON, whose escapes keep it to printable characters; without indent on one line, at once."""
+    print_lines(*json.dumps(values, indent=indent).split("\n"), flush=indent is None)
 
 
 def recipe_layers(name: str | None, file: Path | None) -> list[dict[str, Any]]:

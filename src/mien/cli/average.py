@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import DataPath, Json, app, print_json
+from mien.cli.app import DataPath, Json, app, print_json, print_lines
 from mien.errors import UsageError
 from mien.progress import note, warn
 
@@ -60,7 +60,7 @@ def average(
         return
     for part in parts:
         note(f"  {100 * part.share:.3g}% of {part.run}  {_accuracy(part)}")
-    print(f"{folder.path}  {headline(scores)}")
+    print_lines(f"{folder.path}  {headline(scores)}")
     note(f"Open {page} in a browser. Next: mien compare {folder.path} {parts[0].run}")
 
 

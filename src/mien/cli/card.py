@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mien.atomic import written_whole
-from mien.cli.app import app
+from mien.cli.app import app, print_lines
 
 
 @app.command
@@ -29,8 +29,8 @@ def card(model: str, *, out: Path | None = None) -> None:
     else:
         text = model_card(Network.open(model), model)
     if out is None:
-        print(text, end="")
+        print_lines(*text.rstrip("\n").split("\n"))
         return
     with written_whole(out) as file:
         file.write(text)
-    print(out)
+    print_lines(str(out))

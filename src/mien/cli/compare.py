@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mien.cli.app import DataPath, Json, app, print_json
+from mien.cli.app import DataPath, Json, app, print_json, print_lines
 from mien.errors import UsageError
 from mien.progress import note
 
@@ -35,8 +35,8 @@ def compare(*runs: Path, out: Path = Path("comparison.html"), data_path: DataPat
         print_json(comparison.to_dict() | {"page": str(page)})
         return
     for row in comparison.rows:
-        print(f"{row.folder}  {headline(row.scores)}")
+        print_lines(f"{row.folder}  {headline(row.scores)}")
     for pair in comparison.pairs:
-        print(pair.verdict)
-    print(page)
+        print_lines(pair.verdict)
+    print_lines(str(page))
     note(f"Open {page} in a browser. Why it answers as it does: mien explain {runs[0]} PICTURE")

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from pydantic import Field
 
 from mien import config
-from mien.cli.app import Json, Path_, app, print_json
+from mien.cli.app import Json, Path_, app, print_json, print_lines
 from mien.config import Settings
 from mien.errors import MienError, UsageError
 from mien.progress import note
@@ -46,12 +46,14 @@ def prepare(path: Path_, *, out: Path | None = None, json_: Json = False, settin
         found = {"images": counts, "classes": store.classes, "left_out": store.left_out}
         print_json(found | {"unreadable": list(store.unreadable), "fingerprint": store.fingerprint})
         return
-    print(", ".join(f"{count:,} {split}" for split, count in counts.items() if count), "images")
-    print(f"{len(store.classes)} classes:", ", ".join(store.classes))
-    print("fingerprint:", store.fingerprint)
+    print_lines(
+        ", ".join(f"{count:,} {split}" for split, count in counts.items() if count) + " images",
+        f"{len(store.classes)} classes: {', '.join(store.classes)}",
+        f"fingerprint: {store.fingerprint}",
+    )
     left_out = {**store.left_out, "unreadable": len(store.unreadable)}
     if any(left_out.values()):
-        print("left out:", ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count))
+        print_lines("left out: " + ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count))
     note(f"Next: mien data audit {path}")
 
 
@@ -70,7 +72,7 @@ def show(path: Path_, *, out: Path = Path("data.png"), settings: DataSettable = 
     from mien.data.show import show as draw
 
     draw(open_store(_data(path, settings)), out)
-    print(out)
+    print_lines(str(out))
 
 
 @data_app.command
@@ -109,7 +111,7 @@ def audit(
     if json_:
         print_json(findings.to_dict())
     else:
-        print(findings.describe())
+        print_lines(*findings.describe().split("\n"))
         if findings.unreadable:
             note("Unreadable files stop a run: remove them, or train with --data.skip_bad")
     failed = findings.failed(fail_on.split(",") if fail_on else [])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from mien.assets import OWN
-from mien.cli.app import Json, Path_, app, print_json
+from mien.cli.app import Json, Path_, app, print_json, print_lines
 from mien.cli.data import DataSettable, DataSettings
 from mien.errors import UsageError
 from mien.hub import HUB
@@ -64,11 +64,11 @@ def evaluate(
     if json_:
         print_json(to_dict(scores) | ({"robustness": [to_dict(row) for row in rows]} if rows else {}))
         return
-    print(describe(scores, split))
+    print_lines(*describe(scores, split).split("\n"))
     if rows:
         from mien.evaluate.robustness import describe as describe_changes
 
-        print(describe_changes(rows, scores))
+        print_lines(*describe_changes(rows, scores).split("\n"))
 
 
 def _robustness(run: Path) -> list[ChangeScore]:

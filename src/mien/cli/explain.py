@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mien.cli.app import Json, Path_, app, print_json
+from mien.cli.app import Json, Path_, app, print_json, print_lines
 from mien.progress import note, warn
 
 
@@ -61,9 +61,9 @@ def explain(
         print_json(about | {"methods": found})
         return
     how = "" if explanation.temperature else " (uncalibrated)"
-    print(f"{page}  {best} {explanation.probabilities.max():.0%}{how}")
+    print_lines(f"{page}  {best} {explanation.probabilities.max():.0%}{how}")
     for name, one in explanation.verdicts.items():
-        print(f"  {name:<22} {one}")
+        print_lines(f"  {name:<22} {one}")
     if studied.scores and (doubt := warning(studied.scores)):
         warn(f"{doubt} Do not believe this one.")
     note(f"Open {page} in a browser.")

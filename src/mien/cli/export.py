@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mien.cli.app import DataPath, Json, Path_, app, print_json
+from mien.cli.app import DataPath, Json, Path_, app, print_json, print_lines
 from mien.progress import note, warn
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def export(
         values = {"file": str(done.path), "bytes": done.size, "largest_difference": done.difference}
         print_json(values | {"accuracy_lost": done.accuracy_lost, "calibration": calibration.to_dict()})
         return
-    print(f"{done.path}  {done.size / 1e6:.2f} MB")
+    print_lines(f"{done.path}  {done.size / 1e6:.2f} MB")
     note(
         f"probabilities equal the run's within {done.difference:.1g}; calibration error "
         f"{calibration.calibration_error:.3f}; {_answers(calibration)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mien.cli.app import Json, app, print_json
+from mien.cli.app import Json, app, print_json, print_lines
 from mien.progress import note
 
 
@@ -19,7 +19,7 @@ def models(*, json_: Json = False) -> None:
     for row in rows:
         error = row.get("calibration_error")
         last = row["for"] if error is None else f"calibration error {error:.3f}"
-        print(
+        print_lines(
             f"{row['model']:<22} {row['parameters']:>9,} parameters  {row['bytes'] / 1e6:5.2f} MB  "
             f"validation {row['validation_accuracy']:.1%}  {last}"
         )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, Token
 
-from mien.cli.app import Json, Path_, app
+from mien.cli.app import Json, Path_, app, print_json, print_lines
 from mien.errors import DataError
 from mien.progress import note
 from mien.report.words import count
@@ -81,7 +80,7 @@ def _predict_pictures(
 ) -> None:
     def show(path: Path, faces: list[Face]) -> None:
         if json_:
-            print(json.dumps({"source": str(path), "faces": [face.to_dict() for face in faces]}), flush=True)
+            print_json({"source": str(path), "faces": [face.to_dict() for face in faces]}, indent=None)
         elif not out:
             _print_faces(str(path), faces)
 
@@ -125,7 +124,7 @@ def _predict_video(
     def show(moment: Moment) -> None:
         if json_:
             faces = [tracked.to_dict() for tracked in moment.faces]
-            print(json.dumps({"source": str(source), "seconds": round(moment.seconds, 3), "faces": faces}), flush=True)
+            print_json({"source": str(source), "seconds": round(moment.seconds, 3), "faces": faces}, indent=None)
         elif not out:
             _print_faces(f"{source}  {moment.seconds:6.2f} s", [tracked.face for tracked in moment.faces])
 
@@ -139,11 +138,11 @@ def _predict_video(
 
 def _print_table(text: str, as_json: bool) -> None:
     """What became of the table: the result, unless that is the JSON on stdout."""
-    note(text) if as_json else print(text)
+    note(text) if as_json else print_lines(text)
 
 
 def _print_faces(where: str, faces: list[Face]) -> None:
     for face in faces:
-        print(f"{where}  {face.to_dict()['label']} {face.confidence:.0%}  box {','.join(map(str, face.box))}")
+        print_lines(f"{where}  {face.to_dict()['label']} {face.confidence:.0%}  box {','.join(map(str, face.box))}")
     if not faces:
-        print(f"{where}  no face")
+        print_lines(f"{where}  no face")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mien import config
-from mien.cli.app import Json, app, print_json
+from mien.cli.app import Json, app, print_json, print_lines
 from mien.config import Recipe
 from mien.progress import note
 
@@ -39,7 +39,7 @@ def quickstart(*, out: Path = Path("runs"), json_: Json = False) -> None:
     )
     try:
         for step, (recipe, folder) in enumerate(zip(chosen, runs, strict=True), start=1):
-            note(f"\nStep {step} of 3: {recipe.name}{', which has finished already' if is_finished(folder) else ''}")
+            note("", f"Step {step} of 3: {recipe.name}{', which has finished already' if is_finished(folder) else ''}")
             if not is_finished(folder):
                 training.resume(folder) if is_run(folder) else training.run(recipe, folder)
             write_report(folder)
@@ -47,15 +47,15 @@ def quickstart(*, out: Path = Path("runs"), json_: Json = False) -> None:
         where = "" if out == Path("runs") else f" --out {out}"
         note(f"To go on with both runs and their comparison from there: mien quickstart{where}")
         raise
-    note("\nStep 3 of 3: the comparison")
+    note("", "Step 3 of 3: the comparison")
     comparison = compare_runs(runs)
     page = write_comparison(comparison, out / f"quickstart-{stamp}.html")
     if json_:
         print_json({"runs": [str(run) for run in runs], "page": str(page)} | comparison.to_dict())
         return
     for run in runs:
-        print(f"{run}  {headline(RunFolder.open(run).scores['validation'])}")
-    print(page)
+        print_lines(f"{run}  {headline(RunFolder.open(run).scores['validation'])}")
+    print_lines(str(page))
     note(f"Open {page} in a browser. Next, on your own pictures: mien run folder_vit --data.path FOLDER")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mien import config
-from mien.cli.app import Json, app, print_json
+from mien.cli.app import Json, app, print_json, print_lines
 from mien.config import Recipe
 from mien.errors import MissingError
 from mien.progress import note
@@ -27,7 +27,7 @@ def recipes(name: str | None = None, *, json_: Json = False) -> None:
             return
         width = max(map(len, first_lines))
         for known, line in first_lines.items():
-            print(f"{known:<{width}}  {line}")
+            print_lines(f"{known:<{width}}  {line}")
         note("One in full: mien recipes NAME    Train it: mien run NAME")
         return
     recipe, promise = load(name)
@@ -36,7 +36,8 @@ def recipes(name: str | None = None, *, json_: Json = False) -> None:
         print_json({"promise": promise, "recipe": recipe.model_dump(mode="json"), **size})
         return
     counts = "  ".join(f"{value:,} {key}" for key, value in size.items())
-    print(f"{promise}\n\n{counts}\n\n{config.dump(recipe, described=True)}", end="")
+    settings = config.dump(recipe, described=True).rstrip("\n")
+    print_lines(*f"{promise}\n\n{counts}\n\n{settings}".split("\n"))
 
 
 def _size(recipe: Recipe) -> dict[str, int]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import DataPath, Path_, app
+from mien.cli.app import DataPath, Path_, app, print_lines
 
 
 @app.command
@@ -24,4 +24,4 @@ def report(run: Path_, *, explain: Annotated[bool, Parameter(negative="")] = Fal
     from mien.runs.data import lying_at
 
     with lying_at(data_path):
-        print(write_report(run, explain=explain))
+        print_lines(str(write_report(run, explain=explain)))

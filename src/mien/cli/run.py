@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mien import config
-from mien.cli.app import Json, Settable, app, print_json, recipe_layers
+from mien.cli.app import Json, Settable, app, print_json, print_lines, recipe_layers
 from mien.cli.setting_flags import takes_settings
 from mien.config import Recipe
 from mien.errors import UsageError
@@ -86,7 +86,7 @@ def _show_run(folder: Path, json_: bool, anew: bool = True) -> None:
     if json_:
         print_json({"run": str(folder), "report": str(report), "validation": to_dict(scores)})
         return
-    print(f"{folder}  {headline(scores)}")
+    print_lines(f"{folder}  {headline(scores)}")
     if found := warning(scores):
         warn(f"{found} Train longer (--train.epochs), or on more images.")
     note(f"Open {report} in a browser. Next: mien compare {folder} ANOTHER_RUN")
@@ -100,7 +100,9 @@ def _show_pretrained(folder: Path, recipe: Recipe, report: Path, json_: bool) ->
     if json_:
         print_json({"run": str(folder), "report": str(report), "validation_loss": best["val_loss"]})
         return
-    print(f"{folder}  validation loss {best['val_loss']:.4f} in epoch {best['epoch']:.0f} ({recipe.pretrain.method})")
+    print_lines(
+        f"{folder}  validation loss {best['val_loss']:.4f} in epoch {best['epoch']:.0f} ({recipe.pretrain.method})"
+    )
     data = f" --data.path {recipe.data.path}" if recipe.data.path else ""
     note(f"Open {report} in a browser. Next, with labels: mien run RECIPE{data} --model.init {folder}")
 

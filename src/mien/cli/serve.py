@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import app
+from mien.cli.app import app, print_lines
 from mien.progress import note
 
 
@@ -64,7 +64,7 @@ def serve(
     )
     listening = listen(host, port)
     url = address(listening)
-    print(url, flush=True)
+    print_lines(url, flush=True)
     note(f"{model} answers there; the API is described at {url}openapi.json. Ctrl-C ends it.")
     if not is_local(host):
         note(

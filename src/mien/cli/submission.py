@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import Json, Path_, app, print_json
+from mien.cli.app import Json, Path_, app, print_json, print_lines
 from mien.progress import note
 
 
@@ -52,4 +52,4 @@ def submission(
     if json_:
         print_json({"out": str(out), "images": len(answers.ids), "dogs": dogs, "unreadable": bad})
         return
-    print(f"{out}  {len(answers.ids):,} images, {dogs:,} of them more likely a dog")
+    print_lines(f"{out}  {len(answers.ids):,} images, {dogs:,} of them more likely a dog")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import CycloptsError, Parameter
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from mien.cli.app import Json, app, print_json, recipe_layers
+from mien.cli.app import Json, app, print_json, print_lines, recipe_layers
 from mien.cli.setting_flags import takes_settings
 from mien.errors import MienError, UsageError
 from mien.progress import note, warn
@@ -154,11 +154,11 @@ def _print(table: SweepTable, as_json: bool) -> None:
     for line in _lines(table):
         note(line)
     if table.repeats in ("fold", "split") and table.best_group:  # none of them is the best
-        print(f"{table.folder}  {table.best_group.label}: accuracy {_spread(table)}")
+        print_lines(f"{table.folder}  {table.best_group.label}: accuracy {_spread(table)}")
     elif table.best and table.best.scores:
         over = f"; {_spread(table)}" if table.repeats else ""
-        print(f"{table.folder / table.best.name}  {headline(table.best.scores)}{over}")
-    print(page)
+        print_lines(f"{table.folder / table.best.name}  {headline(table.best.scores)}{over}")
+    print_lines(str(page))
     if table.tied:
         note(f"The best accuracy is shared by {len(table.tied) + 1} settings; this one has the lower loss.")
     if table.warning:

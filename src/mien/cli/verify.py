@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mien.cli.app import Json, Path_, app, print_json
+from mien.cli.app import Json, Path_, app, print_json, print_lines
 from mien.errors import DataError
 from mien.progress import note
 
@@ -30,7 +30,7 @@ def verify(path: Path_, *more: Path_, json_: Json = False) -> None:
         print_json(rows if more else rows[0])
     else:
         for each, problems in found.items():
-            print("\n".join(problems) or _told(each, whole[each]))
+            print_lines(*(problems or [_told(each, whole[each])]))
     if damaged := [str(each) for each, problems in found.items() if problems]:
         raise DataError(f"{', '.join(damaged)} {'is' if len(damaged) == 1 else 'are'} not whole.")
     if all(whole.values()) and not json_:

@@ -15,6 +15,7 @@ from typing import Any
 
 from mien import progress
 from mien.errors import MienError, SettingError
+from mien.progress import printable
 
 QUOTED = re.compile(r"`([^`\n]+)`")
 SETTING = re.compile(r"[a-z]\w*(\.[a-z]\w*)?")
@@ -29,10 +30,11 @@ OPTIONS = {
 
 
 def described(error: MienError) -> str:
-    """What went wrong, in the words of the command line."""
+    """What went wrong, in the words of the command line; a line for each setting that is refused."""
     if isinstance(error, SettingError):
-        return "\n".join(f"{flag(name)}: {text}" if name else text for name, text in error.problems)
-    return worded(str(error))
+        lines = (f"{flag(name)}: {text}" if name else worded(text) for name, text in error.problems)
+        return "\n".join(map(printable, lines))
+    return printable(worded(str(error)))
 
 
 def worded(text: str) -> str:

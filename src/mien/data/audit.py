@@ -18,6 +18,7 @@ from mien.atomic import written_whole
 from mien.data.listing import SPLITS
 from mien.data.store import Store
 from mien.errors import UsageError, nearest
+from mien.progress import printable
 
 BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what begins a new line, and other control characters
 SHOWN = 3  # names that describe() gives of a finding
@@ -174,6 +175,6 @@ def _some_groups(*groups: list[list[str]]) -> str:
 
 
 def _some(names: Iterable[str]) -> str:
-    found = list(names)
+    found = list(map(printable, names))
     more = f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
     return f" ({', '.join(found[:SHOWN])}{more})" if found else ""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mien.errors import DataError
+from mien.progress import printable
 from mien.runs import Accuracy, ClassScores, Predictions, RunFolder, Scores
 
 Z95 = 1.959963984540054  # 97.5 % quantile of the normal distribution: a two-sided 95 % interval
@@ -159,7 +160,7 @@ def describe(scores: Scores, split: str) -> str:
         lines.append(f"clean images: {clean.accuracy:.1%} ({low:.1%} to {high:.1%}) on {clean.images:,}")
     lines.append(f"calibration error {scores.calibration_error:.3f}, loss {scores.negative_log_likelihood:.3f}")
     rows = scores.per_class.items()
-    return "\n".join(lines + [f"  {format_recall(name, row.correct, row.images)}" for name, row in rows])
+    return "\n".join(lines + [f"  {format_recall(printable(name), row.correct, row.images)}" for name, row in rows])
 
 
 def _f1_scores(predictions: Predictions) -> dict[str, Any]:

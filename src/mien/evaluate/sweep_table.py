@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mien.atomic import written_whole
+from mien.cells import cell
 from mien.config.sweep_plan import REPEATS, Plan, Range, Settings, Trial
 from mien.evaluate.metrics import scores_of, warning
 from mien.runs import RunFolder, Scores, is_run
@@ -163,7 +164,9 @@ class SweepTable:
         with written_whole(path) as file:
             writer = csv.DictWriter(file, list(rows[0]) if rows else ["run"])
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows(
+                {key: cell(each) if isinstance(each, str) else each for key, each in row.items()} for row in rows
+            )
 
     def _group(self, rows: list[SweepRun]) -> SettingGroup:
         settings = _chosen(rows[0].settings)

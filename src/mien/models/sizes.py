@@ -12,7 +12,7 @@ from typing import Any, ClassVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from mien.errors import UsageError, nearest
+from mien.errors import SettingError, nearest
 
 VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -99,7 +99,7 @@ def judged(name: str, declared: type[BaseModel], given: Mapping[str, Any]) -> Ba
     try:
         return declared.model_validate(dict(given))
     except ValidationError as error:
-        raise UsageError("\n".join(_said(name, declared, problem) for problem in error.errors())) from None
+        raise SettingError([("", _said(name, declared, problem)) for problem in error.errors()]) from None
 
 
 def _said(name: str, declared: type[BaseModel], problem: Any) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,11 +16,9 @@ from pathlib import Path
 
 from mien.atomic import write_json
 from mien.errors import DataError
+from mien.locks import lock
 from mien.progress import note
 from mien.runs import layout
-
-if sys.platform != "win32":
-    import fcntl
 
 Hashes = dict[str, str]  # file, relative to the run -> sha256; '' while it is written
 
@@ -119,9 +116,7 @@ def locked(run: Path) -> Iterator[None]:
             return
         handle = None
         with suppress(OSError):
-            handle = os.open(run / layout.RECIPE, os.O_RDONLY)
-            if sys.platform != "win32":
-                fcntl.flock(handle, fcntl.LOCK_EX)
+            handle = lock(run / layout.RECIPE, wait=True)
         _entered.add(run)
         try:
             yield

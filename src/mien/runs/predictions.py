@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.atomic import read_arrays, write_arrays, written_whole
+from mien.cells import cell, words_of
 from mien.errors import DataError, MissingError
 from mien.runs import layout, manifest
 
@@ -96,7 +97,7 @@ class Predictions:
     def _load_table(cls, path: Path) -> Predictions:
         with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
             header, *rows = list(csv.reader(file)) or [[]]
-        classes = tuple(header[len(COLUMNS) :])
+        classes = tuple(map(words_of, header[len(COLUMNS) :]))
         if header[: len(COLUMNS)] != COLUMNS or not classes:
             raise DataError(f"{path} must begin with the columns {', '.join(COLUMNS)} and one per class.")
         parsed = [_parse(row, classes, f"{path}, line {line}") for line, row in enumerate(rows, start=2)]
@@ -110,14 +111,15 @@ class Predictions:
     def _save_table(self, path: Path) -> None:
         with written_whole(path) as file:
             writer = csv.writer(file)
-            writer.writerow([*COLUMNS, *self.classes])
+            writer.writerow([*COLUMNS, *map(cell, self.classes)])
             writer.writerows(self._rows(_split_of(path)))
 
     def _rows(self, split: str) -> Iterator[list[str]]:
         for name, label, predicted, shares in zip(
             self.names, self.labels, self.predicted, self.probabilities, strict=True
         ):
-            yield [name, split, self.classes[label], self.classes[predicted], *(f"{share:.9g}" for share in shares)]
+            words = map(cell, (name, split, self.classes[label], self.classes[predicted]))
+            yield [*words, *(f"{share:.9g}" for share in shares)]
 
 
 def _split_of(path: Path) -> str:
@@ -131,6 +133,7 @@ def _parse(row: list[str], classes: tuple[str, ...], where: str) -> tuple[str, i
         raise DataError(f"{where}: a probability is not a number ({error}). Evaluate the run again.") from error
     if len(shares) != len(classes):
         raise DataError(f"{where}: {len(shares)} probabilities for {len(classes)} classes. Evaluate the run again.")
-    if row[2] not in classes:
-        raise DataError(f"{where}: label '{row[2]}' is not among the classes {', '.join(classes)}.")
-    return row[0], classes.index(row[2]), shares
+    name, label = words_of(row[0]), words_of(row[2])
+    if label not in classes:
+        raise DataError(f"{where}: label '{label}' is not among the classes {', '.join(classes)}.")
+    return name, classes.index(label), shares

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,13 +16,11 @@ from mien import config, drafts
 from mien.atomic import write_json, written_whole
 from mien.config import Recipe
 from mien.errors import MienError, UsageError
+from mien.locks import lock
 from mien.runs import layout, manifest
 from mien.runs.folder import is_run, read_record
 from mien.runs.predictions import Predictions
 from mien.runs.records import ChangeScore, Env, Scores, to_dict
-
-if sys.platform != "win32":
-    import fcntl
 
 _held: dict[Path, int] = {}  # folders that this process trains in, and the handles that lock them
 FOLDER_VARIABLE = "MIEN_RUN_FOLDER"  # tells the processes of one run where rank 0 writes
@@ -124,18 +121,14 @@ def _unused(recipe: Recipe) -> Path:
 
 def hold(folder: Path) -> None:
     """Keep a run folder for this process, until it ends. Raises UsageError while another process trains in it."""
-    if sys.platform == "win32" or folder in _held:
+    if folder in _held:
         return
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        handle = lock(folder)
     except BlockingIOError:
-        os.close(handle)
         raise UsageError(f"Another process is training in {folder}. Wait for it, or choose another `out`.") from None
-    except OSError:  # a file system without locks
-        os.close(handle)
-        return
-    _held[folder] = handle
+    if handle is not None:
+        _held[folder] = handle
 
 
 def release(folder: Path) -> None:

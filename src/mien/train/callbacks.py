@@ -62,10 +62,10 @@ class Display(L.Callback):
     def __init__(self, history: History) -> None:
         self.history = history
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
+            TextColumn("{task.fields[state]}", markup=False),
             TimeRemainingColumn(),
         )
         shown = console()

@@ -166,8 +166,8 @@ def _describe(store: Store) -> DataFacts:
     )
 
 
-def opening(recipe: Recipe, env: Env) -> str:
-    """What a run says before its first epoch."""
+def opening(recipe: Recipe, env: Env) -> list[str]:
+    """What a run says before its first epoch, in lines."""
     images = env.store.images
     at_start = f"loss before training {env.initial_loss:.3f}"
     if env.ln_classes is not None:
@@ -183,4 +183,4 @@ def opening(recipe: Recipe, env: Env) -> str:
         at_start,
     ]
     lines += [freeze.describe(env.trained)] if env.trained else []
-    return "\n".join(lines)
+    return lines

@@ -117,7 +117,7 @@ def _train(task: Training, store: Store, folder: Path, device: str, precision: s
     if is_first_process():
         write_env(folder, env)
         note_images(folder, store)
-        note(opening(recipe, env))
+        note(*opening(recipe, env))
         for text in env.warnings:
             warn(text)
     fitted, source = task, store

@@ -72,7 +72,7 @@ class Sweep:
             if is_finished(self.folder / trial.name):
                 self.source.tell(trial, accuracy(self.folder / trial.name))
                 continue
-            note(f"\nRun {self.trials.index(trial) + 1} of {self.total}: {trial.label}")
+            note("", f"Run {self.trials.index(trial) + 1} of {self.total}: {trial.label}")
             self._train(trial)
             yield trial
 
