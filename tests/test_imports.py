@@ -19,8 +19,8 @@ ALLOWED = {
     folder: {folder, *names.split()}
     for folder, names in {
         "models": "errors plugins",
-        "data": "cache config drafts errors atomic labels pictures plugins preprocessing progress",
-        "runtime": "assets atomic errors hub labels pictures preprocessing progress",
+        "data": "cache config drafts errors atomic labels media pictures plugins preprocessing progress",
+        "runtime": "assets atomic errors hub labels media pictures preprocessing progress",
         "serve": "mien errors labels pictures preprocessing runtime",
         "pretrained": "drafts mien assets errors atomic hub models plugins preprocessing progress runs runtime",
         "runs": "drafts atomic config data errors progress",

@@ -1,12 +1,15 @@
-"""Class names, their order, their aliases, and maps between data sets.
+"""Class names, their order, their spellings and aliases, and maps between data sets.
 
-A model carries its labels by name. FER2013's CSV order and the alphabetical order of a folder
-differ in the last three classes, so indices are never compared, only names.
+A model carries its labels by name, as they are written. FER2013's CSV order and the alphabetical order of a folder
+differ in the last three classes, so indices are never compared, only names; whether two names are the same is decided
+here alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from mien.errors import DataError, nearest
 
@@ -26,15 +29,44 @@ ALIASES = {
 }
 
 
+def folded(name: str) -> str:
+    """What two spellings of one name have in common: 'Colère ' and 'COLÈRE' give 'colère'.
+
+    No surrounding blanks, no upper case, and accents composed with their letters (NFC), as macOS does not write them.
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name.strip()).casefold())
+
+
 def canonical(name: str) -> str:
-    """Lower case, no surrounding blanks, the usual word for an expression: ' Happiness' -> 'happy'."""
-    lowered = name.strip().lower()
-    return ALIASES.get(lowered, lowered)
+    """`folded`, and the usual word for an expression: ' Happiness' -> 'happy'."""
+    return ALIASES.get(folded(name), folded(name))
 
 
 def has_expressions(names: Sequence[str]) -> bool:
     """Whether any of the classes is a facial expression by its name, so that a model of them reads faces."""
     return any(canonical(name) in WITH_CONTEMPT for name in names)
+
+
+def one_spelling(counts: Mapping[str, int]) -> dict[str, str]:
+    """Each name -> the spelling that all of its spellings become: the one with most images, the first of equals.
+
+    {'Happy': 3, 'happy': 9} -> {'Happy': 'happy', 'happy': 'happy'}.
+    """
+    by_count = sorted(counts, key=lambda name: (-counts[name], name))
+    chosen: dict[str, str] = {}
+    for name in by_count:
+        chosen.setdefault(folded(name), name)
+    return {name: chosen[folded(name)] for name in counts}
+
+
+def merged(spellings: Mapping[str, str]) -> list[str]:
+    """What to say of names that became one: "'Happy' and 'happy' are one class, 'happy'."."""
+    told = []
+    for name, times in Counter(spellings.values()).items():
+        if times > 1:
+            variants = sorted({repr(each) for each, chosen in spellings.items() if chosen == name})
+            told.append(f"{' and '.join(variants)} are one class, '{name}'.")
+    return told
 
 
 def match(given: Sequence[str], wanted: Sequence[str]) -> list[int]:

@@ -13,9 +13,12 @@ from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
+from mien import media
 from mien.errors import DataError, MienError
 
+# Files of these names are pictures, or are told to be none when they are opened. Others are by their content.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+LITTER = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir")  # what systems leave behind, as hidden files
 
 # What Pillow raises for a damaged file, whether it decodes it or looks for a second frame in it.
 UNREADABLE = (
@@ -42,14 +45,14 @@ def open_image(path: Path) -> Image.Image:
     try:
         if kind := odd_kind(path):  # a pipe would be waited for without end
             raise DataError(f"{path} cannot be read as an image (it is {kind}, no file).")
-        with Image.open(path) as image:
+        with _recognised(path) as image:
             image.load()
             return image.copy() if getattr(image, "is_animated", False) else image
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file.") from error
     except UNREADABLE as error:
         refuse_shortage(error)
-        raise DataError(f"{path} cannot be read as an image ({_reason(error)}).") from error
+        raise DataError(f"{path} cannot be read as an image ({_reason(error, path)}).") from error
 
 
 def odd_kind(path: Path) -> str:
@@ -67,23 +70,43 @@ def refuse_shortage(error: BaseException) -> None:
         ) from error
 
 
-def image_files(folder: Path, bad: dict[Path, str] | None = None) -> Iterator[os.DirEntry[str]]:
-    """Picture files below `folder`, sorted by name, hidden ones left out.
+def image_files(
+    folder: Path, bad: dict[Path, str] | None = None, others: list[Path] | None = None
+) -> Iterator[os.DirEntry[str]]:
+    """Picture files below `folder`, sorted by name, hidden ones left out. Files that are none are put into `others`.
 
-    A folder that cannot be listed raises DataError, or is put into `bad` with the reason. A link back to a folder
-    that it lies in is left out, with a line that says so.
+    A file is a picture by a usual ending or, without one, by its content. A folder that cannot be listed raises
+    DataError, or is put into `bad` with the reason. A link back to a folder that it lies in is left out, with a line
+    that says so.
     """
     levels = [_listed(folder, [], bad)]  # from `folder` down to where the walk is
     while levels:
         entry = next(levels[-1].entries, None)
         if entry is None:
             levels.pop()
-        elif entry.name.startswith("."):
+        elif is_hidden(entry.name):
             continue
         elif is_folder(entry):
             levels.append(_listed(Path(entry.path), levels, bad))
-        elif entry.name.lower().endswith(IMAGE_SUFFIXES):
+        elif is_picture(entry):
             yield entry
+        elif others is not None:
+            others.append(Path(entry.path))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is none of the user's: hidden, or left behind by a system."""
+    return name.startswith(".") or name.lower() in LITTER
+
+
+def is_picture(entry: os.DirEntry[str] | Path) -> bool:
+    """Whether a file is taken for a picture: by a usual ending, else by its content."""
+    if entry.name.lower().endswith(IMAGE_SUFFIXES):
+        return True
+    try:
+        return stat.S_ISREG(entry.stat().st_mode) and media.is_openable_picture(entry)
+    except OSError:
+        return False
 
 
 class _Level(NamedTuple):
@@ -133,7 +156,29 @@ def is_folder(entry: os.DirEntry[str] | Path) -> bool:
         return False
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
+def _recognised(path: Path) -> Image.Image:
+    """The picture, not yet decoded; HEIC too, whatever the file is called, where pillow-heif is installed."""
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        if media.kind_of(path) != media.HEIC or media.lacking(media.HEIC):
+            raise
+        _register_heic()
+        return Image.open(path)
+
+
+@cache
+def _register_heic() -> None:
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
+
+
+def _reason(error: Exception, path: Path) -> str:
+    if not isinstance(error, UnidentifiedImageError):
+        return str(error) or type(error).__name__
+    kind = media.kind_of(path)
+    if kind == media.UNKNOWN:
         return "no image format recognised"
-    return str(error) or type(error).__name__
+    advice = media.lacking(kind) if kind.group == "picture" else ""
+    return f"it is {kind.described}{f': {advice}' if advice else ''}"

@@ -54,9 +54,9 @@ def test_byte_order_mark_quotes_and_empty_lines(tmp_path):
     assert listing.names[1] == "faces.csv row 4"
 
 
-@pytest.mark.parametrize("label", ["3", "-1", "happy", "", "1.0", "²"])
+@pytest.mark.parametrize("label", ["3", "-1", "smug", "", "1.5", "²"])
 def test_a_bad_label_is_named_with_its_row(tmp_path, label):
-    wanted = f"faces.csv row 3: emotion is '{label}', it must be a number from 0 to 2."
+    wanted = f"faces.csv row 3: emotion is '{label}', it must be a number from 0 to 2, or a word of angry, happy, sad."
     assert problem(tmp_path, f"{label},{ROW},Training") == wanted
 
 

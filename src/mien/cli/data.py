@@ -124,5 +124,5 @@ def _data(path: Path, settings: DataSettings | None) -> config.Data:
 
     given = settings.data.model_dump(exclude_unset=True) if settings else {}
     given = config.merge(config.from_environment().get("data", {}), given)
-    source = given.get("source") or guess_source(path)
+    source = given.get("source") or guess_source(path, given.get("encoding"))
     return config.build({"data": {**given, "path": path, "source": source}}).data

@@ -29,6 +29,10 @@ class Data(Settings):
         "looked for where you start.",
     )
     path: Path | None = Field(default=None, description="Folder or file the images are read from.")
+    encoding: str | None = Field(
+        default=None,
+        description="Encoding of a table or list that is not UTF-8, such as gbk, cp1251 or cp1252.",
+    )
     size: int = Field(default=48, ge=8, le=1024, description="Side of the square images, in pixels.")
     channels: Literal[1, 3] = Field(default=1, description="1 for grey, 3 for colour (RGB).")
     fit: Literal["crop", "pad", "stretch"] = Field(

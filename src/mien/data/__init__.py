@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from mien.cache import cache_folder
 from mien.config import Data
 from mien.data import splits
 from mien.data.decode import build, unreadable
+from mien.data.layouts import laid_out, sub_folders
 from mien.data.listing import SPLITS, Listing, existing, file_stamp, signature
-from mien.data.sources import affectnet, dogs_vs_cats, ferplus, folder, raf_db, tiny_imagenet
+from mien.data.sources import affectnet, dogs_vs_cats, ferplus, raf_db, tiny_imagenet
 from mien.data.store import Store
 from mien.data.store_folder import META, load, read_meta, verify
+from mien.data.text_table import header_of
 from mien.drafts import clear
 from mien.errors import DataError, MissingError, UsageError
 from mien.pictures import odd_kind
@@ -60,6 +63,7 @@ def prepare(data: Data, out: Path | None = None) -> Store:
     A stored set that lacks unreadable images serves again only where the recipe says skip_bad.
     """
     listing = _read(data)
+    _tell(listing, data.path)
     preprocessing = preprocessing_of(data)
     key = signature([listing.signature, repr(preprocessing.decoding), *listing.classes])
     place = out or cache_folder() / f"{data.source.replace(':', '.')}-{key[:16]}"
@@ -74,18 +78,17 @@ def prepare(data: Data, out: Path | None = None) -> Store:
     return store
 
 
-def guess_source(path: Path) -> str:
+def guess_source(path: Path, encoding: str | None = None) -> str:
     """Which reader a path needs: a known data set's layout, a CSV of pixels, a table of paths, any folder."""
     if path.is_file():
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            header = [name.strip().lower() for name in file.readline(1000).split(",")]
+        header = header_of(path, encoding)
         return "fer2013" if "pixels" in header else "ferplus" if {"image name", "nf"} <= set(header) else "table"
     if path.is_dir():
         for source in (tiny_imagenet, dogs_vs_cats, ferplus, raf_db, affectnet):
             if source.recognises(path):
                 return source.__name__.rpartition(".")[2]
-        folders = folder.split_folders(path)
-        names = {child.name.lower() for child in next(iter(folders.values())).iterdir() if child.is_dir()}
+        train = next(iter(laid_out(path).splits.values()))
+        names = {labels.folded(child.name) for child in sub_folders(train)}
         return "fer2013" if names == set(labels.FER2013) else "folder"
     if path.exists():
         raise MissingError(f"{path} is {odd_kind(path)}; a file or a folder is needed.")
@@ -106,18 +109,45 @@ def _reopened(place: Path, listing: Listing, preprocessing: Preprocessing) -> St
         return None
     if store.preprocessing.decoding != preprocessing.decoding:
         return None
-    return replace(store, preprocessing=preprocessing)
+    return replace(store, preprocessing=preprocessing, left_out=dict(listing.left_out))
 
 
 def _read(data: Data) -> Listing:
     read = _reader(data.source)
     drawn = data.source == "drawn_faces"
-    listing: Listing = read(data.images, data.size, data.split_seed) if drawn else read(data.path)
+    listing: Listing = (
+        read(data.images, data.size, data.split_seed) if drawn else read(data.path, *_encoding(data, read))
+    )
     if ":" in data.source:
         _refuse_misfit(listing, data.source)
         of_reader = file_stamp(Path(inspect.getfile(read)))  # a reader that was changed may read the same files anew
         listing = replace(listing, signature=signature([listing.signature, of_reader]))
+    if data.encoding:
+        listing = replace(listing, signature=signature([listing.signature, data.encoding]))
     return listing.without(data.without) if data.without else listing
+
+
+def _encoding(data: Data, read: Callable[..., Any]) -> tuple[str, ...]:
+    """What a reader of text gets beside the path."""
+    if not data.encoding:
+        return ()
+    if "encoding" not in inspect.signature(read).parameters:
+        raise UsageError(f"`data.encoding` {data.encoding}: the source {data.source} reads no text. Leave it out.")
+    return (data.encoding,)
+
+
+@cache
+def _say_once(text: str) -> None:
+    note(text)
+
+
+def _tell(listing: Listing, path: Path | None) -> None:
+    """Say what is left out and what became one, once in a process: a run opens its data several times."""
+    for text in listing.notes:
+        _say_once(f"{path}: {text}")
+    told = ", ".join(f"{count:,} {why}" for why, count in listing.left_out.items() if count)
+    if told:
+        _say_once(f"{path}: left out are {told}.")
 
 
 def _reader(source: str) -> Callable[..., Any]:

@@ -16,19 +16,6 @@ from mien.labels import canonical
 from mien.pictures import odd_kind
 
 SPLITS = ("train", "validation", "test")
-SPLIT_ALIASES = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "publictest": "validation",
-    "public": "validation",
-    "test": "test",
-    "testing": "test",
-    "privatetest": "test",
-    "private": "test",
-}
 
 
 @dataclass(frozen=True)
@@ -43,7 +30,8 @@ class Listing:
     problems: position -> what is wrong with an image, where listing alone shows it (a label that is
     not known, say); its label and split mean nothing.
     soft_labels: float32 (N, K), the probability of each class where the source has it (votes, say), else None.
-    left_out: why images of the source are not in the listing -> how many.
+    left_out: why images or files of the source are not in the listing -> how many.
+    notes: what the user must know of how the source was read, that two spellings became one class, say.
     """
 
     classes: tuple[str, ...]
@@ -56,6 +44,7 @@ class Listing:
     problems: Mapping[int, str] = field(default_factory=dict)
     soft_labels: np.ndarray | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -82,7 +71,9 @@ class Listing:
         for name in names:
             if canonical(name) not in index:
                 near = nearest(canonical(name), index)
-                raise UsageError(f"`data.without` {name}: no class of that name. There are {', '.join(index)}.{near}")
+                raise UsageError(
+                    f"`data.without` {name}: no class of that name. There are {', '.join(self.classes)}.{near}"
+                )
         gone = {index[canonical(name)] for name in names}
         kept = [label for label in range(len(self.classes)) if label not in gone]
         if len(kept) < 2:
@@ -93,8 +84,11 @@ class Listing:
             classes=tuple(self.classes[label] for label in kept),
             labels=[kept.index(label) if label in kept else 0 for label in rest.labels],
             soft_labels=None if rest.soft_labels is None else _shares(rest.soft_labels[:, kept]),
-            left_out={**self.left_out, f"of {', '.join(names)}": len(self) - len(rest)},
-        )
+        ).without_some({f"of {', '.join(names)}": len(self) - len(rest)})
+
+    def without_some(self, left_out: Mapping[str, int], notes: Sequence[str] = ()) -> Listing:
+        """The same images, with more that are not in the listing and more to say of them."""
+        return replace(self, left_out={**self.left_out, **left_out}, notes=(*self.notes, *notes))
 
 
 def existing(path: Path | None, what: str) -> Path:

@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from mien.errors import DataError, MissingError
-from mien.pictures import IMAGE_SUFFIXES, image_files, odd_kind
+from mien.pictures import image_files, odd_kind
 from mien.progress import track
 from mien.runtime.draw import save_drawing
 from mien.runtime.film.camera import is_camera
@@ -145,7 +145,7 @@ def pictures(source: Path, closed: dict[Path, str] | None = None) -> list[Path]:
     if not found:
         if closed:
             raise DataError(next(iter(closed.values())))
-        raise DataError(f"{source} holds no pictures ({', '.join(IMAGE_SUFFIXES)}).")
+        raise DataError(f"{source} holds no pictures.")
     return found
 
 

@@ -3,6 +3,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from mien.config import Data
+from mien.data import prepare
 from mien.data.sources import folder
 from mien.errors import DataError, MissingError
 
@@ -79,13 +81,15 @@ def test_a_file_is_no_folder(write_picture, tmp_path):
         folder.read(write_picture(tmp_path / "a.png"))
 
 
-def test_an_empty_class_folder_is_named(write_folder):
-    root = write_folder({"train/cat": 2, "train/dog": 0})
-    with pytest.raises(DataError, match=r"train/dog holds no images\. Add some, or remove the folder"):
-        folder.read(root)
+def test_an_empty_class_folder_is_named_and_stops_a_run_but_not_the_audit(write_folder, cache):
+    root = write_folder({"train/cat": 2, "train/dog": 0, "test/cat": 1})
+    assert folder.read(root).problems == {3: f"{root}/train/dog holds no images. Add some, or remove the folder."}
     (root / "train" / "dog" / "list.txt").write_text("rex")
-    with pytest.raises(DataError, match=r"train/dog holds no images \(but list\.txt; images end in \.jpg, "):
-        folder.read(root)
+    with pytest.raises(DataError, match=r"train/dog holds no images \(but 1 \.txt files\)\. .*`data\.skip_bad`"):
+        prepare(Data(path=root))
+    store = prepare(Data(path=root, skip_bad=True))
+    assert list(store.unreadable) == ["train/dog"]
+    assert store.class_counts("train").tolist() == [2, 0]
 
 
 def test_one_class_is_not_enough(write_folder):

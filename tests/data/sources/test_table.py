@@ -76,8 +76,8 @@ def test_a_missing_picture_is_named_with_its_row(write):
 
 
 def test_a_bad_split_is_named_with_its_row(write):
-    listing = table.read(write("0.png,a,train", "1.png,a,dev", "2.png,b,train", header="path,label,split"))
-    assert listing.problems == {1: "faces.csv row 3: the split is 'dev', it must be train, validation or test."}
+    listing = table.read(write("0.png,a,train", "1.png,a,later", "2.png,b,train", header="path,label,split"))
+    assert listing.problems == {1: "faces.csv row 3: the split is 'later', it must be train, validation or test."}
 
 
 def test_an_unreadable_picture_is_named_with_its_row(write, tmp_path):
@@ -140,7 +140,7 @@ def test_the_signature_follows_table_and_pictures(write, write_picture, tmp_path
 
 
 def test_skip_bad_counts_bad_rows(write, cache):
-    path = write("0.png,a,train", "9.png,a,train", "1.png,b,train", "2.png,,test", "3.png,b,dev",
+    path = write("0.png,a,train", "9.png,a,train", "1.png,b,train", "2.png,,test", "3.png,b,later",
                  header="path,label,split")  # fmt: skip
     data = Data(source="table", path=path, size=13)
     with pytest.raises(DataError, match=r"row 3: .*9\.png is not there.*`data\.skip_bad`"):

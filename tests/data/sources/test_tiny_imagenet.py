@@ -117,8 +117,29 @@ def test_a_class_without_word_or_pictures(root):
     (root / "words.txt").write_text(WORDS)
     for path in (root / "train" / WNIDS[0] / "images").iterdir():
         path.unlink()
-    with pytest.raises(DataError, match=r"train/n03126707 holds no images"):
-        tiny_imagenet.read(root)
+    assert "train/n03126707 holds no images" in "".join(tiny_imagenet.read(root).problems.values())
+
+
+def test_validation_pictures_sorted_by_class(root):
+    """As many scripts leave them: val/<wnid>/ in place of val/images and its annotations."""
+    before = tiny_imagenet.read(root)
+    for line in (root / "val" / "val_annotations.txt").read_text().splitlines():
+        name, wnid, *_ = line.split("\t")
+        if (root / "val" / "images" / name).is_file():
+            (root / "val" / wnid).mkdir(exist_ok=True)
+            (root / "val" / "images" / name).rename(root / "val" / wnid / name)
+    (root / "val" / "val_annotations.txt").unlink()
+    for left in (root / "val" / "images").iterdir():
+        left.unlink()
+    (root / "val" / "images").rmdir()
+    listing = tiny_imagenet.read(root)
+    assert listing.classes == before.classes
+    there = [(split, label) for i, (split, label) in enumerate(_pairs(before)) if i not in before.problems]
+    assert sorted(_pairs(listing)) == sorted(there)
+
+
+def _pairs(listing):
+    return list(zip(listing.splits, listing.labels, strict=True))
 
 
 def test_no_validation_picture_at_all(root):

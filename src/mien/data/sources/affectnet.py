@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mien import media
 from mien.data.listing import Listing, existing, file_stamp, meant_below, signature
 from mien.errors import DataError, MissingError
 from mien.labels import WITH_CONTEMPT
@@ -28,8 +29,8 @@ LAYOUT = "AffectNet is a folder of train_set and val_set, each with images/0.jpg
 
 
 def recognises(root: Path) -> bool:
-    """Whether a folder looks like AffectNet, whole or not."""
-    return any((root / name).is_dir() for name in FOLDERS.values())
+    """Whether a folder looks like AffectNet, whole or not; train_set alone may be of anything."""
+    return any((root / name / part).is_dir() for name in FOLDERS.values() for part in ("images", "annotations"))
 
 
 def read(path: Path | None) -> Listing:
@@ -40,7 +41,8 @@ def read(path: Path | None) -> Listing:
     """
     root = existing(path, "AffectNet")
     _refuse_incomplete(root)
-    entries = [(split, entry) for split in FOLDERS for entry in _pictures(root / FOLDERS[split] / "images")]
+    others: list[Path] = []
+    entries = [(split, entry) for split in FOLDERS for entry in _pictures(root / FOLDERS[split] / "images", others)]
     found = [_annotation(entry) for _, entry in entries]
     stamps = [f"{file_stamp(entry)}|{text}" for (_, entry), text in zip(entries, found, strict=True)]
     return Listing(
@@ -51,6 +53,7 @@ def read(path: Path | None) -> Listing:
         read=lambda i: open_image(Path(entries[i][1].path)),
         signature=signature(stamps),
         problems={i: _problem(entries[i][1], text) for i, text in enumerate(found) if text not in LABELS},
+        left_out=media.counted(others),
     )
 
 
@@ -60,8 +63,8 @@ def _refuse_incomplete(root: Path) -> None:
             raise MissingError(f"{place} is missing. {LAYOUT}{meant_below(root, recognises)}")
 
 
-def _pictures(folder: Path) -> list[os.DirEntry[str]]:
-    entries = list(image_files(folder))
+def _pictures(folder: Path, others: list[Path]) -> list[os.DirEntry[str]]:
+    entries = list(image_files(folder, others=others))
     if not entries:
         raise DataError(f"{folder} holds no pictures. {LAYOUT}")
     return entries

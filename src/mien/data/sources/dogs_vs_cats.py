@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mien import media
 from mien.data.listing import Listing, existing, file_stamp, signature
 from mien.errors import DataError, MissingError
 from mien.pictures import image_files, open_image
 
 CLASSES = ("cat", "dog")
+UNLABELLED = "test1"
 LAYOUT = "Dogs vs. Cats is a folder with train/cat.0.jpg, train/dog.0.jpg and so on."
 
 
 def recognises(root: Path) -> bool:
-    """Whether a folder has Kaggle's names in train/."""
-    return any(any((root / "train").glob(f"{name}.*.jpg")) for name in CLASSES)
+    """Whether a folder has Kaggle's names in train/, or in train/train/ as some unpack it."""
+    return any(any((root / "train").glob(f"{above}{name}.*.jpg")) for above in ("", "train/") for name in CLASSES)
 
 
 def read(path: Path | None) -> Listing:
@@ -28,7 +30,8 @@ def read(path: Path | None) -> Listing:
         raise MissingError(
             f"{root / 'train'} is missing. {LAYOUT} Pictures in a sub-folder a class: `data.source` folder."
         )
-    entries = list(image_files(root / "train"))
+    others: list[Path] = []
+    entries = list(image_files(root / "train", others=others))
     words = [entry.name.lower().partition(".")[0] for entry in entries]
     for name in CLASSES:
         if name not in words:
@@ -45,7 +48,13 @@ def read(path: Path | None) -> Listing:
             for i, word in enumerate(words)
             if word not in CLASSES
         },
+        left_out={**media.counted(others), **_without_labels(root)},
     )
+
+
+def _without_labels(root: Path) -> dict[str, int]:
+    count = sum(1 for _ in image_files(root / UNLABELLED)) if (root / UNLABELLED).is_dir() else 0
+    return {f"pictures in {UNLABELLED}/, which have no labels": count} if count else {}
 
 
 def unlabelled(folder: Path) -> dict[int, Path]:

@@ -22,8 +22,9 @@ import numpy as np
 
 from mien import labels
 from mien.data import pixel_table
-from mien.data.listing import SPLIT_ALIASES, Listing, existing, file_stamp, signature
-from mien.data.text_table import csv_lines
+from mien.data.layouts import split_of
+from mien.data.listing import Listing, existing, file_stamp, signature
+from mien.data.text_table import table_rows
 from mien.errors import DataError, MissingError, nearest
 
 CLASSES = labels.WITH_CONTEMPT
@@ -49,15 +50,15 @@ def recognises(root: Path) -> bool:
     return (root / VOTES).is_file()
 
 
-def read(path: Path | None) -> Listing:
+def read(path: Path | None, encoding: str | None = None) -> Listing:
     """List the pictures that have a majority, from the folder of both files or from either of them.
 
     Raises MissingError when one of the files is not there, DataError when they are not row for row about the same
     pictures. What is wrong with a row, a number of votes, say, is in `Listing.problems`.
     """
     pixels, votes = _files(existing(path, "FER+"))
-    faces = pixel_table.read(pixels, labels.FER2013)
-    rows = list(_rows(votes))
+    faces = pixel_table.read(pixels, labels.FER2013, encoding)
+    rows = list(_rows(votes, encoding))
     _refuse_other_rows(faces, rows, pixels, votes)
     soft_labels, majority = tally(np.array([row.votes for row in rows]))
     reasons = [_left_out(row, int(column)) for row, column in zip(rows, majority, strict=True)]
@@ -121,8 +122,8 @@ def _refuse_other_rows(faces: Listing, rows: Sequence[VoteRow], pixels: Path, vo
             )
 
 
-def _rows(path: Path) -> Iterator[VoteRow]:
-    lines = csv_lines(path)
+def _rows(path: Path, encoding: str | None) -> Iterator[VoteRow]:
+    lines = table_rows(path, encoding)
     _, header = next(lines, ("", []))
     where = _columns(header, path)
     for place, cells in lines:
@@ -145,7 +146,7 @@ def _row(place: str, cells: Sequence[str], where: dict[str, int]) -> VoteRow:
     if len(cells) <= max(where.values()):
         return VoteRow(place, problem=f"{place} has {len(cells)} columns, {max(where.values()) + 1} are needed.")
     values = {name: cells[position].strip() for name, position in where.items()}
-    split = SPLIT_ALIASES.get(values["usage"].lower())
+    split = split_of(values["usage"])
     if split is None:
         wanted = "Training, PublicTest or PrivateTest"
         return VoteRow(place, problem=f"{place}: Usage is '{values['usage'][:20]}', it must be {wanted}.")

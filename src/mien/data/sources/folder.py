@@ -3,99 +3,123 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from mien.data.listing import SPLIT_ALIASES, Listing, existing, file_stamp, signature
+from PIL import Image
+
+from mien import media
+from mien.data.layouts import advice_on_classes, laid_out, sub_folders
+from mien.data.listing import Listing, existing, file_stamp, signature
 from mien.errors import DataError, MissingError, nearest
-from mien.pictures import IMAGE_SUFFIXES, image_files, is_folder, leads_back, open_image
+from mien.labels import folded, merged, one_spelling
+from mien.pictures import image_files, open_image
+
+
+class ClassFolder(NamedTuple):
+    """A folder of the images of one class in one split. others: files in it that are none."""
+
+    folder: Path
+    split: str
+    images: Sequence[os.DirEntry[str]]
+    others: Sequence[Path]
+
+
+class Item(NamedTuple):
+    """An image, or in its place a class folder that has none. name: a path below the data's folder."""
+
+    name: str
+    path: Path
+    label: int
+    split: str
+    stamp: str
+    problem: str = ""
 
 
 def read(path: Path | None) -> Listing:
-    """List a folder of images. Classes are the sub-folders' names, sorted.
+    """List a folder of images. Classes are the sub-folders' names, sorted; spellings of one name are one class.
 
-    Raises MissingError when the folder is not there, DataError when a class has no images or when
-    validation or test has a class that train lacks.
+    Raises MissingError when the folder is not there, DataError when it is not clear which folders are the classes, or
+    when validation or test has a class that train lacks. A class without a training image is in `Listing.problems`.
     """
     root = existing(path, "the folder of labelled images")
     if not root.is_dir():
         raise MissingError(f"`data.path` {root} is a file; a folder with one sub-folder per class is needed.")
-    folders = split_folders(root)
-    return list_classes(folders, class_names(folders), root)
+    layout = laid_out(root)
+    return list_classes(layout.splits, root).without_some(layout.left_out)
 
 
-def split_folders(root: Path) -> dict[str, Path]:
-    """{'train': ROOT/train, …} where ROOT has split folders, else {'': ROOT}.
-
-    Raises DataError when a split is there twice, or when there are splits and no train.
-    """
-    found: dict[str, Path] = {}
-    children = _folders(root)
-    for child in children:
-        split = SPLIT_ALIASES.get(child.name.lower())
-        if split in found:
-            raise DataError(f"{root} has both {found[split].name}/ and {child.name}/: keep one of them as {split}.")
-        if split:
-            found[split] = child
-    if found and "train" not in found and len(found) == len(children):
-        raise DataError(f"{root} has {', '.join(child.name for child in children)} and no train folder. Add train/.")
-    return found if "train" in found else {"": root}
-
-
-def class_names(folders: dict[str, Path]) -> tuple[str, ...]:
-    """The classes of the training folder; the other splits may not have further ones."""
-    train = next(iter(folders.get(split) for split in ("train", "") if split in folders))
-    assert train is not None
-    names = tuple(child.name for child in _folders(train))
-    if len(names) < 2:
-        raise DataError(f"{train} has {len(names)} class folder(s); a classifier needs at least two.")
-    for folder in folders.values():
-        strange = [child.name for child in _folders(folder) if child.name not in names]
-        if strange:
-            raise DataError(
-                f"{folder / strange[0]} is a class that {train} lacks (it has {', '.join(names)}). "
-                f"Add training images of '{strange[0]}', or remove that folder.{nearest(strange[0], names)}"
-            )
-    return names
-
-
-def list_classes(folders: dict[str, Path], classes: tuple[str, ...], root: Path) -> Listing:
-    """List every image of every class in every split folder; a name is a path below `root`."""
-    paths: list[str] = []
-    names: list[str] = []
-    labels: list[int] = []
-    splits: list[str] = []
-    stamps: list[str] = []
-    for split, folder in folders.items():
-        for child in _folders(folder):
-            entries = list(image_files(child))
-            if not entries:
-                raise DataError(f"{child} holds no images{_instead(child)}. Add some, or remove the folder.")
-            above = child.relative_to(root).as_posix()
-            paths += [entry.path for entry in entries]
-            names += [above + entry.path[len(str(child)) :].replace(os.sep, "/") for entry in entries]
-            stamps += [file_stamp(entry) for entry in entries]
-            labels += [classes.index(child.name)] * len(entries)
-            splits += [split] * len(entries)
+def list_classes(splits: Mapping[str, Path], root: Path) -> Listing:
+    """List every image of every class in the folder of each split ('' where there are none). Errors as of `read`."""
+    folders = [_class_folder(child, split) for split, folder in splits.items() for child in sub_folders(folder)]
+    training = [each for each in folders if each.split in ("", "train")]
+    spelling = one_spelling({each.folder.name: len(each.images) for each in training})
+    classes = tuple(sorted(set(spelling.values())))
+    _refuse_few(classes, next(folder for split, folder in splits.items() if split in ("", "train")))
+    index = {folded(name): label for label, name in enumerate(classes)}
+    _refuse_strange(folders, index, classes)
+    items = [item for each in folders for item in _items(each, index[folded(each.folder.name)], root)]
+    items += _without_images(training, index, root)
     return Listing(
         classes=classes,
-        names=names,
-        labels=labels,
-        splits=splits,
-        read=lambda i: open_image(Path(paths[i])),
-        signature=signature(stamps),
+        names=[item.name for item in items],
+        labels=[item.label for item in items],
+        splits=[item.split for item in items],
+        read=lambda i: _open(items[i]),
+        signature=signature([item.stamp for item in items]),
+        problems={i: item.problem for i, item in enumerate(items) if item.problem},
+        left_out=media.counted(path for each in folders for path in each.others),
+        notes=merged(spelling),
     )
 
 
-def _folders(folder: Path) -> list[Path]:
-    try:
-        children = sorted(folder.iterdir())
-    except OSError as error:
-        raise DataError(f"{folder} cannot be listed ({error.strerror}). Make it readable, or remove it.") from error
-    seen = (child for child in children if not child.name.startswith("."))
-    return [child for child in seen if is_folder(child) and not leads_back(child)]
+def _class_folder(folder: Path, split: str) -> ClassFolder:
+    others: list[Path] = []
+    return ClassFolder(folder, split, list(image_files(folder, others=others)), others)
 
 
-def _instead(folder: Path) -> str:
-    """What a folder without images does hold."""
-    other = sorted(child.name for child in folder.iterdir())
-    return f" (but {other[0]}; images end in {', '.join(IMAGE_SUFFIXES)})" if other else ""
+def _items(found: ClassFolder, label: int, root: Path) -> Iterator[Item]:
+    above, start = found.folder.relative_to(root).as_posix(), len(str(found.folder))
+    for entry in found.images:
+        name = above + entry.path[start:].replace(os.sep, "/")
+        yield Item(name, Path(entry.path), label, found.split, file_stamp(entry))
+
+
+def _without_images(training: Sequence[ClassFolder], index: Mapping[str, int], root: Path) -> Iterator[Item]:
+    """Classes whose training folders, all of them, hold no images."""
+    counts: Counter[str] = Counter()
+    for each in training:
+        counts[folded(each.folder.name)] += len(each.images)
+    for each in training:
+        if not counts[folded(each.folder.name)]:
+            held = ", ".join(f"{count} {what}" for what, count in media.counted(each.others).items())
+            problem = (
+                f"{each.folder} holds no images{f' (but {held})' if held else ''}. Add some, or remove the folder."
+            )
+            name = each.folder.relative_to(root).as_posix()
+            yield Item(name, each.folder, index[folded(each.folder.name)], each.split, f"{name} is empty", problem)
+
+
+def _open(item: Item) -> Image.Image:
+    if item.problem:
+        raise DataError(item.problem)
+    return open_image(item.path)
+
+
+def _refuse_few(classes: Sequence[str], train: Path) -> None:
+    if len(classes) < 2:
+        raise DataError(
+            f"{train} has {len(classes)} class folder(s); a classifier needs at least two.{advice_on_classes(train)}"
+        )
+
+
+def _refuse_strange(folders: Sequence[ClassFolder], index: Mapping[str, int], classes: Sequence[str]) -> None:
+    """A split may lack a class of train, and have no further one."""
+    for folder in (each.folder for each in folders):
+        if folded(folder.name) not in index:
+            raise DataError(
+                f"{folder} is a class that train lacks (it has {', '.join(classes)}). Add training images of "
+                f"'{folder.name}', or remove that folder.{nearest(folder.name, classes)}"
+            )

@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from mien import media
 from mien.data.listing import Listing, existing, file_stamp, meant_below, signature
+from mien.data.text_table import text_lines
 from mien.errors import DataError, MissingError
 from mien.labels import FER2013
 from mien.pictures import image_files, open_image
@@ -55,7 +57,7 @@ def recognises(root: Path) -> bool:
     )
 
 
-def read(path: Path | None) -> Listing:
+def read(path: Path | None, encoding: str | None = None) -> Listing:
     """List the pictures of the folders and of the lists. Classes are in the order of FER2013's.
 
     Raises MissingError naming what the layout lacks, DataError for a line that is none. A picture without a line, a
@@ -63,8 +65,9 @@ def read(path: Path | None) -> Listing:
     """
     root = existing(path, "RAF-DB")
     layout = _whole(root)
-    pictures = _pictures(root, layout)
-    lines = _lines(root, layout)
+    others: list[Path] = []
+    pictures = _pictures(root, layout, others)
+    lines = _lines(root, layout, encoding)
     names = sorted(pictures.keys() | lines.keys())
     if not pictures:
         raise DataError(f"{root / layout.folders[0]} holds no pictures. {LAYOUT}")
@@ -78,6 +81,7 @@ def read(path: Path | None) -> Listing:
         read=lambda i: open_image(Path(pictures[names[i]].path)),
         signature=signature([file_stamp(root / name) for name in layout.lists] + [*map(file_stamp, pictures.values())]),
         problems={i: problem for i, problem in problems.items() if problem},
+        left_out=media.counted(others),
     )
 
 
@@ -96,22 +100,22 @@ def _whole(root: Path) -> Layout:
     return layout
 
 
-def _pictures(root: Path, layout: Layout) -> dict[str, os.DirEntry[str]]:
-    """The name that lists and pictures share, 'train_00001' -> the picture."""
+def _pictures(root: Path, layout: Layout, others: list[Path]) -> dict[str, os.DirEntry[str]]:
+    """The name that lists and pictures share, 'train_00001' -> the picture; files that are none go to `others`."""
     found: dict[str, os.DirEntry[str]] = {}
     for folder in layout.folders:
-        for entry in image_files(root / folder):
+        for entry in image_files(root / folder, others=others):
             first = found.setdefault(_name(entry.name), entry)
             if first is not entry:
                 raise DataError(f"{first.path} and {entry.path} have the same name. Remove one of them.")
     return found
 
 
-def _lines(root: Path, layout: Layout) -> dict[str, Line]:
+def _lines(root: Path, layout: Layout, encoding: str | None) -> dict[str, Line]:
     """Name -> its line. A file name and a number are parted by a blank or a comma; a header has no number."""
     found: dict[str, Line] = {}
     for path in (root / name for name in layout.lists):
-        for number, text in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
+        for number, text in enumerate(text_lines(path, encoding), start=1):
             cells = text.replace(",", " ").split()
             place = f"{path.name} line {number}"
             if not cells or cells == ["image", "label"]:

@@ -1,26 +1,34 @@
-"""A CSV that lists pictures: columns path and label, and, where wanted, split and group.
+"""A table that lists pictures: columns path and label, and, where wanted, split and group.
 
-Paths are relative to the CSV. Images of one group (a person, a video) never end in different splits.
+Paths are relative to the table. Images of one group (a person, a video) never end in different splits.
 """
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
-from mien.data.listing import SPLIT_ALIASES, SPLITS, Listing, existing, file_stamp, signature
-from mien.data.text_table import csv_lines
+from mien.data.layouts import split_of
+from mien.data.listing import SPLITS, Listing, existing, file_stamp, signature
+from mien.data.text_table import table_rows
 from mien.errors import DataError, MissingError, nearest
+from mien.labels import folded, merged, one_spelling
 from mien.pictures import open_image
 
 COLUMNS = ("path", "label", "split", "group")
 
 
 class PathRow(NamedTuple):
-    """One picture of the table. place: what an error calls it, 'faces.csv row 7'. problem: what is wrong, or ''."""
+    """One picture of the table. place: what an error calls it, 'faces.csv row 7'. problem: what is wrong, or ''.
+
+    path: as the table writes it. file: where it is.
+    """
 
     place: str
     path: str = ""
@@ -28,11 +36,13 @@ class PathRow(NamedTuple):
     split: str = ""
     group: str = ""
     problem: str = ""
+    file: Path = Path()
 
 
-def read(path: Path | None) -> Listing:
-    """List the pictures of a table. Classes are its labels, sorted; without a split column splits are ''.
+def read(path: Path | None, encoding: str | None = None) -> Listing:
+    """List the pictures of a table. Classes are its labels, sorted; spellings of one name are one class.
 
+    Without a split column splits are ''. encoding: of the text, see `mien.data.text_table`.
     Raises MissingError when the table is not there, DataError when it is not such a table or a group is
     in two splits. What is wrong with a row (a picture that is not there, an empty label, an unknown
     split, too few columns) is in `Listing.problems`.
@@ -40,9 +50,11 @@ def read(path: Path | None) -> Listing:
     table = existing(path, "the CSV file of path, label")
     if table.is_dir():
         raise MissingError(f"`data.path` {table} is a folder; give the CSV file, or `data.source` folder.")
-    rows = list(_rows(table))
+    rows = list(_rows(table, encoding))
     if not rows:
         raise DataError(f"{table} has a header and no rows.")
+    spelling = one_spelling(Counter(row.label for row in rows if not row.problem))
+    rows = [row._replace(label=spelling.get(row.label, row.label)) for row in rows]
     good = [row for row in rows if not row.problem]
     _refuse_split_groups(good)
     index = {name: position for position, name in enumerate(_classes(good, rows, table))}
@@ -51,15 +63,16 @@ def read(path: Path | None) -> Listing:
         names=[row.path or row.place for row in rows],
         labels=[index.get(row.label, 0) for row in rows],
         splits=[row.split for row in rows],
-        read=lambda i: _open(table.parent / rows[i].path, rows[i].place),
-        signature=signature([file_stamp(table), *(_stamp(table.parent / row.path) for row in rows)]),
+        read=lambda i: _open(rows[i].file, rows[i].place),
+        signature=signature([file_stamp(table), *(_stamp(row.file) for row in rows)]),
         groups=_groups(rows),
         problems={i: row.problem for i, row in enumerate(rows) if row.problem},
+        notes=merged(spelling),
     )
 
 
-def _rows(table: Path) -> Iterator[PathRow]:
-    lines = csv_lines(table)
+def _rows(table: Path, encoding: str | None) -> Iterator[PathRow]:
+    lines = table_rows(table, encoding)
     _, header = next(lines, ("", []))
     where = _columns(header, table)
     for place, cells in lines:
@@ -82,16 +95,39 @@ def _row(cells: Sequence[str], where: dict[str, int], place: str, folder: Path) 
     if len(cells) <= max(where.values()):
         return PathRow(place, problem=f"{place} has {len(cells)} columns, {max(where.values()) + 1} are needed.")
     values = {name: cells[position].strip() for name, position in where.items()}
-    split = SPLIT_ALIASES.get(values.get("split", "").lower())
+    split = split_of(values["split"]) if "split" in where else ""
     empty = next((name for name in COLUMNS[:2] if not values[name]), None)
+    file = _found(folder, values["path"])
     problem = ""
     if empty:
         problem = f"{place}: the {empty} is empty."
-    elif "split" in where and split is None:
+    elif split is None:
         problem = f"{place}: the split is '{values['split']}', it must be {', '.join(SPLITS[:-1])} or {SPLITS[-1]}."
-    elif not _is_file(folder / values["path"]):
-        problem = f"{place}: {folder / values['path']} is not there. Paths are relative to the table."
-    return PathRow(place, values["path"], values["label"], split or "", values.get("group", ""), problem)
+    elif not _is_file(file):
+        problem = f"{place}: {file} is not there. Paths are relative to the table."
+    return PathRow(place, values["path"], values["label"], split or "", values.get("group", ""), problem, file)
+
+
+def _found(folder: Path, path: str) -> Path:
+    """The file that a path means: as it is written, or with slashes for backslashes, or accents and case as on disk."""
+    exact = folder / path
+    if not path or _is_file(exact):
+        return exact
+    step = folder
+    for part in Path(path.replace("\\", "/")).parts:
+        step = step / _spellings(step).get(folded(part), part)
+    return step if _is_file(step) else exact
+
+
+@lru_cache(maxsize=64)
+def _spellings(folder: Path) -> dict[str, str]:
+    """folded name -> the name in a folder; names that differ in nothing else are left out."""
+    try:
+        names = os.listdir(folder)
+    except (OSError, ValueError):
+        return {}
+    counts = Counter(map(folded, names))
+    return {folded(name): name for name in names if counts[folded(name)] == 1}
 
 
 def _classes(good: Sequence[PathRow], rows: Sequence[PathRow], table: Path) -> tuple[str, ...]:
