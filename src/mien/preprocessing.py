@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from mien.errors import UsageError
+from mien.errors import DataError, UsageError
 
 # EXIF orientation -> what turns the picture upright (EXIF 2.32, 4.6.4)
 UPRIGHT = {
@@ -102,13 +102,34 @@ class Preprocessing:
 
 
 def plain(image: Image.Image) -> Image.Image:
-    """16-bit grey as 8-bit grey, which PIL's own convert would clip at 255, and CIE-Lab, which it makes no grey of, as
-    RGB; other pictures as they are."""
+    """A picture of 8 bits a channel whose alpha, if any, is not multiplied into its colours.
+
+    Grey of 16 or 32 bits or of floats, which PIL's own convert would clip at 255, becomes 8-bit grey; CIE-Lab, which it
+    makes no grey of, RGB. Others are returned as they are. Raises DataError when the range of the values is not clear.
+    """
     if image.mode == "LAB":
         return image.convert("RGB")
-    if not image.mode.startswith("I"):
+    if image.mode in ("RGBa", "La"):
+        return image.convert(image.mode.upper())
+    if image.mode[0] not in "IF" or not (image.width and image.height):
         return image
-    return Image.fromarray((np.asarray(image, dtype=np.float32) / 257).clip(0, 255).astype(np.uint8))
+    values = np.asarray(image, dtype=np.float64)
+    levels = values / (_white(image, values) / 255)
+    return Image.fromarray((levels.round() if image.mode == "F" else levels).clip(0, 255).astype(np.uint8))
+
+
+def _white(image: Image.Image, values: np.ndarray) -> float:
+    """The value that stands for white: files do not say it, and 12-bit cameras write their pixels as 16 bits."""
+    low, high = float(values.min()), float(values.max())
+    if image.format == "PPM":  # Pillow has brought its own maximum to this
+        return 65535
+    known = (1, 255, 65535) if image.mode == "F" else (255, 4095, 65535)
+    white = next((white for white in known if high <= white), None)
+    if white is None or low < 0 or not np.isfinite(low):
+        raise DataError(
+            f"its values lie between {low:g} and {high:g}, so it is not clear which is white: save it with 8 or 16 bits"
+        )
+    return white
 
 
 def upright(image: Image.Image) -> Image.Image:

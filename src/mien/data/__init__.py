@@ -72,7 +72,8 @@ def prepare(data: Data, out: Path | None = None) -> Store:
     if store is None:
         size = len(listing) * data.channels * data.size**2
         note(f"Decoding {len(listing):,} images into {place} ({size / 1e6:,.0f} MB)")
-        return build(listing, preprocessing, place, skip_bad=data.skip_bad)
+        elsewhere = "`out`" if out else "the environment variable MIEN_CACHE"
+        return build(listing, preprocessing, place, skip_bad=data.skip_bad, elsewhere=elsewhere)
     if store.unreadable and not data.skip_bad:
         raise unreadable(next(iter(store.unreadable.values())))
     return store

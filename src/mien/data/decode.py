@@ -28,9 +28,12 @@ WINDOW = 2**25  # bytes of decoded images that wait to be written
 Outcome = tuple[np.ndarray, tuple[int, int]] | DataError
 
 
-def build(listing: Listing, preprocessing: Preprocessing, out: Path, *, skip_bad: bool = False) -> Store:
+def build(
+    listing: Listing, preprocessing: Preprocessing, out: Path, *, skip_bad: bool = False, elsewhere: str = "`out`"
+) -> Store:
     """Decode every image of a listing into a store folder at `out`, in place of a store that is there.
 
+    elsewhere: what names another place, for errors.
     Raises DataError naming an image that cannot be read (unless skip_bad), MienError when the disk is
     too small, UsageError when `out` holds something else. Whatever fails, nothing half-written stays.
     """
@@ -38,8 +41,8 @@ def build(listing: Listing, preprocessing: Preprocessing, out: Path, *, skip_bad
         raise unreadable(listing.problems[min(listing.problems)])
     shape = (len(listing), preprocessing.channels, preprocessing.size, preprocessing.size)
     _refuse_other_content(out)
-    _refuse_full_disk(out, int(np.prod(shape)), shape)
-    with _written_whole(out) as folder:
+    _refuse_full_disk(out, int(np.prod(shape)), shape, elsewhere)
+    with _written_whole(out, elsewhere) as folder:
         good, sizes, bad = _decode(listing, preprocessing, folder / IMAGES, skip_bad=skip_bad)
         save(_describe(listing, preprocessing, folder, good, sizes, bad), folder, listing.signature)
     return _load(out)
@@ -103,12 +106,14 @@ def decoded(listing: Listing, preprocessing: Preprocessing) -> Iterator[tuple[in
             return DataError(listing.problems[i])
         try:
             image = listing.read(i)
-            return preprocessing.pixels(image), image.size
         except DataError as error:
             return error
         except UNREADABLE as error:
-            refuse_shortage(error)
-            return DataError(f"{listing.names[i]} cannot be turned into pixels ({error}).")
+            return _unusable(listing.names[i], error)
+        try:
+            return preprocessing.pixels(image), image.size
+        except (DataError, *UNREADABLE) as error:
+            return _unusable(listing.names[i], error)
 
     count, image_bytes = len(listing), preprocessing.channels * preprocessing.size**2
     window = PART * max(1, WINDOW // (image_bytes * PART))
@@ -118,6 +123,11 @@ def decoded(listing: Listing, preprocessing: Preprocessing) -> Iterator[tuple[in
             parts = [range(first, min(first + PART, count)) for first in starts]
             for part, outcomes in zip(parts, pool.map(lambda part: [outcome(i) for i in part], parts), strict=True):
                 yield from zip(part, outcomes, strict=True)
+
+
+def _unusable(name: str, error: Exception) -> DataError:
+    refuse_shortage(error)
+    return DataError(f"{name} cannot be turned into pixels ({error}).")
 
 
 def _describe(
@@ -144,7 +154,7 @@ def _describe(
 
 
 @contextmanager
-def _written_whole(out: Path) -> Iterator[Path]:
+def _written_whole(out: Path, elsewhere: str) -> Iterator[Path]:
     """A folder that takes the place of `out` once it is complete and on the disk."""
     with ExitStack() as stack:
         try:
@@ -152,7 +162,7 @@ def _written_whole(out: Path) -> Iterator[Path]:
             folder = stack.enter_context(draft(out.parent, folder=True))
         except OSError as error:
             raise MienError(
-                f"Cannot write to {out.parent}: {error.strerror or error}. Choose another place with `out`."
+                f"Cannot write to {out.parent}: {error.strerror or error}. Choose another place with {elsewhere}."
             ) from error
         try:
             yield folder
@@ -160,7 +170,7 @@ def _written_whole(out: Path) -> Iterator[Path]:
             _put_in_place(folder, out)
         except OSError as error:
             raise MienError(
-                f"Writing {out} failed: {error.strerror or error}. Free some space, or choose `out`."
+                f"Writing {out} failed: {error.strerror or error}. Free some space, or choose {elsewhere}."
             ) from error
 
 
@@ -187,11 +197,11 @@ def _refuse_other_content(out: Path) -> None:
         raise UsageError(f"`out` {out} exists and is not a store. Give the name of a folder that is not there yet.")
 
 
-def _refuse_full_disk(out: Path, needed: int, shape: tuple[int, ...]) -> None:
+def _refuse_full_disk(out: Path, needed: int, shape: tuple[int, ...], elsewhere: str) -> None:
     parent = next(folder for folder in out.absolute().parents if folder.exists())
     free = shutil.disk_usage(parent).free
     if needed > free:
         raise MienError(
             f"{shape[0]:,} images of {shape[1]}x{shape[2]}x{shape[3]} need {needed / 1e6:,.0f} MB; {parent} has "
-            f"{free / 1e6:,.0f} MB free. Make `data.size` smaller, or choose another place with `out`."
+            f"{free / 1e6:,.0f} MB free. Make `data.size` smaller, or choose another place with {elsewhere}."
         )

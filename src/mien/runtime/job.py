@@ -15,13 +15,14 @@ from pathlib import Path
 
 from PIL import Image
 
+from mien import media
 from mien.errors import DataError, MissingError
 from mien.pictures import image_files, odd_kind
-from mien.progress import track
+from mien.progress import note, track
 from mien.runtime.draw import save_drawing
 from mien.runtime.film.camera import is_camera
 from mien.runtime.film.drawings import Drawings
-from mien.runtime.film.video import Moment, Tracked, moments
+from mien.runtime.film.video import Moment, Tracked, is_video, moments
 from mien.runtime.reader import Face, Reader, opened
 from mien.runtime.table import Table, open_table
 
@@ -141,11 +142,16 @@ def pictures(source: Path, closed: dict[Path, str] | None = None) -> list[Path]:
         if source.exists():
             raise MissingError(f"{source} is {odd_kind(source)}; a file or a folder is needed.")
         raise MissingError(f"{source}: there is no such file or folder.")
-    found = [Path(entry.path) for entry in image_files(source, closed)]
+    others: list[Path] = []
+    found = [Path(entry.path) for entry in image_files(source, closed, others)]
+    told = ", ".join(f"{count:,} {what}" for what, count in media.counted(others).items())
     if not found:
         if closed:
             raise DataError(next(iter(closed.values())))
-        raise DataError(f"{source} holds no pictures.")
+        raise DataError(f"{source} holds no pictures{f' (but {told})' if told else ''}.")
+    if told:
+        films = any(is_video(path) for path in others)
+        note(f"{source}: left out are {told}.{' Films are read one by one: give each by its name.' if films else ''}")
     return found
 
 

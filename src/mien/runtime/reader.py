@@ -224,9 +224,22 @@ def _are_faces(images: Any) -> bool:
 
 
 def lower_case(labels: tuple[str, ...]) -> tuple[str, ...]:
-    """Labels in lower case, or as they are where that would make two of them one."""
+    """Labels of expressions in lower case, others as they are written: a join on 'Dög köter' must find it.
+
+    Expressions too stay as they are where lower case would make two of them one.
+    """
+    if not has_expressions(labels):
+        return labels
     lower = tuple(label.lower() for label in labels)
     return lower if len(set(lower)) == len(lower) else labels
+
+
+def _prepared(picture: Image.Image, name: str) -> Image.Image:
+    """Upright, of 8 bits."""
+    try:
+        return plain(upright(picture))
+    except DataError as error:
+        raise DataError(f"{name} cannot be read as an image ({error}).") from error
 
 
 def opened(image: Picture, order: str = "RGB") -> Image.Image:
@@ -234,18 +247,18 @@ def opened(image: Picture, order: str = "RGB") -> Image.Image:
     if isinstance(image, str | Path):
         if Path(image).is_dir():
             raise UsageError(f"{image} is a folder. Give a list of its pictures, or take read_folder.")
-        return plain(upright(open_image(Path(image))))
+        return _prepared(open_image(Path(image)), str(image))
     if isinstance(image, bytes):
         try:
             with Image.open(io.BytesIO(image)) as file:
                 file.load()
-                return plain(upright(file.copy()))
+                return _prepared(file.copy(), f"An image of {len(image):,} bytes")
         except UNREADABLE as error:
             raise DataError(f"These {len(image):,} bytes cannot be read as an image ({error}).") from error
     if isinstance(image, Image.Image):
         if not (image.width and image.height):
             raise UsageError(f"A picture of {image.width} x {image.height} pixels shows nothing.")
-        return plain(upright(image))
+        return _prepared(image, f"A PIL image of mode {image.mode}")
     if not isinstance(image, np.ndarray):
         raise UsageError(
             f"A {type(image).__name__} is no picture. Give a path, bytes, a PIL image, a uint8 array (H, W) or "

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mien import media
 from mien.errors import DataError, MissingError, UsageError
 from mien.progress import track
 from mien.runtime.faces import Box, shared
@@ -45,8 +46,11 @@ class Moment:
 
 
 def is_video(source: str | Path) -> bool:
-    """Whether a source is a video file or a camera, and no picture or folder."""
-    return is_camera(source) or Path(source).suffix.lower() in VIDEO_SUFFIXES
+    """Whether a source is a camera or a video file, by its content; by its name where that tells nothing."""
+    if is_camera(source):
+        return True
+    kind = media.kind_of(source) if Path(source).is_file() else media.UNKNOWN
+    return kind.group == "film" if kind != media.UNKNOWN else Path(source).suffix.lower() in VIDEO_SUFFIXES
 
 
 def moments(
