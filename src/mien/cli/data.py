@@ -84,7 +84,7 @@ def audit(
     json_: Json = False,
     settings: DataSettable = None,
 ) -> None:
-    """Find copies within and across splits, conflicting labels, blank, unreadable and odd-sized images.
+    """Find copies within and across splits, conflicting labels, small classes, blank, unreadable and odd-sized images.
 
     Parameters
     ----------

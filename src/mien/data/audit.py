@@ -1,4 +1,4 @@
-"""What is wrong with a data set: copies, conflicting labels, blank, unreadable and odd-sized images.
+"""What is wrong with a data set: copies, conflicting labels, small classes, blank, unreadable and odd-sized images.
 
 Two images are copies when all their pixels are equal, as the store holds them.
 """
@@ -22,6 +22,9 @@ from mien.progress import printable
 
 BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what begins a new line, and other control characters
 SHOWN = 3  # names that describe() gives of a finding
+CLASSES_SHOWN = 12  # whose counts describe() gives one by one
+FEW = 20  # training images of which a class cannot be learned, and validation has 3
+FAR_FEWER = 20  # times fewer than those of the largest class
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,9 @@ class Audit:
     odd_sizes: name -> 'WxH' of images that are not of the size that more than half share.
     copy_pairs, repeat_pairs: for each of them its name, after that of the first image it equals.
     conflicting, blank_names: the images behind the other numbers.
+    classes: class -> images of each split. small_classes: those with fewer than FEW images outside validation and test,
+    or FAR_FEWER times fewer than the largest.
+    left_out: why images or files of the source are not looked at -> how many. reasons: why unreadable ones are.
     """
 
     images: dict[str, int]
@@ -49,6 +55,10 @@ class Audit:
     blank_names: list[str]
     copy_pairs: dict[str, list[list[str]]]
     repeat_pairs: dict[str, list[list[str]]]
+    classes: dict[str, dict[str, int]]
+    small_classes: list[str]
+    left_out: dict[str, int]
+    reasons: list[str]
 
     def to_dict(self) -> dict[str, Any]:
         """The findings as plain values, for JSON."""
@@ -63,6 +73,8 @@ class Audit:
             "blank": sum(self.blank.values()),
             "unreadable": len(self.unreadable),
             "odd_sizes": len(self.odd_sizes),
+            "small_classes": len(self.small_classes),
+            "left_out": sum(self.left_out.values()),
         }
 
     def failed(self, kinds: Iterable[str]) -> list[str]:
@@ -85,9 +97,22 @@ class Audit:
             f"{'conflicting labels':<24}{self.conflicts:,} groups{_some_groups(self.conflicting)}",
             _line("blank", self.blank) + _some(self.blank_names),
             f"{'unreadable':<24}{len(self.unreadable):,}{_some(self.unreadable)}",
+            *(f"{'':<24}{printable(reason)}" for reason in self.reasons[:SHOWN]),
             f"{'of another size':<24}{len(self.odd_sizes):,}{_some(map(' '.join, self.odd_sizes.items()))}",
+            f"{'of each class':<24}{self._class_sizes()}",
+            f"{'small classes':<24}{len(self.small_classes):,}{_some(map(self._size, self.small_classes))}",
+            f"{'left out':<24}{', '.join(f'{count:,} {why}' for why, count in self.left_out.items()) or 0}",
         ]
         return "\n".join(lines)
+
+    def _size(self, name: str) -> str:
+        return f"{printable(name)} {sum(self.classes[name].values()):,}"
+
+    def _class_sizes(self) -> str:
+        if len(self.classes) <= CLASSES_SHOWN:
+            return ", ".join(map(self._size, self.classes))
+        sizes = [sum(counts.values()) for counts in self.classes.values()]
+        return f"{len(sizes)} classes of {min(sizes):,} to {max(sizes):,}"
 
 
 def audit(store: Store) -> Audit:
@@ -99,6 +124,7 @@ def audit(store: Store) -> Audit:
     blank = store.blank()
     copies = {f"{a}/{b}": _pairs(store, same, members[b], members[a]) for a, b in combinations(SPLITS, 2)}
     repeats = {split: _pairs(store, same, found, found) for split, found in members.items()}
+    counts = {split: store.class_counts(split) for split in SPLITS}
     return Audit(
         images={split: len(found) for split, found in members.items()},
         copies={name: len(pairs) for name, pairs in copies.items()},
@@ -112,7 +138,16 @@ def audit(store: Store) -> Audit:
         blank_names=[store.names[i] for i in np.flatnonzero(blank)],
         copy_pairs=copies,
         repeat_pairs=repeats,
+        classes={name: {split: int(counts[split][i]) for split in SPLITS} for i, name in enumerate(store.classes)},
+        small_classes=[store.classes[i] for i in np.flatnonzero(_is_small(counts["train"]))],
+        left_out={why: count for why, count in store.left_out.items() if count},
+        reasons=list(store.unreadable.values()),
     )
+
+
+def _is_small(counts: np.ndarray) -> np.ndarray:
+    """Of the training images of each class (K,), whether they are few, bool (K,)."""
+    return np.asarray((counts < FEW) | (counts * FAR_FEWER < counts.max(initial=0)))
 
 
 def clean_names(store: Store, split: str) -> list[str]:
