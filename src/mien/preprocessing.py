@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -25,6 +25,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]  # by their number in Pillow
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class Preprocessing:
     size: side of the square image, pixels. channels: 1 (grey, ITU-R 601 luma) or 3 (RGB).
     fit: 'crop' cuts the longer side, 'pad' adds black bars, 'stretch' ignores the aspect ratio.
     mean, std: applied to pixels scaled to 0..1; one number for all channels, or one each.
+    interpolation: Pillow's filters. resize_size: as other libraries prepare pictures: the shorter side is resized to
+    it ('stretch': both sides), then the middle of size x size is cut out; None resizes and cuts in one go. rounding: of
+    half the pixels that are spare: to an even number, as torchvision does, or down, as transformers does.
     """
 
     size: int = 48
@@ -41,7 +45,9 @@ class Preprocessing:
     fit: Literal["crop", "pad", "stretch"] = "crop"
     mean: float | tuple[float, ...] = 0.5
     std: float | tuple[float, ...] = 0.5
-    interpolation: Literal["bilinear"] = "bilinear"  # PIL's: antialiased when it makes smaller
+    interpolation: Interpolation = "bilinear"  # Pillow's: antialiased when it makes smaller
+    resize_size: int | None = None
+    rounding: Literal["even", "down"] | None = None
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
@@ -54,11 +60,19 @@ class Preprocessing:
                 )
         if np.min(self.std) <= 0:
             raise UsageError(f"std {self.std} must be above 0.")
+        if self.interpolation not in get_args(Interpolation):
+            known = ", ".join(get_args(Interpolation))
+            raise UsageError(f"interpolation {self.interpolation!r} is not known; there are {known}.")
+        if self.resize_size is not None and (self.fit == "pad" or self.resize_size < self.size):
+            raise UsageError(
+                f"resize_size {self.resize_size} needs fit 'crop' or 'stretch', and size {self.size} at most."
+            )
 
     @property
     def decoding(self) -> tuple[Any, ...]:
         """What decides the stored pixels: all but mean and std, which are applied later."""
-        return (self.size, self.channels, self.fit, self.interpolation)
+        first = () if self.resize_size is None else (self.resize_size, self.rounding)
+        return (self.size, self.channels, self.fit, self.interpolation, *first)
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """A picture of any size and mode -> uint8 array (channels, size, size)."""
@@ -66,7 +80,7 @@ class Preprocessing:
         if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
         image = image.convert("L" if self.channels == 1 else "RGB")
-        if image.size != (self.size, self.size):
+        if image.size != (self.size, self.size) or self.resize_size:
             image = self._resize(image)
         array = np.asarray(image, dtype=np.uint8)
         if self.channels == 1:
@@ -84,7 +98,8 @@ class Preprocessing:
         return inputs * std + mean
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Ready for JSON; without what is None, so that earlier versions read it."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
     def _moments(self, like: Any) -> tuple[Any, Any]:
         """Mean and deviation, as arrays (channels, 1, 1) of the kind of `like` where channels have their own."""
@@ -94,11 +109,22 @@ class Preprocessing:
         return (mean, std) if isinstance(like, np.ndarray) else (like.new_tensor(mean), like.new_tensor(std))
 
     def _resize(self, image: Image.Image) -> Image.Image:
-        side = (self.size, self.size)
+        side, method = (self.size, self.size), Image.Resampling[self.interpolation.upper()]
+        if self.resize_size is not None:
+            return self._resize_and_cut(image, self.resize_size, method)
         if self.fit == "stretch":
-            return image.resize(side, Image.Resampling.BILINEAR)
+            return image.resize(side, method)
         fitted = ImageOps.fit if self.fit == "crop" else ImageOps.pad
-        return fitted(image, side, method=Image.Resampling.BILINEAR)
+        return fitted(image, side, method=method)
+
+    def _resize_and_cut(self, image: Image.Image, first: int, method: Image.Resampling) -> Image.Image:
+        """To the pixel as torchvision, and with it timm, or transformers does it."""
+        shorter = min(image.size)
+        wanted = [first if self.fit == "stretch" else int(first * side / shorter) for side in image.size]
+        image = image.resize((wanted[0], wanted[1]), method)
+        spare = [side - self.size for side in wanted]
+        left, top = (each // 2 if self.rounding == "down" else round(each / 2) for each in spare)
+        return image.crop((left, top, left + self.size, top + self.size))
 
 
 def plain(image: Image.Image) -> Image.Image:

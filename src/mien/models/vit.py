@@ -39,7 +39,7 @@ class VisionTransformer(nn.Module):
     pos_embed: 'learn', 'learn2d' (see positions.RowsAndColumns), 'sincos2d' (fixed), 'relative' (added to each
     block's attention, see positions.RelativePositions) or 'none'.
     stem: 'patch' or 'conv'; stem_convs, stem_widths, patch_norm, patch_shift: see PatchEmbed.
-    layer_scale: see Block. local_attention, reattention: see experimental.attention.
+    layer_scale, norm_eps, act_layer: see Block. local_attention, reattention: see experimental.attention.
     attention: 'exact', or an approximation for long sequences, 'nystrom', 'performer' or 'linformer', of `landmarks`
     landmarks, features or projected tokens (32 unless given), see experimental.approximations.
     shared_blocks: one block, applied `depth` times (ALBERT, arXiv 1909.11942; Universal Transformer, arXiv
@@ -65,7 +65,7 @@ class VisionTransformer(nn.Module):
         self.passes = sizes.depth if sizes.shared_blocks else 1
         self.blocks = nn.Sequential(*[_block(sizes, rate) for rate in _drop_path_rates(sizes)])
         # A post-norm block ends with a norm of its own.
-        self.norm = nn.LayerNorm(dim, eps=1e-6) if sizes.pre_norm else nn.Identity()
+        self.norm = nn.LayerNorm(dim, eps=sizes.norm_eps) if sizes.pre_norm else nn.Identity()
         self.seq_pool = SequencePool(dim) if sizes.global_pool == "seq" else None
         pooled = dim * sizes.grid_size**2 if sizes.global_pool == "flatten" else dim
         self.pre_logits = _pre_logits(pooled, sizes.representation_size)
@@ -187,6 +187,8 @@ def _block(sizes: VitSizes, drop_path_rate: float) -> Block:
         sizes.pre_norm,
         sizes.layer_scale,
         _attention(sizes),
+        sizes.norm_eps,
+        sizes.act_layer,
     )
 
 

@@ -33,6 +33,10 @@ class VitSizes(BlockSizes):
     )
     patch_norm: bool = Field(default=False, description="Normalise patches before and after embedding.")
     pre_norm: bool = Field(default=True, description="LayerNorm before (True) or after the branches.")
+    norm_eps: float = Field(default=1e-6, gt=0, description="Added to the variance in each LayerNorm.")
+    act_layer: Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"] = Field(
+        default="gelu", description="Activation in the blocks' MLPs: the exact GELU, approximations of it, or others."
+    )
     layer_scale: float | None = Field(
         default=None, gt=0, description="Start of LayerScale's factors, such as 1e-4; none leaves them out."
     )

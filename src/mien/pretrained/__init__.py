@@ -33,8 +33,7 @@ def read(where: str | Path, num_heads: int | None = None) -> Checkpoint:
     path = where if is_export(where) else weight_files.locate(where)
     if is_export(path):
         return from_onnx.read(path, str(where))
-    path = Path(path)
-    weights, config = weight_files.read_folder(path) if path.is_dir() else (weight_files.read_weights(path), {})
+    weights, config = weight_files.read_with_config(Path(path))
     if "mien" in config:
         return own.convert(weights, config, str(where))
     for source in SOURCES:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from mien.errors import DataError
-from mien.pretrained.checkpoint import Checkpoint, Weights, one_or_each, rename, vit_sizes
+from mien.pretrained import hf_settings as settings
+from mien.pretrained.checkpoint import Checkpoint, Weights, rename, vit_sizes
 
 NAMES = (
     (r"^(vit|deit)\.", ""),  # ViTModel alone has no prefix
@@ -40,15 +41,15 @@ def fits(weights: Weights) -> bool:
 
 def convert(weights: Weights, config: dict[str, Any], source: str, num_heads: int | None = None) -> Checkpoint:
     """config: the repository's config.json, its preprocessor_config.json under 'preprocessor' where there is one."""
+    about = settings.of_config(config, source)
+    processor = settings.processor_of(config, source)
     weights = fuse_attention(rename(weights, NAMES), source)
-    sizes = vit_sizes(weights, config.get("num_attention_heads") or num_heads, source)
-    if config.get("hidden_act", "gelu") != "gelu":
-        raise DataError(f"{source} uses the activation {config['hidden_act']}; mien's ViT has the exact GELU only.")
-    preprocessor = config.get("preprocessor", {})
-    names = config.get("id2label", {})
-    labels = tuple(names[key] for key in sorted(names, key=int)) if len(names) == sizes["num_classes"] else ()
-    mean, std = (one_or_each(preprocessor.get(key) or 0.5) for key in ("image_mean", "image_std"))
-    return Checkpoint("vit", sizes, weights, source, mean, std, labels, resize="bicubic")
+    sizes = vit_sizes(weights, about.side("num_attention_heads", num_heads), source) | settings.sizes_of(about)
+    settings.refuse_other_sizes(about, sizes)
+    labels = settings.labels_of(about, sizes["num_classes"])
+    pixels = settings.pixels_of(processor, sizes["img_size"])
+    scale = settings.scale_of(processor)
+    return Checkpoint("vit", sizes, weights, source, *scale, labels, resize="bicubic", preprocessing=pixels)
 
 
 def fuse_attention(weights: Weights, source: str) -> Weights:

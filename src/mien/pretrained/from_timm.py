@@ -8,14 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from mien.errors import DataError
-from mien.pretrained.checkpoint import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Checkpoint,
-    Weights,
-    one_or_each,
-    vit_sizes,
-)
+from mien.pretrained import timm_settings as settings
+from mien.pretrained.checkpoint import Checkpoint, Weights, vit_sizes
 
 
 def fits(weights: Weights) -> bool:
@@ -28,15 +22,19 @@ def convert(weights: Weights, config: dict[str, Any], source: str, num_heads: in
 
     Without it, ViTs are taken to be scaled by .5 and DeiTs and ResNets by ImageNet's mean and deviation.
     """
-    given = config.get("pretrained_cfg", {})
-    if "layer1.0.conv1.weight" in weights:
-        model, sizes, by_imagenet = "resnet", resnet_sizes(weights, source), True
+    resnet = "layer1.0.conv1.weight" in weights
+    about = settings.of_config(config, source, resnet)
+    if resnet:
+        sizes, by_imagenet = resnet_sizes(weights, source), True
+        sizes["img_size"] = settings.input_size_of(about, sizes["in_chans"]) or sizes["img_size"]
     else:
-        model, sizes = "vit", vit_sizes(weights, num_heads, source)
+        sizes = vit_sizes(weights, settings.num_heads_of(about) or num_heads, source) | settings.sizes_of(about)
         by_imagenet = sizes["distilled"] or "deit" in source.lower()
-    mean = given.get("mean") or (IMAGENET_MEAN if by_imagenet else 0.5)
-    std = given.get("std") or (IMAGENET_STD if by_imagenet else 0.5)
-    return Checkpoint(model, sizes, weights, source, one_or_each(mean), one_or_each(std))
+    settings.refuse_other_sizes(about, sizes)
+    labels = settings.labels_of(about, sizes["num_classes"])
+    scale = settings.scale_of(about, by_imagenet)
+    pixels = settings.pixels_of(about, settings.input_size_of(about, sizes["in_chans"]) or sizes["img_size"])
+    return Checkpoint("resnet" if resnet else "vit", sizes, weights, source, *scale, labels, preprocessing=pixels)
 
 
 def resnet_sizes(weights: Weights, source: str) -> dict[str, Any]:

@@ -84,6 +84,8 @@ def from_checkpoint(checkpoint: Checkpoint, labels: Labels | None = None, **size
     channels = sizes["in_chans"]
     scale = {"mean": checkpoint.scale_of(channels)[0], "std": checkpoint.scale_of(channels)[1]}
     shape = {"size": sizes["img_size"], "channels": channels}
+    if first := checkpoint.preprocessing.get("resize_size"):  # for another size as much larger
+        shape["resize_size"] = max(shape["size"], first * shape["size"] // checkpoint.sizes["img_size"])
     preprocessing = Preprocessing(**{**checkpoint.preprocessing, **shape, **scale})
     return Classifier(model, checkpoint.model, sizes, names, preprocessing).eval()
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from torch import Tensor
 
 from mien.atomic import write_json
 from mien.errors import UsageError
 from mien.models.vit import VisionTransformer
-from mien.preprocessing import Preprocessing
+from mien.preprocessing import Interpolation, Preprocessing
 from mien.pretrained.weight_files import write_weights
 
 NAMES = (
@@ -29,12 +29,23 @@ NAMES = (
     (r"^head\.", "classifier."),
 )
 
+HIDDEN_ACT = {
+    "gelu": "gelu",
+    "gelu_tanh": "gelu_pytorch_tanh",
+    "quick_gelu": "quick_gelu",
+    "relu": "relu",
+    "silu": "silu",
+}  # our name of an activation -> theirs
+
 
 def save(model: VisionTransformer, folder: Path, labels: tuple[str, ...], preprocessing: Preprocessing) -> None:
     """Write config.json, preprocessor_config.json and model.safetensors under the names transformers keeps on disk.
 
-    Raises UsageError for a ViT that transformers cannot express (another pooling or stem, post-norm, patch norm).
+    Raises UsageError for a ViT that transformers cannot express (another pooling or stem, post-norm, patch norm), and
+    for pictures with bars.
     """
+    if preprocessing.fit == "pad":
+        raise UsageError("transformers' ViT cannot express this model: fit 'pad' adds bars to its pictures.")
     _refuse_inexpressible(model)
     weights: dict[str, Tensor] = {}
     for name, value in model.state_dict().items():
@@ -66,7 +77,7 @@ def _config(model: VisionTransformer, labels: tuple[str, ...]) -> dict[str, Any]
         "num_hidden_layers": len(model.blocks),
         "num_attention_heads": block.attn.num_heads,
         "intermediate_size": block.mlp.fc1.out_features,
-        "hidden_act": "gelu",
+        "hidden_act": HIDDEN_ACT[model.sizes.act_layer],
         "layer_norm_eps": block.norm1.eps,
         "image_size": model.patch_embed.grid_size * projection.kernel_size[0],
         "patch_size": projection.kernel_size[0],
@@ -83,11 +94,15 @@ def _preprocessor(preprocessing: Preprocessing) -> dict[str, Any]:
     def each(value: float | tuple[float, ...]) -> list[float]:
         return list(value) if isinstance(value, tuple) else [value] * preprocessing.channels
 
+    first, side = preprocessing.resize_size or preprocessing.size, preprocessing.size
+    whole = preprocessing.fit == "stretch"
     return {
         "image_processor_type": "ViTImageProcessor",
         "do_resize": True,
-        "size": {"height": preprocessing.size, "width": preprocessing.size},
-        "resample": 2,  # PIL's bilinear
+        "size": {"height": first, "width": first} if whole else {"shortest_edge": first},
+        "do_center_crop": not whole or first > side,
+        "crop_size": {"height": side, "width": side},
+        "resample": get_args(Interpolation).index(preprocessing.interpolation),  # as Pillow counts them
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,

@@ -44,6 +44,17 @@ def locate(where: str | Path) -> Path:
     raise MissingError(f"{text}: there is no such file or folder.{nearest(text, beside)}{hint(text)}")
 
 
+def read_with_config(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Weights of a file or a folder, and the settings beside them; {} where there are none.
+
+    A file that has the name of a repository's weights belongs to the config.json beside it.
+    """
+    if path.is_dir():
+        return read_folder(path)
+    beside = path.name in WEIGHT_FILES and (path.parent / "config.json").is_file()
+    return read_weights(path), _config_of(path.parent) if beside else {}
+
+
 def read_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Weights and config.json of a folder; preprocessor_config.json under 'preprocessor' where there is one."""
     if folder.name == layout.MODEL and is_run(folder.parent):
@@ -54,10 +65,14 @@ def read_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise unfinished(folder)
     if found is None:
         raise MissingError(f"{folder} holds none of {', '.join(WEIGHT_FILES)}.")
+    return read_weights(found), _config_of(folder)
+
+
+def _config_of(folder: Path) -> dict[str, Any]:
     config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
     if (folder / "preprocessor_config.json").is_file():
         config["preprocessor"] = read_json(folder / "preprocessor_config.json")
-    return read_weights(found), config
+    return config
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -5,6 +5,9 @@ Shapes: B images, N tokens, D = embed_dim.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -12,13 +15,30 @@ from mien.models.parts.attention import Attention
 from mien.models.parts.dropout import Dropout
 
 
-class Mlp(nn.Module):
-    """Two linear layers with an exact GELU between them, applied to each token."""
+class QuickGELU(nn.Module):
+    """x * sigmoid(1.702 x), the approximation of the GELU that CLIP was trained with (arXiv 1606.08415)."""
 
-    def __init__(self, embed_dim: int, hidden_dim: int, drop_rate: float = 0.0) -> None:
+    def forward(self, x: Tensor) -> Tensor:
+        """Of any shape, kept."""
+        return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "gelu": nn.GELU,
+    "gelu_tanh": partial(nn.GELU, approximate="tanh"),
+    "quick_gelu": QuickGELU,
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+}  # timm's names of what stands between the layers of an MLP
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an activation (see ACTIVATIONS) between them, applied to each token."""
+
+    def __init__(self, embed_dim: int, hidden_dim: int, drop_rate: float = 0.0, act_layer: str = "gelu") -> None:
         super().__init__()
         self.fc1 = nn.Linear(embed_dim, hidden_dim)
-        self.act = nn.GELU()
+        self.act = ACTIVATIONS[act_layer]()
         self.fc2 = nn.Linear(hidden_dim, embed_dim)
         self.drop = Dropout(drop_rate)
 
@@ -60,6 +80,7 @@ class Block(nn.Module):
     pre_norm: x + f(LN(x)), as in the ViT paper; otherwise LN(x + f(x)), as in the first transformer.
     layer_scale: where the factors of a branch start, see LayerScale; None leaves them out.
     attn: the attention, maps (B, N, D) to (B, N, D); a plain `Attention(embed_dim, num_heads)` unless given.
+    norm_eps: added to the variance in both norms. act_layer: the MLP's activation, see ACTIVATIONS.
     """
 
     def __init__(
@@ -72,14 +93,16 @@ class Block(nn.Module):
         pre_norm: bool = True,
         layer_scale: float | None = None,
         attn: nn.Module | None = None,
+        norm_eps: float = 1e-6,
+        act_layer: str = "gelu",
     ) -> None:
         super().__init__()
         self.pre_norm = pre_norm
-        self.norm1 = nn.LayerNorm(embed_dim, eps=1e-6)
+        self.norm1 = nn.LayerNorm(embed_dim, eps=norm_eps)
         self.attn = Attention(embed_dim, num_heads, drop_rate=drop_rate) if attn is None else attn
         self.ls1 = nn.Identity() if layer_scale is None else LayerScale(embed_dim, layer_scale)
-        self.norm2 = nn.LayerNorm(embed_dim, eps=1e-6)
-        self.mlp = Mlp(embed_dim, int(embed_dim * mlp_ratio), drop_rate)
+        self.norm2 = nn.LayerNorm(embed_dim, eps=norm_eps)
+        self.mlp = Mlp(embed_dim, int(embed_dim * mlp_ratio), drop_rate, act_layer)
         self.ls2 = nn.Identity() if layer_scale is None else LayerScale(embed_dim, layer_scale)
         self.drop_path = DropPath(drop_path_rate)
 

@@ -23,6 +23,7 @@ WORDS: dict[type[nn.Module], str] = {
     nn.LayerNorm: "layer norm",
     nn.ReLU: "ReLU",
     nn.GELU: "GELU",
+    nn.SiLU: "SiLU",
     nn.Tanh: "tanh",
     nn.MaxPool2d: "max-pooling",
     nn.AvgPool2d: "mean-pooling",
