@@ -12,9 +12,10 @@ from typing import Any
 from torch import Tensor
 
 from mien.errors import DataError
-from mien.pretrained import from_hf, from_npz, from_onnx, from_timm, from_torchvision, own, weight_files
+from mien.pretrained import from_hf, from_npz, from_onnx, from_timm, from_torchvision, hf_settings, own, weight_files
 from mien.pretrained.checkpoint import Checkpoint
 from mien.pretrained.own import Classifier
+from mien.pretrained.wrapped import bare
 from mien.runtime.network import is_export
 
 __all__ = ["Checkpoint", "Classifier", "from_pretrained", "read"]
@@ -36,11 +37,14 @@ def read(where: str | Path, num_heads: int | None = None) -> Checkpoint:
     weights, config = weight_files.read_with_config(Path(path))
     if "mien" in config:
         return own.convert(weights, config, str(where))
+    weights = bare(weights, str(where))
     for source in SOURCES:
         if source.fits(weights):
             return source.convert(weights, config, str(where), num_heads)
+    if "model_type" in config:
+        hf_settings.of_config(config, str(where))  # refuses another architecture by its name
     raise DataError(
-        f"{where} is no Vision Transformer or ResNet that mien knows: its tensors are named {_first(weights)}. "
+        f"{where} is no Vision Transformer or ResNet that mien knows: {_told(weights)}. "
         "mien reads those of timm, Hugging Face (ViT, DeiT), torchvision, and the official JAX .npz files."
     )
 
@@ -54,6 +58,11 @@ def from_pretrained(where: str | Path, labels: tuple[str, ...] | None = None, **
     return own.from_checkpoint(read(where, sizes.get("num_heads")), labels, **sizes)
 
 
-def _first(weights: dict[str, Tensor]) -> str:
+def _told(weights: dict[str, Tensor]) -> str:
+    """How many tensors have names that one of the sources has, and the first that has none; else the first three."""
+    known = max((source.known(weights) for source in (from_timm, from_hf, from_torchvision)), key=len)
+    other = next((name for name in weights if name not in known), "")
+    if known and other:
+        return f"{len(known)} of its {len(weights)} tensors have names of one; the first that has not is {other}"
     names = list(weights)
-    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "") if names else "nothing"
+    return f"its tensors are named {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"

@@ -165,6 +165,17 @@ def rename(weights: Mapping[str, Tensor], table: Sequence[tuple[str, str]]) -> W
     return renamed
 
 
+VIT = re.compile(
+    r"(cls_token|dist_token|pos_embed|(patch_embed\.proj|norm|head|head_dist|pre_logits\.fc)\.(weight|bias)"
+    r"|blocks\.\d+\.((norm[12]|attn\.(qkv|query|key|value|proj)|mlp\.fc[12])\.(weight|bias)|ls[12]\.gamma))"
+)
+
+
+def known_in_vit(weights: Mapping[str, Tensor], table: Sequence[tuple[str, str]] = ()) -> list[str]:
+    """The names that a ViT's tensors have, once they are renamed by the table."""
+    return [name for name in weights if VIT.fullmatch(next(iter(rename({name: weights[name]}, table))))]
+
+
 def vit_sizes(weights: Mapping[str, Tensor], num_heads: int | None, source: str) -> dict[str, Any]:
     """Sizes of a VisionTransformer read off its weights under our names. Raises DataError where parts are missing."""
     try:
@@ -216,7 +227,8 @@ def refuse_mismatch(weights: Mapping[str, Tensor], known: Mapping[str, Tensor], 
         first = shapes[0]
         problems.append(f"{first} is {tuple(weights[first].shape)}, not {tuple(known[first].shape)}")
     if problems:
-        raise DataError(f"{source} does not fit the model: {'; '.join(problems)}.")
+        same = f"{len(known.keys() & weights.keys()) - len(shapes)} of its {len(weights)} tensors do"
+        raise DataError(f"{source} does not fit the model: {same}; {'; '.join(problems)}.")
 
 
 def resize_positions(positions: Tensor, grid: int, prefix: int, resize: Resize) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 
 from mien.errors import DataError
 from mien.pretrained import hf_settings as settings
-from mien.pretrained.checkpoint import Checkpoint, Weights, rename, vit_sizes
+from mien.pretrained.checkpoint import Checkpoint, Weights, known_in_vit, rename, vit_sizes
 
 NAMES = (
     (r"^(vit|deit)\.", ""),  # ViTModel alone has no prefix
@@ -37,6 +37,11 @@ NAMES = (
 
 def fits(weights: Weights) -> bool:
     return any(name.endswith("embeddings.patch_embeddings.projection.weight") for name in weights)
+
+
+def known(weights: Weights) -> list[str]:
+    """The tensors that such a network has by name."""
+    return known_in_vit(weights, NAMES)
 
 
 def convert(weights: Weights, config: dict[str, Any], source: str, num_heads: int | None = None) -> Checkpoint:

@@ -5,16 +5,24 @@ Our names are timm's, so nothing is renamed. ResNets by torchvision carry the sa
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from mien.errors import DataError
 from mien.pretrained import timm_settings as settings
-from mien.pretrained.checkpoint import Checkpoint, Weights, vit_sizes
+from mien.pretrained.checkpoint import Checkpoint, Weights, known_in_vit, vit_sizes
+
+RESNET = re.compile(r"(conv1|bn1|fc|layer\d+\.\d+\.(conv[12]|bn[12]|downsample\.[01]|se\.fc[12]))\.\w+")
 
 
 def fits(weights: Weights) -> bool:
     """Whether the names are timm's: a ViT with one fused projection, or a ResNet."""
     return "blocks.0.attn.qkv.weight" in weights or "layer1.0.conv1.weight" in weights
+
+
+def known(weights: Weights) -> list[str]:
+    """The tensors that such a network has by name."""
+    return max(known_in_vit(weights), [name for name in weights if RESNET.fullmatch(name)], key=len)
 
 
 def convert(weights: Weights, config: dict[str, Any], source: str, num_heads: int | None = None) -> Checkpoint:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mien.pretrained.checkpoint import IMAGENET_MEAN, IMAGENET_STD, Checkpoint, Weights, rename, vit_sizes
+from mien.pretrained.checkpoint import IMAGENET_MEAN, IMAGENET_STD, Checkpoint, Weights, known_in_vit, rename, vit_sizes
 
 NAMES = (
     (r"^class_token$", "cls_token"),
@@ -25,6 +25,11 @@ NAMES = (
 
 def fits(weights: Weights) -> bool:
     return "encoder.layers.encoder_layer_0.ln_1.weight" in weights
+
+
+def known(weights: Weights) -> list[str]:
+    """The tensors that such a network has by name."""
+    return known_in_vit(weights, NAMES)
 
 
 def convert(weights: Weights, config: dict[str, Any], source: str, num_heads: int | None = None) -> Checkpoint:

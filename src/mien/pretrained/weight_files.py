@@ -20,11 +20,13 @@ from mien.atomic import DAMAGED, put, share
 from mien.drafts import draft
 from mien.errors import DataError, MienError, MissingError, nearest
 from mien.hub import HUB, download, first_line, hint
+from mien.pretrained.sniff import SAFETENSORS, kind_of
+from mien.pretrained.wrapped import unpack
 from mien.runs import is_run, layout, manifest
 from mien.runs.folder import unfinished
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.npz")
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".npz")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".npz")
 
 
 def locate(where: str | Path) -> Path:
@@ -64,8 +66,18 @@ def read_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if found is None and is_run(folder):
         raise unfinished(folder)
     if found is None:
-        raise MissingError(f"{folder} holds none of {', '.join(WEIGHT_FILES)}.")
+        raise _without_weights(folder)
     return read_weights(found), _config_of(folder)
+
+
+def _without_weights(folder: Path) -> MissingError:
+    """What is there instead."""
+    parts = sorted(file.name for file in folder.glob("*-of-*"))
+    if parts:
+        return MissingError(f"{folder} has its weights in {len(parts)} parts, {parts[0]} first. Save them as one file.")
+    others = sorted(file.name for file in folder.iterdir() if file.suffix in (*SUFFIXES, ".h5", ".msgpack"))
+    hint = f" It holds {', '.join(others[:3])}: name the file." if others else ""
+    return MissingError(f"{folder} holds none of {', '.join(WEIGHT_FILES)}.{hint}")
 
 
 def _config_of(folder: Path) -> dict[str, Any]:
@@ -82,15 +94,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix not in SUFFIXES:
         raise DataError(f"{path} is no file of weights that mien reads ({', '.join(SUFFIXES)}).")
+    _refuse_own_checkpoint(path)
     try:
-        if path.suffix == ".safetensors":
+        kind = kind_of(path)
+        if kind == SAFETENSORS:
             weights = load_file(path)
-        elif path.suffix == ".npz":
+        elif kind == ".npz":
             weights = _read_npz(path)
         else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # torch's about the format; what is wrong is said below
-                weights = _unwrapped(torch.load(path, map_location="cpu", weights_only=True))
+            weights = unpack(_unpickled(path), path)
     except pickle.UnpicklingError as error:
         if "invalid load key" in str(error):  # a web page or a pointer of git-lfs, say
             raise DataError(f"{path} is damaged or no {path.suffix} file: was it downloaded whole?") from error
@@ -99,11 +111,33 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         what = f"more than tensors ({named[1]})" if named else "more than tensors"
         raise DataError(
             f"{path} holds {what}. It could run code, so it is not opened. Ask for a "
-            ".safetensors file, or save its state_dict() alone."
+            ".safetensors file, or save the network's state_dict() alone."
         ) from error
     except (SafetensorError, *DAMAGED) as error:
         raise DataError(f"{path} is damaged or no {path.suffix} file: {first_line(error)}") from error
     return {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+
+
+def _refuse_own_checkpoint(path: Path) -> None:
+    """A run's checkpoint holds more than the network that the run keeps."""
+    run = path.parent.parent
+    if path.parent.name == layout.CHECKPOINTS and is_run(run):
+        raise DataError(f"{path} is what the run {run} goes on from. Its network is the run itself: give {run}.")
+
+
+def _unpickled(path: Path) -> Any:
+    """What a torch file holds. Raises DataError for a program, pickle.UnpicklingError for other code."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's about the format; what is wrong is said by the caller
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except RuntimeError as error:
+        if "TorchScript" not in str(error):
+            raise
+        raise DataError(
+            f"{path} is a TorchScript program, not weights alone. Save its state_dict(): "
+            "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pt')."
+        ) from error
 
 
 def write_weights(path: Path, weights: dict[str, Tensor]) -> None:
@@ -129,16 +163,6 @@ def read_json(path: Path) -> dict[str, Any]:
 def _read_npz(path: Path) -> dict[str, Tensor]:
     with np.load(path, allow_pickle=False) as arrays:
         return {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
-
-
-def _unwrapped(content: Any) -> dict[str, Tensor]:
-    """A state dict, also from within the {'model': …} or {'state_dict': …} that training scripts save."""
-    for key in ("model", "state_dict", "model_ema"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError("it holds no dictionary of tensors")
-    return {name.removeprefix("module."): value for name, value in content.items()}
 
 
 def _shipped(name: str) -> Path:
