@@ -151,7 +151,7 @@ def fails(arguments, code, text, capsys):
         (["--resume", "nowhere", "--train.lr", "1,2"], 2, "it takes no others"),
         (["--resume", "nowhere", "--search", "3"], 2, "it takes no others"),
         (
-            ["folder_vit", "--train.class_weights", "--seed", "1,2"],
+            ["folder_vit", "--train.compile", "--seed", "1,2"],
             2,
             "true, or true,false for both",
         ),

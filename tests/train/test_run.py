@@ -280,7 +280,7 @@ def test_tensorboard_files_are_written(tmp_path):
 
 
 def test_a_stuck_run_warns(tmp_path):
-    recipe = change(train={"epochs": 3, "lr": 1e-12, "ema": 0.0, "warmup_epochs": 0})
+    recipe = change(train={"epochs": 4, "lr": 1e-12, "ema": 0.0, "warmup_epochs": 0, "batch_size": 2})
     folder = run.run(recipe, tmp_path / "run")
     assert "ignores the input" in json.loads((folder / "env.json").read_text())["warnings"][0]
 

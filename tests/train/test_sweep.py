@@ -47,7 +47,7 @@ def test_pairs_go_side_by_side():
     [
         ("train.lr", "1e-3", 0.001),
         ("train.epochs", "3", 3),
-        ("train.class_weights", "true", True),
+        ("train.compile", "true", True),
         ("data.channels", "3", 3),
         ("data.path", "2024", "2024"),
         ("model.depth", "null", None),
@@ -98,10 +98,10 @@ def test_another_model_leaves_the_sizes_behind_as_in_mien_run():
 
 def test_the_command_of_a_run_says_its_settings_as_flags():
     found = make_plan("folder_cnn", Path("my file.yaml"), LAYERS, {"model.widths": "[4,8]", "augment.scale": "[1,2]",
-                      "train.class_weights": "true", "train.lr": "1e-3,2e-3"})  # fmt: skip
+                      "train.compile": "true", "train.lr": "1e-3,2e-3"})  # fmt: skip
     assert found.command({"train.lr": 0.002}) == (
         "mien run folder_cnn --config 'my file.yaml' --model.widths 4 --model.widths 8 --augment.scale 1.0 2.0 "
-        "--train.class_weights=true --train.lr 0.002"
+        "--train.compile=true --train.lr 0.002"
     )
     colours = plan({"data.mean": "[0.1,0.2,0.3],0.5"})
     assert colours.command(colours.trials()[0].settings).endswith(" --data.mean 0.1,0.2,0.3")

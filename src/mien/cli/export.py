@@ -57,8 +57,7 @@ def export(
     if calibration.answered and calibration.wrong_at_most > max(2 * error_rate, error_rate + 0.1):
         warn(
             f"{calibration.images:,} validation images are too few to promise an error rate of {error_rate:.0%}: they "
-            f"show that at most {calibration.wrong_at_most:.0%} of the answers are wrong. Hold out more, say with "
-            "--data.val_split 0.3."
+            f"leave room for {calibration.wrong_at_most:.0%} of wrong answers. Hold out more: --data.val_split 0.3"
         )
     if calibration.answered < 0.05:
         warn(

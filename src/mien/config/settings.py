@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, create_model, field_validator, model_validator
 
@@ -17,6 +17,7 @@ SOURCES = (
     *("folder", "table", "fer2013", "ferplus", "raf_db", "affectnet", "tiny_imagenet", "dogs_vs_cats"),
     "drawn_faces",
 )
+WeightScheme = Literal["none", "inverse", "sqrt", "effective"]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -162,7 +163,11 @@ class Train(Settings):
         default=0.0, ge=0, description="Rise of the learning rate; 0 is none (one_cycle: 30 %)."
     )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Share of the target given to all classes.")
-    class_weights: bool = Field(default=False, description="Weigh the loss by inverse class counts.")
+    class_weights: WeightScheme | Mapping[str, float] = Field(
+        default="none",
+        description="What an image counts in the loss: one over its class's count, over the count's square root, over "
+        "its effective number (arXiv 1901.05555), or your own weights, '{cat: 2, dog: 1}'.",
+    )
     sampler: Literal["shuffle", "balanced"] = Field(
         default="shuffle", description="balanced draws each class equally often, with replacement."
     )
@@ -198,6 +203,18 @@ class Train(Settings):
         description="Processes (or GPUs) that share each batch; batch norm sees each one's own share of it.",
     )
     tensorboard: bool = Field(default=False, description="Also write TensorBoard files.")
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _read_weights(cls, value: Any) -> Any:
+        """Read what is given as text, '{cat: 2}', and the true or false of mien 0.2."""
+        if isinstance(value, bool) or value in ("true", "false"):
+            return "inverse" if value in (True, "true") else "none"
+        read = parsed("train.class_weights", value) if isinstance(value, str) and value.startswith("{") else value
+        own = isinstance(read, Mapping) and all(isinstance(each, (int, float)) and each >= 0 for each in read.values())
+        if not own and read not in get_args(WeightScheme):
+            raise ValueError("give none, inverse, sqrt, effective, or numbers for classes, such as '{cat: 2, dog: 1}'")
+        return read
 
     @field_validator("unfreeze", mode="before")
     @classmethod

@@ -12,6 +12,7 @@ from lightning.pytorch import callbacks
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mien.errors import MienError
+from mien.evaluate.metrics import wilson
 from mien.progress import console, note, warn
 from mien.runs.history import COLUMNS, EpochMetrics, read_epochs, write_epochs
 
@@ -139,24 +140,35 @@ class Diverged(L.Callback):
 
 
 class StuckWarning(L.Callback):
-    """Warns when the validation loss stays within 1 % of the loss of an output that ignores the input."""
+    """Warns when the validation loss stays within 1 % of the loss of an output that ignores the input.
 
-    def __init__(self, ignorant_loss: float, warnings: list[str], patience: int = 3) -> None:
-        self.ignorant_loss = ignorant_loss
+    It does so after 3 epochs and 100 steps, as an epoch of a small data set has but a few; and not where the accuracy
+    shows that the input is not ignored. majority: share of the commonest class of the validation images.
+    """
+
+    def __init__(self, ignorant_loss: float, majority: float, images: int, warnings: list[str]) -> None:
+        self.ignorant_loss, self.majority, self.images = ignorant_loss, majority, images
         self.warnings = warnings
-        self.patience = patience
-        self.epochs = 0
+        self.epochs = self.steps_before = 0
+        self.said = False
 
     def on_train_epoch_end(self, trainer: L.Trainer, task: L.LightningModule) -> None:
         loss = float(trainer.callback_metrics["val_loss"])
+        accuracy = float(trainer.callback_metrics["val_accuracy"])
         near = abs(loss - self.ignorant_loss) <= 0.01 * self.ignorant_loss
-        self.epochs = self.epochs + 1 if near else 0
-        if self.epochs == self.patience:
-            text = (
-                f"The validation loss has stayed within 1 % of {self.ignorant_loss:.3f} for {self.patience} epochs "
-                f"(until epoch {trainer.current_epoch + 1}): the loss of class frequencies alone. The output ignores "
-                "the input. Try a smaller `train.lr` or `train.warmup_epochs`; a ViT, `model.global_pool` flatten."
-            )
-            self.warnings.append(text)
-            if trainer.is_global_zero:
-                warn(text)
+        learned = wilson(round(accuracy * self.images), self.images)[0] > self.majority
+        if not near or learned:
+            self.epochs, self.steps_before = 0, trainer.global_step
+            return
+        self.epochs += 1
+        if self.epochs < 3 or trainer.global_step - self.steps_before < 100 or self.said:
+            return
+        self.said = True
+        text = (
+            f"The validation loss has stayed within 1 % of {self.ignorant_loss:.3f} for {self.epochs} epochs "
+            f"(until epoch {trainer.current_epoch + 1}): the loss of class frequencies alone. The output ignores "
+            "the input. Try a smaller `train.lr` or `train.warmup_epochs`; a ViT, `model.global_pool` flatten."
+        )
+        self.warnings.append(text)
+        if trainer.is_global_zero:
+            warn(text)

@@ -23,6 +23,7 @@ from mien.runs.folder import read_env
 from mien.runs.records import DataFacts
 from mien.runtime.network import Network, is_export
 from mien.train import freeze
+from mien.train.class_weights import too_wide
 from mien.train.task import Training
 
 SAME_PICTURES = {"ferplus": "fer2013"}  # under other labels
@@ -36,6 +37,7 @@ def environment(task: Training, store: Store, device: str, precision: str) -> En
     most = max(32, 512 * 48**2 // recipe.data.size**2)  # images that stand for all, fewer where they are large
     chosen = store.indices("train")[:: max(1, int(counts.sum()) // most)][:most]
     first = gather(store.images, store.targets, chosen)
+    loss, error = task.initial_loss(first)
     env = Env(
         **hardware.environment(),
         device=device,
@@ -47,20 +49,25 @@ def environment(task: Training, store: Store, device: str, precision: str) -> En
         classes=tuple(store.classes),
         parameters=count_parameters(task.kept),
         flops=count_flops(task.kept, recipe.data.size, recipe.data.channels),
-        initial_loss=task.initial_loss(first),
+        initial_loss=loss,
         initial_loss_images=len(chosen),
         teachers=task.teachers,
         trained=tuple(freeze.history(task.model, recipe.train)),
         store=_describe(store),
         **task.facts(store),
     )
-    return replace(env, warnings=(*_warnings(recipe, store), *_badly_scaled(recipe, env)))
+    return replace(env, warnings=(*_warnings(recipe, store), *_badly_scaled(recipe, env, error)))
 
 
-def _badly_scaled(recipe: Recipe, env: Env) -> Iterator[str]:
-    """Of random weights alone; a checkpoint's may be far off for other classes."""
+def _badly_scaled(recipe: Recipe, env: Env, error: float) -> Iterator[str]:
+    """Of random weights alone; a checkpoint's may be far off for other classes.
+
+    error: the standard error of the loss, which on a few images is high or low by chance.
+    """
     loss, uniform = env.initial_loss, env.ln_classes
-    if loss is not None and uniform is not None and loss > 1.25 * uniform and recipe.model.checkpoint is None:
+    if loss is None or uniform is None or recipe.model.checkpoint is not None:
+        return
+    if loss - 2 * error > 1.25 * uniform:
         yield (
             f"The loss before training is {loss:.2f}, a uniform guess has ln({len(env.classes)}) = {uniform:.2f}: the "
             "initialisation is badly scaled."
@@ -70,6 +77,8 @@ def _badly_scaled(recipe: Recipe, env: Env) -> Iterator[str]:
 def _warnings(recipe: Recipe, store: Store) -> list[str]:
     """What is probably not meant: a frozen backbone that knows nothing, images that are not as new as they seem."""
     found = []
+    if recipe.pretrain.method == "none" and (unequal := too_wide(recipe, store.class_counts("train"), store.classes)):
+        found.append(unequal)
     if freeze.freezes(recipe.train) and recipe.model.checkpoint is None:
         found.append("What is frozen has random weights and stays so. Start from trained ones: `model.init`.")
     for source in filter(None, (recipe.model.checkpoint, *recipe.distill.teachers)):

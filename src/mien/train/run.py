@@ -150,7 +150,11 @@ def _on_features(task: Training, store: Store, env: Env) -> tuple[Training, Stor
     source = features.store_features(task.model, store, env.device or "cpu", env.precision or "fp32")
     env = replace(env, feature_seconds=round(time.perf_counter() - started, 2))
     head = cast(Any, task.model).get_classifier()
-    return Task(features.head_recipe(task.recipe), head, None, store.class_counts("train")), source, env
+    return (
+        Task(features.head_recipe(task.recipe), head, None, store.class_counts("train"), classes=store.classes),
+        source,
+        env,
+    )
 
 
 def _with_head(model: nn.Module, head: nn.Module) -> nn.Module:

@@ -27,6 +27,7 @@ from mien.preprocessing import Preprocessing
 from mien.runs import Env
 from mien.train import freeze
 from mien.train.callbacks import StuckWarning
+from mien.train.class_weights import class_weights, ignorant_loss
 from mien.train.optimizers import make_optimizer, rate
 from mien.train.teachers import Teacher, two_answers
 
@@ -175,8 +176,8 @@ class Training(L.LightningModule, ABC):
             schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def initial_loss(self, batch: Batch) -> float:
-        """The loss before any step, on one batch as training sees it but without augmentation.
+    def initial_loss(self, batch: Batch) -> tuple[float, float]:
+        """The loss before any step and its standard error, on one batch as training sees it but without augmentation.
 
         ln(classes) is the loss of a uniform guess; far above it, the initialisation is badly scaled.
         """
@@ -184,14 +185,15 @@ class Training(L.LightningModule, ABC):
         # As in the first step: a batch norm that has seen nothing cannot be evaluated, a frozen one must be.
         freeze.freeze(self.model, self.recipe.train, 1)
         with torch.no_grad():
-            loss = self._plain_loss(batch).item()
+            losses = self._plain_loss(batch).float()
         for name, buffer in self.model.named_buffers():
             buffer.copy_(buffers[name])
-        return loss
+        error = losses.std().item() / math.sqrt(losses.numel()) if losses.numel() > 1 else 0.0
+        return losses.mean().item(), error
 
     @abstractmethod
     def _plain_loss(self, batch: Batch) -> Tensor:
-        """The loss of `model` on a batch that is not augmented."""
+        """The loss of `model` on each image of a batch that is not augmented, (B,); or their mean, where that is all."""
 
     def _inputs(self, images: Tensor) -> Tensor:
         return images if self.preprocessing is None else self._scaled(images.float() / 255)
@@ -221,7 +223,8 @@ class Training(L.LightningModule, ABC):
 class Task(Training):
     """Trains a classifier on labelled images.
 
-    class_counts: training images of each class, (K,). teacher: whose answers are learned beside the labels.
+    class_counts: training images of each class, (K,). teacher: whose answers are learned beside the labels. classes:
+    their names, where the recipe has weights for some of them.
     """
 
     class_weights: Tensor | None
@@ -233,11 +236,14 @@ class Task(Training):
         preprocessing: Preprocessing | None,
         class_counts: np.ndarray,
         teacher: Teacher | None = None,
+        classes: Sequence[str] = (),
     ) -> None:
         super().__init__(recipe, model, preprocessing, len(class_counts))
         self.teacher = teacher  # no module of the task: its weights go into no checkpoint, its mode is its own
-        weights = torch.from_numpy(class_counts.sum() / (len(class_counts) * np.maximum(class_counts, 1))).float()
-        self.register_buffer("class_weights", weights if recipe.train.class_weights else None, persistent=False)
+        weights = class_weights(recipe, class_counts, classes)
+        self.ignorant_loss = ignorant_loss(recipe, class_counts, weights)
+        kept = None if weights is None else torch.from_numpy(weights).float()
+        self.register_buffer("class_weights", kept, persistent=False)
         for split in ("train", "val"):
             accuracy = MulticlassAccuracy(len(class_counts), average="micro", validate_args=False)
             self.add_module(f"{split}_accuracy", accuracy)
@@ -249,7 +255,7 @@ class Task(Training):
         freeze.check(model, recipe)
         asks = recipe.distill.teachers and not recipe.distill.stored
         teacher = Teacher(recipe, store.classes) if asks else None
-        return cls(recipe, model, store.preprocessing, store.class_counts("train"), teacher)
+        return cls(recipe, model, store.preprocessing, store.class_counts("train"), teacher, store.classes)
 
     @staticmethod
     def classes_of(store: Store) -> tuple[str, ...]:
@@ -259,12 +265,15 @@ class Task(Training):
     def facts(self, store: Store) -> dict[str, Any]:
         """The losses of outputs that ignore the input, in nats."""
         uniform, prior = math.log(len(store.classes)), entropy(store.class_counts("train"))
-        balanced = self.recipe.train.sampler == "balanced" or self.recipe.train.class_weights
-        return {"ln_classes": uniform, "prior_entropy": prior, "ignorant_loss": uniform if balanced else prior}
+        return {"ln_classes": uniform, "prior_entropy": prior, "ignorant_loss": self.ignorant_loss}
 
     def callbacks(self, env: Env, warnings: list[str]) -> Sequence[L.Callback]:
         """A warning where the network goes on ignoring its input."""
-        return () if env.ignorant_loss is None else (StuckWarning(env.ignorant_loss, warnings),)
+        if env.ignorant_loss is None:
+            return ()
+        held_out = env.store.counts["validation"]
+        images = max(sum(held_out), 1)
+        return (StuckWarning(env.ignorant_loss, max(held_out) / images, images, warnings),)
 
     def finish(self, run: Path, store: Store, model: nn.Module, device: str) -> None:
         """Score the run on validation."""
@@ -305,7 +314,7 @@ class Task(Training):
 
     def _plain_loss(self, batch: Batch) -> Tensor:
         images, labels = batch
-        return F.cross_entropy(self.model(self._inputs(images)), labels)
+        return F.cross_entropy(self.model(self._inputs(images)), labels, reduction="none")
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         smoothing = self.recipe.train.label_smoothing
