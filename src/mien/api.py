@@ -195,19 +195,25 @@ def export(
     *,
     weights: WeightType = "fp16",
     error_rate: float = 0.2,
+    coverage: float = 0.9,
     data: Place | None = None,
     allow_code: Sequence[str] = (),
 ) -> Export:
     """Write a finished run as one .onnx file, by default RUN/model.onnx, that `load` reads without torch.
 
     weights: 'fp16', 'fp32' or 'int8'. error_rate: the share of wrong answers that the threshold for "unsure" allows.
+    coverage: the share of prediction sets that are to hold the true class.
     Raises MissingError for a run that is not finished, MienError when the file's answers are not the run's.
     """
     from mien.export import export as write
 
     with _reading(allow_code, data):
         return write(
-            _run_path(run, "export"), None if out is None else Path(out), weights=weights, error_rate=error_rate
+            _run_path(run, "export"),
+            None if out is None else Path(out),
+            weights=weights,
+            error_rate=error_rate,
+            coverage=coverage,
         )
 
 

@@ -24,8 +24,9 @@ from mien.atomic import put
 from mien.data import Store
 from mien.drafts import draft
 from mien.errors import MienError, MissingError, UsageError
-from mien.evaluate.calibration import Calibration, calibrate
+from mien.evaluate.calibration import Calibration, calibrate, with_temperature
 from mien.evaluate.metrics import scores_of
+from mien.evaluate.prediction_sets import COVERAGE, JudgedSets, check_coverage, fit_sets
 from mien.evaluate.split import predict
 from mien.preprocessing import Preprocessing
 from mien.pretrained import Classifier, from_onnx, unfold
@@ -54,13 +55,22 @@ class Export:
     difference: float
     accuracy_lost: float
     calibration: Calibration
+    sets: JudgedSets
 
 
-def export(run: Path, out: Path | None = None, *, weights: WeightType = "fp16", error_rate: float = 0.2) -> Export:
+def export(
+    run: Path,
+    out: Path | None = None,
+    *,
+    weights: WeightType = "fp16",
+    error_rate: float = 0.2,
+    coverage: float = COVERAGE,
+) -> Export:
     """Write a finished run as one .onnx file, by default <run>/model.onnx.
 
     weights: how they are stored; fp16 and fp32 compute in fp32, int8 is dynamic per-channel quantisation.
     error_rate: the share of wrong answers that the threshold for "unsure" is to allow.
+    coverage: the share of prediction sets that are to hold the true class.
     Raises MissingError when the run is not finished, MienError when the file's answers are not the run's.
     """
     refuse_headless(run)
@@ -69,6 +79,7 @@ def export(run: Path, out: Path | None = None, *, weights: WeightType = "fp16", 
     out = out or run / "model.onnx"
     if out.suffix != ".onnx":
         raise UsageError(f"`out` {out}: an export ends in .onnx.")
+    check_coverage(coverage)
     if not 0 <= error_rate < 1:
         raise UsageError(f"`error_rate` {error_rate}: give a share such as 0.2.")
     store = _images_of(run)
@@ -88,11 +99,13 @@ def export(run: Path, out: Path | None = None, *, weights: WeightType = "fp16", 
                 difference, lost = _compare(found, reference, weights)
             _refuse_difference(difference, weights, run)
             calibration = calibrate(found, error_rate)
-            _write_metadata(beside, run, network, tensors, calibration, found, store or Images.of(run))
+            sets = fit_sets(with_temperature(found, calibration.temperature), coverage)
+            card = _card(run, found, store or Images.of(run))
+            _write_metadata(beside, network, tensors, calibration, sets, card)
             put(beside, out)
     except OSError as error:
         raise MienError(f"Writing {out} failed: {error.strerror}. Free some space, or choose another `out`.") from error
-    return Export(out, out.stat().st_size, difference, lost, calibration)
+    return Export(out, out.stat().st_size, difference, lost, calibration, sets)
 
 
 def _images_of(run: Path) -> Store | None:
@@ -246,12 +259,11 @@ def _refuse_difference(difference: float, weights: WeightType, run: Path) -> Non
 
 def _write_metadata(
     path: Path,
-    run: Path,
     network: Classifier,
     tensors: dict[str, Any],
     calibration: Calibration,
-    found: Predictions,
-    images: Store | Images | None,
+    sets: JudgedSets,
+    card: dict[str, Any],
 ) -> None:
     values: dict[str, Any] = {
         "mien": mien.__version__,
@@ -259,7 +271,8 @@ def _write_metadata(
         "preprocessing": network.preprocessing.to_dict(),
         "network": {"name": network.name, "sizes": network.sizes, "tensors": tensors},  # opens in torch with it
         "calibration": calibration.to_dict(),
-        "card": _card(run, found, images),
+        "sets": sets.to_dict(),
+        "card": card,
     }
     path.write_bytes(seal(path.read_bytes(), values))
 

@@ -18,6 +18,7 @@ from mien.runtime.film.length import missing_bytes
 from mien.runtime.film.timeline import Film, Timeline
 from mien.runtime.film.video import Follower, Moment, Tracked, is_video, moments, overlap
 from mien.runtime.reader import Face
+from mien.runtime.sets import PredictionSets
 
 
 class TwoBoxes:
@@ -35,7 +36,7 @@ class TwoBoxes:
 class FakeNetwork:
     """Probabilities that depend on the brightness of the crop."""
 
-    labels, threshold = ("dark", "bright"), 0.6
+    labels, threshold, sets = ("dark", "bright"), 0.6, None
 
     class preprocessing:  # noqa: N801
         @staticmethod
@@ -87,6 +88,17 @@ def test_probabilities_are_smoothed_by_hand():
     assert (second.face.label, second.face.confidence, second.face.sure) == ("bright", pytest.approx(0.6), False)
     (far,) = follow.step([face((50, 50, 10, 10), 0.0)])
     assert (far.number, far.face.probabilities["dark"]) == (2, 1.0)
+
+
+def test_the_set_is_that_of_the_smoothed_probabilities():
+    follow = Follower(threshold=0.7, sets=PredictionSets(0.9, (0.5, 0.5)))
+    follow.step([face((0, 0, 10, 10), 1.0)])
+    (second,) = follow.step([face((1, 0, 10, 10), 0.0)])  # .6 and .4
+    assert second.face.prediction_set == ("bright",)
+    wide = Follower(threshold=0.7, sets=PredictionSets(0.9, (0.3, 0.3)))
+    wide.step([face((0, 0, 10, 10), 0.0)])
+    (second,) = wide.step([face((1, 0, 10, 10), 1.0)])  # .4 and .6
+    assert second.face.prediction_set == ("dark", "bright")
 
 
 def test_overlap_by_hand():

@@ -93,6 +93,29 @@ def test_the_card_tells_what_was_measured(shipped, tmp_path, capsys):
     assert text in capsys.readouterr().out
 
 
+def test_an_export_carries_prediction_sets(shipped, tmp_path, capsys):
+    """They are in its answers, on its card and in its table, and an export from before them has none."""
+    assert main(["export", str(shipped), "--out", str(tmp_path / "model.onnx"), "--coverage", "0.8", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["sets"]
+    network = networks.Network.open(tmp_path / "model.onnx")
+    assert network.sets.coverage == told["coverage"] == 0.8
+    assert list(network.sets.least) == told["least"]
+    assert f"Of the sets, {told['covered']:.1%} hold the true class (asked for: 80%" in model_card(network, "tiny")
+    reader = mien.load(tmp_path / "model.onnx")
+    face = reader.read(Image.new("L", (24, 24), 99), detect=False)[0]
+    inside = {
+        name for name, least in zip(reader.names, network.sets.least, strict=True) if face.probabilities[name] >= least
+    }
+    assert set(face.prediction_set) == inside | {face.label}
+    assert face.prediction_set[0] == face.label
+    older = mien.load(tmp_path / "model.onnx")
+    older.network = replace(network, sets=None)
+    assert older.read(Image.new("L", (24, 24), 99), detect=False)[0].prediction_set == ()
+    assert "Prediction sets" not in model_card(replace(network, card={**network.card, "sets": None}), "tiny")
+    assert main(["export", str(shipped), "--coverage", "90"]) == 2
+    assert "--coverage 90.0: give a share between 0 and 1, such as 0.9" in capsys.readouterr().err
+
+
 def test_the_card_names_the_teachers(shipped):
     network = networks.Network.open(assets.ASSETS / "tiny" / "model.onnx")
     assert "taught" not in model_card(network, "tiny")

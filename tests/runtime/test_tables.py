@@ -67,7 +67,10 @@ def test_an_unfinished_last_line_is_cut_off_and_its_picture_read_again(tmp_path)
 
 def test_a_picture_of_which_some_rows_are_missing_is_read_again_whole(tmp_path):
     labels, path = ("x", "=1+1"), tmp_path / "t.csv"
-    faces = [SimpleNamespace(box=(n, 0, 9, 9), confidence=0.5, probabilities=dict.fromkeys(labels, 0.5)) for n in "12"]
+    shares = dict.fromkeys(labels, 0.5)
+    faces = [
+        SimpleNamespace(box=(n, 0, 9, 9), confidence=0.5, probabilities=shares, prediction_set=labels) for n in "12"
+    ]
     for face in faces:
         face.to_dict = lambda: {"label": "=1+1"}
     names = ("a.png", 'b"\r\n.png', "=b.png")
@@ -117,7 +120,7 @@ def test_a_foreign_parquet_file_is_left_alone(tmp_path):
 
 
 def test_what_a_start_leaves_that_was_killed_at_once_does_not_block_the_next(tmp_path):
-    header = b"source,seconds,face,x,y,width,height,label,confidence,happy\r\n"
+    header = b"source,seconds,face,x,y,width,height,label,confidence,happy,prediction_set\r\n"
     for end in range(len(header)):
         for name, rows in (("t.csv", "t.csv"), ("t.parquet", ".t.parquet.csv")):
             (tmp_path / "t.parquet").unlink(missing_ok=True)

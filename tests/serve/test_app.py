@@ -78,6 +78,8 @@ def test_healthz_model_and_openapi(client, network):
     assert found["labels"] == [label.lower() for label in network.labels]
     assert found["detect"] is True
     assert found["unsure_below"] == pytest.approx(network.threshold)
+    assert found["prediction_sets"]["coverage"] == network.sets.coverage == 0.9
+    assert list(found["prediction_sets"]["least"].values()) == list(network.sets.least)
     assert found["card"]["recipe"] == "tiny"
     assert found["limits"] == {
         **{"body": 20e6, "pixels": 40e6, "all_pixels": 100e6},

@@ -19,6 +19,7 @@ def export(
     out: Path | None = None,
     weights: Literal["fp16", "fp32", "int8"] = "fp16",
     error_rate: float = 0.2,
+    coverage: float = 0.9,
     data_path: DataPath = None,
     json_: Json = False,
 ) -> None:
@@ -35,21 +36,29 @@ def export(
     error_rate
         The threshold for "unsure" is fitted so that this share of the answers above it is wrong; the export says what
         the validation images prove of it.
+    coverage
+        Beside each answer stands the set of classes that it leaves open; this share of the sets is to hold the true
+        class, of each class.
     """
     from mien.export import export as write
     from mien.runs.data import lying_at
 
     with lying_at(data_path):
-        done = write(run, out, weights=weights, error_rate=error_rate)
+        done = write(run, out, weights=weights, error_rate=error_rate, coverage=coverage)
     calibration = done.calibration
     if json_:
         values = {"file": str(done.path), "bytes": done.size, "largest_difference": done.difference}
-        print_json(values | {"accuracy_lost": done.accuracy_lost, "calibration": calibration.to_dict()})
+        values |= {"accuracy_lost": done.accuracy_lost, "sets": done.sets.to_dict()}
+        print_json(values | {"calibration": calibration.to_dict()})
         return
     print_lines(f"{done.path}  {done.size / 1e6:.2f} MB")
     note(
         f"probabilities equal the run's within {done.difference:.1g}; calibration error "
         f"{calibration.calibration_error:.3f}; {_answers(calibration)}"
+    )
+    note(
+        f"prediction sets of {done.sets.sets.coverage:.0%}: {done.sets.size:.1f} classes on average, one alone for "
+        f"{done.sets.single:.0%} of validation images, {done.sets.single_right:.0%} of these right"
     )
     if calibration.bound:
         end = f"{calibration.temperature:.3g}, the {calibration.bound} that is tried"

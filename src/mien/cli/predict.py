@@ -143,6 +143,8 @@ def _print_table(text: str, as_json: bool) -> None:
 
 def _print_faces(where: str, faces: list[Face]) -> None:
     for face in faces:
-        print_lines(f"{where}  {face.to_dict()['label']} {face.confidence:.0%}  box {','.join(map(str, face.box))}")
+        left = f"  ({' or '.join(face.prediction_set)})" if len(face.prediction_set) > 1 else ""
+        box = ",".join(map(str, face.box))
+        print_lines(f"{where}  {face.to_dict()['label']} {face.confidence:.0%}{left}  box {box}")
     if not faces:
         print_lines(f"{where}  no face")

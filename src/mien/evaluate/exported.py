@@ -19,13 +19,18 @@ BATCH = 256
 
 
 def evaluate_export(network: Network, data: Data, split: str = "validation") -> Scores:
-    """Score an export on a split of a data set ('all': on every image); probabilities are calibrated as in use.
+    """Score an export on a split of a data set; see `predict_export`."""
+    import torchmetrics  # noqa: F401  (the scores need it; without it, no picture is decoded in vain)
+
+    return score(predict_export(network, data, split))
+
+
+def predict_export(network: Network, data: Data, split: str = "validation") -> Predictions:
+    """What an export says of a split of a data set ('all': of every image); probabilities are calibrated as in use.
 
     Size, colour and fit are the network's own; classes are matched by name. Raises UsageError when the data has no
     such split, DataError when it has a class that the network does not know.
     """
-    import torchmetrics  # noqa: F401  (the scores need it; without it, no picture is decoded in vain)
-
     shape = network.preprocessing
     own = {"size": shape.size, "channels": shape.channels, "fit": shape.fit}
     data = data.with_(**own)
@@ -39,13 +44,12 @@ def evaluate_export(network: Network, data: Data, split: str = "validation") -> 
     order = np.array(labels.match(store.classes, network.labels))
     parts = [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
     probabilities = [network.probabilities(store.images[part]) for part in track(parts, "evaluating", len(parts))]
-    predictions = Predictions(
+    return Predictions(
         names=[store.names[i] for i in indices],
         labels=order[store.labels[indices]],
         probabilities=np.concatenate(probabilities),
         classes=network.labels,
     )
-    return score(predictions)
 
 
 def _was_trained_on(network: Network, store: Store, split: str) -> bool:

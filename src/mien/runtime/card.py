@@ -36,6 +36,7 @@ def model_card(network: Network, name: str) -> str:
         *(["## By class\n\n" + _classes(card["per_class"])] if card.get("per_class") else []),
         *(["## When pictures get worse\n\n" + _robustness(card["robustness"])] if card.get("robustness") else []),
         "## Calibration\n\n" + _calibration(card),
+        *(["## Prediction sets\n\n" + _sets(card["sets"])] if card.get("sets") else []),
         "## Where it comes from\n\n" + _origin(card),
     ]
     return "\n\n".join(parts) + "\n"
@@ -105,6 +106,19 @@ def _calibration(card: dict[str, Any]) -> str:
         f"Logits are divided by {card['temperature']:.3f}; the expected calibration error is then "
         f"{card['calibration_error']:.3f} (15 bins). {_answers(card)} (asked for: {card['error_rate']:.0%}). "
         f"{_proven(card)}All by two-fold cross-fitting: no image judges what it helped to fit."
+    )
+
+
+def _sets(sets: dict[str, Any]) -> str:
+    """What the sets of classes that an answer leaves open are worth."""
+    shares = [share for share in sets["by_class"].values() if share is not None]
+    return (
+        "Beside each answer stands the set of classes that it leaves open. Of the sets, "
+        f"{sets['covered']:.1%} hold the true class (asked for: {sets['coverage']:.0%}; {min(shares):.0%} to "
+        f"{max(shares):.0%} of each class), with {sets['size']:.2f} classes on average; {sets['single']:.0%} are one "
+        f"class alone, {sets['single_right']:.1%} of these right. This holds for pictures like those of validation "
+        "only. Split conformal prediction with a threshold for each class (arXiv 1609.00451), by two-fold "
+        "cross-fitting."
     )
 
 

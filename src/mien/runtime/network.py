@@ -13,6 +13,7 @@ from mien.errors import DataError, MissingError, nearest
 from mien.hub import HUB, download, hint
 from mien.preprocessing import Preprocessing
 from mien.runtime.seal import KEY, unseal
+from mien.runtime.sets import PredictionSets
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -26,6 +27,7 @@ class Network:
 
     labels: class names in the order of the logits. temperature: logits are divided by it.
     threshold: a confidence below it is "unsure"; above 1 all are. card: where it comes from and how well it does.
+    sets: what makes prediction sets; None for an export from before they were.
     """
 
     session: onnxruntime.InferenceSession
@@ -34,6 +36,7 @@ class Network:
     temperature: float = 1.0
     threshold: float = 0.0
     card: dict[str, Any] | None = None
+    sets: PredictionSets | None = None
 
     @classmethod
     def bare(cls, path: Path, threads: int = 0) -> Network:
@@ -61,7 +64,10 @@ class Network:
                 Preprocessing(**values["preprocessing"]),
                 float(calibration["temperature"]),
                 float(calibration["threshold"]),
-                {**values["card"], "mien": values["mien"], "fingerprint": values["fingerprint"]} | calibration,
+                {**values["card"], "mien": values["mien"], "fingerprint": values["fingerprint"]}
+                | calibration
+                | {"sets": values.get("sets")},
+                PredictionSets.from_dict(values["sets"]) if "sets" in values else None,
             )
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} is damaged: its metadata cannot be read ({error}). Export it again.") from error
@@ -198,6 +204,9 @@ def _refuse_misfit(network: Network, path: Path) -> None:
     wanted = (network.preprocessing.channels, network.preprocessing.size, network.preprocessing.size)
     takes = tuple(network.session.get_inputs()[0].shape[1:])
     gives = network.session.get_outputs()[0].shape[-1]
+    sets = network.sets
+    if sets is not None and len(sets.least) != len(network.labels):
+        raise DataError(f"{path} was changed: its prediction sets are of {len(sets.least)} classes. Export it again.")
     if takes != wanted or gives != len(network.labels):
         raise DataError(
             f"{path} was changed: it takes {takes} and gives {gives} numbers, its metadata says {wanted} and "

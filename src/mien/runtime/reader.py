@@ -34,7 +34,9 @@ class Face:
 
     box: x, y, width, height in pixels of the upright picture. label: the most probable class.
     probabilities: {class: 0..1}, calibrated. confidence: that of the label. sure: whether it reaches the
-    threshold that the model was given for a stated error rate.
+    threshold that the model was given for a stated error rate. prediction_set: the classes that are left open, the most
+    probable first, which hold the true one in the share of pictures that `Network.sets` promises; empty where the model
+    was exported without sets.
     """
 
     box: Box
@@ -42,6 +44,7 @@ class Face:
     probabilities: dict[str, float]
     confidence: float
     sure: bool
+    prediction_set: tuple[str, ...] = ()
 
     def scaled(self, scale: float) -> Face:
         """This face in the picture made larger or smaller."""
@@ -55,6 +58,7 @@ class Face:
             "label": self.label if self.sure else UNSURE,
             "most_probable": self.label,
             "confidence": round(self.confidence, 4),
+            "prediction_set": list(self.prediction_set),
             "probabilities": {name: round(value, 4) for name, value in self.probabilities.items()},
         }
 
@@ -208,6 +212,7 @@ class Reader(FaceFinder):
             probabilities=probabilities,
             confidence=float(row[best]),
             sure=bool(row[best] >= self.network.threshold),
+            prediction_set=self.network.sets.names(row.tolist(), self.names) if self.network.sets else (),
         )
 
 

@@ -35,6 +35,7 @@ class Table:
         self.path = path
         self.rows = rows or path  # the CSV itself
         self.labels = list(labels)
+        self.header = [*self.COLUMNS, *labels, "prediction_set"]
         self._hold()
         try:
             self.known = self._begun()
@@ -50,10 +51,11 @@ class Table:
         rows: list[list[object]] = [
             [name, when, number, *face.box, self._cell(shown["label"]), f"{face.confidence:.4f}"]
             + [f"{face.probabilities[label]:.4f}" for label in self.labels]
+            + [self._cell("|".join(face.prediction_set))]
             for number, face in enumerate(faces, 1)
             for shown in [face.to_dict()]
         ]
-        self._append(rows or [[name, when, 0, *[""] * (6 + len(self.labels))]])
+        self._append(rows or [[name, when, 0, *[""] * (len(self.header) - 3)]])
 
     def reached(self, source: str | Path) -> float | None:
         """Up to which second the table held a film already, 0 for a picture; None for a source that is new to it."""
@@ -86,7 +88,7 @@ class Table:
     def _begun(self) -> dict[str, float]:
         """`known`, once the file holds its header and nothing half-written, which a killed process leaves behind."""
         content = self._content()
-        header = _lines([self._cell(name) for name in (*self.COLUMNS, *self.labels)])
+        header = _lines([self._cell(name) for name in self.header])
         if header.startswith(content):
             self._cut(0)
             self._append_bytes(header)
@@ -110,7 +112,7 @@ class Table:
         reader = csv.reader(io.StringIO(content.decode("utf-8", "surrogateescape"), newline=""), strict=True)
         try:
             header = next(reader, [])
-            if [self._words(name) for name in header] != [*self.COLUMNS, *self.labels]:
+            if [self._words(name) for name in header] != self.header:
                 raise DataError(f"{self.path} is there and no table of this model's. Choose another `out`.")
             rows = [row for row in reader if row]
             damaged = next((row for row in rows if not _is_row(row, len(header))), None)
@@ -167,7 +169,8 @@ class ParquetTable(Table):
 
         words, number = pyarrow.string(), pyarrow.float64()
         types = dict.fromkeys(("seconds", "x", "y", "width", "height", "confidence", *self.labels), number)
-        options = csv.ConvertOptions(column_types=types | {"source": words, "label": words, "face": pyarrow.int64()})
+        types |= dict.fromkeys(("source", "label", "prediction_set"), words) | {"face": pyarrow.int64()}
+        options = csv.ConvertOptions(column_types=types)
         lines = csv.ParseOptions(newlines_in_values=True)  # names of files may have them
         try:
             read = csv.read_csv(self.rows, parse_options=lines, convert_options=options)

@@ -23,6 +23,13 @@ class Health(BaseModel):
     mien: str = Field(description="Version of mien.")
 
 
+class Sets(BaseModel):
+    """What makes the set of classes that an answer leaves open."""
+
+    coverage: float = Field(description="The share of pictures, like those of validation, whose set holds the truth.")
+    least: dict[str, float] = Field(description="For each class the probability from which on it is in a set.")
+
+
 class ServedModel(BaseModel):
     """GET /v1/model."""
 
@@ -30,6 +37,7 @@ class ServedModel(BaseModel):
     labels: list[str]
     detect: bool = Field(description="Whether faces are looked for where a request does not say; else whole pictures.")
     unsure_below: float = Field(description="A confidence below it is answered as 'unsure'; above 1, every one.")
+    prediction_sets: Sets | None = Field(description="What makes the prediction sets; null where the model has none.")
     card: dict[str, Any] = Field(description="Where the model comes from and how well it does.")
     limits: dict[str, float] = Field(description="Bytes, pixels, images and seconds of one request.")
 
@@ -40,6 +48,9 @@ class FaceAnswer(BaseModel):
     most_probable: str
     confidence: float = Field(description="Probability of the most probable class, calibrated.")
     probabilities: dict[str, float]
+    prediction_set: list[str] = Field(
+        description="The classes that are left open, the most probable first; empty where the model has no such sets."
+    )
 
 
 class PictureAnswer(BaseModel):

@@ -20,7 +20,7 @@ import mien
 from mien.runtime.faces import Detector, YuNetDetector
 from mien.runtime.network import Network
 from mien.runtime.reader import lower_case
-from mien.serve.answers import DETECT, Answer, Error, Health, Predict, ServedModel
+from mien.serve.answers import DETECT, Answer, Error, Health, Predict, ServedModel, Sets
 from mien.serve.door import Door, checked_origins
 from mien.serve.gate import Gate
 from mien.serve.guard import Guard
@@ -107,6 +107,13 @@ def create_app(
     return Guard(app)
 
 
+def _sets(network: Network) -> Sets | None:
+    if network.sets is None:
+        return None
+    least = dict(zip(lower_case(network.labels), network.sets.least, strict=True))
+    return Sets(coverage=network.sets.coverage, least=least)
+
+
 def _add_facts(app: FastAPI, service: Service) -> None:
     network = service.network
     card = network.card or {}
@@ -115,6 +122,7 @@ def _add_facts(app: FastAPI, service: Service) -> None:
         labels=list(lower_case(network.labels)),
         detect=service.detects,
         unsure_below=network.threshold,
+        prediction_sets=_sets(network),
         card=card,
         limits={name: asdict(service.limits)[name] for name in OF_A_REQUEST},
     )

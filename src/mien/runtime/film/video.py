@@ -18,6 +18,7 @@ from mien.runtime.faces import Box, shared
 from mien.runtime.film.camera import camera_frames, is_camera
 from mien.runtime.film.length import missing_bytes
 from mien.runtime.reader import Face, Reader
+from mien.runtime.sets import PredictionSets
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 OVERLAP = 0.3  # intersection over union above which two boxes are the same face
@@ -65,7 +66,7 @@ def moments(
     """
     if every <= 0:
         raise UsageError(f"`every` {every}: give the seconds between two frames, such as 0.5.")
-    follow = Follower(reader.network.threshold)
+    follow = Follower(reader.network.threshold, reader.network.sets)
     shown = camera_frames(str(source), every) if is_camera(source) else frames(Path(source), every, after)
     for seconds, lasts, frame in shown:
         image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
@@ -75,8 +76,9 @@ def moments(
 class Follower:
     """Gives the faces of one frame after another their numbers and smooths their probabilities."""
 
-    def __init__(self, threshold: float) -> None:
+    def __init__(self, threshold: float, sets: PredictionSets | None = None) -> None:
         self.threshold = threshold
+        self.sets = sets
         self.known: list[Tracked] = []
         self.count = 0
 
@@ -102,7 +104,8 @@ class Follower:
         }
         best = max(mixed, key=lambda label: mixed[label])
         sure = mixed[best] >= self.threshold
-        return replace(now, label=best, probabilities=mixed, confidence=mixed[best], sure=sure)
+        left = self.sets.names(list(mixed.values()), list(mixed)) if self.sets else ()
+        return replace(now, label=best, probabilities=mixed, confidence=mixed[best], sure=sure, prediction_set=left)
 
 
 def overlap(one: Box, other: Box) -> float:

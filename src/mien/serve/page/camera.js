@@ -15,7 +15,7 @@ const REASONS = {
 
 // onFaces(faces) after every frame, onTrouble(text) when it has to end. Returns {stop} once the picture runs, or undefined
 // where wanted() says that it was called off in the meantime: a person may think about the browser's question for long.
-export async function film(video, overlay, unsureBelow, { onFaces, onTrouble, wanted }) {
+export async function film(video, overlay, model, { onFaces, onTrouble, wanted }) {
   const stream = await open();
   const release = () => {
     stream.getTracks().forEach(track => track.stop());
@@ -49,7 +49,7 @@ export async function film(video, overlay, unsureBelow, { onFaces, onTrouble, wa
       try {
         const answer = await predict(await frame(video));
         if (!running) return;
-        faces = smoothed(faces, answer.faces, unsureBelow);
+        faces = smoothed(faces, answer.faces, model);
         draw(overlay, faces, answer);
         onFaces(faces);
       } catch (error) {
@@ -82,7 +82,7 @@ function frame(video) {
 }
 
 // Faces of this frame, from left to right as on the mirrored screen, each with the probabilities it had mixed in.
-function smoothed(before, now, unsureBelow) {
+function smoothed(before, now, model) {
   const fresh = now.map(face => {
     const same = before.find(other => overlap(other.box, face.box) > OVERLAP);
     if (!same) return face;
@@ -91,9 +91,19 @@ function smoothed(before, now, unsureBelow) {
       probabilities[label] = MEMORY * same.probabilities[label] + (1 - MEMORY) * value;
     }
     const [most_probable, confidence] = Object.entries(probabilities).reduce((a, b) => (b[1] > a[1] ? b : a));
-    return { box: face.box, probabilities, most_probable, confidence, label: confidence < unsureBelow ? "unsure" : most_probable };
+    const label = confidence < model.unsure_below ? "unsure" : most_probable;
+    const prediction_set = setOf(probabilities, most_probable, model.prediction_sets);
+    return { box: face.box, probabilities, most_probable, confidence, label, prediction_set };
   });
   return fresh.sort((a, b) => b.box[0] - a.box[0]);
+}
+
+// The classes that smoothed probabilities leave open, the most probable first, as mien.runtime.sets makes them.
+function setOf(probabilities, most_probable, sets) {
+  if (!sets) return [];
+  return Object.keys(probabilities)
+    .filter(label => label === most_probable || probabilities[label] >= sets.least[label])
+    .sort((a, b) => probabilities[b] - probabilities[a]);
 }
 
 function overlap([ax, ay, aw, ah], [bx, by, bw, bh]) {

@@ -13,6 +13,12 @@ let noun = "face"; // what a picture is searched for
 export const speakOf = word => (noun = word);
 export const named = number => `${noun[0].toUpperCase()}${noun.slice(1)} ${number}`;
 
+let coverage = 0; // of the prediction sets
+export const promise = share => (coverage = share);
+
+// "sad or neutral": the classes that an answer leaves open, where they are several.
+const leftOpen = face => (face.prediction_set.length > 1 ? face.prediction_set.join(" or ") : "");
+
 const isUnsure = face => face.label === "unsure";
 
 export function headline(face) {
@@ -37,8 +43,12 @@ export function faceCard(number, labels) {
     card.classList.toggle("unsure", isUnsure(face));
     said.textContent = headline(face);
     share.textContent = isUnsure(face) ? "" : percent(face.confidence);
-    why.hidden = !isUnsure(face);
-    why.textContent = `Most like ${face.most_probable} (${percent(face.confidence)}), too little to say so.`;
+    const open = leftOpen(face);
+    why.hidden = !isUnsure(face) && !open;
+    why.textContent = [
+      isUnsure(face) && `Most like ${face.most_probable} (${percent(face.confidence)}), too little to say so.`,
+      open && `Left open (${percent(coverage)}): ${open}.`,
+    ].filter(Boolean).join(" ");
     for (const [label, value] of Object.entries(face.probabilities)) {
       const shown = rows.get(label);
       shown.classList.toggle("best", label === face.most_probable);
@@ -88,7 +98,7 @@ export function counted(faces) {
 export function sentence(faces) {
   const each = faces.map((face, index) =>
     isUnsure(face)
-      ? `${named(index + 1)}: unsure, most like ${face.most_probable}.`
+      ? `${named(index + 1)}: unsure, ${leftOpen(face) || `most like ${face.most_probable}`}.`
       : `${named(index + 1)}: ${face.most_probable}, ${percent(face.confidence)}.`,
   );
   return [`${counted(faces)}.`, ...each].join(" ");

@@ -2,7 +2,7 @@
 
 import { aboutModel, predict, Refused } from "./api.js";
 import { film } from "./camera.js";
-import { counted, drawBoxes, element, faceCard, named, percent, sentence, speakOf } from "./faces.js";
+import { counted, drawBoxes, element, faceCard, named, percent, promise, sentence, speakOf } from "./faces.js";
 
 const get = id => document.getElementById(id);
 const stage = get("stage");
@@ -170,7 +170,7 @@ get("camera").addEventListener("click", async () => {
   filming(true);
   try {
     const told = { onFaces: showSeen, onTrouble: endCamera, wanted: () => !calledOff };
-    camera = (await film(get("video"), get("overlay"), model.unsure_below, told)) ?? null;
+    camera = (await film(get("video"), get("overlay"), model, told)) ?? null;
     if (camera) {
       get("stop").focus();
       say("The camera is on.");
@@ -242,12 +242,14 @@ function speakOfPictures() {
 function showModel(found) {
   model = found;
   if (!model.detect) speakOfPictures();
-  const { card, limits } = model;
+  const { card, limits, prediction_sets: sets } = model;
+  if (sets) promise(sets.coverage);
   const facts = [
     ["tells apart", model.labels.join(", ")],
     ["trained as", card.recipe],
     ["right on validation", card.validation_accuracy && percent(card.validation_accuracy)],
     ["unsure", unsureBelow(model.unsure_below)],
+    ["left open", sets && `the classes that hold the true one in ${percent(sets.coverage)} of pictures like those of its validation`],
     ["mien", card.mien],
     ["fingerprint", model.fingerprint.slice(0, 12)],
   ];
