@@ -77,6 +77,11 @@ def test_folds_use_every_image_once_and_leave_test_alone():
         assert (images.labels[part] == 0).sum() == 5
 
 
+def test_a_fold_without_folds_is_refused():
+    with pytest.raises(UsageError, match="`data.fold` 2: say how many folds there are as well"):
+        splits.apply(store([0, 1] * 9), Data(fold=2))
+
+
 @pytest.mark.parametrize(("folds", "fold"), [(1, 0), (3, 3)])
 def test_folds_that_do_not_exist(folds, fold):
     with pytest.raises(UsageError, match=rf"`data\.folds` {folds} `data\.fold` {fold}: at least 2 folds"):

@@ -16,6 +16,8 @@ UNUSED = 255
 def apply(store: Store, data: Data) -> Store:
     """The store under the splits that the recipe asks for."""
     splits = store.splits.copy()
+    if data.fold and not data.folds:
+        raise UsageError(f"`data.fold` {data.fold}: say how many folds there are as well, such as `data.folds` 5.")
     if data.folds:
         splits = _fold(store, splits, data)
     elif not (splits == VALIDATION).any():

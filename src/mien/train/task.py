@@ -193,7 +193,7 @@ class Training(L.LightningModule, ABC):
 
     @abstractmethod
     def _plain_loss(self, batch: Batch) -> Tensor:
-        """The loss of `model` on each image of a batch that is not augmented, (B,); or their mean, where that is all."""
+        """The loss of `model` on each image of a batch that is not augmented, (B,); or the mean, where that is all."""
 
     def _inputs(self, images: Tensor) -> Tensor:
         return images if self.preprocessing is None else self._scaled(images.float() / 255)
