@@ -20,7 +20,7 @@ ALLOWED = {
     for folder, names in {
         "models": "errors plugins",
         "data": "cache config drafts errors atomic labels media pictures plugins preprocessing progress",
-        "runtime": "assets atomic errors hub labels media pictures preprocessing progress",
+        "runtime": "assets atomic cells errors hub labels locks media pictures preprocessing progress",
         "serve": "mien errors labels pictures preprocessing runtime",
         "pretrained": "drafts mien assets errors atomic hub models plugins preprocessing progress runs runtime",
         "runs": "drafts atomic config data errors progress",
@@ -90,7 +90,13 @@ def test_data_flows_one_way():
 
 
 def test_every_verb_is_the_file_of_its_name():
-    files = {path.stem for path in (SOURCE / "cli").glob("*.py")} - {"__init__", "app", "setting_flags", "wording"}
+    files = {path.stem for path in (SOURCE / "cli").glob("*.py")} - {
+        "__init__",
+        "app",
+        "output",
+        "setting_flags",
+        "wording",
+    }
     assert files == {name for name in app if not name.startswith("-")}
 
 
