@@ -23,7 +23,7 @@ ALLOWED = {
         "runtime": "assets atomic cells errors hub labels locks media pictures preprocessing progress",
         "serve": "mien errors labels pictures preprocessing runtime",
         "pretrained": "drafts mien assets errors atomic hub models plugins preprocessing progress runs runtime",
-        "runs": "drafts atomic config data errors progress",
+        "runs": "drafts atomic config data errors locks progress",
         "train": "drafts config data errors evaluate atomic hardware labels models preprocessing pretrained progress "
         "runs runtime",
         "evaluate": "config data errors atomic hardware labels pictures preprocessing pretrained progress runs runtime",
