@@ -23,10 +23,10 @@ ALLOWED = {
         "runtime": "assets atomic cells errors hub labels locks media pictures preprocessing progress",
         "serve": "mien errors labels pictures preprocessing runtime",
         "pretrained": "drafts mien assets errors atomic hub models plugins preprocessing progress runs runtime",
-        "runs": "drafts atomic config data errors locks progress",
+        "runs": "cells drafts atomic config data errors locks progress",
         "train": "drafts config data errors evaluate atomic hardware labels models preprocessing pretrained progress "
         "runs runtime",
-        "evaluate": "config data errors atomic hardware labels pictures preprocessing pretrained progress runs runtime",
+        "evaluate": "cells config data errors atomic hardware labels pictures preprocessing pretrained progress runs runtime",
         "explain": "errors evaluate hub labels models pictures pretrained progress runs runtime",
         "report": "config data errors evaluate explain atomic labels pretrained progress runs runtime",
     }.items()
