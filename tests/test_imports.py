@@ -26,7 +26,8 @@ ALLOWED = {
         "runs": "cells drafts atomic config data errors locks progress",
         "train": "drafts config data errors evaluate atomic hardware labels models preprocessing pretrained progress "
         "runs runtime",
-        "evaluate": "cells config data errors atomic hardware labels pictures preprocessing pretrained progress runs runtime",
+        "evaluate": "cells config data errors atomic hardware labels pictures preprocessing pretrained progress runs "
+        "runtime",
         "explain": "errors evaluate hub labels models pictures pretrained progress runs runtime",
         "report": "config data errors evaluate explain atomic labels pretrained progress runs runtime",
     }.items()
