@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +27,8 @@ class Kind(NamedTuple):
     @property
     def described(self) -> str:
         """'a picture (JPEG)', 'a web page'."""
-        return self.name if self.group == "other" else f"a {self.group} ({self.name})"
+        article = "an" if self.group == "archive" else "a"
+        return self.name if self.group == "other" else f"{article} {self.group} ({self.name})"
 
 
 HEIC, AVIF, JPEG_XL = Kind("HEIC", "picture"), Kind("AVIF", "picture"), Kind("JPEG XL", "picture")
@@ -128,7 +129,7 @@ def lacking(kind: Kind) -> str:
         from PIL import features
 
         return "" if features.check("avif") else "pip install -U pillow"
-    return "save them as PNG or JPEG" if kind in (JPEG_XL, RAW) else ""
+    return "save as PNG or JPEG" if kind in (JPEG_XL, RAW) else ""
 
 
 def is_openable_picture(path: str | os.PathLike[str]) -> bool:
@@ -143,6 +144,15 @@ def is_openable_picture(path: str | os.PathLike[str]) -> bool:
 def counted(paths: Iterable[Path]) -> dict[str, int]:
     """Files that are no pictures, by their ending: {".heic files (pip install 'mien[heic]')": 9, ".mp4 files": 3}."""
     return dict(Counter(map(_ending, paths)).most_common())
+
+
+def told(counts: Mapping[str, int]) -> str:
+    """What was left out, {'.mp4 files': 3, '.txt files': 1, 'blank': 0}, as '3 .mp4 files, 1 .txt file'."""
+    return ", ".join(f"{count:,} {_one(why) if count == 1 else why}" for why, count in counts.items() if count)
+
+
+def _one(why: str) -> str:
+    return re.sub(r"^(\.\S+ )?(file|picture)s\b", r"\1\2", why)
 
 
 def _ending(path: Path) -> str:

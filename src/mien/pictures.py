@@ -180,5 +180,7 @@ def _reason(error: Exception, path: Path) -> str:
     kind = media.kind_of(path)
     if kind == media.UNKNOWN:
         return "no image format recognised"
-    advice = media.lacking(kind) if kind.group == "picture" else ""
-    return f"it is {kind.described}{f': {advice}' if advice else ''}"
+    if kind.group != "picture":
+        return f"it is {kind.described}"
+    advice = media.lacking(kind)
+    return f"it is {kind.name}: {advice}" if advice else f"damaged {kind.name}"

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from pydantic import Field
 
-from mien import config
+from mien import config, media
 from mien.cli.app import Json, Path_, app, print_json, print_lines
 from mien.config import Settings
 from mien.errors import MienError, UsageError
@@ -53,7 +53,7 @@ def prepare(path: Path_, *, out: Path | None = None, json_: Json = False, settin
     )
     left_out = {**store.left_out, "unreadable": len(store.unreadable)}
     if any(left_out.values()):
-        print_lines("left out: " + ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count))
+        print_lines(f"left out: {media.told(left_out)}")
     note(f"Next: mien data audit {path}")
 
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mien import labels, plugins
+from mien import labels, media, plugins
 from mien.cache import cache_folder
 from mien.config import Data
 from mien.data import splits
@@ -54,6 +54,8 @@ def open_store(data: Data) -> Store:
     Images that are left out (blank, leaked, not in train_fraction) belong to no split.
     """
     store = prepare(data)
+    if told := media.told(store.left_out):
+        _say_once(f"{data.path}: left out are {told}.")
     return splits.apply(store if data.soft_labels else replace(store, soft_labels=None), data)
 
 
@@ -63,7 +65,8 @@ def prepare(data: Data, out: Path | None = None) -> Store:
     A stored set that lacks unreadable images serves again only where the recipe says skip_bad.
     """
     listing = _read(data)
-    _tell(listing, data.path)
+    for text in listing.notes:
+        _say_once(f"{data.path}: {text}")
     preprocessing = preprocessing_of(data)
     key = signature([listing.signature, repr(preprocessing.decoding), *listing.classes])
     place = out or cache_folder() / f"{data.source.replace(':', '.')}-{key[:16]}"
@@ -139,16 +142,8 @@ def _encoding(data: Data, read: Callable[..., Any]) -> tuple[str, ...]:
 
 @cache
 def _say_once(text: str) -> None:
+    """Say a line once in a process: a run opens its data several times."""
     note(text)
-
-
-def _tell(listing: Listing, path: Path | None) -> None:
-    """Say what is left out and what became one, once in a process: a run opens its data several times."""
-    for text in listing.notes:
-        _say_once(f"{path}: {text}")
-    told = ", ".join(f"{count:,} {why}" for why, count in listing.left_out.items() if count)
-    if told:
-        _say_once(f"{path}: left out are {told}.")
 
 
 def _reader(source: str) -> Callable[..., Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mien import media
 from mien.atomic import written_whole
 from mien.data.listing import SPLITS
 from mien.data.store import Store
@@ -101,7 +102,7 @@ class Audit:
             f"{'of another size':<24}{len(self.odd_sizes):,}{_some(map(' '.join, self.odd_sizes.items()))}",
             f"{'of each class':<24}{self._class_sizes()}",
             f"{'small classes':<24}{len(self.small_classes):,}{_some(map(self._size, self.small_classes))}",
-            f"{'left out':<24}{', '.join(f'{count:,} {why}' for why, count in self.left_out.items()) or 0}",
+            f"{'left out':<24}{media.told(self.left_out) or 0}",
         ]
         return "\n".join(lines)
 

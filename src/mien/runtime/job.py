@@ -144,7 +144,7 @@ def pictures(source: Path, closed: dict[Path, str] | None = None) -> list[Path]:
         raise MissingError(f"{source}: there is no such file or folder.")
     others: list[Path] = []
     found = [Path(entry.path) for entry in image_files(source, closed, others)]
-    told = ", ".join(f"{count:,} {what}" for what, count in media.counted(others).items())
+    told = media.told(media.counted(others))
     if not found:
         if closed:
             raise DataError(next(iter(closed.values())))

@@ -85,7 +85,7 @@ def test_an_empty_class_folder_is_named_and_stops_a_run_but_not_the_audit(write_
     root = write_folder({"train/cat": 2, "train/dog": 0, "test/cat": 1})
     assert folder.read(root).problems == {3: f"{root}/train/dog holds no images. Add some, or remove the folder."}
     (root / "train" / "dog" / "list.txt").write_text("rex")
-    with pytest.raises(DataError, match=r"train/dog holds no images \(but 1 \.txt files\)\. .*`data\.skip_bad`"):
+    with pytest.raises(DataError, match=r"train/dog holds no images \(but 1 \.txt file\)\. .*`data\.skip_bad`"):
         prepare(Data(path=root))
     store = prepare(Data(path=root, skip_bad=True))
     assert list(store.unreadable) == ["train/dog"]
