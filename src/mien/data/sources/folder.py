@@ -94,7 +94,7 @@ def _without_images(training: Sequence[ClassFolder], index: Mapping[str, int], r
         counts[folded(each.folder.name)] += len(each.images)
     for each in training:
         if not counts[folded(each.folder.name)]:
-            held = ", ".join(f"{count} {what}" for what, count in media.counted(each.others).items())
+            held = media.told(media.counted(each.others))
             problem = (
                 f"{each.folder} holds no images{f' (but {held})' if held else ''}. Add some, or remove the folder."
             )
