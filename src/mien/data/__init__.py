@@ -91,8 +91,7 @@ def guess_source(path: Path, encoding: str | None = None) -> str:
         for source in (tiny_imagenet, dogs_vs_cats, ferplus, raf_db, affectnet):
             if source.recognises(path):
                 return source.__name__.rpartition(".")[2]
-        train = next(iter(laid_out(path).splits.values()))
-        names = {labels.folded(child.name) for child in sub_folders(train)}
+        names = {labels.folded(child.name) for child in sub_folders(laid_out(path).train)}
         return "fer2013" if names == set(labels.FER2013) else "folder"
     if path.exists():
         raise MissingError(f"{path} is {odd_kind(path)}; a file or a folder is needed.")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mien import media
-from mien.data.text_table import ENDINGS
-from mien.errors import DataError
+from mien.data.text_table import ENDINGS, header_of
+from mien.errors import DataError, MienError
 from mien.labels import folded
 from mien.pictures import image_files, is_folder, is_hidden, is_picture, leads_back
 
@@ -38,11 +38,22 @@ class FolderLayout:
     splits: dict[str, Path]
     left_out: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def train(self) -> Path:
+        """The folder whose sub-folders are the classes to learn."""
+        return self.splits["train" if "train" in self.splits else ""]
+
 
 def split_of(name: str) -> str | None:
     """The split that a folder or a cell names: 'Training', 'seg_train' and 'train_set' are 'train'. None: none."""
     found = SPLIT_NAME.fullmatch(name.strip())
     return SPLIT_WORDS[found[1].lower()] if found else None
+
+
+def _splits_in(name: str) -> set[str]:
+    """The splits of which a name has a word: 'cats_train' and 'FER2013Train' have train."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
+    return {SPLIT_WORDS[word.lower()] for word in words if word.lower() in SPLIT_WORDS}
 
 
 def laid_out(root: Path) -> FolderLayout:
@@ -76,13 +87,20 @@ def advice_on_classes(root: Path) -> str:
     """What to do with a folder that has fewer than two class folders."""
     children = _children(root)
     inside = [child for child in children if is_folder(child) and len(sub_folders(child)) > 1]
-    tables = [child for child in children if child.name.lower().endswith(ENDINGS)]
+    tables = [child for child in children if child.name.lower().endswith(ENDINGS) and _has_labels(child)]
     archives = [child for child in children if child.is_file() and media.kind_of(child).group == "archive"]
     if inside or tables:
         return f" Did you mean {(inside or tables)[0]}?"
     if archives:
         return f" Unpack {archives[0].name} first."
     return " Put the pictures of each class in a sub-folder named after it, or list them in a CSV of path,label."
+
+
+def _has_labels(table: Path) -> bool:
+    try:
+        return not {"label", "emotion"}.isdisjoint(header_of(table))
+    except MienError:
+        return False
 
 
 def _children(folder: Path) -> list[Path]:
@@ -129,12 +147,9 @@ def _has_pictures(folder: Path) -> bool:
 
 
 def _refuse_unlabelled(root: Path, children: Sequence[Path]) -> None:
-    """train/ and test/ full of pictures are no two classes."""
-    if (
-        len(children) > 1
-        and all(split_of(child.name) for child in children)
-        and any(split_of(child.name) == "train" for child in children)
-    ):
+    """train/ and test/ full of pictures are no two classes, nor are FER2013Train/ and FER2013Test/."""
+    named = [_splits_in(child.name) for child in children]
+    if len(children) > 1 and all(named) and any("train" in splits for splits in named):
         raise DataError(
             f"{root} has {_listed(children)}, which hold pictures and no class folders. "
             "Sort the pictures into a sub-folder for each class, or list them in a CSV of path,label."
