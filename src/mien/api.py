@@ -106,9 +106,13 @@ def train(recipe: Recipe, out: str | Path | None = None, *, overwrite: bool = Fa
 
 
 @_verb
-def resume(run: Source, *, data: Place | None = None, allow_code: Sequence[str] = ()) -> Run:
+def resume(
+    run: Source, *, epochs: int | None = None, data: Place | None = None, allow_code: Sequence[str] = ()
+) -> Run:  # fmt: skip
     """Go on with a run after its last finished epoch; what is finished comes back as it is.
 
+    epochs: how many it is to have in all, more than it has: it goes on from its last weights and optimizer, with the
+    schedule stretched to the new length, and its scores are made anew.
     data: {"path": FOLDER} or FOLDER, where its images lie now if they were moved, as in every verb that opens a run's
     images. allow_code: names MODULE:NAME (or one) in the run's files that may be imported, as in every verb that reads
     files.
@@ -118,7 +122,8 @@ def resume(run: Source, *, data: Place | None = None, allow_code: Sequence[str] 
 
     with _reading(allow_code, data):
         folder = _run_path(run, "resume")
-        return Run.open(folder) if is_finished(folder) else _finished(go_on(folder))
+        done = is_finished(folder) and epochs is None
+        return Run.open(folder) if done else _finished(go_on(folder, epochs))
 
 
 @_verb

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,11 @@ Path_ = Annotated[Path, Parameter(show_default=False)]
 def print_lines(*lines: str, flush: bool = False) -> None:
     """Print lines of a result. Every verb prints through here: names of files and classes may be a stranger's."""
     print(*map(printable, lines), sep="\n", flush=flush)
+
+
+def quoted(name: Any) -> str:
+    """A name as a shell takes it, for commands in hints."""
+    return shlex.quote(str(name))
 
 
 def print_json(values: Any, indent: int | None = 1) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import DataPath, Json, app, print_json, print_lines
+from mien.cli.app import DataPath, Json, app, print_json, print_lines, quoted
 from mien.errors import UsageError
 from mien.progress import note, warn
 
@@ -61,7 +61,7 @@ def average(
     for part in parts:
         note(f"  {100 * part.share:.3g}% of {part.run}  {_accuracy(part)}")
     print_lines(f"{folder.path}  {headline(scores)}")
-    note(f"Open {page} in a browser. Next: mien compare {folder.path} {parts[0].run}")
+    note(f"Open {page} in a browser. Next: mien compare {quoted(folder.path)} {quoted(parts[0].run)}")
 
 
 def _numbers(text: str) -> list[float]:

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from pydantic import Field
 
 from mien import config, media
-from mien.cli.app import Json, Path_, app, print_json, print_lines
+from mien.cli.app import Json, Path_, app, print_json, print_lines, quoted
 from mien.config import Settings
 from mien.errors import MienError, UsageError
 from mien.progress import note
@@ -54,7 +54,7 @@ def prepare(path: Path_, *, out: Path | None = None, json_: Json = False, settin
     left_out = {**store.left_out, "unreadable": len(store.unreadable)}
     if any(left_out.values()):
         print_lines(f"left out: {media.told(left_out)}")
-    note(f"Next: mien data audit {path}")
+    note(f"Next: mien data audit {quoted(path)}")
 
 
 @data_app.command

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from mien.assets import OWN
-from mien.cli.app import Json, Path_, app, print_json, print_lines
+from mien.cli.app import Json, Path_, app, print_json, print_lines, quoted
 from mien.cli.data import DataSettable, DataSettings
 from mien.errors import UsageError
 from mien.hub import HUB
@@ -54,7 +54,8 @@ def evaluate(
     data = settings.model_dump(exclude_unset=True).get("data", {}) if settings else {}
     if not exported and (data.keys() - {"path"} or split == "all"):
         raise UsageError(
-            f"{run} is scored on a split of its own data. Export it to score it on other data: mien export {run}"
+            f"{run} is scored on a split of its own data. Export it to score it on other data: "
+            f"mien export {quoted(run)}"
         )
     if csv and exported:
         raise UsageError("--csv writes the predictions of a run into its folder; an export has none.")

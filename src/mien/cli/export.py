@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mien.cli.app import DataPath, Json, Path_, app, print_json, print_lines
+from mien.cli.app import DataPath, Json, Path_, app, print_json, print_lines, quoted
 from mien.progress import note, warn
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def export(
             "nearly every answer will be 'unsure': the model is wrong too often to answer at the error rate "
             f"of {error_rate:.0%}. Train it longer, or allow more errors: --error-rate 0.5"
         )
-    note(f"Next: mien predict PHOTO --model {done.path}")
+    note(f"Next: mien predict PHOTO --model {quoted(done.path)}")
 
 
 def _answers(calibration: Calibration) -> str:

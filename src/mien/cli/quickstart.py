@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mien import config
-from mien.cli.app import Json, app, print_json, print_lines
+from mien.cli.app import Json, app, print_json, print_lines, quoted
 from mien.config import Recipe
 from mien.progress import note
 
@@ -44,7 +44,7 @@ def quickstart(*, out: Path = Path("runs"), json_: Json = False) -> None:
                 training.resume(folder) if is_run(folder) else training.run(recipe, folder)
             write_report(folder)
     except KeyboardInterrupt:
-        where = "" if out == Path("runs") else f" --out {out}"
+        where = "" if out == Path("runs") else f" --out {quoted(out)}"
         note(f"To go on with both runs and their comparison from there: mien quickstart{where}")
         raise
     note("", "Step 3 of 3: the comparison")

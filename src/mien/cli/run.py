@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mien import config
-from mien.cli.app import Json, Settable, app, print_json, print_lines, recipe_layers
+from mien.cli.app import Json, Settable, app, print_json, print_lines, quoted, recipe_layers
 from mien.cli.setting_flags import takes_settings
 from mien.config import Recipe
 from mien.errors import UsageError
@@ -41,6 +41,8 @@ def run(
         Delete the run folder first if it exists.
     resume
         Go on with a run after its last finished epoch: the run folder given, or the recipe's newest unfinished run.
+        With --train.epochs 50 a run folder, finished too, goes on to 50 epochs in all, from its last weights and
+        optimizer, the schedule stretched to the new length.
     config_
         YAML file of settings, such as a run's recipe.yaml.
     """
@@ -51,8 +53,12 @@ def run(
 
     begun = _run_to_resume(recipe, out, settings, others=bool(config_ or overwrite)) if resume else None
     chosen = read_recipe(begun) if begun else _recipe(recipe, config_, settings)
-    if begun and is_finished(begun):
-        note(f"{begun} is finished: nothing is left to be trained. To start another run from it: --model.init {begun}")
+    epochs = _epochs(settings) if begun else None
+    if begun and is_finished(begun) and epochs is None:
+        note(
+            f"{begun} is finished: nothing is left to be trained. More epochs: --train.epochs "
+            f"{2 * chosen.train.epochs}. Another run that starts from it: --model.init {quoted(begun)}"
+        )
         _show_run(begun, json_, anew=False)
         return
     with lying_at(_data_path(settings) if begun else None):
@@ -63,7 +69,7 @@ def run(
 
         from mien.train import run as training
 
-        folder = training.resume(begun) if begun else training.run(chosen, out, overwrite=overwrite)
+        folder = training.resume(begun, epochs) if begun else training.run(chosen, out, overwrite=overwrite)
         if is_first_process():
             _show_run(folder, json_)
 
@@ -89,7 +95,7 @@ def _show_run(folder: Path, json_: bool, anew: bool = True) -> None:
     print_lines(f"{folder}  {headline(scores)}")
     if found := warning(scores):
         warn(f"{found} Train longer (--train.epochs), or on more images.")
-    note(f"Open {report} in a browser. Next: mien compare {folder} ANOTHER_RUN")
+    note(f"Open {report} in a browser. Next: mien compare {quoted(folder)} ANOTHER_RUN")
 
 
 def _show_pretrained(folder: Path, recipe: Recipe, report: Path, json_: bool) -> None:
@@ -103,8 +109,8 @@ def _show_pretrained(folder: Path, recipe: Recipe, report: Path, json_: bool) ->
     print_lines(
         f"{folder}  validation loss {best['val_loss']:.4f} in epoch {best['epoch']:.0f} ({recipe.pretrain.method})"
     )
-    data = f" --data.path {recipe.data.path}" if recipe.data.path else ""
-    note(f"Open {report} in a browser. Next, with labels: mien run RECIPE{data} --model.init {folder}")
+    data = f" --data.path {quoted(recipe.data.path)}" if recipe.data.path else ""
+    note(f"Open {report} in a browser. Next, with labels: mien run RECIPE{data} --model.init {quoted(folder)}")
 
 
 def _recipe(name: str | None, file: Path | None, settings: Recipe | None) -> Recipe:
@@ -119,13 +125,26 @@ def _data_path(settings: Recipe | None) -> Path | None:
     return settings.data.path if settings else None
 
 
+def _epochs(settings: Recipe | None) -> int | None:
+    """How many epochs a run is to have in all, where that was typed."""
+    typed = settings.model_dump(exclude_unset=True).get("train", {}) if settings else {}
+    return typed.get("epochs")
+
+
 def _run_to_resume(name: str | None, out: Path | None, settings: Recipe | None, others: bool) -> Path:
     """The folder that was named, or the newest unfinished run of a recipe and (--seed) seed."""
+    from mien.runs import is_run
+
     named = out or (Path(name) if name and Path(name).is_dir() else None)
     given = settings.model_dump(exclude_unset=True) if settings else {}
-    moved = given.get("data", {}).keys() == {"path"}
-    if others or given.keys() - ({"data"} if moved else set()) - (set() if named else {"seed"}):
-        raise UsageError("--resume goes on with the settings of the run; it takes no others but --data.path.")
+    of_a_run = named is not None and is_run(named)
+    allowed = {"data"} if given.get("data", {}).keys() == {"path"} else set()
+    allowed |= {"train"} if of_a_run and given.get("train", {}).keys() == {"epochs"} else set()
+    if others or given.keys() - allowed - (set() if named else {"seed"}):
+        raise UsageError(
+            "--resume goes on with the settings of the run; it takes no others but --data.path and, for a run folder, "
+            "--train.epochs."
+        )
     if named:
         return named
     if name is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import CycloptsError, Parameter
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from mien.cli.app import Json, app, print_json, print_lines, recipe_layers
+from mien.cli.app import Json, app, print_json, print_lines, quoted, recipe_layers
 from mien.cli.setting_flags import takes_settings
 from mien.errors import MienError, UsageError
 from mien.progress import note, warn
@@ -128,7 +128,7 @@ def _run(begun: Sweep) -> SweepTable:
             write_sweep(_table(begun))
     except KeyboardInterrupt:
         write_sweep(_table(begun))
-        note(f"The sweep was stopped; everything is kept. Go on with: mien sweep --resume {begun.folder}")
+        note(f"The sweep was stopped; everything is kept. Go on with: mien sweep --resume {quoted(begun.folder)}")
         raise
     table = _table(begun)
     write_sweep(table)
@@ -194,5 +194,5 @@ def _repeat(table: SweepTable) -> str:
     except (CycloptsError, UsageError):
         from mien.runs import layout
 
-        return f"mien run --config {table.folder / table.best.name / layout.RECIPE}"
+        return f"mien run --config {quoted(table.folder / table.best.name / layout.RECIPE)}"
     return command

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+import shlex
 from pathlib import Path
 from types import ModuleType
 
@@ -34,8 +35,8 @@ def load(name: str) -> tuple[Recipe, str]:
         )
     elif is_run(Path(name)):
         raise UsageError(
-            f"{name} is a run, not a recipe. To go on with it: mien run {name} --resume. To start another from its "
-            f"weights: mien run RECIPE --model.init {name}"
+            f"{name} is a run, not a recipe. To go on with it: mien run {shlex.quote(name)} --resume. To start another "
+            f"from its weights: mien run RECIPE --model.init {shlex.quote(name)}"
         )
     elif "/" in name:
         raise UsageError(f"There is no run folder {name}, and recipes have no '/'. 'mien recipes' lists them.")

@@ -14,6 +14,7 @@ BEST = "best.ckpt"  # in CHECKPOINTS: the epoch with the best validation score
 LAST = "last.ckpt"  # in CHECKPOINTS: the last finished epoch, from which a run is resumed
 MODEL = "model"  # the best epoch's network in mien's own format, a folder
 MODEL_FILES = (f"{MODEL}/config.json", f"{MODEL}/model.safetensors")
+EXPORT = "model.onnx"  # the network as one file that needs no torch, where it was exported
 SCORES = "evaluation.json"  # split -> `Scores`
 ROBUSTNESS = "robustness.json"  # split -> list of `ChangeScore`
 TEST_READS = "test_reads.json"  # the dates of every reading of the test split

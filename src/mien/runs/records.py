@@ -117,6 +117,15 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Extension:
+    """More epochs for a run that had trained some. after: how many it had. epochs: how many in all. date: when."""
+
+    after: int
+    epochs: int
+    date: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Env:
     """What a run ran on, what it cost and what it found. None: not noted, or not yet.
 
@@ -125,6 +134,7 @@ class Env:
     initial_loss: of the untrained network, on initial_loss_images training images. ln_classes, prior_entropy,
     ignorant_loss: the loss of a uniform guess, of the class frequencies, and of an output that ignores the input.
     feature_seconds: what a frozen backbone took before the first epoch. best_epoch: whose weights were kept.
+    extensions: where the run was given more epochs.
     average, trainings: of an average of runs, its runs, and the cost of each training behind it by its folder.
     """
 
@@ -157,16 +167,17 @@ class Env:
     seconds: float | None = None
     best_epoch: int | None = None
     epochs: int | None = None
+    extensions: tuple[Extension, ...] = ()
     average: tuple[AveragedRun, ...] = ()
     trainings: dict[str, Cost] = field(default_factory=dict)
 
 
 def to_dict(record: Any) -> dict[str, Any]:
-    """A record as JSON types. What is None in an `Env`, and what only averages have, is left out."""
+    """A record as JSON types. What is None in an `Env`, and what only some runs have, is left out."""
     values: dict[str, Any] = plain(asdict(record))
     if isinstance(record, Env):
-        only_averages = ("average", "trainings")
-        return {key: each for key, each in values.items() if each is not None and (each or key not in only_averages)}
+        of_some = ("extensions", "average", "trainings")
+        return {key: each for key, each in values.items() if each is not None and (each or key not in of_some)}
     return values
 
 

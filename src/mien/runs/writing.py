@@ -99,11 +99,34 @@ def _begin(folder: Path, recipe: Recipe) -> None:
     try:
         if is_run(folder):  # another process has begun it since we looked
             refuse_used(folder, False)
-        with manifest.changing(folder, layout.RECIPE), written_whole(folder / layout.RECIPE) as file:
-            file.write(config.dump(recipe))
+        write_recipe(folder, recipe)
     except BaseException:
         release(folder)
         raise
+
+
+def write_recipe(run: Path, recipe: Recipe) -> None:
+    """Write the recipe of a run."""
+    with manifest.changing(run, layout.RECIPE), written_whole(run / layout.RECIPE) as file:
+        file.write(config.dump(recipe))
+
+
+def discard_results(run: Path, export: str) -> Path | None:
+    """Remove what a run ended with, so that it is unfinished; its last weights and its test readings stay.
+
+    export: the name that the run's export gets. Returns its new place, None where there is no export.
+    """
+    names = [layout.SCORES, layout.ROBUSTNESS, layout.MISTAKE_MAPS, layout.RECONSTRUCTIONS, layout.REPORT]
+    for split in ("train", "validation", "test"):
+        names += [layout.predictions(run, split, suffix).name for suffix in (".npz", ".csv")]
+    there = [name for name in names if (run / name).is_file()]
+    with manifest.changing(run, *there):
+        for name in there:
+            (run / name).unlink()
+    shutil.rmtree(run / layout.EXPLANATIONS, ignore_errors=True)
+    if not (run / layout.EXPORT).is_file():
+        return None
+    return (run / layout.EXPORT).rename(run / export)
 
 
 def _unused(recipe: Recipe) -> Path:

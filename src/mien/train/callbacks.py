@@ -120,10 +120,26 @@ def _result(row: EpochMetrics, split: str) -> str:
     return f"loss {row[f'{split}_loss']:.3f}{accuracy}"
 
 
+class ModelCheckpoint(callbacks.ModelCheckpoint):
+    """lightning's, which forgets which epoch was the best where the run was moved."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state for one of this folder."""
+        here, names = Path(str(self.dirpath)), ("best_model_path", "kth_best_model_path", "last_model_path")
+        moved = {name: str(here / Path(state_dict[name]).name) for name in names if state_dict.get(name)}
+        best = {str(here / Path(path).name): score for path, score in state_dict.get("best_k_models", {}).items()}
+        super().load_state_dict(state_dict | moved | {"dirpath": self.dirpath, "best_k_models": best})
+
+
 class EarlyStopping(callbacks.EarlyStopping):
-    """lightning's, which forgets that it had stopped: a finished run that is resumed would train on."""
+    """lightning's, which forgets that it had stopped: a finished run that is resumed would train on.
+
+    One that was given more epochs does, and waits anew.
+    """
 
     def on_train_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:
+        if getattr(task, "stretched", False):
+            self.wait_count = 0
         trainer.should_stop = self.wait_count >= self.patience
 
 

@@ -155,12 +155,21 @@ def _may_have_seen(export: str, recipe: Recipe, store: Store) -> bool:
     return same and store.content("validation") not in held_out
 
 
-def as_before(folder: Path, env: Env) -> Env:
-    """The environment of a resumed run keeps what its first start noted of itself."""
+def as_before(folder: Path, env: Env, epochs: int) -> Env:
+    """The environment of a resumed run keeps what its first start noted of itself, and the epochs it was given since.
+
+    epochs: of its recipe; a start that was killed before it had changed the recipe gave it none.
+    """
     known = read_env(folder)
     if known.started is None:
         return env
-    return replace(env, started=known.started, warnings=known.warnings, initial_loss=known.initial_loss)
+    return replace(
+        env,
+        started=known.started,
+        warnings=known.warnings,
+        initial_loss=known.initial_loss,
+        extensions=tuple(part for part in known.extensions if part.epochs <= epochs),
+    )
 
 
 def _describe(store: Store) -> DataFacts:
@@ -192,4 +201,5 @@ def opening(recipe: Recipe, env: Env) -> list[str]:
         at_start,
     ]
     lines += [freeze.describe(env.trained)] if env.trained else []
+    lines += [f"goes on to {part.epochs} epochs after {part.after}" for part in env.extensions[-1:]]
     return lines

@@ -24,6 +24,7 @@ from mien.train import features
 from mien.train.build import build_task, check_sizes, lay_out, read_checkpoint, save_model, with_sizes_of
 from mien.train.checkpoints import discard_earlier, whole_checkpoint
 from mien.train.environment import as_before, environment, opening
+from mien.train.more_epochs import is_stretched, lengthen
 from mien.train.task import Task, Training
 from mien.train.teachers import Teacher, with_answers
 from mien.train.trainer import fit, load_best
@@ -52,12 +53,17 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
         release(folder)
 
 
-def resume(folder: Path) -> Path:
-    """Go on with a run after its last finished epoch. Raises MissingError when `folder` is no run."""
+def resume(folder: Path, epochs: int | None = None) -> Path:
+    """Go on with a run after its last finished epoch. Raises MissingError when `folder` is no run.
+
+    epochs: how many it is to have in all, more than it has; a finished run goes on too, see `more_epochs.lengthen`.
+    """
     recipe = read_recipe(folder)
     if is_first_process():
         hold(folder)  # first: what is read next, another process that trains in it would be changing
     try:
+        if epochs is not None and (is_finished(folder) or epochs != recipe.train.epochs):
+            recipe = lengthen(folder, recipe, epochs)
         return _go_on(folder, recipe)
     finally:
         release(folder)
@@ -113,7 +119,8 @@ def _refuse_other_teachers(task: Training, known: Env, folder: Path) -> None:
 def _train(task: Training, store: Store, folder: Path, device: str, precision: str) -> Path:
     recipe = task.recipe
     hardware.keep_freed_memory()
-    env = as_before(folder, environment(task, store, device, precision))
+    env = as_before(folder, environment(task, store, device, precision), recipe.train.epochs)
+    stretched = is_stretched(folder, recipe)
     if is_first_process():
         write_env(folder, env)
         note_images(folder, store)
@@ -130,6 +137,7 @@ def _train(task: Training, store: Store, folder: Path, device: str, precision: s
         fitted.model.compile()
     warnings: list[str] = []
     own = task.callbacks(env, warnings)
+    fitted.stretched = stretched
     if not fit(fitted, source, folder, device, precision, callbacks=own, preparation=env.feature_seconds or 0.0):
         return folder
     best = load_best(fitted, folder)

@@ -24,6 +24,7 @@ from mien.data.augment import Augmentation, Draws, stream
 from mien.data.batches import Batch
 from mien.evaluate.split import evaluate
 from mien.preprocessing import Preprocessing
+from mien.progress import note
 from mien.runs import Env
 from mien.train import freeze
 from mien.train.callbacks import StuckWarning
@@ -76,7 +77,10 @@ class Training(L.LightningModule, ABC):
     a run that is interrupted and resumed goes through the same steps as one that was not.
 
     preprocessing: None when the batches hold features in place of images, and `model` is a head.
+    stretched: whether training goes on where a run was given more epochs, with the states of a shorter schedule.
     """
+
+    stretched = False
 
     def __init__(
         self, recipe: Recipe, model: nn.Module, preprocessing: Preprocessing | None, num_classes: int = 0
@@ -130,6 +134,26 @@ class Training(L.LightningModule, ABC):
     def setup(self, stage: str) -> None:
         """Optimizer and processes are made for all that will ever train; what is frozen until then has no gradient."""
         freeze.freeze(self.model, self.recipe.train, self.recipe.train.epochs)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let a stretched schedule keep its own length."""
+        for state in checkpoint["lr_schedulers"] if self.stretched else ():
+            for key in ("total_steps", "_schedule_phases"):  # of a one-cycle schedule
+                state.pop(key, None)
+
+    def on_train_start(self) -> None:
+        """Begin a stretched schedule at its own rate, not at the one at which the shorter one ended."""
+        group = self.trainer.optimizers[0].param_groups[0]
+        before = group["lr"]
+        for schedule in self.trainer.lr_scheduler_configs if self.stretched else ():
+            if schedule.monitor is None:
+                schedule.scheduler.last_epoch -= 1
+                cast(Any, schedule.scheduler).step()
+        if self.trainer.is_global_zero and group["lr"] != before:
+            note(
+                f"The schedule is stretched to {self.recipe.train.epochs} epochs, a warm restart: the learning rate "
+                f"goes from {before:.2g} to {group['lr']:.2g}."
+            )
 
     def on_train_epoch_start(self) -> None:
         freeze.freeze(self.model, self.recipe.train, self.current_epoch + 1)

@@ -12,7 +12,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from mien import hardware
 from mien.config import Recipe, Train
@@ -21,7 +20,7 @@ from mien.data.batches import Batches, TrainBatches
 from mien.errors import MienError, MissingError
 from mien.progress import note
 from mien.runs import layout
-from mien.train.callbacks import Display, Diverged, EarlyStopping, History
+from mien.train.callbacks import Display, Diverged, EarlyStopping, History, ModelCheckpoint
 from mien.train.checkpoints import WholeCheckpoints, whole_checkpoint
 from mien.train.task import Training
 
