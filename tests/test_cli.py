@@ -73,7 +73,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path, capsys, monkeypatch):
             (tmp_path / "done" / "report.html").unlink()
         assert main(["run", "done", "--resume"]) == 0
         out, err = capsys.readouterr()
-        assert "done is finished: nothing is left to be trained" in err
+        assert "done is finished: nothing is left to be trained. More epochs: --train.epochs" in err
         assert out.startswith("done  accuracy ")
         written = (tmp_path / "done" / "report.html").read_text()
         assert written == "mine" if text else "<html" in written

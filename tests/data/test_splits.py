@@ -78,7 +78,7 @@ def test_folds_use_every_image_once_and_leave_test_alone():
 
 
 def test_a_fold_without_folds_is_refused():
-    with pytest.raises(UsageError, match="`data.fold` 2: say how many folds there are as well"):
+    with pytest.raises(UsageError, match=r"`data\.fold` 2: say how many folds there are as well"):
         splits.apply(store([0, 1] * 9), Data(fold=2))
 
 
