@@ -1,10 +1,10 @@
 """Kinds of runs over the folds of a cross-validation, all folds together: accuracy, and every pair's paired test.
 
-python benchmarks/folds.py full=RUN,RUN,RUN head=RUN,RUN,RUN scratch=RUN,RUN,RUN
+python benchmarks/folds.py full=FOLDS head=FOLDS scratch=RUN,RUN,RUN
 
-The runs of a kind are of one fold each, so that every image is scored once, by a network that was not trained on it.
-Differences have paired 95 % intervals and McNemar's test, Holm-adjusted; as folds share training images, the test is
-a little too sure (Dietterich 1998).
+FOLDS is what `mien run RECIPE --data.folds 5` leaves. The runs of a kind are of one fold each, so that every image is
+scored once, by a network that was not trained on it. Differences have paired 95 % intervals and McNemar's test,
+Holm-adjusted; as folds share training images, the test is a little too sure (Dietterich 1998).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mien.config.sweep_plan import is_sweep
 from mien.errors import UsageError
 from mien.evaluate.compare import holm, mcnemar, paired_difference
 from mien.evaluate.metrics import wilson
@@ -24,7 +25,8 @@ from mien.runs.folder import RunFolder
 def correct(runs: list[Path]) -> dict[str, bool]:
     """Image -> whether the run that has it in its validation split is right."""
     found: dict[str, bool] = {}
-    for run in runs:
+    each = [run for place in runs for run in (sorted(place.glob("fold=*")) if is_sweep(place) else [place])]
+    for run in each:
         predictions = RunFolder.open(run).predictions()
         again = found.keys() & set(predictions.names)
         if again:

@@ -27,10 +27,9 @@ def write_table(folder: Path, flags: dict[str, str], *, left_out: tuple[str, ...
     trials = plan.trials()
     for i, trial in enumerate(trials):
         if trial.name not in left_out:
-            seed = trial.settings.get("seed", 0)
-            write_run(
-                folder / trial.name, names=names, labels=labels, skill=3 - 3 * 0.7**i, seed=seed, epochs=3 + i % 2
-            )
+            seed, fold = trial.settings.get("seed", 0), trial.settings.get("data.fold")
+            own = names if fold is None else [f"{fold}/{name}" for name in names]
+            write_run(folder / trial.name, names=own, labels=labels, skill=3 - 3 * 0.7**i, seed=seed, epochs=3 + i % 2)
             (folder / trial.name / "report.html").write_text("a report")
     return read_table(plan, folder, trials, {}, len(trials))
 
@@ -137,6 +136,11 @@ def test_folds_have_a_mean_and_no_best_one(tmp_path: Path) -> None:
     page = page_of(table)
     assert f"{group.label}: {group.mean:.1%} ± {100 * (group.std or 0):.1f} over 3 folds." in page.text
     assert "none is a better model" in page.text
+    assert table.pooled
+    assert (
+        f"765 images is judged once, by the network that was not trained on it: {table.pooled.scores.accuracy:.1%}"
+        in page.text
+    )
     assert "Best" not in page.text
     assert 'class="best"' not in page.source
 

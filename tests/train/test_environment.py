@@ -25,7 +25,7 @@ def warnings(folder) -> list[str]:
 
 @pytest.fixture(scope="module")
 def first_fold(tmp_path_factory):
-    data = DATA.model_copy(update={"folds": 2})
+    data = DATA.model_copy(update={"folds": 2, "fold": 0})
     return run(recipe(data=data), tmp_path_factory.mktemp("first") / "run")
 
 
@@ -62,7 +62,8 @@ def test_it_is_said_of_what_lies_behind_a_start_too(first_fold, tmp_path, how):
     start, model = first_fold / "model", Model()
     if how == "pretrained":
         model = Model(name="vit", patch_size=8, embed_dim=8, depth=1, num_heads=2)
-        data, pretrain = DATA.model_copy(update={"folds": 2}), Pretrain(method="mae", mask_ratio=0.5, decoder_dim=32)
+        data = DATA.model_copy(update={"folds": 2, "fold": 0})
+        pretrain = Pretrain(method="mae", mask_ratio=0.5, decoder_dim=32)
         start = run(recipe(data=data, model=model, pretrain=pretrain), tmp_path / "mae")
     elif how == "taught by it":  # itself of fold 1, so that it held this run's images out
         data = DATA.model_copy(update={"folds": 2, "fold": 1})
@@ -92,7 +93,7 @@ def test_freezing_random_weights_is_said(first_fold, tmp_path):
     frozen = run(recipe(train=train), tmp_path / "random")
     assert any("has random weights and stays so" in text for text in warnings(frozen))
     started = run(
-        recipe(data=DATA.model_copy(update={"folds": 2}), train=train, model=Model(init=str(first_fold))),
+        recipe(data=DATA.model_copy(update={"folds": 2, "fold": 0}), train=train, model=Model(init=str(first_fold))),
         tmp_path / "trained",
     )
     assert warnings(started) == []

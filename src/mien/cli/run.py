@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -43,14 +45,19 @@ def run(
         Go on with a run after its last finished epoch: the run folder given, or the recipe's newest unfinished run.
         With --train.epochs 50 a run folder, finished too, goes on to 50 epochs in all, from its last weights and
         optimizer, the schedule stretched to the new length.
+        Folds (--data.folds 5 trains one run for each) go on in the folder that is given.
     config_
         YAML file of settings, such as a run's recipe.yaml.
     """
+    from mien.config.sweep_plan import is_sweep
     from mien.data import check
     from mien.runs import is_finished, read_recipe
     from mien.runs.data import lying_at, moved
     from mien.runs.writing import is_first_process, refuse_used
 
+    if resume and (folds := out or (Path(recipe) if recipe else None)) and is_sweep(folds):
+        _folds_to_resume(folds, config_, settings, json_)
+        return
     begun = _run_to_resume(recipe, out, settings, others=bool(config_ or overwrite)) if resume else None
     chosen = read_recipe(begun) if begun else _recipe(recipe, config_, settings)
     epochs = _epochs(settings) if begun else None
@@ -60,6 +67,9 @@ def run(
             f"{2 * chosen.train.epochs}. Another run that starts from it: --model.init {quoted(begun)}"
         )
         _show_run(begun, json_, anew=False)
+        return
+    if not begun and chosen.data.folds and chosen.data.fold is None:
+        _train_folds(recipe, config_, settings, chosen, out, overwrite, json_)
         return
     with lying_at(_data_path(settings) if begun else None):
         # What is wrong with the names is said before torch is imported, which takes seconds.
@@ -72,6 +82,37 @@ def run(
         folder = training.resume(begun, epochs) if begun else training.run(chosen, out, overwrite=overwrite)
         if is_first_process():
             _show_run(folder, json_)
+
+
+def _train_folds(
+    recipe: str | None,
+    file: Path | None,
+    settings: Recipe | None,
+    chosen: Recipe,
+    out: Path | None,
+    overwrite: bool,
+    json_: bool,
+) -> None:
+    """Train every fold of a cross-validation, a run each in one folder."""
+    from mien.cli.sweep import train_all
+    from mien.config.sweep_plan import Plan, flat
+
+    if overwrite:
+        raise UsageError("--overwrite: folds are never overwritten. Choose another --out, or go on with --resume.")
+    fields: dict[str, Any] = {"data.fold": list(range(chosen.data.folds))}
+    layers = json.loads(json.dumps(recipe_layers(recipe, file), default=str))
+    given = flat(settings.model_dump(mode="json", exclude_unset=True)) if settings else {}
+    plan = Plan(recipe, str(file) if file else None, layers, given, fields)
+    train_all(plan, out or Path("runs") / f"folds-{chosen.name}-{time.strftime('%Y%m%d-%H%M%S')}", json_)
+
+
+def _folds_to_resume(folder: Path, file: Path | None, settings: Recipe | None, json_: bool) -> None:
+    from mien.cli.sweep import train_all
+    from mien.config.sweep_plan import read_plan
+
+    if file or settings:
+        raise UsageError("--resume goes on with the settings of the folds; it takes no others.")
+    train_all(read_plan(folder), folder, json_)
 
 
 def _show_run(folder: Path, json_: bool, anew: bool = True) -> None:

@@ -75,11 +75,15 @@ def sweep(
     for settings_ in plan.probes():
         check(plan.build(settings_).data)
 
+    train_all(plan, folder, json_)
+
+
+def train_all(plan: Plan, folder: Path, json_: bool) -> None:
+    """Train every run of a plan in a folder and print what they came to. Raises MienError where one failed."""
     from mien.runs import layout
     from mien.train.sweep import start
 
-    begun = start(plan, folder)
-    table = _run(begun)
+    table = _run(start(plan, folder))
     _print(table, json_)
     failed = table.count("failed")
     if failed:
@@ -95,10 +99,10 @@ def _plan(recipe: str | None, file: Path | None, settings: BaseModel | None, pai
 
 def _typed(settings: BaseModel | None) -> dict[str, str]:
     """What was typed, by dotted names; the seed last, so that the seeds of one setting are run in a row."""
+    from mien.config.sweep_plan import flat
+
     given = settings.model_dump(exclude_unset=True) if settings else {}
-    sections = {key: found for key, found in given.items() if isinstance(found, dict)}
-    flat = {f"{section}.{key}": text for section, found in sections.items() for key, text in found.items()}
-    return flat | {key: text for key, text in given.items() if key not in sections}
+    return flat(given)
 
 
 def _new_folder(plan: Plan) -> Path:
@@ -149,12 +153,14 @@ def _print(table: SweepTable, as_json: bool) -> None:
     if as_json:
         rows = [row.to_dict() for row in table.ranked]
         means = {"means": [group.to_dict() for group in table.groups]} if table.repeats else {}
-        print_json({"sweep": str(table.folder), "page": str(page), "runs": rows, **means})
+        print_json({"sweep": str(table.folder), "page": str(page), "runs": rows, **means, **_pooled(table)})
         return
     for line in _lines(table):
         note(line)
     if table.repeats in ("fold", "split") and table.best_group:  # none of them is the best
         print_lines(f"{table.folder}  {table.best_group.label}: accuracy {_spread(table)}")
+        if table.pooled:
+            print_lines(f"all folds together: {headline(table.pooled.scores)}")
     elif table.best and table.best.scores:
         over = f"; {_spread(table)}" if table.repeats else ""
         print_lines(f"{table.folder / table.best.name}  {headline(table.best.scores)}{over}")
@@ -165,6 +171,17 @@ def _print(table: SweepTable, as_json: bool) -> None:
         warn(f"{table.warning} There is nothing to choose between these runs yet. Train longer, or sweep other values.")
     if table.best:
         note(f"Open {page} in a browser. Next: {_repeat(table)}")
+
+
+def _pooled(table: SweepTable) -> dict[str, Any]:
+    """The scores of all folds together, if the sweep is a cross-validation."""
+    from mien.runs import layout
+    from mien.runs.records import to_dict
+
+    if not table.pooled:
+        return {}
+    place = str(table.folder / layout.OUT_OF_FOLD)
+    return {"pooled": to_dict(table.pooled.scores), "temperature": table.pooled.temperature, "out_of_fold": place}
 
 
 def _lines(table: SweepTable) -> list[str]:

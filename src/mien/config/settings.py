@@ -51,7 +51,9 @@ class Data(Settings):
         default=0.15, gt=0, lt=1, description="Share of train held out where there is no validation split."
     )
     folds: int = Field(default=0, ge=0, description="Cross-validation: how many folds (0: none).")
-    fold: int = Field(default=0, ge=0, description="Which fold is the validation split, from 0.")
+    fold: int | None = Field(
+        default=None, ge=0, description="Which fold is the validation split, from 0; not given: each of them in turn."
+    )
     split_seed: int = Field(default=0, ge=0, description="Seed of the held-out share or the folds.")
     train_fraction: float = Field(default=1.0, gt=0, le=1, description="Stratified share of train to use.")
     drop_blank: bool = Field(

@@ -214,6 +214,13 @@ def nested(settings: Settings) -> dict[str, Any]:
     return result
 
 
+def flat(values: Mapping[str, Any]) -> Settings:
+    """The inverse of `nested`: {"train": {"lr": 1}, "seed": 2} -> {"train.lr": 1, "seed": 2}."""
+    sections = {key: found for key, found in values.items() if isinstance(found, dict)}
+    alone = {key: found for key, found in values.items() if key not in sections}
+    return {f"{key}.{name}": value for key, found in sections.items() for name, value in found.items()} | alone
+
+
 def parse(key: str, text: str, networks: Sequence[str] = ()) -> Any:
     """One value of a field: YAML where the field takes it so, else the text itself. Raises UsageError.
 

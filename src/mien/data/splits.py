@@ -49,6 +49,8 @@ def _hold_out(store: Store, splits: np.ndarray, data: Data) -> np.ndarray:
 
 def _fold(store: Store, splits: np.ndarray, data: Data) -> np.ndarray:
     """Stratified cross-validation over train and validation together."""
+    if data.fold is None:
+        raise UsageError(f"`data.folds` {data.folds}: say which fold is the validation split, such as `data.fold` 0.")
     if data.folds < 2 or data.fold >= data.folds:
         raise UsageError(
             f"`data.folds` {data.folds} `data.fold` {data.fold}: at least 2 folds, numbered 0 to {data.folds - 1}."

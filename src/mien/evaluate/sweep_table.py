@@ -14,6 +14,8 @@ from typing import Any, Literal
 from mien.atomic import written_whole
 from mien.cells import cell
 from mien.config.sweep_plan import REPEATS, Plan, Range, Settings, Trial
+from mien.errors import MissingError
+from mien.evaluate.folds import PooledFolds, pool
 from mien.evaluate.metrics import scores_of, warning
 from mien.runs import RunFolder, Scores, is_run
 
@@ -114,6 +116,19 @@ class SweepTable:
         """What makes the runs of one setting differ: 'seed', 'fold' or 'split', 'run' where several do; '' if none."""
         words = [word for key, word in REPEATS.items() if key in self.plan.fields]
         return words[0] if len(words) == 1 else "run" if words else ""
+
+    @cached_property
+    def pooled(self) -> PooledFolds | None:
+        """All folds of a cross-validation together; None for other sweeps, and before the last fold has finished."""
+        if list(self.plan.fields) != ["data.fold"] or self.plan.search or len(self.rows) < 2:
+            return None
+        data = self.plan.build(self.rows[0].settings).data
+        if sorted(row.settings["data.fold"] for row in self.rows if row.scores) != list(range(data.folds)):
+            return None
+        try:
+            return pool([self.folder / row.name for row in self.rows])
+        except MissingError:  # of a run whose predictions were taken away
+            return None
 
     @property
     def best_group(self) -> SettingGroup | None:

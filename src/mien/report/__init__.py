@@ -40,9 +40,11 @@ def write_comparison(comparison: Comparison, out: Path) -> Path:
 
 
 def write_sweep(table: SweepTable) -> Path:
-    """Write sweep.html and sweep.csv in a sweep's folder; returns the page."""
+    """Write sweep.html and sweep.csv in a sweep's folder, out-of-fold.csv for a cross-validation; returns the page."""
     from mien.report import html, sweep_page
     from mien.runs import layout
 
     table.write_csv(table.folder / "sweep.csv")
+    if table.pooled:
+        table.pooled.predictions.save(table.folder / layout.OUT_OF_FOLD)
     return html.write("sweep.html.j2", table.folder / layout.SWEEP_PAGE, sweep_page.context(table))

@@ -26,6 +26,7 @@ EXPLANATIONS = "explain"  # a folder of pages
 TENSORBOARD = "tensorboard"  # a folder
 
 SWEEP_PAGE = "sweep.html"  # in the folder of a sweep, whose runs lie below it
+OUT_OF_FOLD = "out-of-fold.csv"  # there too, of a cross-validation: `Predictions` of every image
 
 
 def predictions(run: Path, split: str, suffix: str = ".npz") -> Path:

@@ -1,0 +1,58 @@
+"""The folds of a cross-validation joined: every image once, by a network that was not trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mien.errors import DataError
+from mien.evaluate.calibration import fit_temperature, with_temperature
+from mien.evaluate.metrics import score
+from mien.runs import Predictions, RunFolder, Scores
+
+
+@dataclass(frozen=True, eq=False)
+class PooledFolds:
+    """All folds together.
+
+    predictions: of every image, at the temperature that was fitted on the other folds. scores: of these; folds share
+    training images, so the interval is a little too narrow (Bengio and Grandvalet 2004). temperature: fitted on all.
+    uncalibrated: the expected calibration error without any.
+    """
+
+    predictions: Predictions
+    scores: Scores
+    temperature: float
+    uncalibrated: float
+
+
+def pool(runs: Sequence[Path]) -> PooledFolds:
+    """Join the validation predictions of runs of one fold each.
+
+    Raises DataError when an image is scored twice, or runs have different classes.
+    """
+    folds = [RunFolder.open(run).predictions() for run in runs]
+    for run, fold in zip(runs, folds, strict=True):
+        if fold.classes != folds[0].classes:
+            raise DataError(f"{run} has other classes than {runs[0]}, so it is no fold of the same data.")
+    raw = joined(folds)
+    if len(set(raw.names)) < len(raw.names):
+        again = next(name for name in raw.names if raw.names.count(name) > 1)
+        raise DataError(f"{again} is in the validation split of two runs, so they are no folds of the same data.")
+    calibrated = joined(
+        [with_temperature(fold, fit_temperature(joined([*folds[:i], *folds[i + 1 :]]))) for i, fold in enumerate(folds)]
+    )
+    return PooledFolds(calibrated, score(calibrated), fit_temperature(raw), score(raw).calibration_error)
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Predictions of several sets of images as those of one."""
+    return Predictions(
+        [name for part in parts for name in part.names],
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.probabilities for part in parts]),
+        parts[0].classes,
+    )

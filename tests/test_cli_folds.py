@@ -1,0 +1,78 @@
+"""`mien run --data.folds 3`: every fold trained, stopped, resumed, and joined."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.cli import main
+from mien.errors import DataError
+from mien.evaluate.calibration import fit_temperature, with_temperature
+from mien.evaluate.folds import pool
+from mien.runs import Predictions, RunFolder
+
+TINY = ["run", "fer2013_lenet", "--data.source", "drawn_faces", "--data.images", "90", "--data.size", "16"]
+SETTINGS = ["--train.epochs", "1", "--train.batch_size", "20", "--train.precision", "fp32"]
+COMMAND = [*TINY, *SETTINGS, "--data.folds", "3"]
+
+
+@pytest.fixture(scope="module")
+def folds(tmp_path_factory):
+    """The folder of three folds, the last of which was trained in a second start."""
+    place = tmp_path_factory.mktemp("folds")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIEN_CACHE", str(place / "cache"))
+        assert main([*COMMAND, "--out", str(place / "all")]) == 0
+        yield place / "all"
+
+
+def test_the_folds_are_runs_of_their_own_and_every_image_is_judged_once(folds):
+    runs = [RunFolder.open(folds / f"fold={k}") for k in range(3)]
+    assert [run.recipe.data.fold for run in runs] == [0, 1, 2]
+    pooled = Predictions.load(folds / "out-of-fold.csv")
+    assert len(pooled) == len(set(pooled.names)) == sum(len(run.predictions()) for run in runs)
+    page = (folds / "sweep.html").read_text(encoding="utf-8")
+    assert "All folds together" in page
+    assert "fold%3D2/report.html" in page
+
+
+def test_the_command_says_all_folds_together_and_goes_on(folds, capsys, monkeypatch):
+    monkeypatch.setenv("MIEN_CACHE", str(folds.parent / "cache"))
+    pooled = pool([folds / f"fold={k}" for k in range(3)])
+    assert main(["run", str(folds), "--resume", "--json"]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert "3 of 3 runs have finished already." in err
+    assert found["pooled"]["accuracy"] == pytest.approx(pooled.scores.accuracy)
+    assert found["means"][0]["runs"] == 3
+    assert Path(found["out_of_fold"]).is_file()
+    assert main(["run", str(folds), "--resume"]) == 0
+    assert "all folds together: accuracy " in capsys.readouterr().out
+    assert main([*COMMAND, "--out", str(folds), "--seed", "1"]) == 2
+    assert "was started with other settings" in capsys.readouterr().err
+    assert main([*COMMAND, "--out", str(folds), "--overwrite"]) == 2
+    assert "folds are never overwritten" in capsys.readouterr().err
+
+
+def test_each_fold_is_calibrated_on_the_others(folds):
+    runs = [folds / f"fold={k}" for k in range(3)]
+    parts = [RunFolder.open(run).predictions() for run in runs]
+    others = Predictions(
+        parts[1].names + parts[2].names,
+        np.concatenate([parts[1].labels, parts[2].labels]),
+        np.concatenate([parts[1].probabilities, parts[2].probabilities]),
+        parts[0].classes,
+    )
+    expected = with_temperature(parts[0], fit_temperature(others)).probabilities
+    np.testing.assert_allclose(pool(runs).predictions.probabilities[: len(parts[0])], expected)
+
+
+def test_runs_that_are_no_folds_of_the_same_data_are_not_joined(folds):
+    with pytest.raises(DataError, match="is in the validation split of two runs"):
+        pool([folds / "fold=0", folds / "fold=0"])
+
+
+def test_python_trains_one_fold_at_a_time(capsys):
+    assert main([*TINY, "--data.folds", "3", "--data.fold", "3"]) == 2
+    assert "--data.folds 3 --data.fold 3: at least 2 folds, numbered 0 to 2" in capsys.readouterr().err
