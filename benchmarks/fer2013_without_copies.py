@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.data.sources import fer2013
-from mien.evaluate.metrics import wilson
+from mien.intervals import wilson
 from mien.runs import RunFolder
 
 TABLE = "without-copies.csv"

@@ -18,7 +18,7 @@ import numpy as np
 from mien.config.sweep_plan import is_sweep
 from mien.errors import UsageError
 from mien.evaluate.compare import holm, mcnemar, paired_difference
-from mien.evaluate.metrics import wilson
+from mien.intervals import wilson
 from mien.runs.folder import RunFolder
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 from pydantic import Field
@@ -80,11 +80,13 @@ def audit(
     path: Path_,
     *,
     out: Path | None = None,
+    near: Literal["on", "off"] = "on",
+    sheet: Path | None = None,
     fail_on: str = "",
     json_: Json = False,
     settings: DataSettable = None,
 ) -> None:
-    """Find copies within and across splits, conflicting labels, small classes, blank, unreadable and odd-sized images.
+    """Find copies and near copies, conflicting labels, small classes, blank, unreadable and odd-sized images.
 
     Parameters
     ----------
@@ -92,22 +94,34 @@ def audit(
         A folder of images or a CSV file.
     out
         Also write the names of the clean test (or validation) images, one a line.
+    near
+        Whether to look for near copies: photographs that are there again shifted, mirrored, lit or marked otherwise.
+    sheet
+        Also draw the near copies side by side into this PNG.
     fail_on
         Findings that make the exit code 1, such as copies,unreadable.
     """
     from mien.data import prepare as prepare_store
     from mien.data.audit import audit as audit_store
     from mien.data.audit import clean_names, write_names
+    from mien.data.near import near_copies
 
+    if near == "off" and (sheet or "near" in fail_on):
+        raise UsageError("--near off: without near copies there are none to draw or to fail on.")
     chosen = _data(path, settings).with_(skip_bad=True)
     store = prepare_store(chosen)
-    findings = audit_store(store)
+    found = near_copies(store) if near == "on" else None
+    findings = audit_store(store, found)
     split = "test" if store.has("test") else "validation"
     if out and not store.has(split):
         raise UsageError(f"--out {out}: {path} has neither test nor validation images, so there are no names to write.")
     if out:
-        write_names(clean_names(store, split), out)
-        note(f"{out}: the {split} images that no training image equals")
+        write_names(clean_names(store, split, found), out)
+        note(f"{out}: the {split} images that have no {'near ' if found else ''}copy among the training images")
+    if found and sheet:
+        from mien.data.near.sheet import draw_sheet
+
+        note(f"{sheet}: {draw_sheet(store, found, sheet):,} photographs with near copies, the least alike first")
     if json_:
         print_json(findings.to_dict())
     else:

@@ -1,6 +1,7 @@
 """What is wrong with a data set: copies, conflicting labels, small classes, blank, unreadable and odd-sized images.
 
-Two images are copies when all their pixels are equal, as the store holds them.
+Two images are copies when all their pixels are equal, as the store holds them; what are near copies, `mien.data.near`
+says.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import numpy as np
 from mien import media
 from mien.atomic import written_whole
 from mien.data.listing import SPLITS
+from mien.data.near import NearCopies
+from mien.data.near.findings import Disagreement, disagreement, groups, leaked, pairs_across, pairs_within
 from mien.data.store import Store
 from mien.errors import UsageError, nearest
 from mien.progress import printable
@@ -41,6 +44,10 @@ class Audit:
     conflicting, blank_names: the images behind the other numbers.
     classes: class -> images of each split. small_classes: those with fewer than FEW images outside validation and test,
     or FAR_FEWER times fewer than the largest.
+    near_copies, near_pairs: 'a/b' counts and names the images of split b that have a near copy in split a and equal no
+    image there, each after the most alike one; near_repeats, near_repeat_pairs: the same within a split.
+    near_groups: the images of each photograph that has near copies, over all splits together. These are empty, and
+    label_disagreement None, where near copies were not looked for.
     left_out: why images or files of the source are not looked at -> how many. reasons: why unreadable ones are.
     """
 
@@ -60,6 +67,12 @@ class Audit:
     small_classes: list[str]
     left_out: dict[str, int]
     reasons: list[str]
+    near_copies: dict[str, int]
+    near_pairs: dict[str, list[list[str]]]
+    near_repeats: dict[str, int]
+    near_repeat_pairs: dict[str, list[list[str]]]
+    near_groups: list[list[str]]
+    label_disagreement: Disagreement | None
 
     def to_dict(self) -> dict[str, Any]:
         """The findings as plain values, for JSON."""
@@ -76,6 +89,8 @@ class Audit:
             "odd_sizes": len(self.odd_sizes),
             "small_classes": len(self.small_classes),
             "left_out": sum(self.left_out.values()),
+            "near_copies": sum(self.near_copies.values()),
+            "near_repeats": sum(self.near_repeats.values()),
         }
 
     def failed(self, kinds: Iterable[str]) -> list[str]:
@@ -95,6 +110,7 @@ class Audit:
             _line("images", self.images),
             _line("copies across splits", self.copies) + _some_groups(*self.copy_pairs.values()),
             _line("repeats within a split", self.repeats) + _some_groups(*self.repeat_pairs.values()),
+            *self._near(),
             f"{'conflicting labels':<24}{self.conflicts:,} groups{_some_groups(self.conflicting)}",
             _line("blank", self.blank) + _some(self.blank_names),
             f"{'unreadable':<24}{len(self.unreadable):,}{_some(self.unreadable)}",
@@ -106,6 +122,21 @@ class Audit:
         ]
         return "\n".join(lines)
 
+    def _near(self) -> list[str]:
+        if not self.near_copies:
+            return []
+        lines = [
+            _line("near copies", self.near_copies) + _some_groups(*self.near_pairs.values(), sign=" ~ "),
+            _line("near repeats", self.near_repeats) + _some_groups(*self.near_repeat_pairs.values(), sign=" ~ "),
+        ]
+        if found := self.label_disagreement:
+            low, high = found.interval
+            lines.append(
+                f"{'two labels of one':<24}differ in {found.share:.1%} ({low:.1%} to {high:.1%}) of "
+                f"{found.photographs:,} photographs that are there more than once"
+            )
+        return lines
+
     def _size(self, name: str) -> str:
         return f"{printable(name)} {sum(self.classes[name].values()):,}"
 
@@ -116,8 +147,11 @@ class Audit:
         return f"{len(sizes)} classes of {min(sizes):,} to {max(sizes):,}"
 
 
-def audit(store: Store) -> Audit:
-    """Find what is wrong with the images of a store as its source splits them."""
+def audit(store: Store, near: NearCopies | None = None) -> Audit:
+    """Find what is wrong with the images of a store as its source splits them.
+
+    near: its near copies, None where they are not to be looked for.
+    """
     _, same = np.unique(store.digests, return_inverse=True)  # equal images have equal numbers, (N,)
     members = {split: store.indices(split) for split in SPLITS}
     everywhere = np.arange(len(store))
@@ -126,6 +160,7 @@ def audit(store: Store) -> Audit:
     copies = {f"{a}/{b}": _pairs(store, same, members[b], members[a]) for a, b in combinations(SPLITS, 2)}
     repeats = {split: _pairs(store, same, found, found) for split, found in members.items()}
     counts = {split: store.class_counts(split) for split in SPLITS}
+    across, within = (pairs_across(store, near), pairs_within(store, near)) if near else ({}, {})
     return Audit(
         images={split: len(found) for split, found in members.items()},
         copies={name: len(pairs) for name, pairs in copies.items()},
@@ -143,6 +178,12 @@ def audit(store: Store) -> Audit:
         small_classes=[store.classes[i] for i in np.flatnonzero(_is_small(counts["train"]))],
         left_out={why: count for why, count in store.left_out.items() if count},
         reasons=list(store.unreadable.values()),
+        near_copies={name: len(pairs) for name, pairs in across.items()},
+        near_pairs=across,
+        near_repeats={split: len(pairs) for split, pairs in within.items()},
+        near_repeat_pairs=within,
+        near_groups=[[store.names[i] for i in group] for group in groups(store, near)] if near else [],
+        label_disagreement=disagreement(store, near) if near else None,
     )
 
 
@@ -151,9 +192,11 @@ def _is_small(counts: np.ndarray) -> np.ndarray:
     return np.asarray((counts < FEW) | (counts * FAR_FEWER < counts.max(initial=0)))
 
 
-def clean_names(store: Store, split: str) -> list[str]:
-    """Names of the images of a split that no training image equals."""
+def clean_names(store: Store, split: str, near: NearCopies | None = None) -> list[str]:
+    """Names of the images of a split that no training image equals, nor, where these are known, is a near copy of."""
     indices = store.indices(split)
+    if near:
+        indices = indices[~leaked(near, indices, store.indices("train"))]
     _, same = np.unique(store.digests, return_inverse=True)
     return [store.names[i] for i in indices[_twins(same, indices, store.indices("train")) < 0]]
 
@@ -206,8 +249,8 @@ def _line(what: str, counts: dict[str, int]) -> str:
     return f"{what:<24}" + ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
-def _some_groups(*groups: list[list[str]]) -> str:
-    return _some(" = ".join(group) for several in groups for group in several)
+def _some_groups(*groups: list[list[str]], sign: str = " = ") -> str:
+    return _some(sign.join(group) for several in groups for group in several)
 
 
 def _some(names: Iterable[str]) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from mien.evaluate.metrics import calibration_error, negative_log_likelihood, wilson
+from mien.evaluate.metrics import calibration_error, negative_log_likelihood
+from mien.intervals import wilson
 from mien.runs import Predictions
 
 TEMPERATURES = (0.05, 20.0)

@@ -19,8 +19,9 @@ import numpy as np
 
 from mien import labels
 from mien.errors import DataError, UsageError
-from mien.evaluate.metrics import Z95, score
+from mien.evaluate.metrics import score
 from mien.evaluate.mistakes import Disagreement, Mistake, disagreements, most_confident_errors
+from mien.intervals import Z95
 from mien.runs import ChangeScore, Predictions, RunFolder, Scores
 from mien.runs.records import plain
 

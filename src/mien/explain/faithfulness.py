@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mien.evaluate.metrics import wilson
 from mien.explain.attribution import Maps, attribute, is_empty
 from mien.explain.capture import evaluating, network_of
 from mien.explain.targets import images_for, targets_of
+from mien.intervals import wilson
 
 Method = str | Callable[[nn.Module, Tensor], Maps]  # a name, or a function of a model and scaled images (B, C, H, W)
 

@@ -18,6 +18,7 @@ from mien.config import Recipe, fields_of
 from mien.data import Store
 from mien.data.audit import audit
 from mien.data.listing import SPLITS
+from mien.data.near import near_copies
 from mien.evaluate.metrics import beats_majority, majority, reliability, scores_of
 from mien.evaluate.mistakes import most_confident_errors, most_confused
 from mien.evaluate.robustness import by_change
@@ -152,11 +153,13 @@ def findings(store: Store) -> list[tuple[str, int]]:
     """What the data audit counted, in words; what the recipe left out of train counts as train here."""
     held_out = np.isin(store.splits, [SPLITS.index("validation"), SPLITS.index("test")])
     whole = store.with_splits(np.where(held_out, store.splits, SPLITS.index("train")), {})
-    found = audit(whole)
+    found = audit(whole, near_copies(whole))
     present = [split for split, images in found.images.items() if images]
     return [
         *((f"Copies of {a} images in {b}", found.copies[f"{a}/{b}"]) for a, b in combinations(present, 2)),
+        *((f"Near copies of {a} images in {b}", found.near_copies[f"{a}/{b}"]) for a, b in combinations(present, 2)),
         *((f"Repeats within {split}", found.repeats[split]) for split in present),
+        *((f"Near repeats within {split}", found.near_repeats[split]) for split in present),
         ("Pictures under several labels", found.conflicts),
         ("Blank images", sum(found.blank.values())),
         ("Images of an odd size", len(found.odd_sizes)),

@@ -12,7 +12,7 @@ from lightning.pytorch import callbacks
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mien.errors import MienError
-from mien.evaluate.metrics import wilson
+from mien.intervals import wilson
 from mien.progress import console, note, warn
 from mien.runs.history import COLUMNS, EpochMetrics, read_epochs, write_epochs
 

@@ -1,0 +1,104 @@
+"""What near copies say of a data set: which images have one in another split, and how often their labels differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from mien.data.listing import SPLITS
+from mien.data.near import NearCopies
+from mien.data.store import Store
+from mien.intervals import wilson
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """How often two labels of one photograph differ, in data that hold it more than once.
+
+    share: of the pairs of a photograph's images, mean over photographs; its 95 % interval (Wilson's) by `photographs`.
+    best: no answer can be right more often, whatever it knows, if the labels of one photograph were given independently
+    of each other: a photograph whose two labels agree with probability a has no label of a probability over sqrt(a).
+    """
+
+    photographs: int
+    share: float
+    interval: tuple[float, float]
+    best: float
+    best_interval: tuple[float, float]
+
+
+def leaked(found: NearCopies, images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Of `images` those in whose group are some of `others`, identical or near; positions, bool (n,)."""
+    return np.isin(found.group[images], found.group[others])
+
+
+def near_only(found: NearCopies, images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Of `images` those with a near copy among `others` and no identical one; positions, bool (n,)."""
+    return leaked(found, images, others) & ~np.isin(found.equal[images], found.equal[others])
+
+
+def pairs_across(store: Store, found: NearCopies) -> dict[str, list[list[str]]]:
+    """'a/b' -> images of split b with a near copy in split a and no identical one, each after the most alike one."""
+    members = {split: store.indices(split) for split in SPLITS}
+    return {f"{a}/{b}": _pairs(store, found, members[b], members[a]) for a, b in combinations(SPLITS, 2)}
+
+
+def pairs_within(store: Store, found: NearCopies) -> dict[str, list[list[str]]]:
+    """split -> its images that are near copies of an earlier one and equal none, each after the first of its group."""
+    result = {}
+    for split in SPLITS:
+        _, first = np.unique(found.equal[store.indices(split)], return_index=True)
+        distinct = store.indices(split)[np.sort(first)]
+        _, leader, group = np.unique(found.group[distinct], return_index=True, return_inverse=True)
+        leaders = distinct[leader[group.reshape(-1)]]
+        result[split] = _named(store, leaders, distinct, leaders != distinct)
+    return result
+
+
+def groups(store: Store, found: NearCopies) -> list[list[int]]:
+    """Positions of the images of each group that holds near copies, in the order of the store."""
+    chosen = np.flatnonzero(np.isin(found.group, found.group[found.pairs[:, 0]]))
+    by_group: dict[int, list[int]] = {}
+    for i in chosen.tolist():
+        by_group.setdefault(int(found.group[i]), []).append(i)
+    return list(by_group.values())
+
+
+def disagreement(store: Store, found: NearCopies) -> Disagreement | None:
+    """How often labels of one photograph differ, None where no photograph is there twice."""
+    _, group, counts = np.unique(found.group, return_inverse=True, return_counts=True)
+    tables = np.zeros((len(counts), len(store.classes)))
+    np.add.at(tables, (group.reshape(-1), store.labels), 1)
+    several = counts > 1
+    photographs = int(several.sum())
+    if not photographs:
+        return None
+    tables, counts = tables[several], counts[several]
+    agree = (tables * (tables - 1)).sum(axis=1) / (counts * (counts - 1))
+    share = float(1 - agree.mean())
+    low, high = wilson(share * photographs, photographs)
+    best = (float(np.sqrt(1 - high)), float(np.sqrt(1 - low)))
+    return Disagreement(photographs, share, (low, high), float(np.sqrt(1 - share)), best)
+
+
+def _pairs(store: Store, found: NearCopies, images: np.ndarray, others: np.ndarray) -> list[list[str]]:
+    images = images[near_only(found, images, others)]
+    partners = [_nearest(found, int(image), others) for image in images]
+    return _named(store, np.array(partners, np.int64), images, np.ones(len(images), bool))
+
+
+def _nearest(found: NearCopies, image: int, others: np.ndarray) -> int:
+    """The most alike of `others`; where another image links them, the first of `others` in the image's group."""
+    linked = np.flatnonzero((found.pairs == found.equal[image]).any(axis=1))
+    for number in linked[np.argsort(-found.alike[linked])]:
+        partner = found.pairs[number].sum() - found.equal[image]
+        same = others[found.equal[others] == partner]
+        if len(same):
+            return int(same[0])
+    return int(others[found.group[others] == found.group[image]][0])
+
+
+def _named(store: Store, first: np.ndarray, second: np.ndarray, kept: np.ndarray) -> list[list[str]]:
+    return [[store.names[a], store.names[b]] for a, b in zip(first[kept], second[kept], strict=True)]
