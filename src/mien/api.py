@@ -224,10 +224,12 @@ def export(
 
 @_verb
 def load(
-    where: Source, detector: Detector | str | Path | None = None, margin: float = 0.0, threads: int = 0, *,
-    allow_code: Sequence[str] = (),
+    where: Source | None = None, detector: Detector | str | Path | None = None, margin: float = 0.0, threads: int = 0,
+    *, allow_code: Sequence[str] = (),
 ) -> Reader:  # fmt: skip
     """Return a Reader of pictures: an .onnx file, 'mien:base', 'hf-hub:OWNER/NAME', a Run or its folder.
+
+    where: the network; None is the first that comes with mien, as for `mien predict`.
 
     A run that was never exported is exported first, which takes torch; all else does without.
     detector: finds the faces: 'yunet' (if not given), 'haar', a file of YuNet's weights, or an own one. margin: what is
@@ -236,7 +238,7 @@ def load(
     """
     from mien.runtime import load as open_reader
 
-    place = _path(where)
+    place = None if where is None else _path(where)
     if isinstance(place, Path) and is_run(place) and not (place / "model.onnx").is_file():
         export(place, allow_code=allow_code)
     return open_reader(place, detector, margin, threads)

@@ -109,7 +109,7 @@ def test_what_is_asked_in_vain(reader, folder, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"empty holds no pictures"):
         reader.read_folder(tmp_path / "empty")
-    with pytest.raises(UsageError, match=r"a table ends in \.csv or \.parquet"):
+    with pytest.raises(UsageError, match=r"a table ends in \.csv, \.parquet or \.jsonl"):
         reader.read_folder(folder, out="faces.xlsx")
     with pytest.raises(UsageError, match=r"`every` 0: give the seconds between two frames"):
         reader.read_video(folder / "film.avi", every=0)

@@ -36,6 +36,7 @@ from mien.cli import (  # noqa: F401  (imports add commands)
 )
 from mien.cli.app import app
 from mien.cli.setting_flags import offer_sizes, offered, unknown_size
+from mien.cli.sources import STDIN
 from mien.cli.wording import described, worded_notes
 from mien.errors import MienError, UsageError, missing_extra, nearest
 from mien.progress import console, printable
@@ -48,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         plugins.look_in(os.getcwd())  # where an own model, --model.name mine:Model, is looked for
     try:
         words, allowed = _allowed_code(sys.argv[1:] if arguments is None else arguments)
+        words = [str(STDIN) if word == "-" else word for word in words]  # else an option without a name
         with plugins.allowing(allowed), worded_notes():
             offer_sizes(words)
             app(words, exit_on_error=False, print_error=False, result_action="return_value")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, Token
 
 from mien.cli.app import Json, Path_, app, print_json, print_lines
-from mien.errors import DataError
+from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.progress import note
 from mien.report.words import count
 
@@ -26,8 +27,7 @@ def _seconds(_: type, tokens: Sequence[Token]) -> float:
 
 @app.command
 def predict(
-    source: Path_,
-    *,
+    *sources: Path_,
     model: str | None = None,
     every: Annotated[float, Parameter(converter=_seconds)] = 0.2,
     detect: Annotated[bool | None, Parameter(negative="--no-detect")] = None,
@@ -43,8 +43,9 @@ def predict(
 
     Parameters
     ----------
-    source
-        A picture, a folder of pictures, a video, or 'camera' ('camera:1' for the second one).
+    sources
+        Pictures, folders of pictures, videos, as many as you like and mixed; '-' for a list of names on stdin, one a
+        line; or 'camera' ('camera:1' for the second one).
     model
         An exported .onnx file, a run folder that holds one, a model that comes with mien ('mien models' lists
         them; the first one is taken if none is given), or hf-hub:OWNER/NAME.
@@ -61,22 +62,40 @@ def predict(
         Folder for the pictures with boxes and bars of the probabilities; for a video, the frames that were read
         as a video with boxes, a timeline of each face's probabilities and a sheet of small frames.
     out
-        CSV or .parquet file, one row a face. If it is there already, what is in it is not read again: pictures are
-        skipped, and a film that was stopped goes on.
+        CSV or .parquet file, one row a face, or .jsonl file, one line a picture as --json prints it. If it
+        is there already, what is in it is not read again: pictures are skipped, and a film that was stopped goes on.
     """
+    from mien.cli.sources import listed
     from mien.runtime import load
+    from mien.runtime.film.camera import is_camera
     from mien.runtime.film.video import is_video
-    from mien.runtime.network import default_model
 
-    reader = load(model or default_model(), detector, margin)
-    if is_video(source):
-        _predict_video(reader, source, every, detect, out, draw, json_)
-    else:
-        _predict_pictures(reader, source, detect, out, draw, json_)
+    given = listed(sources)
+    films = [source for source in given if is_video(source)]
+    camera = next(filter(is_camera, films), None)
+    if camera and len(given) > 1:
+        raise UsageError(f"'{camera}' shows pictures until Ctrl-C, so it stands alone. Read the others without it.")
+    reader = load(model, detector, margin)
+    jobs = [partial(_predict_video, reader, film, every) for film in films]
+    if pictures := [source for source in given if source not in films]:
+        jobs.insert(0, partial(_predict_pictures, reader, pictures))
+    problems: list[MienError] = []
+    for job in jobs:  # one source that cannot be read keeps none of the others from being read
+        try:
+            job(detect, out, draw, json_)
+        except (DataError, MissingError) as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
 
 
 def _predict_pictures(
-    reader: Reader, source: Path, detect: bool | None, out: Path | None, draw: Path | None, json_: bool
+    reader: Reader,
+    sources: list[Path],
+    detect: bool | None,
+    out: Path | None,
+    draw: Path | None,
+    json_: bool,
 ) -> None:
     def show(path: Path, faces: list[Face]) -> None:
         if json_:
@@ -84,7 +103,7 @@ def _predict_pictures(
         elif not out:
             _print_faces(str(path), faces)
 
-    done = reader.read_folder(source, out=out, draw=draw, detect=detect, each=show)
+    done = reader.read_folder(sources if len(sources) > 1 else sources[0], out=out, draw=draw, detect=detect, each=show)
     if out:
         _print_table(f"{out}  {_summary(done, reader)}", json_)
         if done.held:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from mien.runtime.faces import Detector, HaarDetector, YuNetDetector, open_detector
-from mien.runtime.network import Network
+from mien.runtime.network import Network, default_model
 from mien.runtime.reader import Face, Reader
 
 __all__ = ["Detector", "Face", "HaarDetector", "Network", "Reader", "YuNetDetector", "load", "open_detector"]
 
 
 def load(
-    where: str | Path, detector: Detector | str | Path | None = None, margin: float = 0.0, threads: int = 0
+    where: str | Path | None = None,
+    detector: Detector | str | Path | None = None,
+    margin: float = 0.0,
+    threads: int = 0,
 ) -> Reader:
     """A Reader for an exported model: a path, a run folder with model.onnx, or one that comes with mien ('mien:tiny').
 
-    detector: finds the faces: 'yunet' (if not given), 'haar' (OpenCV's cascade), a file of YuNet's weights, or one of
-    your own. margin: how much around a found face the network sees, as a share of its side. threads: 0 is one for each
-    core.
+    where: None is the first that comes with mien. detector: finds the faces: 'yunet' (if not given), 'haar' (OpenCV's
+    cascade), a file of YuNet's weights, or one of your own. margin: how much around a found face the network sees, as a
+    share of its side. threads: 0 is one for each core.
     """
-    return Reader(Network.open(where, threads), open_detector(detector or "yunet"), margin)
+    return Reader(Network.open(where or default_model(), threads), open_detector(detector or "yunet"), margin)

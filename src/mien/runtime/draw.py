@@ -24,7 +24,7 @@ def save_drawing(path: Path, faces: Sequence[Face], folder: Path, source: Path) 
 
     Raises UsageError when that would replace the picture itself, MienError when it cannot be written.
     """
-    below = path.relative_to(source) if source.is_dir() else Path(path.name)
+    below = Path(os.path.relpath(path, source)) if source.is_dir() else Path(path.name)
     target = folder / below.with_name(fitted(below.name, ".png"))
     if (folder / below).resolve() == path.resolve():
         raise UsageError(f"`draw` {folder} holds the pictures themselves. Choose another folder.")

@@ -5,6 +5,7 @@ Reader.read_folder and Reader.read_video lead here.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from mien import media
-from mien.errors import DataError, MissingError
+from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.pictures import image_files, odd_kind
 from mien.progress import note, track
 from mien.runtime.draw import save_drawing
@@ -63,17 +64,20 @@ class FilmResult:
 
 def read_folder(
     reader: Reader,
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     *,
     out: str | Path | None = None,
     draw: str | Path | None = None,
     detect: bool | None = None,
     each: Callable[[Path, list[Face]], None] | None = None,
 ) -> FolderResult:
-    """Read all pictures below a folder; see Reader.read_folder."""
+    """Read all pictures below a folder, or several; see Reader.read_folder."""
     result = FolderResult()
     with _table(out, reader) as table:
-        paths = pictures(Path(source), result.bad)
+        if isinstance(source, str | Path):
+            paths, below = pictures(Path(source), result.bad), Path(source)
+        else:
+            paths, below = _of_several([Path(each) for each in source], result.bad)
         new = [path for path in paths if table is None or table.reached(path) is None]
         result.held = len(paths) - len(new)
         take = each or (result.faces.__setitem__ if table is None else _nothing)
@@ -84,7 +88,7 @@ def read_folder(
             if table:
                 table.add(path, faces)
             if draw:
-                save_drawing(path, faces, Path(draw), Path(source))
+                save_drawing(path, faces, Path(draw), below)
             take(path, faces)
     return result
 
@@ -119,6 +123,24 @@ def read_video(
                 elif table is None:
                     result.faces[moment.seconds] = moment.faces
     return result
+
+
+def _of_several(sources: Sequence[Path], bad: dict[Path, str]) -> tuple[list[Path], Path]:
+    """The pictures of several sources, each once, and the folder that holds them all.
+
+    A source that is not there goes into `bad`. Raises the error of the first where none can be read.
+    """
+    found: dict[Path, None] = {}
+    first: MienError | None = None
+    for source in sources:
+        try:
+            found |= dict.fromkeys(pictures(source, bad))
+        except MienError as error:
+            first = first or error
+            bad[source] = str(error)
+    if not found:
+        raise first or UsageError("Give pictures or folders of them: the list is empty.")
+    return list(found), Path(os.path.commonpath([os.path.abspath(path.parent) for path in found]))
 
 
 def _table(out: str | Path | None, reader: Reader) -> AbstractContextManager[Table | None]:

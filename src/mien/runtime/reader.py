@@ -130,7 +130,7 @@ class Reader(FaceFinder):
 
     def read_folder(
         self,
-        source: str | Path,
+        source: str | Path | Sequence[str | Path],
         *,
         out: str | Path | None = None,
         draw: str | Path | None = None,
@@ -139,7 +139,9 @@ class Reader(FaceFinder):
     ) -> FolderResult:
         """Read all pictures below a folder, however many, as `mien.runtime.job.FolderResult`.
 
-        out: a .csv or .parquet table to write, one row a face; what is in it already is not read again. draw: a folder
+        source: a folder or a picture, or several of them; each picture is read once.
+        out: a .csv or .parquet table to write, one row a face, or .jsonl, one line a picture; what is in it already is
+        not read again. draw: a folder
         for the pictures with boxes and bars. detect: as for `read`. each: called with every picture and its faces as
         soon as they are read. Without `out` and `each` the result holds the faces.
         A picture that cannot be read is in the result's `bad`. Raises MissingError when there is no such folder,

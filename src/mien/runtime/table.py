@@ -1,9 +1,10 @@
-"""What was read, as a table of one row a face that can be continued: CSV or Parquet."""
+"""What was read, as a table of one row a face that can be continued: CSV, Parquet or JSON Lines."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import os
 import re
@@ -202,11 +203,44 @@ class ParquetTable(Table):
         return written
 
 
+class JsonLinesTable(Table):
+    """A line of JSON a picture, or a moment of a film, with all its faces as `Face.to_dict` has them."""
+
+    def add(self, source: str | Path, faces: Sequence[Face], seconds: float | None = None) -> None:
+        """seconds: where in a video the faces are."""
+        when = {} if seconds is None else {"seconds": round(seconds, 3)}
+        values = {"source": str(source), **when, "faces": [face.to_dict() for face in faces]}
+        self._append_bytes(json.dumps(values).encode() + b"\n")
+
+    def _begun(self) -> dict[str, float]:
+        """`known`. A last line without an end, of a process that was killed, is cut off."""
+        content = self._content()
+        whole = content[: content.rfind(b"\n") + 1]
+        known: dict[str, float] = {}
+        for number, line in enumerate(whole.splitlines(), 1):
+            try:
+                values = json.loads(line)
+                known[values["source"]] = float(values.get("seconds", 0))
+                read = {tuple(face["probabilities"]) for face in values["faces"]}
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise DataError(
+                    f"{self.path} is damaged in line {number}. Repair it, or choose another `out`."
+                ) from error
+            if read - {tuple(self.labels)}:
+                raise DataError(f"{self.path} is there and no table of this model's. Choose another `out`.")
+        if whole != content:
+            self._cut(len(whole))
+        return known
+
+
 def open_table(path: Path, labels: Sequence[str]) -> Table:
-    """A table at `path`, continued where it is there: CSV or Parquet by its ending. Raises UsageError for another."""
-    kinds = {".csv": Table, ".parquet": ParquetTable}
+    """A table at `path`, continued where it is there: CSV, Parquet or JSON Lines by its ending.
+
+    Raises UsageError for another.
+    """
+    kinds = {".csv": Table, ".parquet": ParquetTable, ".jsonl": JsonLinesTable}
     if path.suffix.lower() not in kinds:
-        raise UsageError(f"`out` {path}: a table ends in .csv or .parquet.")
+        raise UsageError(f"`out` {path}: a table ends in .csv, .parquet or .jsonl.")
     return kinds[path.suffix.lower()](path, labels)
 
 

@@ -1,0 +1,46 @@
+"""What is typed as sources: names, patterns that no shell has replaced, `-` for a list of names on stdin."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mien.errors import MissingError, UsageError
+from mien.progress import note
+
+STDIN = Path("/dev/stdin")  # what `-` stands for
+
+
+def listed(sources: Sequence[Path]) -> list[Path]:
+    """The sources, each once, in the order typed. Raises UsageError for none, MissingError for an empty list."""
+    if not sources:
+        raise UsageError("What is to be read? Give pictures, folders, a video or 'camera': mien predict photo.jpg")
+    found = list(dict.fromkeys(each for source in sources for each in _meant(source)))
+    if not found:
+        raise MissingError("The list on stdin is empty: it takes a name a line.")
+    return found
+
+
+def _meant(source: Path) -> Iterator[Path]:
+    if source == STDIN:
+        yield from _on_stdin()
+    elif not os.path.lexists(source) and glob.has_magic(str(source)):
+        matching = sorted(glob.glob(str(source), recursive=True))
+        if not matching:
+            raise MissingError(f"{source}: no file has such a name.")
+        yield from map(Path, matching)
+    else:
+        yield source
+
+
+def _on_stdin() -> Iterator[Path]:
+    """A name a line, or as `find -print0` separates them. The bytes of a name are kept, whatever they are."""
+    if sys.stdin.isatty():
+        note("Reading names of pictures from the keyboard, one a line; Ctrl-D ends the list.")
+    stream = getattr(sys.stdin, "buffer", None)
+    text = os.fsdecode(stream.read()) if stream else sys.stdin.read()
+    names = text.split("\0") if "\0" in text else text.splitlines()
+    yield from (Path(name) for name in names if name.strip())
