@@ -72,7 +72,7 @@ def test_faces_are_looked_for_where_a_class_is_an_expression(reader, folder):
 
 def test_pictures_of_other_classes_are_read_whole(folder):
     class Colours:
-        labels, threshold = ("dark", "bright"), 0.0
+        labels, threshold, sets = ("dark", "bright"), 0.0, None
         preprocessing = Preprocessing()
 
         def probabilities(self, pixels):

@@ -332,7 +332,7 @@ def test_one_face_is_no_plural_and_no_face_no_table(tmp_path, capsys):
         assert main(["predict", str(tmp_path / "black.png"), *flags]) == 0
         assert ("As a table:" in capsys.readouterr().err) == hinted
     assert main(["predict", str(tmp_path / "p.png"), "--out", str(tmp_path / "t.txt")]) == 2
-    assert r"t.txt: a table ends in .csv or .parquet" in capsys.readouterr().err
+    assert r"t.txt: a table ends in .csv, .parquet or .jsonl" in capsys.readouterr().err
     assert not (tmp_path / "t.txt").exists()
 
 
