@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 from pydantic import Field
@@ -13,6 +13,9 @@ from mien.cli.app import Json, Path_, app, print_json, print_lines, quoted
 from mien.config import Settings
 from mien.errors import MienError, UsageError
 from mien.progress import note
+
+if TYPE_CHECKING:
+    from mien.data.audit import Audit
 
 data_app = App(name="data", help="Look at a data set before training on it.")
 app.command(data_app)
@@ -128,9 +131,25 @@ def audit(
         print_lines(*findings.describe().split("\n"))
         if findings.unreadable:
             note("Unreadable files stop a run: remove them, or train with --data.skip_bad")
+        if findings.small_classes:
+            note("Small classes are hardly learned: add images, or leave them out with --data.without")
+        note(f"Next: {_next(chosen, findings)}")
     failed = findings.failed(fail_on.split(",") if fail_on else [])
     if failed:
         raise MienError(f"The audit found {', '.join(failed)}.")
+
+
+def _next(data: config.Data, findings: Audit) -> str:
+    """The command that trains on what was audited, without what stops or spoils it."""
+    if data.source not in ("folder", "table"):
+        return "mien recipes lists what trains on it"
+    words = ["mien", "run", "folder_cnn", "--data.path", str(data.path)]
+    words += ["--data.source", "table"] if data.source == "table" else []
+    words += ["--data.encoding", data.encoding] if data.encoding else []
+    words += ["--data.skip_bad"] if findings.unreadable else []
+    enough = len(findings.classes) - len(findings.small_classes) >= 2
+    words += [word for name in findings.small_classes if enough for word in ("--data.without", name)]
+    return " ".join(map(quoted, words))
 
 
 def _data(path: Path, settings: DataSettings | None) -> config.Data:

@@ -65,15 +65,17 @@ class Listing:
     def without(self, names: Sequence[str]) -> Listing:
         """The images of the classes that are not named; soft labels are shared out among those.
 
+        names: of classes, or several with commas between them.
+
         Raises UsageError when there is no class of a name, or fewer than two are left.
         """
         index = {canonical(name): label for label, name in enumerate(self.classes)}
+        names = [each for name in names for each in ([name] if canonical(name) in index else name.split(","))]
         for name in names:
             if canonical(name) not in index:
-                near = nearest(canonical(name), index)
-                raise UsageError(
-                    f"`data.without` {name}: no class of that name. There are {', '.join(self.classes)}.{near}"
-                )
+                near = nearest(name.strip(), self.classes)
+                there = ", ".join(self.classes)
+                raise UsageError(f"`data.without` {name.strip()}: no class of that name. There are {there}.{near}")
         gone = {index[canonical(name)] for name in names}
         kept = [label for label in range(len(self.classes)) if label not in gone]
         if len(kept) < 2:

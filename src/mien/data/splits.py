@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 
 from mien.config import Data
@@ -94,4 +96,7 @@ def _check(store: Store, splits: np.ndarray) -> None:
             raise DataError(f"No image is left in the {name} split. Give more images, or another `data.val_split`.")
         if split == TRAIN and not counts.all():
             missing = store.classes[int(np.flatnonzero(counts == 0)[0])]
-            raise DataError(f"The train split has no image of class '{missing}'. Add some, or remove the class.")
+            raise DataError(
+                f"The train split has no image of class '{missing}'. Add some, or leave the class out: "
+                f"`data.without` {shlex.quote(missing)}"
+            )

@@ -38,6 +38,11 @@ def load(name: str) -> tuple[Recipe, str]:
             f"{name} is a run, not a recipe. To go on with it: mien run {shlex.quote(name)} --resume. To start another "
             f"from its weights: mien run RECIPE --model.init {shlex.quote(name)}"
         )
+    elif Path(name).is_dir():
+        raise UsageError(
+            f"{name} is a folder, not a recipe. If it holds images, a sub-folder for each class: "
+            f"mien run folder_cnn --data.path {shlex.quote(name)}"
+        )
     elif "/" in name:
         raise UsageError(f"There is no run folder {name}, and recipes have no '/'. 'mien recipes' lists them.")
     else:

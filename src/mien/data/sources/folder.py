@@ -46,7 +46,10 @@ def read(path: Path | None) -> Listing:
     """
     root = existing(path, "the folder of labelled images")
     if not root.is_dir():
-        raise MissingError(f"`data.path` {root} is a file; a folder with one sub-folder per class is needed.")
+        raise MissingError(
+            f"`data.path` {root} is a file; a folder with one sub-folder per class is needed. If it is a table of "
+            "pictures: `data.source` table"
+        )
     layout = laid_out(root)
     return list_classes(layout.splits, root).without_some(layout.left_out)
 
