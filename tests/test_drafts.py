@@ -5,12 +5,20 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
+import mien
 from mien import drafts
 from mien.atomic import written_whole
-from mien.drafts import SUFFIX, clear, draft
+from mien.data import decode
+from mien.data.decode import build
+from mien.data.sources import drawn_faces
+from mien.data.store_folder import load
+from mien.drafts import SUFFIX, aside, clear, draft
+from mien.preprocessing import Preprocessing
+from mien.runs.writing import new_folder, release
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="has no such locks")
 
@@ -135,3 +143,86 @@ def test_names_as_long_as_there_can_be_are_written(tmp_path):
     with written_whole(tmp_path / ("x" * 255)) as file:
         file.write("whole")
     assert entries(tmp_path) == ["x" * 255]
+
+
+def dying(work) -> None:
+    """Do `work` in a process that is killed at its end, as by kill -9."""
+    child = os.fork()
+    if not child:
+        try:
+            work()
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("successor", [False, True])
+def test_what_a_killed_process_was_replacing_comes_back_unless_its_successor_stands(tmp_path, successor):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "a").write_text("before")
+
+    def replaced():
+        with aside(tmp_path / "store"):
+            if successor:
+                (tmp_path / "store").mkdir()
+                (tmp_path / "store" / "a").write_text("after")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    dying(replaced)
+    assert len(entries(tmp_path)) == 1 + successor
+    clear(tmp_path)
+    assert entries(tmp_path) == ["store"]
+    assert (tmp_path / "store" / "a").read_text() == ("after" if successor else "before")
+
+
+def dying_at(step: int, work) -> bool:
+    """Do `work` in a process that is killed before its step-th change of a folder; returns whether it came to that."""
+
+    def counted(really, *given):
+        calls.append(given)
+        if len(calls) > step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return really(*given)
+
+    calls: list[tuple] = []
+    child = os.fork()
+    if not child:
+        for name in ("replace", "rename", "mkdir"):
+            setattr(os, name, partial(counted, getattr(os, name)))
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def test_a_run_that_was_being_overwritten_is_not_lost(tmp_path):
+    recipe, run = mien.recipe("quickstart"), tmp_path / "run"
+    release(new_folder(recipe, run, False))
+    other, step = recipe.with_(seed=7), 0
+    (run / "mine.txt").write_text("before")
+    while dying_at(step, lambda: new_folder(other, run, True)):
+        clear.cache_clear()
+        seed = mien.Run.open(run).recipe.seed  # of one of the two, whole
+        assert (run / "mine.txt").is_file() == (seed == recipe.seed)
+        clear(tmp_path)
+        assert entries(tmp_path) == ["run"]
+        step += 1
+    assert step > 4
+    assert mien.Run.open(run).recipe.seed == other.seed
+
+
+def test_a_store_that_was_being_replaced_is_not_lost(tmp_path, monkeypatch):
+    faces = drawn_faces.read(9, 16, seed=0)
+    settings = Preprocessing(size=16, channels=1)
+    before = build(faces, settings, tmp_path / "store").fingerprint
+
+    def replaced():
+        monkeypatch.setattr(decode, "put", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        build(drawn_faces.read(12, 16, seed=1), settings, tmp_path / "store")
+
+    dying(replaced)
+    assert not (tmp_path / "store").exists()
+    clear.cache_clear()
+    assert load(tmp_path / "store").fingerprint == before
+    assert entries(tmp_path) == ["store"]

@@ -20,14 +20,14 @@ ALLOWED = {
     for folder, names in {
         "models": "errors plugins",
         "data": "cache config drafts errors atomic intervals labels media pictures plugins preprocessing progress",
-        "runtime": "assets atomic cells errors hub labels locks media pictures preprocessing progress",
+        "runtime": "assets atomic cells drafts errors hub labels locks media pictures preprocessing progress",
         "serve": "mien errors labels pictures preprocessing runtime",
         "pretrained": "drafts mien assets errors atomic hub models plugins preprocessing progress runs runtime",
         "runs": "cells drafts atomic config data errors locks progress",
-        "train": "drafts config data errors evaluate atomic hardware intervals labels models preprocessing pretrained progress "
-        "runs runtime",
-        "evaluate": "cells config data errors atomic hardware intervals labels pictures preprocessing pretrained progress runs "
-        "runtime",
+        "train": "drafts config data errors evaluate atomic hardware intervals labels models preprocessing pretrained "
+        "progress runs runtime",
+        "evaluate": "cells config data errors atomic hardware intervals labels pictures preprocessing pretrained "
+        "progress runs runtime",
         "explain": "errors evaluate hub intervals labels models pictures pretrained progress runs runtime",
         "report": "config data errors evaluate explain atomic labels pretrained progress runs runtime",
     }.items()

@@ -1,6 +1,7 @@
 """Files name no code: what a stranger's file would import is refused before it is imported."""
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
 from mien.config.sweep_plan import make_plan, read_plan
 from mien.errors import DataError, UsageError
+from mien.module_files import module_files
 from mien.preprocessing import Preprocessing
 from mien.pretrained.own import save_folder
 
@@ -232,3 +234,51 @@ def test_a_name_that_is_no_name_is_refused(name, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UsageError, match="name an own one MODULE:NAME"):
         plugins.load(name, "Model")
+
+
+def test_a_module_is_known_with_what_it_imports_from_its_own_folder(start, monkeypatch, tmp_path):
+    """A stranger who may change a sibling could run anything as well as one who changes the module."""
+    (start / "parts").mkdir()
+    files = {
+        "own_module.py": "import json, os.path, sibling\nfrom parts import head as h\nclass Net: pass\n",
+        "sibling.py": "def later():\n    from parts.deep import a\n",
+        "parts/__init__.py": "from .near import *\n",
+        "parts/head.py": "",
+        "parts/near.py": "from . import far\nfrom .. import beyond\n",
+        "parts/far.py": "",
+        "parts/deep.py": "",
+        "stranger.py": "",  # imported by nothing
+    }
+    for name, text in files.items():
+        (start / name).write_text(text)
+    monkeypatch.syspath_prepend(str(start))
+    found = module_files("own_module")
+    assert found[0] == start / "own_module.py"
+    assert {str(path.relative_to(start)) for path in found} == files.keys() - {"stranger.py"}
+    installed = module_files("yaml.loader")
+    assert installed[0].parts[-2:] == ("yaml", "__init__.py")
+    assert {path.parent.name for path in installed} == {"yaml"}
+    assert module_files("none_of_this_name") == []
+    plugins.remember("own_module:Net")
+    plugins.refuse_foreign("own_module:Net", "model.name", "a file")
+    (start / "parts" / "far.py").write_text("import os\n")
+    with pytest.raises(DataError, match=r"far\.py has changed since it was used here"):
+        plugins.refuse_foreign("own_module:Net", "model.name", "a file")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="has no fork")
+def test_names_that_processes_remember_at_the_same_time_are_all_kept(start, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(start))
+    children = []
+    for number in range(8):
+        children.append(os.fork())
+        if not children[-1]:
+            for each in range(5):
+                plugins.remember(f"canary_in_a_file:Net{number}{each}")
+            os._exit(0)
+    for child in children:
+        os.waitpid(child, 0)
+    assert len(plugins._remembered()) == 40
+    known = tmp_path / "cache" / plugins.KNOWN
+    known.write_text(known.read_text().replace("Net11", "Not11"))
+    assert plugins._remembered() == {}, "damaged: the user is asked again"

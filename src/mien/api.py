@@ -107,20 +107,21 @@ def train(recipe: Recipe, out: str | Path | None = None, *, overwrite: bool = Fa
 
 @_verb
 def resume(
-    run: Source, *, epochs: int | None = None, data: Place | None = None, allow_code: Sequence[str] = ()
+    run: Source, *, epochs: int | None = None, data: Place | None = None, init: str | Path | None = None,
+    teachers: Sequence[str | Path] = (), allow_code: Sequence[str] = (),
 ) -> Run:  # fmt: skip
     """Go on with a run after its last finished epoch; what is finished comes back as it is.
 
     epochs: how many it is to have in all, more than it has: it goes on from its last weights and optimizer, with the
     schedule stretched to the new length, and its scores are made anew.
     data: {"path": FOLDER} or FOLDER, where its images lie now if they were moved, as in every verb that opens a run's
-    images. allow_code: names MODULE:NAME (or one) in the run's files that may be imported, as in every verb that reads
-    files.
+    images. init, teachers: where the networks lie now that it starts and learns from, if they were moved.
+    allow_code: names MODULE:NAME (or one) in the run's files that may be imported, as in every verb that reads files.
     """
     from mien.runs.folder import is_finished
     from mien.train.run import resume as go_on
 
-    with _reading(allow_code, data):
+    with _reading(allow_code, data, init, teachers):
         folder = _run_path(run, "resume")
         done = is_finished(folder) and epochs is None
         return Run.open(folder) if done else _finished(go_on(folder, epochs))
@@ -297,8 +298,11 @@ def list_recipes(pattern: str = "*") -> list[str]:
 
 
 @contextmanager
-def _reading(allow_code: Sequence[str] = (), data: Place | None = None) -> Iterator[None]:
-    """Within it files may bring these names of code, and the images of runs lie in data["path"]."""
+def _reading(
+    allow_code: Sequence[str] = (), data: Place | None = None, init: str | Path | None = None,
+    teachers: Sequence[str | Path] = (),
+) -> Iterator[None]:  # fmt: skip
+    """Within it files may bring these names of code, and images and networks of runs lie where these say."""
     from mien.runs.data import lying_at
 
     place = None if data is None else _settings(data)
@@ -307,7 +311,8 @@ def _reading(allow_code: Sequence[str] = (), data: Place | None = None) -> Itera
             "A run has its own data settings; say only where its images lie now: {'path': FOLDER}, not "
             f"{dict(place)}."
         )
-    with plugins.allowing(allow_code), lying_at(Path(place["path"]) if place else None):
+    images, start = Path(place["path"]) if place else None, None if init is None else str(init)
+    with plugins.allowing(allow_code), lying_at(images, init=start, teachers=list(map(str, teachers))):
         yield
 
 

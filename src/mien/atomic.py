@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zlib
@@ -78,6 +79,11 @@ def is_whole_zip(path: Path) -> bool:
             return file.testzip() is None
     except DAMAGED:
         return False
+
+
+def json_sha256(values: Any) -> str:
+    """The sha256 of values as JSON, whatever the order of their keys: files keep it beside the values themselves."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -1,7 +1,8 @@
 """Drafts: hidden files and folders in which something is written before it is moved to its place, whole.
 
 A draft is locked by the process that writes it. So what a killed process left behind can be told from what another
-one is writing at this moment, and is removed by the next that writes into the same folder.
+one is writing at this moment, and is removed by the next that writes into the same folder. What the killed process was
+about to replace lies in its draft too, and goes back to its place.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if sys.platform != "win32":
     import fcntl
 
 SUFFIX = ".mien-draft"
+OLD = "old"  # in a draft: what is being replaced, under its own name
 ELSEWHERE = 24 * 3600  # seconds after which a draft of another machine, whose locks may not reach here, is left over
 
 
@@ -43,9 +45,29 @@ def draft(parent: Path, *, folder: bool = False) -> Iterator[Path]:
             os.close(lock)
 
 
+@contextmanager
+def aside(path: Path) -> Iterator[None]:
+    """Within it what lies at `path`, if anything, makes way for its successor; it is removed at the end.
+
+    It comes back where there is no successor, because the block failed or its process was killed.
+    """
+    with draft(path.parent, folder=True) as place:
+        (place / OLD).mkdir()
+        with suppress(FileNotFoundError):
+            os.replace(path, place / OLD / path.name)
+        try:
+            yield
+        except BaseException:
+            _bring_back(place)
+            raise
+
+
 @cache
 def clear(parent: Path) -> None:
-    """Remove the drafts of processes that are no more; looks once into each folder."""
+    """Remove the drafts of processes that are no more, and bring back what they were replacing.
+
+    Looks once into each folder.
+    """
     with suppress(OSError):  # the folder may not be there, or not be ours
         for name in os.listdir(parent):
             if name.startswith(".") and name.endswith(SUFFIX):
@@ -87,9 +109,17 @@ def _remove_if_left(path: Path) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if is_at(lock, path):
+                _bring_back(path)
                 _remove(path)
         finally:
             os.close(lock)
+
+
+def _bring_back(place: Path) -> None:
+    """Put what a draft holds of its place back there, unless the successor has it."""
+    for old in (place / OLD).iterdir() if (place / OLD).is_dir() else ():
+        if not (place.parent / old.name).exists():
+            old.rename(place.parent / old.name)
 
 
 def _age(path: Path) -> float:

@@ -12,20 +12,23 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
+from mien.atomic import json_sha256, write_json
 from mien.cache import cache_folder
 from mien.errors import DataError, MienError, UsageError, missing_extra, nearest
+from mien.locks import lock
+from mien.module_files import module_files
 
 SCHEMES = ("mien", "hf-hub", "timm")  # mien:base and the like name no module
-KNOWN = "own_code.json"  # in the cache folder: {name: {file: sha256}}
+KNOWN = "own_code.json"  # in the cache folder: "names" {name: {file: sha256}}, and their own "sha256"
 
 _allowed: ContextVar[frozenset[str]] = ContextVar("allowed", default=frozenset())
 _used: set[str] = set()  # names that this process has imported on the user's word
@@ -114,9 +117,14 @@ def remember(place: str) -> None:
     """Keep the hashes of a name's files in the user's cache, so that files made with it here go on working."""
     with suppress(OSError, MienError):  # a cache that cannot be written only means that the user is asked again
         if hashes := _hashes(_files(place)):
-            from mien.atomic import write_json
-
-            write_json(cache_folder() / KNOWN, _remembered() | {place: hashes})
+            cache_folder().mkdir(parents=True, exist_ok=True)
+            handle = lock(cache_folder(), wait=True)  # another process may remember another name
+            try:
+                names = _remembered() | {place: hashes}
+                write_json(cache_folder() / KNOWN, {"names": names, "sha256": json_sha256(names)})
+            finally:
+                if handle is not None:
+                    os.close(handle)
 
 
 def _is_remembered(place: str) -> bool:
@@ -135,23 +143,13 @@ def _is_remembered(place: str) -> bool:
 def _remembered() -> dict[str, Any]:
     with suppress(OSError, ValueError, MienError):
         known = json.loads((cache_folder() / KNOWN).read_text(encoding="utf-8"))
-        return known if isinstance(known, dict) else {}
-    return {}
+        if isinstance(known, dict) and known.get("sha256") == json_sha256(known.get("names")):
+            return dict(known["names"])
+    return {}  # damaged: the user is asked again
 
 
 def _files(place: str) -> list[Path]:
-    """The files that importing a name would run, packages first; [] where there are none to be found."""
-    paths: list[str] | None = None
-    files: list[Path] = []
-    parts = place.partition(":")[0].split(".")
-    for depth in range(len(parts)):
-        spec = PathFinder.find_spec(".".join(parts[: depth + 1]), paths)
-        if spec is None:
-            return []
-        if spec.has_location and spec.origin:
-            files.append(Path(spec.origin).resolve())
-        paths = list(spec.submodule_search_locations or [])
-    return files
+    return module_files(place.partition(":")[0])
 
 
 def _hashes(files: Iterable[Path]) -> dict[str, str]:

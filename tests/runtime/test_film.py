@@ -2,14 +2,16 @@
 
 import csv
 import json
+import os
 import time
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from mien.errors import DataError, MissingError, UsageError
+from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.runtime import Reader
 from mien.runtime.draw import ACCENT, boxed
 from mien.runtime.film.camera import camera_frames
@@ -118,6 +120,25 @@ def test_a_film_and_a_timeline_are_drawn(reader, film, tmp_path):
     with Image.open(tmp_path / "out.png") as image:
         colours = {colour for _, colour in image.getcolors(100_000)}
         assert {(213, 94, 0), (0, 158, 115)} <= colours  # both classes' bars
+
+
+def test_a_film_is_put_in_its_place_whole_or_not_at_all(reader, film, tmp_path, monkeypatch):
+    (tmp_path / "out.mp4").write_text("the one before")
+    drawn = Film(tmp_path / "out.mp4")
+    for moment in moments(reader, film, every=0.5, detect=True):
+        drawn.add(moment)
+    assert (tmp_path / "out.mp4").read_text() == "the one before"
+    release = drawn.writer.release
+
+    def cut_off():  # OpenCV does not say that the disk is full
+        release()
+        os.truncate(drawn._beside, drawn._beside.stat().st_size // 2)
+
+    monkeypatch.setattr(drawn, "writer", SimpleNamespace(release=cut_off))
+    with pytest.raises(MienError, match=r"Writing .*out.mp4 failed: it has not all its frames. Free some space"):
+        drawn.close()
+    assert [path.name for path in tmp_path.iterdir() if path != film] == ["out.mp4"]
+    assert (tmp_path / "out.mp4").read_text() == "the one before"
 
 
 def test_drawings_of_a_film_with_a_long_name_have_names_that_fit(reader, film, tmp_path):

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+import mien
 from mien import config
+from mien.cli import main
 from mien.config import Augment, Data, Distill, Model, Pretrain, Recipe, Train
 from mien.data import open_store
 from mien.data.augment import stream
@@ -372,3 +374,42 @@ def test_a_teacher_of_ones_own_may_view_what_its_convolution_gives(teacher_run, 
     convolutions = [each for each in shipped.modules() if isinstance(each, torch.nn.Conv2d)]
     assert convolutions
     assert all(each.weight.is_contiguous(memory_format=torch.channels_last) for each in convolutions)
+
+
+def test_networks_that_were_moved_are_found_where_they_lie_now(teacher_run, tmp_path, monkeypatch):
+    """A run that was stopped before its first epoch ended needs the network that it starts from, and its teachers."""
+    start, teacher = (Path(shutil.copytree(teacher_run, tmp_path / name)) for name in ("start", "teacher"))
+    begun = recipe(model=Model(init=str(start)), distill=Distill(teachers=(str(teacher),), stored=False))
+    with monkeypatch.context() as stopped:
+        stopped.setattr("mien.train.run.fit", lambda *_, **__: False)
+        folder = run(begun, tmp_path / "run")
+    shutil.move(start, tmp_path / "start_now")
+    shutil.move(teacher, tmp_path / "teacher_now")
+    words = ["run", str(folder), "--resume"]
+    places = {"--model.init": "start_now", "--distill.teachers": "teacher_now"}
+    with pytest.raises(MissingError, match=r"needs the network that lay at .*start\. .*: `model.init`"):
+        resume(folder)
+    with pytest.raises(MissingError, match=r"lay at .*teacher\. .*: `distill.teachers`"):
+        mien.resume(folder, init=tmp_path / "start_now")
+    other = run(recipe(name="other", seed=5), tmp_path / "other")
+    for setting, what in (("init", "starts from"), ("teachers", "learns from")):
+        given = {"init": tmp_path / "start_now", "teachers": [tmp_path / "teacher_now"]}
+        given |= {setting: [other] if setting == "teachers" else other}
+        with pytest.raises(UsageError, match=f"other is no longer the network that .* {what}"):
+            mien.resume(folder, **given)
+    with pytest.raises(UsageError, match="1 teachers, given 2"):
+        mien.resume(folder, init=tmp_path / "start_now", teachers=["a", "b"])
+    assert main([*words, *(word for flag, name in places.items() for word in (flag, str(tmp_path / name)))]) == 0
+    assert mien.Run.open(folder).scores["validation"].images
+    assert main([*words, "--train.epochs", "9"]) == 2
+
+
+@pytest.mark.parametrize(
+    "launcher", [{"SLURM_NTASKS": "4", "SLURM_STEP_ID": "0"}, {"WORLD_SIZE": "4", "TORCHELASTIC_RUN_ID": "none"}]
+)
+def test_four_processes_and_a_recipe_for_one(tmp_path, monkeypatch, launcher):
+    for name, value in launcher.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=r"one of 4 processes .* and `train\.processes` is 1"):
+        run(recipe(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

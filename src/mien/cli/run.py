@@ -16,6 +16,8 @@ from mien.config import Recipe
 from mien.errors import UsageError
 from mien.progress import note, warn
 
+PLACES = {"data": "path", "model": "init", "distill": "teachers"}  # settings that say where something lies
+
 
 @app.command
 @takes_settings()
@@ -43,6 +45,7 @@ def run(
         Delete the run folder first if it exists.
     resume
         Go on with a run after its last finished epoch: the run folder given, or the recipe's newest unfinished run.
+        --data.path, --model.init and --distill.teachers then say where these lie now, if they were moved.
         With --train.epochs 50 a run folder, finished too, goes on to 50 epochs in all, from its last weights and
         optimizer, the schedule stretched to the new length.
         Folds (--data.folds 5 trains one run for each) go on in the folder that is given.
@@ -71,7 +74,8 @@ def run(
     if not begun and chosen.data.folds and chosen.data.fold is None:
         _train_folds(recipe, config_, settings, chosen, out, overwrite, json_)
         return
-    with lying_at(_data_path(settings) if begun else None):
+    places = _places(settings) if begun else {}
+    with lying_at(places.get("data"), init=places.get("model"), teachers=places.get("distill", ())):
         # What is wrong with the names is said before torch is imported, which takes seconds.
         check((moved(chosen) if begun else chosen).data)
         if out and not begun and is_first_process():
@@ -162,8 +166,10 @@ def _recipe(name: str | None, file: Path | None, settings: Recipe | None) -> Rec
     return config.build(*layers)
 
 
-def _data_path(settings: Recipe | None) -> Path | None:
-    return settings.data.path if settings else None
+def _places(settings: Recipe | None) -> dict[str, Any]:
+    """Where images and networks lie now, as far as it was said, by the section of the setting."""
+    given = settings.model_dump(exclude_unset=True) if settings else {}
+    return {section: given[section][place] for section, place in PLACES.items() if place in (given.get(section) or {})}
 
 
 def _epochs(settings: Recipe | None) -> int | None:
@@ -179,12 +185,12 @@ def _run_to_resume(name: str | None, out: Path | None, settings: Recipe | None, 
     named = out or (Path(name) if name and Path(name).is_dir() else None)
     given = settings.model_dump(exclude_unset=True) if settings else {}
     of_a_run = named is not None and is_run(named)
-    allowed = {"data"} if given.get("data", {}).keys() == {"path"} else set()
+    allowed = {section for section, place in PLACES.items() if (given.get(section) or {}).keys() == {place}}
     allowed |= {"train"} if of_a_run and given.get("train", {}).keys() == {"epochs"} else set()
     if others or given.keys() - allowed - (set() if named else {"seed"}):
         raise UsageError(
-            "--resume goes on with the settings of the run; it takes no others but --data.path and, for a run folder, "
-            "--train.epochs."
+            "--resume goes on with the settings of the run; it takes no others but where things lie now (--data.path, "
+            "--model.init, --distill.teachers) and, for a run folder, --train.epochs."
         )
     if named:
         return named

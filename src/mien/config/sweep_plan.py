@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from mien import config
-from mien.atomic import write_json
+from mien.atomic import json_sha256, write_json
 from mien.config import Recipe
 from mien.errors import DataError, MissingError, SettingError, UsageError, nearest
 
@@ -132,9 +132,8 @@ class Plan:
 
     def save(self, folder: Path) -> None:
         """Write the plan, and for a grid its runs in order, into the folder of a sweep."""
-        write_json(
-            folder / FILE, asdict(self) | {"runs": [] if self.search else [trial.name for trial in self.trials()]}
-        )
+        values = asdict(self) | {"runs": [] if self.search else [trial.name for trial in self.trials()]}
+        write_json(folder / FILE, values | {"sha256": json_sha256(values)})
 
 
 def make_plan(
@@ -182,6 +181,8 @@ def read_plan(folder: Path) -> Plan:
         raise MissingError(f"{folder} is not a sweep: it has no {FILE}. Sweeps lie under runs/sweep-*.")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+        if values.pop("sha256", None) not in (None, json_sha256(values)):  # mien 0.1 wrote none
+            raise ValueError("it is not what was written")
         values.pop("runs")
         fields = {key: Range(**found) if isinstance(found, dict) else found for key, found in values["fields"].items()}
         plan = Plan(**{**values, "fields": fields})

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from mien.atomic import put, share
 from mien.data.listing import SPLITS, Listing
 from mien.data.store import Store
 from mien.data.store_folder import IMAGES, META, header, load, save
-from mien.drafts import draft
+from mien.drafts import aside, draft
 from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.pictures import UNREADABLE, refuse_shortage
 from mien.preprocessing import Preprocessing
@@ -177,17 +176,13 @@ def _written_whole(out: Path, elsewhere: str) -> Iterator[Path]:
 def _put_in_place(folder: Path, out: Path, tries: int = 10) -> None:
     """The folder takes the place of `out`, which other processes may be reading, or putting in place themselves."""
     for left in reversed(range(tries)):
-        with draft(out.parent, folder=True) as aside:
-            with suppress(FileNotFoundError):
-                os.replace(out, aside / "old")
-            try:
+        try:
+            with aside(out):
                 put(folder, out)
-                return
-            except OSError:
-                if not left or not out.exists():
-                    with suppress(OSError):  # the one before, where there was one, stays
-                        os.replace(aside / "old", out)
-                    raise
+            return
+        except OSError:
+            if not left or not out.exists():
+                raise
 
 
 def _refuse_other_content(out: Path) -> None:

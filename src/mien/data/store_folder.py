@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from mien import drafts
 from mien.data.listing import SPLITS
 from mien.data.pixels import DIGEST, Pixels
 from mien.data.store import Store
@@ -51,6 +52,8 @@ def load(folder: Path) -> Store:
 
     Raises MissingError when there is no store, DataError when it is damaged or of another version of mien.
     """
+    if not folder.exists():
+        drafts.clear(folder.parent)  # one that a killed process was replacing comes back
     files = {}
     for name, content, problem in _read(folder):
         if problem:

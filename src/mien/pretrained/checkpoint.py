@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -56,6 +57,14 @@ class Checkpoint:
     resize: Resize = "bicubic_antialias"
     preprocessing: dict[str, Any] = field(default_factory=dict)  # size, fit and so on, of a model trained by mien
     norms_anew: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the weights and their names."""
+        digest = hashlib.sha256()
+        for name, values in sorted(self.weights.items()):
+            digest.update(name.encode() + values.contiguous().reshape(-1).view(torch.uint8).numpy(force=True).tobytes())
+        return digest.hexdigest()
 
     def build(self, labels: tuple[str, ...] | None = None, **sizes: Any) -> nn.Module:
         """The network with these weights. `sizes` (img_size, in_chans, num_classes, dropout …) change it.

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 import mien
 from mien import plugins
-from mien.atomic import write_json
+from mien.atomic import json_sha256, write_json
 from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.preprocessing import Preprocessing
 from mien.pretrained.checkpoint import Checkpoint
 from mien.pretrained.weight_files import read_folder, write_weights
 from mien.runs.folder import model_folder
+from mien.runs.manifest import sha256
 
 Labels = tuple[str, ...]
 
@@ -116,7 +117,8 @@ def save_folder(
         weights = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in weights.items()}
     write_weights(folder / "model.safetensors", weights)
     own = {"mien": mien.__version__, "model": name, "sizes": sizes, "labels": list(labels)}
-    write_json(folder / "config.json", own | {"preprocessing": preprocessing.to_dict()} | more)
+    own |= {"preprocessing": preprocessing.to_dict(), **more, "weights_sha256": sha256(folder / "model.safetensors")}
+    write_json(folder / "config.json", own | {"sha256": json_sha256(own)})
 
 
 def convert(weights: dict[str, Tensor], config: dict[str, Any], source: str) -> Checkpoint:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mien.assets import OWN, asset, backbones
-from mien.atomic import DAMAGED, put, share
+from mien.atomic import DAMAGED, json_sha256, put, share
 from mien.drafts import draft
 from mien.errors import DataError, MienError, MissingError, nearest
 from mien.hub import HUB, download, first_line, hint
@@ -54,20 +54,23 @@ def read_with_config(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if path.is_dir():
         return read_folder(path)
     beside = path.name in WEIGHT_FILES and (path.parent / "config.json").is_file()
-    return read_weights(path), _config_of(path.parent) if beside else {}
+    return read_weights(path), _config_of(path.parent, path) if beside else {}
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Weights and config.json of a folder; preprocessor_config.json under 'preprocessor' where there is one."""
-    if folder.name == layout.MODEL and is_run(folder.parent):
-        for name in layout.MODEL_FILES:
-            manifest.check(folder.parent, name)
+    for name in layout.MODEL_FILES if _is_of_run(folder) else ():
+        manifest.check(folder.parent, name)
     found = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if found is None and is_run(folder):
         raise unfinished(folder)
     if found is None:
         raise _without_weights(folder)
-    return read_weights(found), _config_of(folder)
+    return read_weights(found), _config_of(folder, found)
+
+
+def _is_of_run(folder: Path) -> bool:
+    return folder.name == layout.MODEL and is_run(folder.parent)
 
 
 def _without_weights(folder: Path) -> MissingError:
@@ -80,11 +83,25 @@ def _without_weights(folder: Path) -> MissingError:
     return MissingError(f"{folder} holds none of {', '.join(WEIGHT_FILES)}.{hint}")
 
 
-def _config_of(folder: Path) -> dict[str, Any]:
+def _config_of(folder: Path, weights: Path) -> dict[str, Any]:
     config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    if "mien" in config and not _is_of_run(folder):  # of a run the manifest tells
+        _check(folder, config, weights)
     if (folder / "preprocessor_config.json").is_file():
         config["preprocessor"] = read_json(folder / "preprocessor_config.json")
     return config
+
+
+def _check(folder: Path, config: dict[str, Any], weights: Path) -> None:
+    """Raise DataError for a folder of mien's whose files are not those that were written; 0.1 noted no checksums."""
+    known = config.get("sha256")
+    if known is not None and known != json_sha256({key: each for key, each in config.items() if key != "sha256"}):
+        raise DataError(
+            f"{folder / 'config.json'} is damaged or was changed. Take it from a copy; if the change is yours, remove "
+            "its line 'sha256'."
+        )
+    if config.get("weights_sha256") not in (None, manifest.sha256(weights)):
+        raise DataError(f"{weights} is damaged: it is not the file that was written. Take it from a copy.")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

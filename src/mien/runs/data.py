@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ from mien.runs.folder import read_env, read_recipe
 VARIABLE = "MIEN_DATA__PATH"
 
 _place: ContextVar[Path | None] = ContextVar("place", default=None)
+_networks: ContextVar[tuple[str | None, tuple[str, ...]]] = ContextVar("networks", default=(None, ()))
 
 
 class OtherImagesError(UsageError):
@@ -36,13 +37,17 @@ class OtherImagesError(UsageError):
 
 
 @contextmanager
-def lying_at(path: Path | None) -> Iterator[None]:
-    """Within it the images of runs are looked for in `path`; None: where each run's recipe says."""
-    token = _place.set(path)
+def lying_at(path: Path | None, *, init: str | None = None, teachers: Sequence[str] = ()) -> Iterator[None]:
+    """Within it the images of runs are looked for in `path`; None: where each run's recipe says.
+
+    init, teachers: where the networks lie that a run goes on to start and to learn from.
+    """
+    token, networks = _place.set(path), _networks.set((init, tuple(teachers)))
     try:
         yield
     finally:
         _place.reset(token)
+        _networks.reset(networks)
 
 
 def anchored(recipe: Recipe) -> Recipe:
@@ -60,13 +65,36 @@ def anchored(recipe: Recipe) -> Recipe:
 
 
 def moved(recipe: Recipe) -> Recipe:
-    """The recipe with the place where the images lie now."""
+    """The recipe with the places where its images and networks lie now. Raises UsageError for what it has not."""
+    recipe = _with_networks(recipe, *_networks.get())
     if recipe.data.source == "drawn_faces":
         if _place.get() is not None:
             raise UsageError("A run on drawn faces: its images are drawn, so they lie nowhere. Leave `data.path` out.")
         return recipe
     named = _place.get() or _place_of_variable()
     return recipe if named is None else recipe.with_(data={"path": _absolute(named)})
+
+
+def _with_networks(recipe: Recipe, init: str | None, teachers: Sequence[str]) -> Recipe:
+    changes: dict[str, dict[str, object]] = {}
+    if init:
+        if recipe.model.init is None:
+            raise UsageError("The run started from random weights. Leave `model.init` out.")
+        changes["model"] = {"init": init}
+    if teachers:
+        if len(teachers) != len(recipe.distill.teachers):
+            raise UsageError(
+                f"The run has {len(recipe.distill.teachers)} teachers, given {len(teachers)}: name where each lies "
+                "now, in their order, with `distill.teachers`."
+            )
+        changes["distill"] = {"teachers": tuple(teachers)}
+    return config.build(config.merge(recipe.model_dump(), changes)) if changes else recipe
+
+
+def refuse_missing(run: Path, source: str, setting: str) -> None:
+    """Raise MissingError for a network that a run needs and that is no longer where its recipe says."""
+    if os.path.isabs(source) and not os.path.exists(source):
+        raise MissingError(f"{run} needs the network that lay at {source}. Say where it lies now: `{setting}`.")
 
 
 def _place_of_variable() -> Path | None:

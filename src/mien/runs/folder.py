@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from mien import config
+from mien import config, drafts
 from mien.atomic import Values, read_arrays, read_json
 from mien.config import Recipe
 from mien.config.sweep_plan import is_sweep
@@ -127,6 +127,8 @@ class RunFolder:
     def open(cls, path: str | Path) -> Self:
         """Raises MissingError, with the nearest run beside it, when `path` is no run folder."""
         path = Path(path).expanduser()
+        if not path.exists():
+            drafts.clear(path.parent)  # one that a killed process was overwriting comes back
         if not is_run(path):
             if is_sweep(path):
                 below = ", ".join(map(str, runs_in(path))) or "none yet"

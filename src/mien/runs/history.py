@@ -37,7 +37,8 @@ def write_epochs(run: Path, epochs: Sequence[EpochMetrics]) -> None:
         known = [name for name in COLUMNS if any(name in epoch for epoch in epochs)]
         writer = csv.DictWriter(file, known)
         writer.writeheader()
-        writer.writerows(epochs)
+        # A whole number, also of a row that was read from the file: a resumed run has the same table.
+        writer.writerows({**epoch, "epoch": int(epoch["epoch"])} for epoch in epochs)
 
 
 def read_columns(run: Path) -> dict[str, list[float]]:

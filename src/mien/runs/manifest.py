@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from mien.atomic import write_json
+from mien.atomic import json_sha256, write_json
 from mien.errors import DataError
 from mien.locks import lock
 from mien.progress import note
@@ -86,7 +86,7 @@ def read(run: Path) -> Hashes | None:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         files, own = values["files"], values["sha256"]
-        if own == _sha256_of_hashes(files):
+        if own == json_sha256(files):
             return dict(files)
     except FileNotFoundError:
         return None
@@ -131,7 +131,7 @@ def _note(run: Path, hashes: Hashes) -> Hashes:
     with locked(run):
         known = read(run) or {}
         files = known | hashes
-        write_json(run / layout.MANIFEST, {"files": files, "sha256": _sha256_of_hashes(files)})
+        write_json(run / layout.MANIFEST, {"files": files, "sha256": json_sha256(files)})
     return known
 
 
@@ -162,7 +162,3 @@ def _sha256_of(path: Path, modified: int, size: int) -> str:
 @cache
 def _say_without(run: Path) -> None:
     note(f"{run} has no manifest, as runs of mien 0.1: nothing tells whether its files are whole.")
-
-
-def _sha256_of_hashes(files: Hashes) -> str:
-    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

@@ -129,7 +129,8 @@ class Extension:
 class Env:
     """What a run ran on, what it cost and what it found. None: not noted, or not yet.
 
-    warnings: what is probably not meant. teachers: their fingerprints, by their sources.
+    warnings: what is probably not meant. init: the fingerprint of the checkpoint that it started from. teachers: their
+    fingerprints, by their sources.
     trained: what trained in each epoch, () where everything did all the time.
     initial_loss: of the untrained network, on initial_loss_images training images. ln_classes, prior_entropy,
     ignorant_loss: the loss of a uniform guess, of the class frequencies, and of an output that ignores the input.
@@ -157,6 +158,7 @@ class Env:
     initial_loss: float | None = None
     initial_loss_images: int | None = None
     warnings: tuple[str, ...] = ()
+    init: str | None = None
     teachers: dict[str, str] = field(default_factory=dict)
     trained: tuple[TrainedShare, ...] = ()
     store: DataFacts = field(default_factory=DataFacts)

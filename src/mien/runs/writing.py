@@ -7,7 +7,8 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -35,59 +36,106 @@ def _rank(environment: Mapping[str, str]) -> int:
     """Which of several processes this is, from 0; a RANK that an earlier job left behind, alone, counts for nothing."""
     if int(environment.get("WORLD_SIZE", "1")) > 1:
         return int(environment.get("RANK", environment.get("LOCAL_RANK", "0")))
-    if int(environment.get("SLURM_NTASKS", "1")) > 1 and "SLURM_STEP_ID" in environment:
-        return int(environment.get("SLURM_PROCID", "0"))
-    return 0
+    return int(environment.get("SLURM_PROCID", "0")) if _slurm_tasks(environment) > 1 else 0
+
+
+def processes_started() -> int:
+    """How many processes torchrun or srun started, this one counted; 1 without them."""
+    by_torchrun = int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+    return max(by_torchrun, _slurm_tasks(os.environ))
+
+
+def _slurm_tasks(environment: Mapping[str, str]) -> int:
+    return int(environment.get("SLURM_NTASKS", "1")) if "SLURM_STEP_ID" in environment else 1
 
 
 def new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
     """`out`, or runs/RECIPE-DATE-SEED, with the recipe in it; only the first process makes it."""
     if not is_first_process():
         return Path(os.environ.get(FOLDER_VARIABLE) or out or ".")
-    folder = out or Path("runs")
-    try:
-        with replacing(out, overwrite):
-            folder = out or _unused(recipe)
-            folder.mkdir(parents=True, exist_ok=True)
-            hold(folder)
-            _begin(folder, recipe)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
+    if out and not refuse_used(out, overwrite):
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            hold(out)
+            _begin(out, recipe)
+        except OSError as error:
+            raise _unwritable(out, error) from error
+        folder = out
+    else:
+        with filling(recipe, out, overwrite) as filled:
+            pass
+        folder = filled.place
     os.environ[FOLDER_VARIABLE] = str(folder)
     return folder
 
 
+@dataclass
+class Filled:
+    """A run folder that is being filled at `folder`; at its end it lies at `place`."""
+
+    folder: Path
+    place: Path
+
+
 @contextmanager
-def replacing(folder: Path | None, overwrite: bool) -> Iterator[None]:
-    """Within it a run is made in the place of one that is to be overwritten; where that fails, the old one comes back.
+def filling(recipe: Recipe, out: Path | None, overwrite: bool) -> Iterator[Filled]:
+    """Within it a run folder with the recipe is filled in a draft; at the end it goes to its place, whole.
 
-    Raises UsageError as `refuse_used` does, and while another process trains in the folder.
+    That is `out`, where one that is to be overwritten stays until then, or runs/RECIPE-DATE-SEED. This process
+    holds it. Raises UsageError as `refuse_used` does, and while another process trains in the folder.
     """
-    if folder is None or not refuse_used(folder, overwrite):
-        yield
-        return
-    with ExitStack() as stack:
-        try:
-            old = stack.enter_context(drafts.draft(folder.parent, folder=True)) / "old"
-            _move(folder, old)
-        except OSError as error:
-            raise _unwritable(folder, error) from error
-        try:
-            yield
-        except BaseException:
-            if not is_run(folder):  # else another process was faster, and it is that one's
-                shutil.rmtree(folder, ignore_errors=True)
-                old.rename(folder)
-            raise
-
-
-def _move(folder: Path, aside: Path) -> None:
-    """Move a run that is to be overwritten. Raises UsageError while another process trains in it."""
-    hold(folder)
+    parent = out.parent if out else Path("runs")
+    if out:
+        refuse_used(out, overwrite)
     try:
-        folder.rename(aside)
+        parent.mkdir(parents=True, exist_ok=True)
+        with drafts.draft(parent, folder=True) as draft:
+            new = draft / (out or _named(recipe)).name
+            new.mkdir()
+            hold(new)
+            try:
+                _begin(new, recipe)
+                filled = Filled(new, new)
+                yield filled
+                filled.place = _replace(new, out) if out else _put_unused(new)
+            except BaseException:
+                release(new)
+                raise
+    except OSError as error:
+        raise _unwritable(out or parent, error) from error
+
+
+def _replace(new: Path, out: Path) -> Path:
+    """Move a run from its draft to `out`. Raises UsageError while another process trains there."""
+    if out.exists():
+        hold(out)
+    try:
+        with drafts.aside(out):
+            new.rename(out)
     finally:
-        release(folder)
+        release(out)
+    return _hold_at(out, new)
+
+
+def _put_unused(new: Path) -> Path:
+    """Move a run from its draft to runs/NAME, or NAME-2 and so on where another process has that in this second."""
+    for number in itertools.count(1):
+        folder = Path("runs") / (new.name if number == 1 else f"{new.name}-{number}")
+        try:
+            if not folder.exists():
+                new.rename(folder)  # which replaces no folder with something in it
+                return _hold_at(folder, new)
+        except OSError:
+            if not folder.exists():
+                raise
+    raise AssertionError
+
+
+def _hold_at(folder: Path, before: Path) -> Path:
+    """A lock goes with its folder when that is moved."""
+    if (handle := _held.pop(before, None)) is not None:
+        _held[folder] = handle
+    return folder
 
 
 def _unwritable(folder: Path, error: OSError) -> MienError:
@@ -129,17 +177,8 @@ def discard_results(run: Path, export: str) -> Path | None:
     return (run / layout.EXPORT).rename(run / export)
 
 
-def _unused(recipe: Recipe) -> Path:
-    """Make runs/RECIPE-DATE-SEED for this process alone: another one may start the recipe in the same second."""
-    name = f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}-{recipe.seed}"
-    for number in itertools.count(1):
-        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            continue
-    raise AssertionError
+def _named(recipe: Recipe) -> Path:
+    return Path("runs") / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}-{recipe.seed}"
 
 
 def hold(folder: Path) -> None:
@@ -162,6 +201,7 @@ def release(folder: Path) -> None:
 
 def refuse_used(folder: Path, overwrite: bool) -> bool:
     """Whether the folder holds a run that is to be overwritten; raises UsageError for one that must not be."""
+    drafts.clear(folder.parent)  # one that a killed process was overwriting comes back
     if not folder.is_file() and not (folder.exists() and _files(folder)):
         return False
     if overwrite and not is_run(folder):

@@ -8,7 +8,6 @@ at (WiSE-FT, arXiv 2109.01903). It costs no more at prediction than one of them.
 from __future__ import annotations
 
 import math
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,7 +29,7 @@ from mien.runs import Env, RunFolder
 from mien.runs.data import moved, note_images, open_data
 from mien.runs.folder import read_recipe, refuse_headless
 from mien.runs.records import AveragedRun, Cost
-from mien.runs.writing import new_folder, refuse_used, release, replacing, write_env, write_test_reads
+from mien.runs.writing import filling, refuse_used, release, write_env, write_test_reads
 from mien.train.build import save_model
 
 # What an average shares with the runs it is made of.
@@ -66,27 +65,22 @@ def average(
     model = networks[0].model
     model.load_state_dict(mean([network.model.state_dict() for network in networks], counts))
     env = _environment(folders, counts)
-    with replacing(out, overwrite):
-        return _written(new_folder(recipe, out, False), env, folders, model, store)
+    # All of it in a draft: of half an average nothing could be resumed.
+    with filling(recipe, out, overwrite) as filled:
+        _fill(filled.folder, env, folders, model, store)
+    release(filled.place)
+    return filled.place
 
 
-def _written(folder: Path, env: Env, parts: Sequence[RunFolder], model: nn.Module, store: Store) -> Path:
-    """Fill an average's new folder, which is removed where that fails."""
-    try:
-        write_env(folder, env)
-        note_images(folder, store)
-        if reads := sorted({date for one in parts for date in one.test_reads}):
-            write_test_reads(folder, reads)  # made of runs whose figures on test are known
-        save_model(folder, model, read_recipe(folder), store)
-        scores = evaluate(folder, model=model, store=store)
-        if scores.accuracy < min((part.accuracy for part in env.average if part.accuracy), default=0):
-            write_env(folder, replace(env, warnings=(*env.warnings, WORSE)))
-    except BaseException:  # Ctrl-C too: a minute's work, of which nothing could be resumed
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    finally:
-        release(folder)
-    return folder
+def _fill(folder: Path, env: Env, parts: Sequence[RunFolder], model: nn.Module, store: Store) -> None:
+    write_env(folder, env)
+    note_images(folder, store)
+    if reads := sorted({date for one in parts for date in one.test_reads}):
+        write_test_reads(folder, reads)  # made of runs whose figures on test are known
+    save_model(folder, model, read_recipe(folder), store)
+    scores = evaluate(folder, model=model, store=store)
+    if scores.accuracy < min((part.accuracy for part in env.average if part.accuracy), default=0):
+        write_env(folder, replace(env, warnings=(*env.warnings, WORSE)))
 
 
 def mean(states: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:

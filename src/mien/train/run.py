@@ -14,12 +14,13 @@ from mien import hardware
 from mien.config import Recipe
 from mien.data import Store, open_store
 from mien.errors import MienError, MissingError, UsageError
+from mien.pretrained.checkpoint import Checkpoint
 from mien.progress import note, warn
 from mien.runs import Env, is_finished, layout, read_recipe
-from mien.runs.data import anchored, moved, note_images, open_data
+from mien.runs.data import anchored, moved, note_images, open_data, refuse_missing
 from mien.runs.folder import read_env, runs_in
 from mien.runs.history import read_epochs
-from mien.runs.writing import hold, is_first_process, new_folder, refuse_used, release, write_env
+from mien.runs.writing import hold, is_first_process, new_folder, processes_started, refuse_used, release, write_env
 from mien.train import features
 from mien.train.build import build_task, check_sizes, lay_out, read_checkpoint, save_model, with_sizes_of
 from mien.train.checkpoints import discard_earlier, whole_checkpoint
@@ -48,7 +49,7 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
         Teacher(recipe, store.classes)  # asked later; one that does not fit is refused here
     folder = new_folder(recipe, out, overwrite)
     try:
-        return _train(task, store, folder, device, precision)
+        return _train(task, store, folder, device, precision, checkpoint.fingerprint if checkpoint else None)
     finally:
         release(folder)
 
@@ -81,9 +82,13 @@ def _go_on(folder: Path, recipe: Recipe) -> Path:
     device, precision = _hardware(recipe)
     # Once begun, all weights are in last.ckpt; but where features are stored, only the head's are.
     begun = whole_checkpoint(layout.last_checkpoint(folder)) is not None and not features.can_be_stored(recipe)
-    task = build_task(recipe, store, None if begun else read_checkpoint(recipe))
+    checkpoint = None if begun else _same_checkpoint(recipe, known, folder)
+    if not recipe.distill.stored or not (folder / layout.TEACHERS_ANSWERS).is_file():
+        for source in recipe.distill.teachers:
+            refuse_missing(folder, source, "distill.teachers")
+    task = build_task(recipe, store, checkpoint)
     _refuse_other_teachers(task, known, folder)
-    return _train(task, store, folder, device, precision)
+    return _train(task, store, folder, device, precision, known.init)
 
 
 def latest(recipe_name: str, seed: int, runs: Path = Path("runs")) -> Path:
@@ -105,21 +110,43 @@ def _is_of(folder: Path, recipe_name: str, seed: int) -> bool:
 
 
 def _hardware(recipe: Recipe) -> tuple[str, str]:
+    """Device and precision. Raises UsageError where a launcher started more processes than the recipe has."""
+    if (started := processes_started()) > 1 and recipe.train.processes == 1:
+        raise UsageError(
+            f"This is one of {started} processes that srun or torchrun started, and `train.processes` is 1: each would "
+            f"train for itself. Give `train.processes` {started}, or start one process."
+        )
     device = hardware.choose_device(recipe.device)
     return device, hardware.choose_precision(recipe.train.precision, device)
 
 
 def _refuse_other_teachers(task: Training, known: Env, folder: Path) -> None:
     """A run or an export that was retrained, or came with another version of mien, is another teacher of one name."""
-    for source, fingerprint in task.teachers.items():
-        if known.teachers.get(source, fingerprint) != fingerprint:
+    before = known.teachers.values() if len(known.teachers) == len(task.teachers) else task.teachers.values()
+    for (source, fingerprint), expected in zip(task.teachers.items(), before, strict=True):  # they may have moved
+        if fingerprint != expected:
             raise UsageError(f"{source} is no longer the network that {folder} learns from. Start a new run.")
 
 
-def _train(task: Training, store: Store, folder: Path, device: str, precision: str) -> Path:
+def _same_checkpoint(recipe: Recipe, known: Env, folder: Path) -> Checkpoint | None:
+    """The checkpoint that a run starts from. Raises MissingError where it is gone, UsageError for another one."""
+    if recipe.model.checkpoint is None:
+        return None
+    refuse_missing(folder, recipe.model.checkpoint, "model.init")
+    checkpoint = read_checkpoint(recipe)
+    if checkpoint and known.init not in (None, checkpoint.fingerprint):
+        raise UsageError(
+            f"{recipe.model.checkpoint} is no longer the network that {folder} starts from. Start a new run."
+        )
+    return checkpoint
+
+
+def _train(task: Training, store: Store, folder: Path, device: str, precision: str, init: str | None) -> Path:
+    """init: the fingerprint of the checkpoint that the run started from."""
     recipe = task.recipe
     hardware.keep_freed_memory()
     env = as_before(folder, environment(task, store, device, precision), recipe.train.epochs)
+    env = replace(env, init=init)
     stretched = is_stretched(folder, recipe)
     if is_first_process():
         write_env(folder, env)

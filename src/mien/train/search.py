@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,17 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.log = str(folder / "optuna.log")
         lock = JournalFileOpenLock(self.log)  # a file: the default, a link, needs rights that Windows keeps back
-        storage = JournalStorage(JournalFileBackend(self.log, lock_obj=lock))
-        self.study = optuna.create_study(storage=storage, study_name="sweep", direction="maximize", load_if_exists=True)
+        with self._reading():
+            storage = JournalStorage(JournalFileBackend(self.log, lock_obj=lock))
+            self.study = optuna.create_study(
+                storage=storage, study_name="sweep", direction="maximize", load_if_exists=True
+            )
 
     @property
     def trials(self) -> list[Trial]:
         """Every run proposed so far."""
-        return [self._trial(known.number, known.params) for known in self.study.get_trials(deepcopy=False)]
+        with self._reading():
+            return [self._trial(known.number, known.params) for known in self.study.get_trials(deepcopy=False)]
 
     def __iter__(self) -> Iterator[Trial]:
         """Runs that were stopped, then new ones until there are enough; failed ones count and are not repeated."""
@@ -59,6 +63,16 @@ class Search:
             self.study.tell(number, state=TrialState.FAIL)
         else:
             self.study.tell(number, accuracy)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Raise DataError for a log that Optuna cannot make sense of."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError) as error:
+            raise DataError(
+                f"{self.log} is damaged ({type(error).__name__}: {error}). Start the sweep again in another folder."
+            ) from error
 
     def _trial(self, number: int, params: dict[str, Any]) -> Trial:
         settings: Settings = {key: self._value(key, values, params) for key, values in self.plan.fields.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from mien.runtime.draw import fitted
@@ -26,8 +27,9 @@ class Drawings:
 
     def close(self) -> None:
         """Finish the video and draw the two pictures; also after Ctrl-C, which is how a camera ends."""
-        if self._begun:
-            self._film.close()
+        with closing(self._film):
+            if not self._begun:
+                return
             self._timeline.save(self._path("-faces.png"))
             self._sheet.save(self._path("-frames.png"))
 

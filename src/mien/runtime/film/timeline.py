@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from mien.atomic import put
+from mien.drafts import draft
 from mien.errors import MienError
 from mien.runtime.draw import INK, PAPER, QUIET, boxed, save_png
 from mien.runtime.film.video import Moment
@@ -24,28 +27,55 @@ WIDTH, BAND, EDGE = 1000, 170, 60  # pixels
 
 
 class Film:
-    """Writes the frames that were read, with boxes, as a video of their own pace."""
+    """Writes the frames that were read, with boxes, as a video of their own pace; it is put in its place at the end."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.writer: Any = None
+        self.frames = 0
+        self._draft = ExitStack()
 
     def add(self, moment: Moment) -> None:
         faces, numbers = [tracked.face for tracked in moment.faces], [tracked.number for tracked in moment.faces]
         frame = np.asarray(boxed(Image.fromarray(moment.image), faces, numbers))
         if self.writer is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            size, rate = (frame.shape[1], frame.shape[0]), 1 / moment.lasts
-            self.writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
-            if not self.writer.isOpened():
-                raise MienError(
-                    f"{self.path} cannot be written as a video here. Leave `draw` out, or choose another folder."
-                )
+            self.writer = self._begun((frame.shape[1], frame.shape[0]), 1 / moment.lasts)
         self.writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        self.frames += 1
 
     def close(self) -> None:
-        if self.writer is not None:
+        """Put the video in its place. Raises MienError where not all of it could be written: the disk is full, say."""
+        with self._draft:
+            if self.writer is None:
+                return
             self.writer.release()
+            if not _has_frames(self._beside, self.frames):  # the writer itself says nothing
+                raise MienError(f"Writing {self.path} failed: it has not all its frames. Free some space, and repeat.")
+            put(self._beside, self.path)
+
+    def _begun(self, size: tuple[int, int], rate: float) -> Any:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            folder = self._draft.enter_context(draft(self.path.parent, folder=True))
+        except OSError as error:
+            raise MienError(f"Writing {self.path} failed: {error.strerror}. Write elsewhere.") from error
+        self._beside = folder / "film.mp4"  # its ending says what it is to be
+        writer = cv2.VideoWriter(str(self._beside), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
+        if not writer.isOpened():
+            raise MienError(
+                f"{self.path} cannot be written as a video here. Leave `draw` out, or choose another folder."
+            )
+        return writer
+
+
+def _has_frames(path: Path, number: int) -> bool:
+    """Whether a video can be opened, says how many frames it has, and its last one is there."""
+    video = cv2.VideoCapture(str(path))
+    try:
+        whole = video.isOpened() and round(video.get(cv2.CAP_PROP_FRAME_COUNT)) == number
+        return whole and video.set(cv2.CAP_PROP_POS_FRAMES, number - 1) and bool(video.read()[0])
+    finally:
+        video.release()
 
 
 class Timeline:
