@@ -29,7 +29,7 @@ ALLOWED = {
         "evaluate": "cells config data errors atomic hardware intervals labels pictures preprocessing pretrained "
         "progress runs runtime",
         "explain": "errors evaluate hub intervals labels models pictures pretrained progress runs runtime",
-        "report": "config data errors evaluate explain atomic labels pretrained progress runs runtime",
+        "report": "config data errors evaluate explain atomic labels pretrained progress recipes runs runtime",
     }.items()
 }
 

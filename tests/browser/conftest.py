@@ -1,35 +1,30 @@
-"""Chromium, for the pages as a person sees them."""
+"""Chromium, for the pages as a person sees them; one for all tests, as it takes seconds to start."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Callable[..., Any]:
-    """Starts a browser with flags, as a context manager. Tests are skipped where it or playwright is not installed."""
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Chromium whose camera shows a still picture. Tests are skipped where it or playwright is not installed."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed (looked for chromium, google-chrome)")
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-    @contextmanager
-    def start(*flags: str) -> Iterator[Any]:
-        with sync_api.sync_playwright() as playwright:
-            started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *flags])
-            yield started
-            started.close()
-
-    return start
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: Callable[..., Any]) -> Iterator[Any]:
-    with chromium() as started:
+    film = tmp_path_factory.mktemp("camera") / "camera.y4m"
+    picture = np.tile(np.linspace(0, 255, 320, dtype=np.uint8)[None, :, None], (180, 1, 3))
+    frame = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420).tobytes()
+    film.write_bytes(b"YUV4MPEG2 W320 H180 F10:1 Ip A1:1 C420jpeg\n" + (b"FRAME\n" + frame) * 3)
+    camera = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *camera])
         yield started
+        started.close()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 from explained import write_page
 from fake_runs import draw_pictures, picture_names, write_run
+from PIL import Image
 
 from mien.config.sweep_plan import make_plan
 from mien.evaluate.compare import compare
@@ -72,6 +76,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
             )
             for seed, name in enumerate(("fer2013_shallow_vit_scaled_init", "fer2013_cnn_v2_balanced"))
         ]  # fmt: skip
+        write_report(runs[1])
         yield {
             "report": write_report(runs[0]),
             "comparison": write_comparison(compare(runs), root / "comparison.html"),
@@ -170,6 +175,85 @@ def test_every_link_leads_somewhere(page: Any) -> None:
     papers = [target for target in targets if target.startswith("https://arxiv.org/abs/")]
     beside = [unquote(target) for target in targets if target not in inside + papers]
     assert all((Path(unquote(urlsplit(page.url).path)).parent / target).is_file() for target in beside)
+
+
+@pytest.mark.parametrize("kind", ["report", "comparison", "sweep"])
+def test_a_curve_shows_its_values_where_it_is_pointed_at(browser: Any, pages: dict[str, Path], kind: str) -> None:
+    opened = browser.new_page(viewport={"width": 1280, "height": 900}, has_touch=True)
+    opened.goto(pages[kind].as_uri())
+    plot = opened.locator("#learning .plot").first
+    plot.scroll_into_view_if_needed()
+    shown = plot.locator("output")
+    assert not shown.is_visible()
+    curves = json.loads(plot.locator("svg").get_attribute("data-curves"))
+    x, _, at, value = curves[0]["points"][1]
+    box = plot.bounding_box()
+    opened.mouse.move(box["x"] + x * box["width"] + 1, box["y"] + 20)
+    assert shown.inner_text().startswith(f"{at}\n")
+    assert f"{curves[0]['label']} {value}" in shown.inner_text()
+    opened.mouse.move(0, 0)
+    assert not shown.is_visible()
+    plot.focus()
+    opened.keyboard.press("ArrowLeft")  # from where it was pointed at
+    assert shown.inner_text().startswith(f"{curves[0]['points'][0][2]}\n")
+    opened.keyboard.press("ArrowRight")
+    assert shown.inner_text().startswith(f"{at}\n")
+    right = shown.evaluate("element => element.getBoundingClientRect().right")
+    assert right <= box["x"] + box["width"]
+    opened.close()
+
+
+def test_a_mistake_opens_large_and_closes(browser: Any, pages: dict[str, Path]) -> None:
+    opened = browser.new_page(viewport={"width": 390, "height": 844})
+    opened.goto(pages["report"].as_uri())
+    picture = opened.locator(".pictures img").first
+    name = opened.locator(".pictures li").first.locator("code").inner_text()
+    for way in (picture.click, lambda: (picture.focus(), opened.keyboard.press("Enter"))):
+        way()
+        large = opened.locator("dialog.large")
+        assert large.is_visible()
+        assert name in large.inner_text()
+        assert large.locator("img").bounding_box()["width"] > 300
+        assert unquote(large.locator("img").get_attribute("src")).endswith(name)  # the file itself
+        opened.keyboard.press("Escape")
+        assert not large.is_visible()
+    opened.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_cut_table_shows_that_it_goes_on(browser: Any, pages: dict[str, Path], scheme: str) -> None:
+    """Its right edge is shaded until it is scrolled to its end."""
+    opened = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    opened.goto(pages["comparison"].as_uri())
+    table = opened.locator("#scores .scroll")
+    table.scroll_into_view_if_needed()
+    assert table.evaluate("element => element.scrollWidth > element.clientWidth + 20")
+
+    def edge() -> float:
+        """How much the last pixels before the right border differ from the card, in grey levels."""
+        shot = np.asarray(Image.open(io.BytesIO(table.screenshot())).convert("L")).astype(float)
+        row = shot[shot.shape[0] // 2 - 8 : shot.shape[0] // 2 + 8]
+        return float(np.abs(row[:, -3] - np.median(shot)).mean())
+
+    before = edge()
+    table.evaluate("element => element.scrollTo(element.scrollWidth, 0)")
+    assert before > 15
+    assert edge() < 5
+    opened.close()
+
+
+def test_no_card_stands_alone_in_a_row_of_a_desktop(browser: Any, pages: dict[str, Path]) -> None:
+    for kind in ("report", "comparison", "sweep"):
+        opened = browser.new_page(viewport={"width": 1280, "height": 900})
+        opened.goto(pages[kind].as_uri())
+        alone = opened.evaluate(
+            """() => [...document.querySelectorAll('.columns')].filter(columns => {
+              const tops = [...columns.children].map(child => Math.round(child.getBoundingClientRect().top));
+              return tops.filter(top => top === tops.at(-1)).length < 2;
+            }).map(columns => columns.closest('section').id)"""
+        )
+        assert alone == [], kind
+        opened.close()
 
 
 def test_pictures_are_drawn(browser: Any, pages: dict[str, Path]) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import uvicorn
@@ -70,18 +69,6 @@ def url(network: Network) -> Iterator[str]:
 def url_with_real_detector(network: Network) -> Iterator[str]:
     with serving(create_app(network)) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Chromium whose camera shows a still picture."""
-    film = tmp_path_factory.mktemp("camera") / "camera.y4m"
-    picture = np.tile(np.linspace(0, 255, 320, dtype=np.uint8)[None, :, None], (180, 1, 3))
-    frame = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420).tobytes()
-    film.write_bytes(b"YUV4MPEG2 W320 H180 F10:1 Ip A1:1 C420jpeg\n" + (b"FRAME\n" + frame) * 3)
-    camera = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
-    with chromium(*camera) as started:
-        yield started
 
 
 @pytest.fixture

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import json
 import math
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,15 +31,21 @@ def texts(svg: object) -> list[str]:
     return re.findall(r"<text[^>]*>([^<]*)</text>", str(svg))
 
 
+def curves_of(svg: object) -> list[dict[str, Any]]:
+    """What the page shows where a figure is pointed at."""
+    found = re.search(r'data-curves="([^"]*)"', str(svg))
+    assert found is not None
+    return list(json.loads(html.unescape(found[1])))
+
+
 def test_loss_curves_name_the_guesses_that_ignore_the_image() -> None:
     found = texts(figures.loss_curves(HISTORY, math.log(7), 1.81, 2))
-    assert {"validation", "training", "chosen", "every class alike: 1.95", "class frequencies: 1.81"} <= set(found)
+    assert {"every class alike: 1.95", "class frequencies: 1.81"} <= set(found)
 
 
 def test_one_guess_is_enough_for_balanced_classes() -> None:
     found = texts(figures.loss_curves(HISTORY, math.log(7), math.log(7) - 0.001, None))
     assert [text for text in found if ":" in text] == ["every class alike: 1.95"]
-    assert "chosen" not in found
 
 
 def test_accuracy_curves_are_in_percent() -> None:
@@ -47,9 +56,11 @@ def test_accuracy_curves_are_in_percent() -> None:
 
 def test_calibration_errors_begin_at_0_and_leave_out_epochs_that_have_none() -> None:
     some = HISTORY | {"val_calibration_error": [math.nan, 0.05, 0.2]}
-    found = texts(figures.calibration_curve(some, 2))
-    assert {"epoch", "calibration error", "validation", "chosen"} <= set(found)
-    assert "training" not in found
+    svg = figures.calibration_curve(some, 2)
+    found = texts(svg)
+    assert {"epoch", "calibration error"} <= set(found)
+    assert [curve["label"] for curve in curves_of(svg)] == ["validation"]
+    assert [point[2:] for point in curves_of(svg)[0]["points"]] == [["epoch 2", "0.050"], ["epoch 3", "0.200"]]
     assert "0.000" in found
 
 
@@ -71,9 +82,8 @@ def test_one_epoch_is_a_dot() -> None:
 
 
 def test_curves_of_nothing_but_validation() -> None:
-    found = texts(figures.loss_curves({"epoch": [1.0], "val_loss": [1.0]}, None, None, None))
-    assert "validation" in found
-    assert "training" not in found
+    found = curves_of(figures.loss_curves({"epoch": [1.0], "val_loss": [1.0]}, None, None, None))
+    assert [curve["label"] for curve in found] == ["validation"]
 
 
 def test_calibration_draws_every_bin_of_the_histogram() -> None:
@@ -89,8 +99,10 @@ def test_calibration_draws_every_bin_of_the_histogram() -> None:
 )
 def test_run_curves_choose_their_unit(seconds: tuple[float, ...], unit: str) -> None:
     curves = {"$one$": HISTORY, "two": HISTORY | {"seconds": seconds}}
-    found = texts(figures.run_curves(curves, "seconds", "accuracy"))
-    assert {"$one$", "two", unit, "accuracy"} <= set(found)
+    svg = figures.run_curves(curves, "seconds", "accuracy")
+    assert {unit, "accuracy"} <= set(texts(svg))
+    assert [(curve["label"], curve["series"]) for curve in curves_of(svg)] == [("$one$", 1), ("two", 2)]
+    assert all(at.endswith(unit) for curve in curves_of(svg) for _, _, at, _ in curve["points"])
 
 
 def test_run_curves_mark_where_the_shortest_run_ends() -> None:
@@ -109,14 +121,20 @@ def test_accuracies_show_each_run_with_its_value() -> None:
     assert len(found) == len(set(found))  # no tick is written twice
 
 
-def test_many_runs_get_a_higher_figure_rather_than_a_lower_plot() -> None:
-    def height(runs: int) -> float:
-        curves = {f"a recipe with a long name {i}": HISTORY for i in range(runs)}
-        found = re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', str(figures.run_curves(curves, "epoch", "accuracy")))
-        assert found is not None
-        return float(found[1])
-
-    assert height(9) - height(2) == pytest.approx(7 * 0.18 * 72)
+def test_the_points_that_are_read_lie_on_the_curve_that_is_drawn() -> None:
+    """The drawn path and the points in words, both from the upper left corner."""
+    svg = str(figures.accuracy_curves(HISTORY, None, None))
+    size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    drawn = re.findall(r'd="(M [^"]+)" clip-path="[^"]+" style="fill: none; stroke: var\(--series-1\)', svg)
+    assert size is not None
+    on_path = np.array(re.findall(r"[ML] ([\d.]+) ([\d.]+)", drawn[0]), dtype=float) / [float(size[1]), float(size[2])]
+    validation, training = curves_of(svg)
+    np.testing.assert_allclose([point[:2] for point in validation["points"]], on_path, atol=2e-4)
+    assert [point[2:] for point in training["points"]] == [
+        ["epoch 1", "20.0%"],
+        ["epoch 2", "50.0%"],
+        ["epoch 3", "80.0%"],
+    ]
 
 
 def test_trained_when_names_the_parts_and_shows_what_trained() -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ class Page(HTMLParser):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
+        self.path = path
         self.source = path.read_text(encoding="utf-8")
         self.words: list[str] = []
         self.addresses: list[str] = []
@@ -58,16 +60,17 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open[-1:]:
+        if not {"style", "script"} & set(self.open[-1:]):
             self.words.append(data)
 
 
 def check_alone(page: Page) -> None:
-    """Nothing is loaded from elsewhere, links lead to the page itself, and every id is there once."""
-    assert all(address.startswith(("#", "data:")) for address in page.addresses)
+    """Nothing is loaded from elsewhere, links lead to the page itself or a file, and every id is there once."""
+    beside = [unquote(address) for address in page.addresses if not address.startswith(("#", "data:"))]
+    assert all((page.path.parent / address).is_file() for address in beside)
     assert {address[1:] for address in page.addresses if address.startswith("#")} <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))
-    assert not re.search(r"https?:|@import|<script", page.source)
+    assert not re.search(r"https?:|@import|<script[^>]", page.source)
 
 
 # --- the report of a run
@@ -277,6 +280,46 @@ def test_a_full_disk_leaves_no_half_report(run: Path, monkeypatch: pytest.Monkey
     assert not list(run.glob("*report*"))
 
 
+def test_settings_that_differ_from_the_recipe_come_first(tmp_path: Path) -> None:
+    names, labels = picture_names()
+    run = write_run(tmp_path / "folder_cnn-1-0", names=names, labels=labels)
+    values = run_page.context(run)
+    changed = {each.key: each.value for each in values["changes"]}
+    assert changed["train.lr"] == "0.003"
+    assert changed["model.name"] == "lenet"
+    assert values["before"]["model.name"] == "resnet"
+    assert "train.monitor" not in changed  # as in the recipe
+    page = Page(write_report(run))
+    assert "What differs from the recipe folder_cnn" in page.text
+    assert "the recipe: resnet" in page.text
+    assert page.source.index("What differs") < page.source.index("<details>")
+
+
+def test_a_recipe_of_ones_own_shows_what_differs_from_the_defaults(run: Path) -> None:
+    assert run_page.context(run)["changes"] is None
+    assert "What differs from the recipe" not in Page(write_report(run)).text
+
+
+@pytest.mark.parametrize(("skill", "verdict"), [(6, "good"), (0, "bad")])
+def test_a_verdict_has_colour_and_sign(tmp_path: Path, skill: float, verdict: str) -> None:
+    names, labels = picture_names(counts=(71, 131, 53))
+    page = Page(write_report(write_run(tmp_path / "tiny-0", names=names, labels=labels, skill=skill)))
+    sign = {"good": "✓ Better than", "bad": "✗ No better than"}[verdict]
+    assert f'<p class="verdict {verdict}">{sign} one answer for all images</p>' in page.source
+
+
+def test_mistakes_lead_to_their_files(run: Path, pictures: Path) -> None:
+    page = Page(write_report(run))
+    check_alone(page)
+    mistakes = run_page.context(run)["mistakes"]
+    linked = [unquote(address) for address in page.addresses if address.endswith(".png")]
+    assert [(run / address).resolve() for address in linked] == [
+        (pictures / one.name).resolve() for one, _, _ in mistakes
+    ]
+    assert all(one.name in page.text for one, _, _ in mistakes)
+    assert "move the file to the folder of its class" in page.text
+
+
 def test_pictures_are_small() -> None:
     large = np.random.default_rng(0).integers(0, 256, (3, 211, 211), dtype=np.uint8)
     shown = Image.open(io.BytesIO(base64.b64decode(data_uri(large).partition(",")[2])))
@@ -302,6 +345,15 @@ def test_a_comparison(comparison: Comparison, tmp_path: Path) -> None:
     assert "After 18 s of training it was weak still in its first epoch, good still in its first epoch" in page.text
     assert page.source.count("<svg") == 7
     assert "adjusted for 3 pairs (Holm)" in page.text
+
+
+def test_a_comparison_leads_to_each_report(comparison: Comparison, tmp_path: Path) -> None:
+    first = Path(comparison.rows[0].folder)
+    (first / "report.html").write_text("a report")
+    page = Page(write_comparison(comparison, tmp_path / "pages of mine" / "page.html"))
+    check_alone(page)
+    assert [address for address in page.addresses if "report" in address] == [f"../{first.name}/report.html"] * 2
+    assert page.source.count('<ul class="legend">') == 1  # for all curves
 
 
 def test_the_test_in_plain_words(comparison: Comparison, tmp_path: Path) -> None:

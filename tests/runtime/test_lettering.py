@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from mien.runtime import lettering
-from mien.runtime.draw import draw
+from mien.runtime.draw import draw, numbered
 from mien.runtime.lettering import OWN, Lettering, lacking
 from mien.runtime.reader import Face
 
@@ -68,6 +68,10 @@ def test_length_is_where_the_ink_ends():
     text = "Überraschung"
     ink = np.flatnonzero((drawn(text) < 128).any(axis=0))
     assert ink.max() == pytest.approx(2 + Lettering(20, text).length(text), abs=4)
+
+
+def test_what_is_no_face_is_not_called_one():
+    assert (numbered(2, ("happy", "sad")), numbered(2, ("cat", "dog"))) == ("face 2", "2")
 
 
 def test_a_long_label_does_not_run_into_its_bar():

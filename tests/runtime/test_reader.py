@@ -150,7 +150,8 @@ def test_the_card_speaks_of_expressions_where_the_network_knows_some(finished):
     pets = model_card(replace(network, labels=("cat", "dog")), "pets")
     assert "expression" not in pets
     assert "emotion" not in pets
-    assert "Do not use it for decisions about people" in pets
+    assert "It answers cat or dog to every picture" in pets
+    assert "not for decisions about people" in pets
 
 
 def test_faces_together_equal_faces_alone(reader, faces):

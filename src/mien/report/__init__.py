@@ -36,7 +36,7 @@ def write_comparison(comparison: Comparison, out: Path) -> Path:
     """Write the page of a comparison to `out` and return it."""
     from mien.report import comparison_page, html
 
-    return html.write("comparison.html.j2", out, comparison_page.context(comparison))
+    return html.write("comparison.html.j2", out, comparison_page.context(comparison, out.parent))
 
 
 def write_sweep(table: SweepTable) -> Path:

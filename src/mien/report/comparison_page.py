@@ -15,8 +15,8 @@ from mien.data import Store
 from mien.evaluate.compare import Changed, ComparedRun, Comparison, Pair
 from mien.evaluate.mistakes import Mistake, confusions
 from mien.report import figures
-from mien.report.mistake_pictures import MistakeMaps, Tile, read_maps, store_of, tiles
-from mien.runs import ClassScores, RunFolder
+from mien.report.mistake_pictures import MistakeMaps, Tile, address, addresses, mending, read_maps, store_of, tiles
+from mien.runs import ClassScores, RunFolder, layout
 
 CONFUSIONS = 8
 PICTURES = 48  # mistakes of all runs together; keeps a page of many runs small
@@ -25,8 +25,8 @@ A_RUN = 6  # of them at most
 Source = tuple[Store | None, str | Exception, MistakeMaps]
 
 
-def context(comparison: Comparison) -> dict[str, Any]:
-    """Everything the page of a comparison shows."""
+def context(comparison: Comparison, folder: Path) -> dict[str, Any]:
+    """Everything the page of a comparison shows. folder: where the page will lie."""
     rows = comparison.rows
     ranked = sorted(rows, key=lambda row: -row.scores.accuracy)
     pairs = [better_first(pair) for pair in comparison.pairs]
@@ -42,9 +42,12 @@ def context(comparison: Comparison) -> dict[str, Any]:
             [row.scores.interval for row in rows],
         ),
         "curves": curves(rows),
+        "legend_names": [(row.label, i) for i, row in enumerate(rows) if row.curve.get("epoch")],
+        "reports": reports(rows, folder),
         "recalls": recalls(comparison),
         "confused": confused(comparison),
         **wrong_pictures(comparison),
+        **files(comparison, folder),
         "changed": changed_images(comparison),
         "unmeasured": unmeasured(comparison),
         "one_machine": len({row.hardware for row in rows}) == 1,
@@ -121,6 +124,21 @@ def wrong_pictures(comparison: Comparison) -> dict[str, Any]:
     galleries = [*(found for _, found, _ in mistakes), *(found for _, found in disputed)]
     mapped = any(heat for found in galleries for _, _, heat in found)
     return {"mistakes": mistakes, "disputed": disputed, "mapped": mapped}
+
+
+def reports(rows: Sequence[ComparedRun], folder: Path) -> dict[str, str]:
+    """The address of each run's own report, by its label; of those that have one."""
+    pages = {row.label: Path(row.folder) / layout.REPORT for row in rows}
+    return {label: address(page, folder) for label, page in pages.items() if page.is_file()}
+
+
+def files(comparison: Comparison, folder: Path) -> dict[str, Any]:
+    """files: the addresses of the pictures that are files. mending: what to do about a wrong label."""
+    runs = [RunFolder.open(Path(row.folder)) for row in comparison.rows]
+    shown = [mistake for row in comparison.rows for mistake in row.mistakes]
+    shown += [mistake for each in comparison.disagreements for mistake in each.surest]
+    found = {name: link for run in runs for name, link in addresses(shown, run, folder).items()}
+    return {"files": found, "mending": mending(runs[0])}
 
 
 def changed_images(comparison: Comparison) -> dict[str, Any] | None:

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from mien.report.style import CARD, INK, LINE, QUIET, drawing, inline_svg, series
-from mien.report.words import percent
+from mien.report.style import CARD, INK, LINE, QUIET, Reading, drawing, inline_svg, series
+from mien.report.words import decimal, percent
 from mien.runs.records import TrainedShare
 
 Curve = Mapping[str, Sequence[float]]
@@ -43,35 +43,35 @@ def loss_curves(
     """Training and validation loss (nats) by epoch, with the losses of two guesses that ignore the image."""
     with drawing():
         figure, axes = _axes("epoch", "loss")
-        _train_and_validation(axes, history, "loss")
+        readings = _train_and_validation(axes, history, "loss")
         if ln_classes:
             _guess(axes, ln_classes, f"every class alike: {ln_classes:.2f}", above=True)
         if prior_entropy and abs(prior_entropy - (ln_classes or 0)) > 0.02:  # else one line says both
             _guess(axes, prior_entropy, f"class frequencies: {prior_entropy:.2f}", above=False)
         _mark_best(axes, history, "val_loss", best_epoch)
-        return inline_svg(figure, "loss", "Training and validation loss by epoch")
+        return inline_svg(figure, "loss", "Training and validation loss by epoch", readings)
 
 
 def accuracy_curves(history: Curve, majority: float | None, best_epoch: int | None) -> Markup:
     """Training and validation accuracy (0..1) by epoch, with that of always naming the commonest class."""
     with drawing():
         figure, axes = _axes("epoch", "accuracy")
-        _train_and_validation(axes, history, "accuracy")
+        readings = _train_and_validation(axes, history, "accuracy")
         if majority:
             _guess(axes, majority, f"commonest class: {percent(majority)}", above=False)
         _mark_best(axes, history, "val_accuracy", best_epoch)
         axes.yaxis.set_major_formatter(Percents())
-        return inline_svg(figure, "accuracy", "Training and validation accuracy by epoch")
+        return inline_svg(figure, "accuracy", "Training and validation accuracy by epoch", readings)
 
 
 def calibration_curve(history: Curve, best_epoch: int | None) -> Markup:
     """Validation calibration error (0..1) by epoch."""
     with drawing():
         figure, axes = _axes("epoch", "calibration error")
-        _train_and_validation(axes, history, "calibration_error")
+        readings = _train_and_validation(axes, history, "calibration_error")
         _mark_best(axes, history, "val_calibration_error", best_epoch)
         axes.set_ylim(bottom=0)
-        return inline_svg(figure, "calibration-epoch", "Validation calibration error by epoch")
+        return inline_svg(figure, "calibration-epoch", "Validation calibration error by epoch", readings)
 
 
 def trained_when(rows: Sequence[TrainedShare]) -> Markup:
@@ -126,40 +126,39 @@ def run_curves(curves: Mapping[str, Curve], axis: str, measure: str) -> Markup:
     curves = {label: curve for label, curve in curves.items() if curve.get("epoch")}
     with drawing():
         factor, unit = _time_unit(curves) if axis == "seconds" else (1.0, "epoch")
-        columns = 1 if max(map(len, curves)) > 20 else 2
-        name, rows = measure.replace("_", " "), math.ceil(len(curves) / columns)
-        figure, axes = _axes(unit, name, whole=axis == "epoch", legend_rows=rows)
+        name, readings = measure.replace("_", " "), []
+        figure, axes = _axes(unit, name, whole=axis == "epoch")
         for label, curve in curves.items():
-            x = [value / factor for value in curve[axis]]
-            axes.plot(x, curve[f"val_{measure}"], label=label, **_points(x), **series(places[label]))
+            x, y = [value / factor for value in curve[axis]], curve[f"val_{measure}"]
+            axes.plot(x, y, **_points(x), **series(places[label]))
+            readings.append(_reading(label, places[label], x, y, measure, unit))
         shortest = min(curve[axis][-1] for curve in curves.values()) / factor
         axes.axvline(shortest, color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_xlim(left=0)
         if measure == "accuracy":
             axes.yaxis.set_major_formatter(Percents())
-        _legend(axes, columns)
-        return inline_svg(figure, f"{measure}-{axis}", f"Validation {name} of every run by {unit}")
+        return inline_svg(figure, f"{measure}-{axis}", f"Validation {name} of every run by {unit}", readings)
 
 
 def sweep_curves(curves: Sequence[tuple[str, int | None, Curve]], measure: str) -> Markup:
     """Validation 'accuracy' or 'loss' by epoch of many runs, each with a label and a colour's index.
 
-    Runs of one label (seeds) share colour and legend; index None is a thin grey line among 'others'.
+    Runs of one label (seeds) share a colour; index None is a thin grey line.
     """
     with drawing():
-        names = [label if index is not None else "others" for label, index, _ in curves]
-        columns = 1 if max(map(len, names)) > 24 else 2
-        figure, axes = _axes("epoch", measure, legend_rows=math.ceil(len(set(names)) / columns))
-        for position, (name, (_, index, curve)) in enumerate(zip(names, curves, strict=True)):
+        figure, axes = _axes("epoch", measure)
+        readings = []
+        for label, index, curve in curves:
             look = series(index) if index is not None else {"color": QUIET, "linewidth": 0.8, "zorder": 1}
-            once = name if name not in names[:position] else None  # in the legend
-            axes.plot(curve["epoch"], curve[f"val_{measure}"], label=once, **_points(curve["epoch"]), **look)
+            x, y = curve["epoch"], curve[f"val_{measure}"]
+            axes.plot(x, y, **_points(x), **look)
+            if index is not None:
+                readings.append(_reading(label, index, x, y, measure, "epoch"))
         if measure == "accuracy":
             axes.yaxis.set_major_formatter(Percents())
         else:
             _leave_out_outliers(axes, [value for _, _, curve in curves for value in curve["val_loss"]])
-        _legend(axes, columns)
-        return inline_svg(figure, f"sweep-{measure}", f"Validation {measure} of every run by epoch")
+        return inline_svg(figure, f"sweep-{measure}", f"Validation {measure} of every run by epoch", readings)
 
 
 def accuracy_by(name: str, values: Sequence[float], accuracies: Sequence[float], *, log: bool) -> Markup:
@@ -221,19 +220,28 @@ def changed(labels: Sequence[str], names: Sequence[str], levels: Sequence[Sequen
         return inline_svg(figure, "changed", "Accuracy of every run on images with every change")
 
 
-def _axes(x: str, y: str, *, whole: bool = True, legend_rows: int = 1) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH, HEIGHT + 0.18 * (legend_rows - 1)))
+def _axes(x: str, y: str, *, whole: bool = True) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, HEIGHT))
     axes = figure.subplots()
     axes.set(xlabel=x, ylabel=y)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole, min_n_ticks=1))
     return figure, axes
 
 
-def _train_and_validation(axes: Axes, history: Curve, measure: str) -> None:
-    for prefix, name, look in (("val", "validation", VALIDATION), ("train", "training", TRAIN)):
-        if f"{prefix}_{measure}" in history:
-            axes.plot(history["epoch"], history[f"{prefix}_{measure}"], label=name, **_points(history["epoch"]), **look)
-    _legend(axes, columns=2)
+def _train_and_validation(axes: Axes, history: Curve, measure: str) -> list[Reading]:
+    readings, x = [], history["epoch"]
+    for index, (prefix, name) in enumerate((("val", "validation"), ("train", "training"))):
+        if (y := history.get(f"{prefix}_{measure}")) is not None:
+            axes.plot(x, y, **_points(x), **series(index))
+            readings.append(_reading(name, index, x, y, measure, "epoch"))
+    return readings
+
+
+def _reading(label: str, index: int, x: Sequence[float], y: Sequence[float], measure: str, unit: str) -> Reading:
+    """A curve's points in words: 'epoch 3' or '31 seconds', '57.7%' or '0.690'."""
+    at = [f"epoch {value:.0f}" if unit == "epoch" else f"{value:.3g} {unit}" for value in x]
+    shown = [percent(value) if measure == "accuracy" else decimal(value) for value in y]
+    return Reading(label, index, x, y, at, shown)
 
 
 def _stretches(shares: Sequence[float]) -> Iterator[tuple[int, int, float]]:
@@ -278,8 +286,7 @@ def _mark_best(axes: Axes, history: Curve, column: str, best_epoch: int | None) 
             "markeredgewidth": 1.6,
             "markeredgecolor": INK,
         }
-        axes.plot([best_epoch], [value], "o", label="chosen", color="none", zorder=5, **ring)
-        _legend(axes, columns=3)
+        axes.plot([best_epoch], [value], "o", color="none", zorder=5, **ring)
 
 
 def _gaps(axes: Axes, reliability: Mapping[str, np.ndarray], middles: np.ndarray, width: float) -> None:

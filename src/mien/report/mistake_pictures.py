@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -15,7 +17,12 @@ from mien.evaluate.mistakes import Mistake
 from mien.report import inline_images
 from mien.report.html import THUMBNAIL, data_uri
 from mien.runs import RunFolder, layout, manifest
-from mien.runs.data import open_data
+from mien.runs.data import moved, open_data
+
+MENDING = {
+    "folder": "Where the label is wrong, move the file to the folder of its class and run again.",
+    "table": "Where the label is wrong, correct its row of the table and run again.",
+}
 
 Tile = tuple[Mistake, str | None, str | None]  # a mistake, its picture and its map
 
@@ -49,6 +56,29 @@ def store_of(run: RunFolder) -> tuple[Store | None, str | Exception]:
         return open_data(run.path), ""
     except (MienError, OSError) as error:
         return None, error
+
+
+def addresses(mistakes: Iterable[Mistake], run: RunFolder, page: Path) -> dict[str, str]:
+    """Of mistakes whose pictures are files, their addresses from a page in the folder `page`, by the image's name."""
+    place = moved(run.recipe).data.path
+    if place is None or run.recipe.data.source not in MENDING:
+        return {}
+    folder = place if place.is_dir() else place.parent
+    found = {mistake.name: folder / mistake.name for mistake in mistakes}
+    return {name: address(file, page) for name, file in found.items() if file.is_file()}
+
+
+def address(file: Path, folder: Path) -> str:
+    """The address of a file from a page in a folder; whole where they lie on two drives."""
+    try:
+        return quote(Path(os.path.relpath(file, folder)).as_posix())
+    except ValueError:
+        return file.absolute().as_uri()
+
+
+def mending(run: RunFolder) -> str:
+    """What to do about a wrong label, by where the labels of a run's data stand; '' where they are not one's own."""
+    return MENDING.get(run.recipe.data.source, "")
 
 
 def tiles(mistakes: Sequence[Mistake], store: Store | None, maps: MistakeMaps) -> list[Tile]:

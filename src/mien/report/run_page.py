@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -22,8 +22,9 @@ from mien.data.near import near_copies
 from mien.evaluate.metrics import beats_majority, majority, reliability, scores_of
 from mien.evaluate.mistakes import most_confident_errors, most_confused
 from mien.evaluate.robustness import by_change
+from mien.recipes import load, names
 from mien.report import figures, inline_images
-from mien.report.mistake_pictures import read_maps, store_of, tiles
+from mien.report.mistake_pictures import addresses, mending, read_maps, store_of, tiles
 from mien.report.style import STRONG
 from mien.runs import Predictions, Scores
 from mien.runs.data import OtherImagesError
@@ -36,20 +37,23 @@ ALWAYS_SHOWN = {"data.source", "model.name", "train.epochs", "train.batch_size",
 
 @dataclass(frozen=True)
 class Setting:
-    """One line of the settings table."""
+    """One line of the settings table. default: whether the value is what it is where nobody sets it."""
 
     key: str
     value: str
     meaning: str
+    default: bool = False
 
 
 def context(path: Path) -> dict[str, Any]:
     """Everything the report of a run shows. Raises MissingError when `path` is no run folder."""
     run = RunFolder.open(path)
+    base = base_of(run.recipe)
     scores = scores_of(run)
     predictions = run.predictions() if run.has_predictions() else None
     store, no_store = store_of(run)
     maps = read_maps(path)
+    mistakes = tiles(most_confident_errors(predictions), store, maps) if predictions else []
     return {
         "run": run,
         "name": run.path.resolve().name,
@@ -64,7 +68,9 @@ def context(path: Path) -> dict[str, Any]:
         "trained": trained(run),
         "matrix": confusion(scores) if scores else None,
         "calibration": calibration(predictions) if predictions else None,
-        "mistakes": tiles(most_confident_errors(predictions), store, maps) if predictions else [],
+        "mistakes": mistakes,
+        "files": addresses([mistake for mistake, _, _ in mistakes], run, path),
+        "mending": mending(run),
         "map_seconds": maps.seconds if maps.maps else None,
         "filled": filled(run),
         "robustness": list(by_change(run.robustness.get("validation", []))),
@@ -75,6 +81,8 @@ def context(path: Path) -> dict[str, Any]:
         "no_store": no_store,
         "changed": isinstance(no_store, OtherImagesError),
         "settings": settings(run.recipe),
+        "changes": None if base is None else changes(run.recipe, base),
+        "before": {} if base is None else shown_values(base),
         "yaml": config.dump(run.recipe),
     }
 
@@ -169,14 +177,33 @@ def findings(store: Store) -> list[tuple[str, int]]:
 
 def settings(recipe: Recipe) -> list[Setting]:
     """The settings that differ from their default, and the few that always matter."""
-    found = [Setting("seed", str(recipe.seed), Recipe.model_fields["seed"].description or "")]
+    return [each for each in described(recipe) if each.key == "seed" or not each.default or each.key in ALWAYS_SHOWN]
+
+
+def described(recipe: Recipe) -> Iterator[Setting]:
+    """Every setting of an experiment."""
+    yield Setting("seed", str(recipe.seed), Recipe.model_fields["seed"].description or "", recipe.seed == 0)
     for section in ("data", "model", "augment", "train", "distill", "pretrain"):
         values = getattr(recipe, section)
         for key, field in fields_of(values).items():
-            value, name = getattr(values, key), f"{section}.{key}"
-            if value != field.default or name in ALWAYS_SHOWN:
-                found.append(Setting(name, _shown(value), field.description or ""))
-    return found
+            value = getattr(values, key)
+            yield Setting(f"{section}.{key}", _shown(value), field.description or "", value == field.default)
+
+
+def base_of(recipe: Recipe) -> Recipe | None:
+    """The recipe of the package that a run was made from; None of a run of one's own."""
+    return load(recipe.name)[0] if recipe.name in names() else None
+
+
+def changes(recipe: Recipe, base: Recipe) -> list[Setting]:
+    """The settings that are not the recipe's own."""
+    before = shown_values(base)
+    return [each for each in described(recipe) if before.get(each.key) != each.value]
+
+
+def shown_values(recipe: Recipe) -> dict[str, str]:
+    """Every setting by its name, in words."""
+    return {each.key: each.value for each in described(recipe)}
 
 
 def _cell(images: int, total: int, diagonal: bool) -> dict[str, Any]:

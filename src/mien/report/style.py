@@ -7,10 +7,14 @@ figure is right on a light page, on a dark one and on paper.
 from __future__ import annotations
 
 import io
+import json
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -29,6 +33,9 @@ LIGHT = {
     "on-shade": "#ffffff",
     "off-shade": "#000000",
     "notice": "#fdf1dc",
+    "good": "#1a6b3c",
+    "bad": "#a3231b",
+    "even": "#7a4d00",
     "series-1": "#0b5fa8",
     "series-2": "#d2560c",
     "series-3": "#2b9a73",
@@ -47,6 +54,9 @@ DARK = {
     "on-shade": "#000000",
     "off-shade": "#ffffff",
     "notice": "#33290f",
+    "good": "#6fd49a",
+    "bad": "#ff9d93",
+    "even": "#f0c36a",
     "series-1": "#62b6f5",
     "series-2": "#ff9147",
     "series-3": "#3fc795",
@@ -102,10 +112,26 @@ def drawing() -> Any:
     return rc_context(_RC)
 
 
-def inline_svg(figure: Figure, name: str, description: str) -> Markup:
+@dataclass(frozen=True)
+class Reading:
+    """A curve whose values the page shows where it is pointed at.
+
+    index: as for `series`. x, y: its points, in the data's units. at, shown: these in words.
+    """
+
+    label: str
+    index: int
+    x: Sequence[float]
+    y: Sequence[float]
+    at: Sequence[str]
+    shown: Sequence[str]
+
+
+def inline_svg(figure: Figure, name: str, description: str, readings: Sequence[Reading] = ()) -> Markup:
     """A figure as an SVG element that fills the width of its box.
 
-    name: unique on its page; every id in the SVG begins with it. description: read out by screen readers.
+    name: unique on its page; every id in the SVG begins with it. description: read out by screen readers. readings: the
+    curves of its only axes.
     """
     file = io.StringIO()
     FigureCanvasSVG(figure).print_svg(file, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
@@ -115,7 +141,23 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     for token, place_holder in _TOKENS.items():
         text = text.replace(place_holder, f"var(--{token})")
     opening = Markup('<svg role="img" aria-label="{}"').format(description)
-    return Markup(re.sub(r'<svg[^>]*?( viewBox="[^"]*")[^>]*>', rf"{opening}\g<1>>", text, count=1))
+    if readings:
+        curves = json.dumps([_points(figure, each) for each in readings], ensure_ascii=False, separators=(",", ":"))
+        opening += Markup(' data-curves="{}"').format(curves)
+    return Markup(re.sub(r'<svg[^>]*?( viewBox="[^"]*")[^>]*>', lambda found: f"{opening}{found[1]}>", text, count=1))
+
+
+def _points(figure: Figure, curve: Reading) -> dict[str, Any]:
+    """A curve's label, colour and points: [x, y] as shares of the figure from its upper left corner, both in words."""
+    axes = figure.axes[0]
+    pixels = axes.transData.transform(np.column_stack([curve.x, curve.y]))  # (n, 2)
+    places = pixels / [figure.bbox.width, figure.bbox.height]
+    points = [
+        [round(float(x), 4), round(1 - float(y), 4), at, shown]
+        for (x, y), at, shown in zip(places, curve.at, curve.shown, strict=True)
+        if np.isfinite((x, y)).all() and 0 <= y <= 1
+    ]
+    return {"label": curve.label, "series": curve.index % SERIES + 1, "points": points}
 
 
 def save_svg(svg: str, path: Path) -> None:

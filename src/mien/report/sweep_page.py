@@ -36,6 +36,7 @@ def context(table: SweepTable) -> dict[str, Any]:
         "rows": [(row, report(table, row)) for row in table.ranked],
         "groups": sorted(table.groups, key=lambda group: -(group.mean or 0)) if table.repeats else [],
         "curves": curves(table, coloured),
+        "legend_names": legend_names(table, coloured),
         "heat_map": heat_map(table),
         "ranges": ranges(table),
     }
@@ -70,6 +71,13 @@ def curves(table: SweepTable, coloured: list[SettingGroup]) -> list[Markup]:
         if has_curve(row)
     ]
     return [figures.sweep_curves(drawn, measure) for measure in ("accuracy", "loss")] if drawn else []
+
+
+def legend_names(table: SweepTable, coloured: list[SettingGroup]) -> list[tuple[str, int | None]]:
+    """Label and colour of each setting that has one, then the grey others if there are any."""
+    others = any(has_curve(row) for group in table.groups if group not in coloured for row in group.rows)
+    named: list[tuple[str, int | None]] = [(group.label, i) for i, group in enumerate(coloured)]
+    return named + ([("others", None)] if others else [])
 
 
 def heat_map(table: SweepTable) -> dict[str, Any] | None:

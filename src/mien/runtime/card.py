@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mien.labels import has_expressions
 from mien.runtime.network import Network
 
-LIMITS = "Do not use it for decisions about people, and not on pictures of another kind than those it was trained on."
+LIMITS = """\
+It answers {labels} to every picture, also to one that shows nothing of the kind, and may be sure of it. Use it on
+pictures like those it was trained on, and not for decisions about people."""
+NAMED = 10  # of more classes, their number is enough
 
 # What a classifier of expressions must not be used for.
 EXPRESSION_LIMITS = """\
@@ -30,7 +34,7 @@ def model_card(network: Network, name: str) -> str:
     parts = [
         f"# {name}",
         _summary(network, card),
-        "## What it must not be used for\n\n" + (EXPRESSION_LIMITS if has_expressions(network.labels) else LIMITS),
+        "## What it must not be used for\n\n" + _limits(network.labels),
         "## Data\n\n" + _data(card),
         "## How well it does\n\n" + _scores(card),
         *(["## By class\n\n" + _classes(card["per_class"])] if card.get("per_class") else []),
@@ -40,6 +44,14 @@ def model_card(network: Network, name: str) -> str:
         "## Where it comes from\n\n" + _origin(card),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _limits(labels: Sequence[str]) -> str:
+    """Those of a network that reads expressions, or of one that names these classes."""
+    if has_expressions(labels):
+        return EXPRESSION_LIMITS
+    named = f"{', '.join(labels[:-1])} or {labels[-1]}" if 1 < len(labels) <= NAMED else f"one of {len(labels)} classes"
+    return LIMITS.format(labels=named)
 
 
 def _summary(network: Network, card: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from mien.atomic import written_whole
 from mien.errors import UsageError
+from mien.labels import has_expressions
 from mien.runtime.lettering import Lettering
 from mien.runtime.reader import Face, opened
 
@@ -70,6 +71,11 @@ def boxed(picture: Image.Image, faces: Sequence[Face], numbers: Iterable[int] | 
     return image
 
 
+def numbered(number: int, labels: Iterable[str]) -> str:
+    """'face 2' of a network that reads expressions, '2' of any other."""
+    return f"face {number}" if has_expressions(list(labels)) else str(number)
+
+
 def _unit(image: Image.Image) -> int:
     """Height of a line of text that suits a picture of this size, pixels."""
     return max(11, round(min(image.size) / 40))
@@ -104,7 +110,7 @@ def _bars(
 ) -> None:
     """A line for each class: its name, `widest` pixels at most, its bar and its share."""
     (x, y), unit = corner, lettering.size
-    lettering.write(painter, (x, y), f"face {number}: {face.to_dict()['label']}", INK)
+    lettering.write(painter, (x, y), f"{numbered(number, face.probabilities)}: {face.to_dict()['label']}", INK)
     for line, (label, value) in enumerate(face.probabilities.items(), 1):
         top = y + round((line + 0.3) * 1.3 * unit)
         lettering.write(painter, (x, top), label, INK)

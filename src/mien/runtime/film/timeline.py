@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from mien.atomic import put
 from mien.drafts import draft
 from mien.errors import MienError
-from mien.runtime.draw import INK, PAPER, QUIET, boxed, save_png
+from mien.runtime.draw import INK, PAPER, QUIET, boxed, numbered, save_png
 from mien.runtime.film.video import Moment
 from mien.runtime.lettering import Lettering
 
@@ -101,7 +101,7 @@ class Timeline:
         for place, (number, rows) in enumerate(sorted(longest)):
             top = 50 + place * (BAND + 30)
             painter.rectangle((EDGE, top, WIDTH - 20, top + BAND), outline=QUIET)
-            lettering.write(painter, (8, top), f"face {number}", INK)
+            lettering.write(painter, (8, top), numbered(number, self.labels), INK)
             self._band(painter, rows, top, end)
         bottom = image.height - 26
         lettering.write(painter, (EDGE, bottom), "0 s", INK)
