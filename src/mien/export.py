@@ -299,7 +299,11 @@ def _card(run: Path, found: Predictions, images: Store | Images | None) -> dict[
         "train_images": env.get("store", {}).get("images", {}).get("train"),
         "copies_dropped": recipe.data.drop_leaks,
         "content": _content(images) if images else None,
-        **{key: known[key] for key in ("interval", "clean", "macro_f1", "per_class") if key in known},
+        **{
+            key: known[key]
+            for key in ("interval", "clean", "without_identical", "macro_f1", "per_class")
+            if key in known
+        },
         "robustness": [to_dict(row) for row in folder.robustness.get("validation", [])],
     }
 

@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from mien.config import Data
+from mien.data import splits
 from mien.data.audit import audit, clean_names
 from mien.data.listing import SPLITS
 from mien.data.near import near_copies
 from mien.data.near.comparison import compare
 from mien.data.near.descriptions import describe, grey
-from mien.data.near.findings import disagreement, groups
+from mien.data.near.findings import disagreement, groups, leaked
 from mien.data.near.search import candidates
 from mien.data.near.sheet import draw_sheet
 from mien.data.near.thresholds import threshold
 from mien.data.store import Store
+from mien.evaluate.split import equals_none, is_clean
 from mien.preprocessing import Preprocessing
 
 COUNT, SIDE = 60, 64
@@ -96,7 +99,7 @@ def audited(scenes):
     """Scene 0 is in train twice and near in validation and test; 1 is equal in both; 2 is near within validation."""
     mirrored, lit = CHANGES["mirrored"], CHANGES["lit"]
     pictures = [*scenes[:20], scenes[0], mirrored(scenes[0]), scenes[1], scenes[20], lit(scenes[20]), lit(scenes[0])]
-    return store(pictures, [0] * 21 + [1] * 4 + [2], [0] * 21 + [1, 0, 0, 1, 0])
+    return store(pictures, [0] * 21 + [1] * 4 + [2], [0] * 5 + [1] + [0] * 15 + [1, 0, 0, 1, 0])
 
 
 def test_near_copies_are_counted_where_no_image_is_equal(scenes):
@@ -162,3 +165,27 @@ def test_the_sheet_shows_every_group(scenes, tmp_path):
     data = audited(scenes)
     assert draw_sheet(data, near_copies(data), tmp_path / "sheet.png") == 2
     assert Image.open(tmp_path / "sheet.png").width == 1500
+
+
+def test_near_copies_of_held_out_images_leave_train(scenes):
+    data = audited(scenes)
+    made = splits.apply(data, Data(drop_leaks="near"))
+    assert made.left_out["leaks"] == 3  # photograph 0 twice and 1 once
+    assert splits.apply(data, Data(drop_leaks=True)).left_out["leaks"] == 1
+    assert not leaked(near_copies(made), made.indices("validation"), made.indices("train")).any()
+
+
+@pytest.mark.parametrize("settings", [{"folds": 3, "fold": 1}, {"val_split": 0.3}])
+def test_one_photograph_is_never_on_both_sides(scenes, settings):
+    pictures = [*scenes[:30], *map(CHANGES["mirrored"], scenes[:15]), *map(CHANGES["lit"], scenes[:15])]
+    data = store(pictures, [0] * 60, [i % 2 for i in range(60)])
+    made = splits.apply(data, Data(drop_leaks="near", **settings))
+    assert made.left_out["leaks"] == 0
+    assert made.has("validation")
+    assert not leaked(near_copies(made), made.indices("validation"), made.indices("train")).any()
+
+
+def test_clean_images_have_neither_an_identical_nor_a_near_copy_in_train(scenes):
+    data = audited(scenes)
+    assert is_clean(data, "validation").tolist() == [False, False, True, True]
+    assert equals_none(data, "validation").tolist() == [True, False, True, True]

@@ -193,7 +193,7 @@ def test_an_empty_split_says_what_to_do():
 def test_ranks_are_those_of_one_class_after_the_other(labels, groups, seed, grouped):
     made = store(labels, groups=tuple(groups[: len(labels)]) if grouped else ())
     pool = np.random.default_rng(seed).random(len(labels)) < 0.7
-    found = splits._ranks(made, pool, seed)
+    found = splits._ranks(made, splits._together(made, None), pool, seed)
     leaders = {}
     for position in [*np.flatnonzero(pool), *np.flatnonzero(~pool)]:
         leaders.setdefault(made.groups[position] if grouped else position, position)

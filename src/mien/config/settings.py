@@ -59,8 +59,10 @@ class Data(Settings):
     drop_blank: bool = Field(
         default=True, description="Leave images that show nothing (one single colour) out of train."
     )
-    drop_leaks: bool = Field(
-        default=False, description="Leave train images out that are exact copies of validation or test images."
+    drop_leaks: bool | Literal["near"] = Field(
+        default=False,
+        description="Leave train images out that are exact copies of validation or test images; near: near copies too "
+        "(see mien data audit), and held-out shares and folds keep all images of one photograph together.",
     )
     without: tuple[str, ...] = Field(default=(), description="Classes whose images are left out, such as contempt.")
     soft_labels: bool = Field(

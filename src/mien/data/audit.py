@@ -19,7 +19,7 @@ from mien import media
 from mien.atomic import written_whole
 from mien.data.listing import SPLITS
 from mien.data.near import NearCopies
-from mien.data.near.findings import Disagreement, disagreement, groups, leaked, pairs_across, pairs_within
+from mien.data.near.findings import LabelDisagreement, disagreement, groups, leaked, pairs_across, pairs_within
 from mien.data.store import Store
 from mien.errors import UsageError, nearest
 from mien.progress import printable
@@ -72,7 +72,7 @@ class Audit:
     near_repeats: dict[str, int]
     near_repeat_pairs: dict[str, list[list[str]]]
     near_groups: list[list[str]]
-    label_disagreement: Disagreement | None
+    label_disagreement: LabelDisagreement | None
 
     def to_dict(self) -> dict[str, Any]:
         """The findings as plain values, for JSON."""

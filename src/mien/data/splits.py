@@ -8,6 +8,7 @@ import numpy as np
 
 from mien.config import Data
 from mien.data.listing import SPLITS
+from mien.data.near import connected, near_copies
 from mien.data.store import Store
 from mien.errors import DataError, UsageError
 
@@ -18,22 +19,35 @@ UNUSED = 255
 def apply(store: Store, data: Data) -> Store:
     """The store under the splits that the recipe asks for."""
     splits = store.splits.copy()
+    near = near_copies(store).group if data.drop_leaks == "near" else None
+    together = _together(store, near)
     if data.fold and not data.folds:
         raise UsageError(f"`data.fold` {data.fold}: say how many folds there are as well, such as `data.folds` 5.")
     if data.folds:
-        splits = _fold(store, splits, data)
+        splits = _fold(store, together, splits, data)
     elif not (splits == VALIDATION).any():
-        splits = _hold_out(store, splits, data)
+        splits = _hold_out(store, together, splits, data)
     left_out = dict(store.left_out)
     if data.drop_blank:
         left_out["blank"] = _leave_out(splits, store.blank())
     if data.drop_leaks:
         elsewhere = np.isin(splits, (VALIDATION, TEST))
-        left_out["leaks"] = _leave_out(splits, np.isin(store.digests, store.digests[elsewhere]))
+        content = store.digests if near is None else near
+        left_out["leaks"] = _leave_out(splits, np.isin(content, content[elsewhere]))
     if data.train_fraction < 1:
-        left_out["fraction"] = _leave_out(splits, _beyond_fraction(store, splits, data))
+        left_out["fraction"] = _leave_out(splits, _beyond_fraction(store, together, splits, data))
     _check(store, splits)
     return store.with_splits(splits, left_out)
+
+
+def _together(store: Store, near: np.ndarray | None) -> np.ndarray:
+    """A number for each image, (N,), equal for those that must stay together: of a group, or near copies."""
+    groups = np.unique(np.array(store.groups), return_inverse=True)[1] if store.groups else np.arange(len(store))
+    if near is None:
+        return groups
+    _, first = np.unique(groups, return_index=True)
+    links = [np.stack([numbers, np.arange(len(store))], axis=1) for numbers in (first[groups], near)]
+    return connected(len(store), np.concatenate(links))
 
 
 def _leave_out(splits: np.ndarray, chosen: np.ndarray) -> int:
@@ -42,14 +56,14 @@ def _leave_out(splits: np.ndarray, chosen: np.ndarray) -> int:
     return int(chosen.sum())
 
 
-def _hold_out(store: Store, splits: np.ndarray, data: Data) -> np.ndarray:
+def _hold_out(store: Store, together: np.ndarray, splits: np.ndarray, data: Data) -> np.ndarray:
     """Move a stratified share of train to validation."""
-    held = _ranks(store, splits == TRAIN, data.split_seed) < data.val_split
+    held = _ranks(store, together, splits == TRAIN, data.split_seed) < data.val_split
     splits[held & (splits == TRAIN)] = VALIDATION
     return splits
 
 
-def _fold(store: Store, splits: np.ndarray, data: Data) -> np.ndarray:
+def _fold(store: Store, together: np.ndarray, splits: np.ndarray, data: Data) -> np.ndarray:
     """Stratified cross-validation over train and validation together."""
     if data.fold is None:
         raise UsageError(f"`data.folds` {data.folds}: say which fold is the validation split, such as `data.fold` 0.")
@@ -58,26 +72,26 @@ def _fold(store: Store, splits: np.ndarray, data: Data) -> np.ndarray:
             f"`data.folds` {data.folds} `data.fold` {data.fold}: at least 2 folds, numbered 0 to {data.folds - 1}."
         )
     pool = splits != TEST
-    ranks = _ranks(store, pool, data.split_seed)
+    ranks = _ranks(store, together, pool, data.split_seed)
     number = np.minimum((ranks * data.folds).astype(int), data.folds - 1)
     splits[pool] = np.where(number[pool] == data.fold, VALIDATION, TRAIN)
     return splits
 
 
-def _beyond_fraction(store: Store, splits: np.ndarray, data: Data) -> np.ndarray:
-    return _ranks(store, splits == TRAIN, data.split_seed + 1) >= data.train_fraction
+def _beyond_fraction(store: Store, together: np.ndarray, splits: np.ndarray, data: Data) -> np.ndarray:
+    return _ranks(store, together, splits == TRAIN, data.split_seed + 1) >= data.train_fraction
 
 
-def _ranks(store: Store, pool: np.ndarray, seed: int) -> np.ndarray:
+def _ranks(store: Store, together: np.ndarray, pool: np.ndarray, seed: int) -> np.ndarray:
     """A random position in 0..1 for each image of the pool, (N,): evenly spread within each class.
 
-    Images of one group share the position of the group's first image in the pool, so no threshold separates them.
+    Images whose number in `together` (N,) is equal share the position of the first of them in the pool, so no threshold
+    separates them.
     """
     ranks = np.ones(len(store))
     order = np.random.default_rng(seed).permutation(len(store))
-    groups = np.array(store.groups) if store.groups else np.arange(len(store))
     first = np.argsort(~pool, kind="stable")  # the pool's images before the others
-    _, leader, member = np.unique(groups[first], return_index=True, return_inverse=True)
+    _, leader, member = np.unique(together[first], return_index=True, return_inverse=True)
     leader, member = first[leader], member[np.argsort(first)]
     is_leader = np.zeros(len(store), dtype=bool)
     is_leader[leader] = True

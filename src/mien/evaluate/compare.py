@@ -308,7 +308,7 @@ def _scores(folder: RunFolder, split: str, aligned: Predictions) -> Scores:
     saved = folder.scores.get(split) or score(aligned)
     if list(saved.per_class) == list(aligned.classes):
         return saved
-    return replace(score(aligned), clean=saved.clean)
+    return replace(score(aligned), clean=saved.clean, without_identical=saved.without_identical)
 
 
 def _class_order(other: Predictions, first: Predictions, folder: RunFolder, reference: RunFolder) -> list[int]:

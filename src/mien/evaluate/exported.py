@@ -10,6 +10,7 @@ from mien.data import Store, open_store, prepare
 from mien.data.listing import SPLITS
 from mien.errors import UsageError
 from mien.evaluate.metrics import score
+from mien.evaluate.split import equals_none, is_clean
 from mien.progress import track, warn
 from mien.runs import Predictions, Scores
 from mien.runtime.network import Network
@@ -19,10 +20,14 @@ BATCH = 256
 
 
 def evaluate_export(network: Network, data: Data, split: str = "validation") -> Scores:
-    """Score an export on a split of a data set; see `predict_export`."""
+    """Score an export on a split of a data set; see `predict_export`. Clean images have no copy in its train."""
     import torchmetrics  # noqa: F401  (the scores need it; without it, no picture is decoded in vain)
 
-    return score(predict_export(network, data, split))
+    store = _opened(network, data, split)
+    found = _predict(network, store, split)
+    if split not in SPLITS[1:] or not store.has("train"):
+        return score(found)
+    return score(found, clean=is_clean(store, split), without_identical=equals_none(store, split))
 
 
 def predict_export(network: Network, data: Data, split: str = "validation") -> Predictions:
@@ -31,10 +36,16 @@ def predict_export(network: Network, data: Data, split: str = "validation") -> P
     Size, colour and fit are the network's own; classes are matched by name. Raises UsageError when the data has no
     such split, DataError when it has a class that the network does not know.
     """
+    return _predict(network, _opened(network, data, split), split)
+
+
+def _opened(network: Network, data: Data, split: str) -> Store:
     shape = network.preprocessing
-    own = {"size": shape.size, "channels": shape.channels, "fit": shape.fit}
-    data = data.with_(**own)
-    store = prepare(data) if split == ALL else open_store(data)
+    data = data.with_(size=shape.size, channels=shape.channels, fit=shape.fit)
+    return prepare(data) if split == ALL else open_store(data)
+
+
+def _predict(network: Network, store: Store, split: str) -> Predictions:
     indices = np.arange(len(store)) if split == ALL else _chosen(store, split)
     if _was_trained_on(network, store, split):
         warn(

@@ -17,13 +17,16 @@ from mien.progress import printable
 from mien.runs import Accuracy, ClassScores, Predictions, RunFolder, Scores
 
 
-def score(predictions: Predictions, clean: np.ndarray | None = None) -> Scores:
+def score(
+    predictions: Predictions, clean: np.ndarray | None = None, without_identical: np.ndarray | None = None
+) -> Scores:
     """Every score of a split.
 
-    clean: bool (N,), True where the image is no pixel-identical copy of a training image; `clean` in the
-    result is None without it. A class without images has recall, precision and F1 0 and does not count in
-    balanced accuracy; macro-F1 leaves out classes that are neither true nor predicted (both as scikit-learn
-    with zero_division=0). Raises DataError when there are no images.
+    clean: bool (N,), True where the image is no copy of a training image, neither identical nor near;
+    without_identical: True where it is no identical one. Each is None in the result without it.
+    A class without images has recall, precision and F1 0 and does not count in balanced accuracy; macro-F1 leaves out
+    classes that are neither true nor predicted (both as scikit-learn with zero_division=0). Raises DataError when there
+    are no images.
     """
     if not len(predictions):
         raise DataError("There are no predictions to score: the split has no images.")
@@ -33,6 +36,7 @@ def score(predictions: Predictions, clean: np.ndarray | None = None) -> Scores:
     return Scores(
         **vars(accuracy(predictions.correct)),
         clean=None if clean is None else accuracy(predictions.correct[clean]),
+        without_identical=None if without_identical is None else accuracy(predictions.correct[without_identical]),
         macro_f1=f1["macro"],
         weighted_f1=f1["weighted"],
         balanced_accuracy=sum(recalls) / len(recalls),
@@ -141,6 +145,8 @@ def describe(scores: Scores, split: str) -> str:
     if (clean := scores.clean) and clean.images:
         low, high = clean.interval
         lines.append(f"clean images: {clean.accuracy:.1%} ({low:.1%} to {high:.1%}) on {clean.images:,}")
+        if (old := scores.without_identical) and old.images != clean.images:
+            lines[-1] += f" without near copies; {old.accuracy:.1%} on {old.images:,} without identical ones"
     lines.append(f"calibration error {scores.calibration_error:.3f}, loss {scores.negative_log_likelihood:.3f}")
     rows = scores.per_class.items()
     return "\n".join(lines + [f"  {format_recall(printable(name), row.correct, row.images)}" for name, row in rows])

@@ -13,6 +13,8 @@ from mien import labels
 from mien.data import Store
 from mien.data.batches import Batches
 from mien.data.listing import SPLITS
+from mien.data.near import near_copies
+from mien.data.near.findings import leaked
 from mien.errors import UsageError
 from mien.evaluate.metrics import score
 from mien.evaluate.run_model import load_model
@@ -46,7 +48,7 @@ def evaluate(
     if split == "test":
         note_test_reading(run)
     predictions = predict(model, store, split, classes or store.classes)
-    scores = score(predictions, clean=is_clean(store, split))
+    scores = score(predictions, clean=is_clean(store, split), without_identical=equals_none(store, split))
     write_scores(run, split, scores, predictions, csv=csv)
     return scores
 
@@ -65,16 +67,22 @@ def predict(model: nn.Module, store: Store, split: str, classes: tuple[str, ...]
 
 
 def is_clean(store: Store, split: str) -> np.ndarray:
-    """True for images of a split that no image of the source's train split equals, bool (n,).
+    """True for images of a split of which the source's train split has no copy, identical or near, bool (n,).
 
     Images that this run left out of train are not counted as copies: the run has not seen them, but
     the figure is to mean the same for every run, so the source's own train split is what counts.
     """
-    indices = store.indices(split)
-    elsewhere = np.ones(len(store), dtype=bool)
-    for other in SPLITS[1:]:
-        elsewhere[store.indices(other)] = False
-    return ~np.isin(store.digests[indices], store.digests[elsewhere])
+    return ~leaked(near_copies(store), store.indices(split), _train_of_source(store))
+
+
+def equals_none(store: Store, split: str) -> np.ndarray:
+    """True for images of a split that no image of the source's train split equals, bool (n,)."""
+    return ~np.isin(store.digests[store.indices(split)], store.digests[_train_of_source(store)])
+
+
+def _train_of_source(store: Store) -> np.ndarray:
+    """Positions of all images that are held out for nothing."""
+    return np.flatnonzero(~np.isin(store.splits, [SPLITS.index(other) for other in SPLITS[1:]]))
 
 
 def _shown(store: Store, indices: np.ndarray) -> Any:

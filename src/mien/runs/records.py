@@ -49,12 +49,15 @@ class ClassScores:
 class Scores(Accuracy):
     """Every score of one split.
 
-    clean: of the images that are no copies of training images, None where these are not known.
+    clean: of the images that are no copies of training images, neither identical nor near; None where not known.
+    without_identical: of those that are no identical ones, as `clean` meant it in version 0.1; None where `clean` still
+    does, in scores of that version.
     per_class: by class name, in the order of `confusion_matrix`, whose rows are the truth and columns the answers.
     calibration_error: expected, 15 bins. negative_log_likelihood: mean, in nats.
     """
 
     clean: Accuracy | None = None
+    without_identical: Accuracy | None = None
     macro_f1: float
     weighted_f1: float
     balanced_accuracy: float

@@ -66,18 +66,23 @@ def _summary(network: Network, card: dict[str, Any]) -> str:
 
 def _data(card: dict[str, Any]) -> str:
     counted = f"{card['train_images']:,} images were trained on" if card.get("train_images") else "Trained"
-    copies = ", copies of validation images dropped" if card.get("copies_dropped") else ""
+    kinds = {"near": ", identical and near copies of validation images dropped", False: "", None: ""}
+    copies = kinds.get(card.get("copies_dropped"), ", copies of validation images dropped")
     about = FER2013 if card.get("data") == "fer2013" else f"Source: `{card.get('data', 'unknown')}`."
     return f"{about}\n\n{counted}{copies}."
 
 
 def _scores(card: dict[str, Any]) -> str:
     rows = [_row("accuracy", card.get("validation_accuracy"), card.get("interval"), card.get("validation_images"))]
-    if card.get("clean"):
-        clean = card["clean"]
-        rows.append(
-            _row("accuracy on images that are no copies", clean["accuracy"], clean["interval"], clean["images"])
-        )
+    old = card.get("without_identical")  # cards of version 0.1 have none: their clean images may be near copies
+    named = {
+        "no copies" if old is None else "no copies, not even near ones": card.get("clean"),
+        "no identical copies": old,
+    }
+    for what, clean in named.items():
+        if clean:
+            about = f"accuracy on images that are {what}"
+            rows.append(_row(about, clean["accuracy"], clean["interval"], clean["images"]))
     if card.get("macro_f1") is not None:
         rows.append(f"| macro-F1 | {card['macro_f1']:.3f} | | {_images(card.get('validation_images'))} |")
     return (

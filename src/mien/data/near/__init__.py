@@ -57,7 +57,8 @@ def near_copies(store: Store) -> NearCopies:
     order = np.lexsort(pairs.T[::-1])
     pairs, alike = pairs[order], alike[order]
     equal = first[equal.reshape(-1)]
-    return NearCopies(pairs, alike, least, _groups(equal, pairs), equal)
+    links = np.concatenate([np.stack([equal, np.arange(len(equal))], axis=1), pairs])
+    return NearCopies(pairs, alike, least, connected(len(equal), links), equal)
 
 
 def _known(store: Store, distinct: np.ndarray, first: np.ndarray) -> _Found:
@@ -106,10 +107,9 @@ def _keep(path: Path, found: _Found) -> None:
         write_arrays(path, pairs=found[0].astype(np.int32), alike=found[1], least=np.array(found[2]))
 
 
-def _groups(equal: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """The first image of each image's group, (N,); see NearCopies."""
-    group = np.arange(len(equal))
-    links = np.concatenate([np.stack([equal, np.arange(len(equal))], axis=1), pairs])
+def connected(count: int, links: np.ndarray) -> np.ndarray:
+    """The smallest number that each of 0..count-1 hangs together with by links (L, 2), (count,)."""
+    group = np.arange(count)
     while True:  # each pass hands the smallest number on along the links, and then along what they point to
         smallest = np.minimum(group[links[:, 0]], group[links[:, 1]])
         before = group.copy()

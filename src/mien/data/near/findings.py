@@ -14,7 +14,7 @@ from mien.intervals import wilson
 
 
 @dataclass(frozen=True)
-class Disagreement:
+class LabelDisagreement:
     """How often two labels of one photograph differ, in data that hold it more than once.
 
     share: of the pairs of a photograph's images, mean over photographs; its 95 % interval (Wilson's) by `photographs`.
@@ -66,7 +66,7 @@ def groups(store: Store, found: NearCopies) -> list[list[int]]:
     return list(by_group.values())
 
 
-def disagreement(store: Store, found: NearCopies) -> Disagreement | None:
+def disagreement(store: Store, found: NearCopies) -> LabelDisagreement | None:
     """How often labels of one photograph differ, None where no photograph is there twice."""
     _, group, counts = np.unique(found.group, return_inverse=True, return_counts=True)
     tables = np.zeros((len(counts), len(store.classes)))
@@ -80,7 +80,7 @@ def disagreement(store: Store, found: NearCopies) -> Disagreement | None:
     share = float(1 - agree.mean())
     low, high = wilson(share * photographs, photographs)
     best = (float(np.sqrt(1 - high)), float(np.sqrt(1 - low)))
-    return Disagreement(photographs, share, (low, high), float(np.sqrt(1 - share)), best)
+    return LabelDisagreement(photographs, share, (low, high), float(np.sqrt(1 - share)), best)
 
 
 def _pairs(store: Store, found: NearCopies, images: np.ndarray, others: np.ndarray) -> list[list[str]]:
