@@ -70,12 +70,13 @@ class Listing:
         Raises UsageError when there is no class of a name, or fewer than two are left.
         """
         index = {canonical(name): label for label, name in enumerate(self.classes)}
-        names = [each for name in names for each in ([name] if canonical(name) in index else name.split(","))]
+        whole = [[name] if canonical(name) in index else name.split(",") for name in names]
+        names = [name.strip() for each in whole for name in each]
         for name in names:
             if canonical(name) not in index:
-                near = nearest(name.strip(), self.classes)
+                near = nearest(name, self.classes)
                 there = ", ".join(self.classes)
-                raise UsageError(f"`data.without` {name.strip()}: no class of that name. There are {there}.{near}")
+                raise UsageError(f"`data.without` {name}: no class of that name. There are {there}.{near}")
         gone = {index[canonical(name)] for name in names}
         kept = [label for label in range(len(self.classes)) if label not in gone]
         if len(kept) < 2:

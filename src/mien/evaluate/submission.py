@@ -6,7 +6,6 @@ costs without bound, so a submission may be clipped to CLIPPED.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +20,7 @@ from mien.atomic import written_whole
 from mien.data.decode import decoded
 from mien.data.listing import Listing
 from mien.data.sources.dogs_vs_cats import CLASSES, unlabelled
+from mien.data.text_table import table_rows
 from mien.errors import DataError, MissingError, UsageError
 from mien.evaluate.run_model import load_model
 from mien.evaluate.split import probabilities_of
@@ -125,18 +125,18 @@ def _refuse_other_ids(ids: Collection[int], check: Path) -> None:
 def _sample_ids(path: Path) -> Iterator[int]:
     if not path.is_file():
         raise MissingError(f"`check` {path}: there is no such file.")
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        rows = csv.reader(file)
-        header = next(rows, [])
-        if tuple(name.strip().lower() for name in header) != HEADER:
-            raise DataError(f"{path} must begin with the line {','.join(HEADER)}, not '{','.join(header)[:80]}'.")
-        for row in filter(None, rows):
-            try:
-                yield int(row[0])
-            except (IndexError, ValueError) as error:
-                raise DataError(
-                    f"{path} line {rows.line_num} is '{','.join(row)[:80]}'; it must be a number and a label."
-                ) from error
+    rows = table_rows(path)
+    _, header = next(rows, ("", []))
+    if tuple(name.strip().lower() for name in header) != HEADER:
+        raise DataError(f"{path} must begin with the line {','.join(HEADER)}, not '{','.join(header)[:80]}'.")
+    for place, cells in rows:
+        try:
+            yield int(cells[0])
+        except ValueError as error:
+            line = place.rpartition(" ")[2]
+            raise DataError(
+                f"{path} line {line} is '{','.join(cells)[:80]}'; it must be a number and a label."
+            ) from error
 
 
 def _first(numbers: Sequence[int]) -> str:

@@ -20,6 +20,7 @@ from mien.explain.faithfulness import Verdict, judge
 from mien.explain.features import feature_maps, first_filters
 from mien.explain.targets import images_for, targets_of
 from mien.explain.walk import walk
+from mien.labels import canonical
 from mien.models.protocol import Step, Tokens
 from mien.pictures import IMAGE_SUFFIXES, open_image
 from mien.pretrained import Classifier
@@ -219,8 +220,11 @@ def _first_frame(image: Image.Image) -> Image.Image:
 def _class(model: Classifier, target: str | int | None) -> int | None:
     if not isinstance(target, str):
         return target
-    if target not in model.labels:
+    named = {canonical(label): position for position, label in enumerate(model.labels)}
+    named |= {label: position for position, label in enumerate(model.labels)}
+    position = named.get(target, named.get(canonical(target)))
+    if position is None:
         raise UsageError(
             f"The model has no class '{target}'.{nearest(target, model.labels)} It has {', '.join(model.labels)}."
         )
-    return model.labels.index(target)
+    return position
