@@ -80,7 +80,7 @@ def served(browser: Any) -> None:
     server = subprocess.Popen([sys.executable, "-m", "mien", "serve", "--port", "8765"], stderr=subprocess.DEVNULL)
     try:
         wait_for(SERVER + "healthz")
-        page = browser.new_page(viewport={"width": 1000, "height": 900})
+        page = browser.new_page(viewport={"width": 1000, "height": 1210})
         page.goto(SERVER)
         page.set_input_files("#files", PHOTO)
         page.wait_for_selector(".face")
