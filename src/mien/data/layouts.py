@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -80,7 +81,8 @@ def laid_out(root: Path) -> FolderLayout:
 
 def sub_folders(folder: Path) -> list[Path]:
     """The folders in a folder, sorted, hidden ones left out. Raises DataError when it cannot be listed."""
-    return [child for child in _children(folder) if is_folder(child) and not leads_back(child)]
+    paths = [Path(entry.path) for entry in _entries(folder) if is_folder(entry)]
+    return [path for path in paths if not leads_back(path)]
 
 
 def advice_on_classes(root: Path) -> str:
@@ -104,8 +106,14 @@ def _has_labels(table: Path) -> bool:
 
 
 def _children(folder: Path) -> list[Path]:
+    return [Path(entry.path) for entry in _entries(folder)]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, sorted, hidden entries left out. An entry knows what it is without another look."""
     try:
-        return [child for child in sorted(folder.iterdir()) if not is_hidden(child.name)]
+        with os.scandir(folder) as found:
+            return sorted((entry for entry in found if not is_hidden(entry.name)), key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(f"{folder} cannot be listed ({error.strerror}). Make it readable, or remove it.") from error
 
@@ -143,7 +151,7 @@ def _holds_classes(folder: Path) -> bool:
 
 
 def _has_pictures(folder: Path) -> bool:
-    return any(is_picture(child) for child in _children(folder) if not is_folder(child))
+    return any(is_picture(entry) for entry in _entries(folder) if not is_folder(entry))
 
 
 def _refuse_unlabelled(root: Path, children: Sequence[Path]) -> None:
@@ -158,16 +166,19 @@ def _refuse_unlabelled(root: Path, children: Sequence[Path]) -> None:
 
 def _refuse_same_sub_folders(folder: Path) -> None:
     children = sub_folders(folder)
-    inside = [{folded(each.name) for each in sub_folders(child)} for child in children]
-    if len(children) < 2 or len(inside[0]) < 2 or any(names != inside[0] for names in inside):
+    if len(children) < 2 or len(first := _folded_sub_folders(children[0])) < 2:
         return
-    if any(map(_has_pictures, children)):
+    if any(_folded_sub_folders(child) != first for child in children) or any(map(_has_pictures, children)):
         return
     raise DataError(
         f"{_listed(children)} in {folder} all hold the same sub-folders, {_listed(sub_folders(children[0]))}, so it is "
         "not clear which are the classes. Call splits train, validation and test; put the pictures of a class directly "
         "in its folder."
     )
+
+
+def _folded_sub_folders(folder: Path) -> set[str]:
+    return {folded(child.name) for child in sub_folders(folder)}
 
 
 def _leave_out_other_folders(layout: FolderLayout, children: Sequence[Path]) -> None:
@@ -181,7 +192,7 @@ def _leave_out_other_folders(layout: FolderLayout, children: Sequence[Path]) -> 
 
 def _leave_out_files(layout: FolderLayout, folder: Path) -> None:
     """Pictures that lie beside the folders of classes, in none of them."""
-    stray = sum(1 for child in _children(folder) if not is_folder(child) and is_picture(child))
+    stray = sum(1 for entry in _entries(folder) if not is_folder(entry) and is_picture(entry))
     if stray:
         layout.left_out[f"pictures directly in {folder.name}/, in no class folder"] = stray
 
