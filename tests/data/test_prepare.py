@@ -35,7 +35,8 @@ def test_an_unchanged_source_is_decoded_once(pictures, builds):
 
 
 def test_settings_that_change_no_pixel_share_a_store(pictures, builds):
-    for more in ({}, {"val_split": 0.3}, {"folds": 5, "fold": 0}, {"skip_bad": True}, {"drop_leaks": True}, {"split_seed": 7}):
+    folds = {"folds": 5, "fold": 0}
+    for more in ({}, {"val_split": 0.3}, folds, {"skip_bad": True}, {"drop_leaks": True}, {"split_seed": 7}):
         open_store(Data(path=pictures, size=13, **more))
     assert len(builds) == 1
 
