@@ -70,9 +70,11 @@ def metrics(scores: dict) -> list[tuple[str, float, list[float] | None, int]]:
     """(name, value, interval, images) of the figures that are quoted."""
     images = scores["images"]
     found = [("accuracy", scores["accuracy"], scores["interval"], images)]
-    if scores.get("clean"):
-        clean = scores["clean"]
-        found.append(("clean_accuracy", clean["accuracy"], clean["interval"], clean["images"]))
+    old = scores.get("without_identical")  # what version 0.1, and the column of that name, call clean
+    named = {"clean_accuracy": old or scores.get("clean"), "near_clean_accuracy": old and scores.get("clean")}
+    for name, clean in named.items():
+        if clean:
+            found.append((name, clean["accuracy"], clean["interval"], clean["images"]))
     for name in ("macro_f1", "weighted_f1", "calibration_error", "negative_log_likelihood"):
         found.append((name, scores[name], None, images))
     if len(scores["per_class"]) <= MOST_CLASSES:
