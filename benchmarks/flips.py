@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -20,13 +21,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 import mien
 from mien import plugins
+from mien.assets import asset
 from mien.data import store_folder
 from mien.data.decode import build
 from mien.data.sources import drawn_faces
@@ -35,6 +36,7 @@ from mien.preprocessing import Preprocessing
 from mien.runs import Predictions, RunFolder, layout, manifest
 from mien.runs.data import Images
 from mien.runtime.network import Network
+from mien.runtime.reader import Face
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -64,7 +66,7 @@ class File:
 def files(folder: Path) -> list[File]:
     """One of every kind below a folder."""
     run = mien.train(mien.recipe("quickstart", **TINY), folder / "run")
-    export = run.export(folder / "model.onnx").path
+    export = Path(shutil.copy(asset("tiny", "model.onnx"), folder / "model.onnx"))
     return [
         *of_run(run.path),
         *of_store(folder / "store"),
@@ -166,12 +168,7 @@ def of_tables(folder: Path) -> Iterator[File]:
     from mien.runtime.table import open_table
 
     labels = ("happy", "sad")
-    face = SimpleNamespace(
-        box=(1, 2, 3, 4),
-        confidence=0.75,
-        probabilities={"happy": 0.75, "sad": 0.25},
-        to_dict=lambda: {"label": "happy"},
-    )
+    face = Face((1, 2, 3, 4), "happy", {"happy": 0.75, "sad": 0.25}, 0.75, True)
 
     def known(path: Path) -> Any:
         with closing(open_table(path, labels)) as table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def whole_checkpoint(path: Path) -> Path | None:
     Raises DataError where both are damaged.
     """
     there = [each for each in (path, layout.checkpoint_before(path)) if each.is_file()]
-    whole = next((each for each in there if is_whole_zip(each)), None)
+    whole = next((each for each in there if _is_whole(each)), None)
     if there and whole is None:
         raise DataError(
             f"{path} is damaged, and so is the checkpoint before it. What was trained is lost: start the run anew with "
@@ -47,6 +48,15 @@ def whole_checkpoint(path: Path) -> Path | None:
     if there and whole != there[0]:
         warn(f"{path} is damaged; the checkpoint before it, of an earlier epoch, takes its place.")
     return whole
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether every part matches its checksum, and torch can read where they are: zipfile forgives more than it does."""
+    try:
+        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, OSError, ValueError, KeyError, EOFError, pickle.UnpicklingError):
+        return False
+    return is_whole_zip(path)
 
 
 def discard_earlier(folder: Path) -> None:

@@ -13,7 +13,7 @@ from mien.config.sweep_plan import Plan, Trial, is_sweep, refuse_changed
 from mien.data import open_store
 from mien.errors import MienError, UsageError
 from mien.progress import note
-from mien.runs import is_finished, is_run
+from mien.runs import is_finished, is_run, layout
 from mien.runs.folder import read_scores
 from mien.train import build, freeze
 from mien.train import run as training
@@ -63,7 +63,8 @@ class Sweep:
     def run(self) -> Iterator[Trial]:
         """Train every run that has not finished; yields each once it has finished or failed.
 
-        A run that fails is noted in `problems`, and the others go on.
+        A run that fails is noted in `problems`, and the others go on. One that was killed before its page was written
+        is yielded too.
         """
         done = sum(is_finished(self.folder / trial.name) for trial in self.trials)
         if done:
@@ -71,6 +72,8 @@ class Sweep:
         for trial in self.source:
             if is_finished(self.folder / trial.name):
                 self.source.tell(trial, accuracy(self.folder / trial.name))
+                if not (self.folder / trial.name / layout.REPORT).is_file():
+                    yield trial
                 continue
             note("", f"Run {self.trials.index(trial) + 1} of {self.total}: {trial.label}")
             self._train(trial)
