@@ -51,7 +51,7 @@ def whole_checkpoint(path: Path) -> Path | None:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether every part matches its checksum, and torch can read where they are: zipfile forgives more than it does."""
+    """Whether every part matches its checksum, and torch finds them: zipfile forgives more of a zip than it does."""
     try:
         torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, OSError, ValueError, KeyError, EOFError, pickle.UnpicklingError):
