@@ -359,7 +359,9 @@ def measured(trials: int, only: Sequence[str], seed: int, out: Path) -> dict[str
         results = {name: Result() for name in kinds}
         turns = [name for name in kinds for _ in range(OFTEN.get(name, 1))]
         for trial in range(trials):
-            name = turns[trial * 7 % len(turns)]  # 7 and the number of turns have no divisor in common
+            if trial % len(turns) == 0:
+                bench.random.shuffle(turns)
+            name = turns[trial % len(turns)]
             result = results[name]
             killed, problem = bench.trial(kinds[name], known[name], by_step=result.trials % 2 == 0)
             result.trials, result.killed = result.trials + 1, result.killed + killed

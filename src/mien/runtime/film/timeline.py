@@ -63,8 +63,8 @@ class Film:
         writer = cv2.VideoWriter(str(self._beside), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
         if not writer.isOpened():
             raise MienError(
-                f"{self.path} cannot be written as a video here: the disk may be full. Free some space, leave `draw` out, "
-                "or choose another folder."
+                f"{self.path} cannot be written as a video here: the disk may be full. Free some space, leave `draw` "
+                "out, or choose another folder."
             )
         return writer
 
