@@ -96,6 +96,7 @@ def test_every_verb_is_the_file_of_its_name():
         "app",
         "output",
         "setting_flags",
+        "sources",
         "wording",
     }
     assert files == {name for name in app if not name.startswith("-")}
