@@ -170,6 +170,10 @@ def test_audit_reports_and_fails_on_request(pictures, tmp_path, capsys):
     assert main(["data", "audit", "bad", "--fail-on", "unreadable,copies"]) == 1
     assert main(["data", "audit", "bad", "--fail-on", "copys"]) == 2
     assert "Did you mean 'copies'" in capsys.readouterr().err
+    assert main(["data", "audit", "bad", "--near", "off", "--sheet", "near.png"]) == 2
+    assert "--near off: without near copies there are none to draw" in capsys.readouterr().err.replace("\n", " ")
+    assert main(["data", "audit", "bad", "--near", "off", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["near_copies"] == {}
     assert main(["data", "audit", "bad", "--out", "clean.txt"]) == 2
     assert "bad has neither test nor validation images" in capsys.readouterr().err.replace("\n", " ")
     assert not (tmp_path / "clean.txt").exists()
