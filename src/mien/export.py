@@ -28,6 +28,7 @@ from mien.evaluate.calibration import Calibration, calibrate, with_temperature
 from mien.evaluate.metrics import scores_of
 from mien.evaluate.prediction_sets import COVERAGE, JudgedSets, check_coverage, fit_sets
 from mien.evaluate.split import predict
+from mien.outliers import Outliers, add_similarity
 from mien.preprocessing import Preprocessing
 from mien.pretrained import Classifier, from_onnx, unfold
 from mien.pretrained.own import from_run
@@ -56,6 +57,7 @@ class Export:
     accuracy_lost: float
     calibration: Calibration
     sets: JudgedSets
+    outliers: Outliers | None
 
 
 def export(
@@ -101,11 +103,12 @@ def export(
             calibration = calibrate(found, error_rate)
             sets = fit_sets(with_temperature(found, calibration.temperature), coverage)
             card = _card(run, found, store or Images.of(run))
-            _write_metadata(beside, network, tensors, calibration, sets, card)
+            outliers = add_similarity(beside, store) if store is not None else None
+            _write_metadata(beside, network, tensors, calibration, sets, outliers, card)
             put(beside, out)
     except OSError as error:
         raise MienError(f"Writing {out} failed: {error.strerror}. Free some space, or choose another `out`.") from error
-    return Export(out, out.stat().st_size, difference, lost, calibration, sets)
+    return Export(out, out.stat().st_size, difference, lost, calibration, sets, outliers)
 
 
 def _images_of(run: Path) -> Store | None:
@@ -263,6 +266,7 @@ def _write_metadata(
     tensors: dict[str, Any],
     calibration: Calibration,
     sets: JudgedSets,
+    outliers: Outliers | None,
     card: dict[str, Any],
 ) -> None:
     values: dict[str, Any] = {
@@ -272,6 +276,7 @@ def _write_metadata(
         "network": {"name": network.name, "sizes": network.sizes, "tensors": tensors},  # opens in torch with it
         "calibration": calibration.to_dict(),
         "sets": sets.to_dict(),
+        "outliers": outliers.to_dict() if outliers else None,
         "card": card,
     }
     path.write_bytes(seal(path.read_bytes(), values))

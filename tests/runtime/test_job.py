@@ -10,6 +10,7 @@ from mien.cli import main
 from mien.errors import DataError, MissingError, UsageError
 from mien.preprocessing import Preprocessing
 from mien.runtime import Reader
+from mien.runtime.network import Answer
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +76,8 @@ def test_pictures_of_other_classes_are_read_whole(folder):
         labels, threshold, sets = ("dark", "bright"), 0.0, None
         preprocessing = Preprocessing()
 
-        def probabilities(self, pixels):
-            return np.tile([0.25, 0.75], (len(pixels), 1))
+        def answers(self, pixels):
+            return [Answer(np.array([0.25, 0.75]))] * len(pixels)
 
     whole = Reader(Colours())
     assert not whole.detects

@@ -116,6 +116,23 @@ def test_an_export_carries_prediction_sets(shipped, tmp_path, capsys):
     assert "--coverage 90.0: give a share between 0 and 1, such as 0.9" in capsys.readouterr().err
 
 
+def test_an_export_says_what_is_unlike_its_training_images(shipped, tmp_path, capsys):
+    """On its card, in its answers and to whoever exports; one without the output says None."""
+    file = tmp_path / "model.onnx"
+    assert main(["export", str(shipped), "--out", str(file), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["outliers"]
+    reader = mien.load(file)
+    face = reader.read(Image.new("L", (24, 24), 99), detect=False)[0]
+    assert face.outlier is face.to_dict()["outlier"]
+    assert face.outlier in (True, False)
+    assert f"below {told['threshold']:.3f}, which 95% of the validation images reach" in model_card(reader.network, "x")
+    never = mien.load(file)
+    never.network = replace(reader.network, outlier_below=2.0)
+    assert never.read(Image.new("L", (24, 24), 99), detect=False)[0].outlier is True
+    never.network = replace(reader.network, outlier_below=None)
+    assert never.read(Image.new("L", (24, 24), 99), detect=False)[0].outlier is None
+
+
 def test_the_card_names_the_teachers(shipped):
     network = networks.Network.open(assets.ASSETS / "tiny" / "model.onnx")
     assert "taught" not in model_card(network, "tiny")

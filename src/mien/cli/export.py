@@ -49,6 +49,8 @@ def export(
     if json_:
         values = {"file": str(done.path), "bytes": done.size, "largest_difference": done.difference}
         values |= {"accuracy_lost": done.accuracy_lost, "sets": done.sets.to_dict()}
+        values |= {"outliers": done.outliers.to_dict() if done.outliers else None}
+        values["outliers"] = done.outliers.to_dict() if done.outliers else None
         print_json(values | {"calibration": calibration.to_dict()})
         return
     print_lines(f"{done.path}  {done.size / 1e6:.2f} MB")

@@ -163,6 +163,7 @@ def _print_table(text: str, as_json: bool) -> None:
 def _print_faces(where: str, faces: list[Face]) -> None:
     for face in faces:
         left = f"  ({' or '.join(face.prediction_set)})" if len(face.prediction_set) > 1 else ""
+        left += "  unlike all it has learned" if face.outlier else ""
         box = ",".join(map(str, face.box))
         print_lines(f"{where}  {face.to_dict()['label']} {face.confidence:.0%}{left}  box {box}")
     if not faces:

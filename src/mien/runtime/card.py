@@ -41,6 +41,7 @@ def model_card(network: Network, name: str) -> str:
         *(["## When pictures get worse\n\n" + _robustness(card["robustness"])] if card.get("robustness") else []),
         "## Calibration\n\n" + _calibration(card),
         *(["## Prediction sets\n\n" + _sets(card["sets"])] if card.get("sets") else []),
+        *(["## What is none of these\n\n" + _outliers(card["outliers"])] if card.get("outliers") else []),
         "## Where it comes from\n\n" + _origin(card),
     ]
     return "\n\n".join(parts) + "\n"
@@ -136,6 +137,15 @@ def _sets(sets: dict[str, Any]) -> str:
         f"class alone, {sets['single_right']:.1%} of these right. This holds for pictures like those of validation "
         "only. Split conformal prediction with a threshold for each class (arXiv 1609.00451), by two-fold "
         "cross-fitting."
+    )
+
+
+def _outliers(outliers: dict[str, Any]) -> str:
+    return (
+        "A picture is marked as unlike all that the network learned from where its similarity to the nearest of "
+        f"{outliers['references']:,} training images is below {outliers['threshold']:.3f}, which "
+        f"{outliers['kept']:.0%} of the validation images reach (nearest neighbours in feature space, arXiv "
+        "2204.06507)."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,19 @@ from mien.runtime.sets import PredictionSets
 if TYPE_CHECKING:
     import onnxruntime
 
+SIMILARITY = "similarity"  # the output that says how much a picture resembles those of the training, float32 (B,)
 WEIGHTS = ("*.safetensors", "*.bin", "*.npz", "model/*.safetensors")  # in a folder, of what can be trained
+
+
+class Answer(NamedTuple):
+    """What a network says of one picture.
+
+    probabilities: calibrated, float32 (K,). outlier: whether the picture is unlike all that it learned from; None where
+    it cannot tell.
+    """
+
+    probabilities: np.ndarray
+    outlier: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -27,7 +39,8 @@ class Network:
 
     labels: class names in the order of the logits. temperature: logits are divided by it.
     threshold: a confidence below it is "unsure"; above 1 all are. card: where it comes from and how well it does.
-    sets: what makes prediction sets; None for an export from before they were.
+    sets: what makes prediction sets; None for an export from before they were. outlier_below: a picture that is less
+    similar to those of the training is unlike all that the network learned from; None where the file cannot tell.
     """
 
     session: onnxruntime.InferenceSession
@@ -37,6 +50,7 @@ class Network:
     threshold: float = 0.0
     card: dict[str, Any] | None = None
     sets: PredictionSets | None = None
+    outlier_below: float | None = None
 
     @classmethod
     def bare(cls, path: Path, threads: int = 0) -> Network:
@@ -66,8 +80,9 @@ class Network:
                 float(calibration["threshold"]),
                 {**values["card"], "mien": values["mien"], "fingerprint": values["fingerprint"]}
                 | calibration
-                | {"sets": values.get("sets")},
+                | {"sets": values.get("sets"), "outliers": values.get("outliers")},
                 PredictionSets.from_dict(values["sets"]) if "sets" in values else None,
+                float(values["outliers"]["threshold"]) if values.get("outliers") else None,
             )
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} is damaged: its metadata cannot be read ({error}). Export it again.") from error
@@ -77,6 +92,19 @@ class Network:
     def run(self, inputs: np.ndarray) -> np.ndarray:
         """Scaled pixels float32 (B, C, size, size) -> logits float32 (B, K)."""
         return np.asarray(self.session.run(["logits"], {"images": inputs.astype(np.float32, copy=False)})[0])
+
+    def answers(self, pixels: np.ndarray) -> list[Answer]:
+        """What is said of each picture, uint8 pixels (B, C, size, size)."""
+        if not len(pixels):
+            return []
+        inputs = self.preprocessing.scale(pixels.astype(np.float32) / 255).astype(np.float32, copy=False)
+        told = self.outlier_below is not None
+        logits, *similar = self.session.run(["logits", *[SIMILARITY] * told], {"images": inputs})
+        outliers = similar[0] < self.outlier_below if told else [None] * len(pixels)
+        rows = softmax(logits / self.temperature)
+        return [
+            Answer(row, None if outlier is None else bool(outlier)) for row, outlier in zip(rows, outliers, strict=True)
+        ]
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 pixels (B, C, size, size) -> calibrated probabilities float32 (B, K), rows sum to 1."""

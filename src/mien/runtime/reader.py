@@ -17,7 +17,7 @@ from mien.labels import has_expressions
 from mien.pictures import UNREADABLE, open_image
 from mien.preprocessing import Preprocessing, plain, upright
 from mien.runtime.faces import Box, Detector, WholeImage, YuNetDetector, with_margin
-from mien.runtime.network import Network
+from mien.runtime.network import Answer, Network
 
 if TYPE_CHECKING:
     from mien.runtime.film.video import Moment
@@ -36,7 +36,8 @@ class Face:
     probabilities: {class: 0..1}, calibrated. confidence: that of the label. sure: whether it reaches the
     threshold that the model was given for a stated error rate. prediction_set: the classes that are left open, the most
     probable first, which hold the true one in the share of pictures that `Network.sets` promises; empty where the model
-    was exported without sets.
+    was exported without sets. outlier: whether the picture is unlike all that the network learned from, so that the
+    answer means little; None where the model cannot tell.
     """
 
     box: Box
@@ -45,6 +46,7 @@ class Face:
     confidence: float
     sure: bool
     prediction_set: tuple[str, ...] = ()
+    outlier: bool | None = None
 
     def scaled(self, scale: float) -> Face:
         """This face in the picture made larger or smaller."""
@@ -59,6 +61,7 @@ class Face:
             "most_probable": self.label,
             "confidence": round(self.confidence, 4),
             "prediction_set": list(self.prediction_set),
+            "outlier": self.outlier,
             "probabilities": {name: round(value, 4) for name, value in self.probabilities.items()},
         }
 
@@ -189,23 +192,22 @@ class Reader(FaceFinder):
             found, seen = self.find(image, detect=detect, order=order)
             boxes.append(found)
             crops += seen
-        probabilities = self._probabilities(crops)
+        answers = self._answers(crops)
         start = 0
         for found in boxes:
-            yield self.faces(found, probabilities[start : start + len(found)])
+            yield self.faces(found, answers[start : start + len(found)])
             start += len(found)
 
-    def faces(self, boxes: Sequence[Box], probabilities: np.ndarray) -> list[Face]:
-        """What `find` found together with what the network says of it, (len(boxes), K)."""
-        return [self._face(box, row) for box, row in zip(boxes, probabilities, strict=True)]
+    def faces(self, boxes: Sequence[Box], answers: Sequence[Answer]) -> list[Face]:
+        """What `find` found together with what the network says of it."""
+        return [self._face(box, answer) for box, answer in zip(boxes, answers, strict=True)]
 
-    def _probabilities(self, crops: list[np.ndarray]) -> np.ndarray:
-        if not crops:
-            return np.empty((0, len(self.network.labels)), dtype=np.float32)
+    def _answers(self, crops: list[np.ndarray]) -> list[Answer]:
         parts = [np.stack(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
-        return np.concatenate([self.network.probabilities(part) for part in parts])
+        return [answer for part in parts for answer in self.network.answers(part)]
 
-    def _face(self, box: Box, row: np.ndarray) -> Face:
+    def _face(self, box: Box, answer: Answer) -> Face:
+        row = answer.probabilities
         best = int(row.argmax())
         probabilities = {name: float(value) for name, value in zip(self.names, row, strict=True)}
         return Face(
@@ -215,6 +217,7 @@ class Reader(FaceFinder):
             confidence=float(row[best]),
             sure=bool(row[best] >= self.network.threshold),
             prediction_set=self.network.sets.names(row.tolist(), self.names) if self.network.sets else (),
+            outlier=answer.outlier,
         )
 
 

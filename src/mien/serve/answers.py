@@ -51,6 +51,9 @@ class FaceAnswer(BaseModel):
     prediction_set: list[str] = Field(
         description="The classes that are left open, the most probable first; empty where the model has no such sets."
     )
+    outlier: bool | None = Field(
+        description="Whether the face is unlike all that the model learned from; null where it cannot tell."
+    )
 
 
 class PictureAnswer(BaseModel):

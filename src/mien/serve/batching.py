@@ -8,19 +8,22 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from mien.runtime.network import Answer
 from mien.runtime.reader import BATCH
 
-Waiting = tuple[np.ndarray, asyncio.Future[np.ndarray]]
+Waiting = tuple[np.ndarray, asyncio.Future[Answer]]
 
 
 class Batcher:
     """Collects faces for at most `wait` seconds, or until there are `most`, and answers them in a thread of its own.
 
-    answer: uint8 (B, C, size, size) -> float32 (B, K). While it runs, the next batch gathers. Used as
+    answer: uint8 (B, C, size, size) -> what is said of each face. While it runs, the next batch gathers. Used as
     `async with Batcher(...) as batcher`.
     """
 
-    def __init__(self, answer: Callable[[np.ndarray], np.ndarray], most: int = BATCH, wait: float = 0.005) -> None:
+    def __init__(
+        self, answer: Callable[[np.ndarray], Sequence[Answer]], most: int = BATCH, wait: float = 0.005
+    ) -> None:
         self.answer = answer
         self.most = most
         self.wait = wait
@@ -35,15 +38,13 @@ class Batcher:
         self._collecting.cancel()
         self._thread.shutdown()
 
-    async def probabilities(self, faces: Sequence[np.ndarray]) -> np.ndarray:
-        """N faces, uint8 (C, size, size) each -> float32 (N, K)."""
-        if not faces:
-            return np.empty((0, 0), dtype=np.float32)
+    async def answers(self, faces: Sequence[np.ndarray]) -> list[Answer]:
+        """What is said of each face, uint8 (C, size, size)."""
         loop = asyncio.get_running_loop()
-        futures: list[asyncio.Future[np.ndarray]] = [loop.create_future() for _ in faces]
+        futures: list[asyncio.Future[Answer]] = [loop.create_future() for _ in faces]
         for face, future in zip(faces, futures, strict=True):
             self._queue.put_nowait((face, future))
-        return np.stack(await asyncio.gather(*futures))  # N x (K,) -> (N, K)
+        return await asyncio.gather(*futures)
 
     async def _collect(self) -> None:
         while True:

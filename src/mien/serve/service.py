@@ -13,7 +13,7 @@ import numpy as np
 
 from mien.labels import has_expressions
 from mien.runtime.faces import Box, Detector
-from mien.runtime.network import Network
+from mien.runtime.network import Answer, Network
 from mien.runtime.reader import Reader
 from mien.serve.batching import Batcher
 from mien.serve.limits import Limits, RefusedError
@@ -60,7 +60,7 @@ class Service:
         settings = WorkerSettings(network.preprocessing, detector, margin, self.detects, limits)
         self._pool = Pool(self.PROCESSES, settings)
         self._large = asyncio.Semaphore(1)  # however many there are, the others get through, and memory is bounded
-        self._batcher = Batcher(network.probabilities)
+        self._batcher = Batcher(network.answers)
 
     async def __aenter__(self) -> Service:
         await self._pool.__aenter__()
@@ -81,8 +81,8 @@ class Service:
             async with self._large:
                 found = await self._find(sent, large=True) or []
         seen = [face for one in found if isinstance(one, Found) for face in one.seen]
-        rows = iter(await self._batcher.probabilities(seen))
-        return [{"error": one} if isinstance(one, str) else self._answer(one, rows) for one in found]
+        answers = iter(await self._batcher.answers(seen))
+        return [{"error": one} if isinstance(one, str) else self._answer(one, answers) for one in found]
 
     async def _find(self, sent: Sent, large: bool = False) -> list[Found | str] | None:
         """The faces of each picture, not yet read, or why it has none; None: it has a large picture, and must not."""
@@ -122,6 +122,6 @@ class Service:
         seen = np.frombuffer(content, np.uint8).reshape(len(boxes), asked.channels, asked.size, asked.size)
         return Found(tuple(words["size"]), boxes, seen)
 
-    def _answer(self, found: Found, rows: Iterator[np.ndarray]) -> dict[str, Any]:
-        faces = self._reader.faces(found.boxes, np.array([next(rows) for _ in found.boxes]))
+    def _answer(self, found: Found, answers: Iterator[Answer]) -> dict[str, Any]:
+        faces = self._reader.faces(found.boxes, [next(answers) for _ in found.boxes])
         return {"faces": [face.to_dict() for face in faces], "width": found.size[0], "height": found.size[1]}

@@ -93,7 +93,7 @@ function smoothed(before, now, model) {
     const [most_probable, confidence] = Object.entries(probabilities).reduce((a, b) => (b[1] > a[1] ? b : a));
     const label = confidence < model.unsure_below ? "unsure" : most_probable;
     const prediction_set = setOf(probabilities, most_probable, model.prediction_sets);
-    return { box: face.box, probabilities, most_probable, confidence, label, prediction_set };
+    return { box: face.box, probabilities, most_probable, confidence, label, prediction_set, outlier: face.outlier };
   });
   return fresh.sort((a, b) => b.box[0] - a.box[0]);
 }

@@ -44,9 +44,10 @@ export function faceCard(number, labels) {
     said.textContent = headline(face);
     share.textContent = isUnsure(face) ? "" : percent(face.confidence);
     const open = leftOpen(face);
-    why.hidden = !isUnsure(face) && !open;
+    why.hidden = !isUnsure(face) && !open && !face.outlier;
     why.textContent = [
       isUnsure(face) && `Most like ${face.most_probable} (${percent(face.confidence)}), too little to say so.`,
+      face.outlier && `This ${noun} is unlike all that the model has learned from.`,
       open && `Left open (${percent(coverage)}): ${open}.`,
     ].filter(Boolean).join(" ");
     for (const [label, value] of Object.entries(face.probabilities)) {
