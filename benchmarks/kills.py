@@ -53,6 +53,7 @@ OFTEN = {  # how often a kind comes, the quick ones more often
     **{"prepare": 3, "prepare, replacing": 3, "train": 2, "train, overwriting": 2, "resume": 2, "average": 3},
     **{"predict to csv": 4, "predict to parquet": 4},
 }
+QUICK = {"prepare", "prepare, replacing", "predict to csv", "predict to parquet"}  # without torch
 CHANGES = ("replace", "rename", "mkdir", "rmdir", "unlink", "fsync")
 
 
@@ -181,7 +182,8 @@ class Bench:
         if code := ended(child(partial(command, words), self.log, self.environment)):
             raise RuntimeError(f"mien {' '.join(words)} ended with {code}:\n{self.log.read_text()[-2000:]}")
 
-    def make_sources(self) -> None:
+    def make_sources(self, learning: bool) -> None:
+        """Pictures, a store, settings; learning: runs too, finished ones and one that was stopped."""
         self.source.mkdir()
         draw = child(partial(drawn_pictures, self.source / "pictures"), self.log)
         if ended(draw):
@@ -189,9 +191,10 @@ class Bench:
         settings = self.source / "tiny.yaml"
         settings.write_text(json.dumps(TINY))  # JSON is YAML
         train = ["run", "--config", str(settings)]
-        for name, seed in (("a", "0"), ("b", "1")):
+        for name, seed in (("a", "0"), ("b", "1")) if learning else ():
             self.must([*train, "--seed", seed, "--out", str(self.source / name)])
-        self._stop_after_an_epoch([*train, "--out", str(self.source / "begun")])
+        if learning:
+            self._stop_after_an_epoch([*train, "--out", str(self.source / "begun")])
         self.must(
             ["data", "prepare", str(self.source / "pictures"), "--out", str(self.source / "store"), "--data.size", "8"]
         )
@@ -322,10 +325,13 @@ def drawn_pictures(folder: Path) -> int:
     return 0
 
 
-def import_everything() -> None:
+def import_everything(learning: bool) -> None:
+    import mien.cli
+
+    if not learning:
+        return
     import torch
 
-    import mien.cli
     import mien.report
     import mien.train.run  # noqa: F401
 
@@ -353,8 +359,9 @@ def measured(trials: int, only: Sequence[str], seed: int, out: Path) -> dict[str
     with places() as (place, temporary):
         bench = Bench(place, temporary, seed)
         kinds = {name: kind for name, kind in bench.kinds().items() if not only or name in only}
-        import_everything()
-        bench.make_sources()
+        learning = bool(kinds.keys() - QUICK)
+        import_everything(learning)
+        bench.make_sources(learning)
         known = {name: bench.reference(name, kind) for name, kind in kinds.items()}
         results = {name: Result() for name in kinds}
         turns = [name for name in kinds for _ in range(OFTEN.get(name, 1))]
