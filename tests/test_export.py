@@ -12,14 +12,14 @@ from mien.runtime import Network
 
 @pytest.mark.parametrize("kind", ["vit_flatten", "resnet"])
 def test_int8_answers_nearly_as_the_network_does(kind, tmp_path, caplog):
-    """At batch sizes other than the traced one, 2; so few channels cost a twentieth or so in eight bits."""
+    """At batch sizes other than the traced one, 2; so few channels cost a tenth or so in eight bits."""
     whole = classifier(kind)
     path = tmp_path / "int8.onnx"
     _trace(whole.model, whole.preprocessing, path)
     before = [tensor.data_type for tensor in onnx.load(path).graph.initializer if len(tensor.dims) > 1]
-    _store_weights(path, "int8")
+    _store_weights(path, "int8", images(kind, 40).numpy())
     after = [tensor.data_type for tensor in onnx.load(path).graph.initializer if len(tensor.dims) > 1]
-    assert onnx.TensorProto.UINT8 in set(after) - set(before)
+    assert onnx.TensorProto.INT8 in set(after) - set(before)
     assert not [record for record in caplog.records if record.name == "root"]  # the quantiser's advice
     network = Network.bare(path, threads=1)
     for count in (1, 5):
@@ -27,4 +27,6 @@ def test_int8_answers_nearly_as_the_network_does(kind, tmp_path, caplog):
         with torch.no_grad():
             expected = whole.model(inputs).numpy()
         found = network.run(inputs.numpy())
-        assert np.abs(found - expected).mean() < 0.1 * np.abs(expected).mean()
+        assert np.abs(found - expected).mean() < 0.15 * np.abs(expected).mean()
+        for one, row in zip(inputs, found, strict=True):  # the same alone as in company
+            np.testing.assert_allclose(network.run(one[None].numpy())[0], row, atol=1e-6)

@@ -7,7 +7,9 @@ backticks, as Python knows them (`data.path`, `mien.resume(run)`): mien.cli.word
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 
 TRAINING = ("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2")
 AFTERWARDS = ("onnx", "onnxscript", "captum")
@@ -56,6 +58,14 @@ def missing_extra(error: ModuleNotFoundError) -> MissingError | None:
     """What to install where a package of an extra is not there; None when it is another package."""
     extra = EXTRAS.get((error.name or "").partition(".")[0])
     return MissingError(f"this needs the '{extra}' extra: pip install 'mien[{extra}]'") if extra else None
+
+
+def require(what: str, *packages: str) -> None:
+    """Raise MissingError where packages of an extra are not installed: before the work that `what` needs them for."""
+    for package in packages:
+        if sys.modules.get(package, find_spec) is None or find_spec(package) is None:
+            extra = EXTRAS[package]
+            raise MissingError(f"{what} needs the '{extra}' extra: pip install 'mien[{extra}]'")
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

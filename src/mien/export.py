@@ -23,7 +23,7 @@ from mien.assets import OWN
 from mien.atomic import put
 from mien.data import Store
 from mien.drafts import draft
-from mien.errors import MienError, MissingError, UsageError
+from mien.errors import MienError, MissingError, UsageError, require
 from mien.evaluate.calibration import Calibration, calibrate, with_temperature
 from mien.evaluate.metrics import scores_of
 from mien.evaluate.prediction_sets import COVERAGE, JudgedSets, check_coverage, fit_sets
@@ -33,6 +33,7 @@ from mien.preprocessing import Preprocessing
 from mien.pretrained import Classifier, from_onnx, unfold
 from mien.pretrained.own import from_run
 from mien.progress import note
+from mien.quantise import IMAGES, to_int8
 from mien.runs import Predictions, RunFolder, is_run, read_recipe
 from mien.runs.data import Images, open_data
 from mien.runs.folder import refuse_headless
@@ -70,12 +71,14 @@ def export(
 ) -> Export:
     """Write a finished run as one .onnx file, by default <run>/model.onnx.
 
-    weights: how they are stored; fp16 and fp32 compute in fp32, int8 is dynamic per-channel quantisation.
+    weights: how they are stored; fp16 and fp32 compute in fp32, int8 computes in eight bits, with ranges
+    measured on training images.
     error_rate: the share of wrong answers that the threshold for "unsure" is to allow.
     coverage: the share of prediction sets that are to hold the true class.
     Raises MissingError when the run is not finished, MienError when the file's answers are not the run's.
     """
     refuse_headless(run)
+    require("An export", "onnx", "onnxscript")
     network = from_run(run)
     model, labels = network.model, network.labels
     out = out or run / "model.onnx"
@@ -92,7 +95,7 @@ def export(
             beside = folder / out.name
             _trace(model, network.preprocessing, beside)
             tensors = unfold.record(model, from_onnx.read_arrays(beside)[0])
-            _store_weights(beside, weights)
+            _store_weights(beside, weights, _seen(store) if store and weights == "int8" else None)
             if store is None:
                 found, lost = reference, 0.0
                 difference = _difference_on_noise(beside, model, network.preprocessing, weights)
@@ -128,7 +131,10 @@ def _images_of(run: Path) -> Store | None:
 def _difference_on_noise(path: Path, model: nn.Module, preprocessing: Preprocessing, weights: WeightType) -> float:
     """The largest difference of a probability where no image is left: on 32 of drawn noise, coarse and fine."""
     if weights == "int8":
-        raise UsageError("`weights='int8'` is judged on validation images, and those are not to be had. Take fp16.")
+        raise UsageError(
+            "`weights='int8'` measures its ranges on training images and is judged on validation images, and those are "
+            "not to be had. Say where they lie, `data.path`, or take fp16."
+        )
     C, S = preprocessing.channels, preprocessing.size
     drawn = torch.Generator().manual_seed(0)
     coarse = torch.rand(32, C, max(2, S // 8), max(2, S // 8), generator=drawn)
@@ -188,29 +194,20 @@ def _forget_source(path: Path) -> None:
     onnx.save(model, path)
 
 
-def _store_weights(path: Path, weights: WeightType) -> None:
+def _store_weights(path: Path, weights: WeightType, seen: np.ndarray | None = None) -> None:
+    """seen: training images as the network sees them, (N, C, S, S), for int8."""
     if weights == "fp16":
         _to_half(path)
     elif weights == "int8":
-        _to_int8(path)
+        assert seen is not None
+        to_int8(path, seen)
 
 
-def _to_int8(path: Path) -> None:
-    """Weights in int8, a scale for each channel; activations are rounded to eight bits while it runs.
-
-    Unsigned weights: on a processor without VNNI the products of signed ones are added in 16 bits, where they may
-    saturate, and ran 2 to 3.7 times as long (log/2026-11-20-int8-saves-bytes-not-time.md).
-    """
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    model = onnx.load(path)
-    del model.graph.value_info[:]  # the exporter's shapes, which contradict those that are inferred on the way
-    logging.disable(logging.WARNING)  # the advice to optimise first is given through the root logger
-    try:
-        quantize_dynamic(model, path, per_channel=True, weight_type=QuantType.QUInt8)
-    finally:
-        logging.disable(logging.NOTSET)
+def _seen(store: Store) -> np.ndarray:
+    """Training images, evenly from all of them, as the network sees them, float32 (N, C, S, S)."""
+    train = store.indices("train")
+    chosen = train[:: max(1, len(train) // IMAGES)][:IMAGES]
+    return np.asarray(store.preprocessing.scale(store.images[chosen].astype(np.float32) / 255), dtype=np.float32)
 
 
 def _to_half(path: Path, least: int = 64) -> None:

@@ -36,7 +36,7 @@ def exported(whole, path, weights="fp16", **network):
     """What `mien export` writes, without a run."""
     _trace(whole.model, whole.preprocessing, path)
     tensors = unfold.record(whole.model, from_onnx.read_arrays(path)[0])
-    _store_weights(path, weights)
+    _store_weights(path, weights, images(whole.name, 40).numpy())
     about = {"name": whole.name, "sizes": whole.sizes, "tensors": tensors} | network
     values = {"mien": "x", "labels": whole.labels, "preprocessing": whole.preprocessing.to_dict(), "network": about}
     values |= {"card": {}, "calibration": {"temperature": 1.0, "threshold": 0.0}}

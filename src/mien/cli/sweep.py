@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from mien.cli.app import Json, app, print_json, print_lines, quoted, recipe_layers
 from mien.cli.setting_flags import takes_settings
+from mien.cli.wording import flag
 from mien.errors import MienError, UsageError
 from mien.progress import note, warn
 from mien.report.words import count
@@ -74,6 +75,7 @@ def sweep(
 
     for settings_ in plan.probes():
         check(plan.build(settings_).data)
+    _warn_of_warm_up(plan)
 
     train_all(plan, folder, json_)
 
@@ -88,6 +90,16 @@ def train_all(plan: Plan, folder: Path, json_: bool) -> None:
     failed = table.count("failed")
     if failed:
         raise MienError(f"{failed} of {table.total} runs failed; {folder / layout.SWEEP_PAGE} says why.")
+
+
+def _warn_of_warm_up(plan: Plan) -> None:
+    """Runs that are over before they have warmed up say little about anything else."""
+    from mien.train.optimizers import outlasted
+
+    for settings in plan.probes():
+        if found := outlasted(plan.build(settings).train):
+            warn(f"{found} Give {flag('train.warmup_epochs')} 0, or more epochs.")
+            return
 
 
 def _plan(recipe: str | None, file: Path | None, settings: BaseModel | None, pairs: bool, search: int | None) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,20 +91,40 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], str | None]:
     except Exception as error:  # protobuf's own, of which there are several
         raise DataError(f"{path} cannot be read as an ONNX model. Export it again.") from error
     found = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.graph.initializer}
+    axes = {
+        node.input[0]: next((each.i for each in node.attribute if each.name == "axis"), 1)
+        for node in graph.graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] in found
+    }
     text = next((entry.value for entry in graph.metadata_props if entry.key == KEY), None)
-    return as_fp32(found), text
+    return as_fp32(found, axes), text
 
 
-def as_fp32(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays of a graph without the traces of fp16 and int8: `w.fp16` and `w_quantized` are `w` again."""
+def as_fp32(arrays: dict[str, np.ndarray], axes: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """The arrays of a graph without the traces of fp16 and int8: `w.fp16` and `w_quantized` are `w` again.
+
+    axes: of arrays that the graph itself makes fp32 of, the axis along which each entry has a scale of its own. Exports
+    of mien 0.2 have none: there int8 was multiplied as it is.
+    """
     found = {}
     for name, array in arrays.items():
-        if name.endswith("_quantized"):
+        if name in axes:
+            scale, zero = (_scale_of(arrays, name, kind) for kind in ("scale", "zero_point"))
+            along = [1] * array.ndim
+            along[axes[name] if scale.ndim else 0] = -1 if array.ndim else 1
+            whole = array.astype(np.float32) - zero.reshape(along).astype(np.float32)
+            found[name.removesuffix("_quantized")] = whole * scale.reshape(along)
+        elif name.endswith("_quantized"):
             base = name.removesuffix("_quantized")
             found[base] = _dequantised(base, array, arrays[f"{base}_scale"], arrays[f"{base}_zero_point"])
         else:
             found[name.removesuffix(".fp16")] = array.astype(np.float32) if array.dtype == np.float16 else array
     return found
+
+
+def _scale_of(arrays: Mapping[str, np.ndarray], name: str, kind: str) -> np.ndarray:
+    """A bias's scale is named after its own array, a weight's after the weight."""
+    return arrays.get(f"{name}_{kind}", arrays.get(f"{name.removesuffix('_quantized')}_{kind}", np.zeros(())))
 
 
 def _dequantised(name: str, array: np.ndarray, scale: np.ndarray, zero: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from torch import nn
 from mien import config, hardware, pretrained
 from mien.config import Recipe
 from mien.data import Store
-from mien.errors import UsageError
+from mien.errors import UsageError, require
 from mien.models import accepts, create_model
 from mien.models.sizes import FROM_DATA
 from mien.pretrained.checkpoint import Checkpoint
@@ -47,9 +47,14 @@ def with_sizes_of(checkpoint: Checkpoint | None, recipe: Recipe) -> Recipe:
 
 
 def check_sizes(recipe: Recipe) -> None:
-    """Raise UsageError where the model's sizes do not fit each other, before minutes of decoding."""
+    """Raise UsageError where the model's sizes do not fit each other, MissingError where an extra is not installed.
+
+    Both before minutes of decoding.
+    """
     fixed = {"img_size": recipe.data.size, "in_chans": recipe.data.channels, "num_classes": 2}
     create_model(recipe.model.name, **fixed, **recipe.model.sizes())
+    if recipe.train.tensorboard:
+        require("`train.tensorboard`", "tensorboard")
 
 
 def build_model(recipe: Recipe, store: Store, checkpoint: Checkpoint | None = None) -> nn.Module:

@@ -24,6 +24,7 @@ from mien.runs.records import DataFacts
 from mien.runtime.network import Network, is_export
 from mien.train import freeze
 from mien.train.class_weights import too_wide
+from mien.train.optimizers import outlasted
 from mien.train.task import Training
 
 SAME_PICTURES = {"ferplus": "fer2013"}  # under other labels
@@ -201,5 +202,6 @@ def opening(recipe: Recipe, env: Env) -> list[str]:
         at_start,
     ]
     lines += [freeze.describe(env.trained)] if env.trained else []
+    lines += filter(None, [outlasted(recipe.train)])
     lines += [f"goes on to {part.epochs} epochs after {part.after}" for part in env.extensions[-1:]]
     return lines

@@ -33,6 +33,16 @@ def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
     return kind(groups, settings.lr, settings.betas, fused=not settings.gradient_clip)
 
 
+def outlasted(settings: Train) -> str | None:
+    """What is to be said of a warm-up that is longer than half of the run: it is cut to that; None where it fits."""
+    if settings.schedule == "plateau" or settings.warmup_epochs <= settings.epochs / 2:
+        return None
+    return (
+        f"`train.warmup_epochs` {settings.warmup_epochs:g} is more than half of {settings.epochs} epoch(s): the "
+        "warm-up is cut to half of the run, and the learning rate is low for much of it."
+    )
+
+
 def rate(step: int, steps: int, warmup: float, cosine: bool) -> float:
     """Share of the peak learning rate at a step: linear warm-up, then constant or half a cosine."""
     if step < warmup:
