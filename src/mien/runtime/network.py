@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -217,8 +218,8 @@ def _session(content: bytes, name: str, threads: int) -> onnxruntime.InferenceSe
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    # Where a processor without VNNI would let sums of int8 products saturate, they are made another way.
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    if not _adds_int8_exactly():
+        options.add_session_config_entry("session.x64quantprecision", "1")
     known = (states.Fail, states.InvalidArgument, states.InvalidProtobuf, states.InvalidGraph, states.NotImplemented)
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -227,6 +228,18 @@ def _session(content: bytes, name: str, threads: int) -> onnxruntime.InferenceSe
             f"{name} cannot be read as an ONNX model: it is damaged, or was changed after it was exported. Export it "
             "again: `mien.export(RUN)`"
         ) from error
+
+
+@cache
+def _adds_int8_exactly() -> bool:
+    """Whether this processor has VNNI; without it sums of int8 products may saturate, and onnxruntime has a slower way.
+
+    False where that cannot be told.
+    """
+    try:
+        return "vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
 
 
 def _refuse_misfit(network: Network, path: Path) -> None:
