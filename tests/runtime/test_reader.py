@@ -468,7 +468,7 @@ def test_a_drawing_that_cannot_be_written_leaves_nothing_and_says_so(finished, f
 
 def test_labels_that_differ_in_case_alone_stay_apart(faces):
     class Network:
-        labels, threshold = ("A", "a"), 0.0
+        labels, threshold, sets = ("A", "a"), 0.0, None
 
         class preprocessing:  # noqa: N801
             pixels = staticmethod(lambda image: np.zeros((1, 4, 4), np.uint8))

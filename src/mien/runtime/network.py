@@ -247,11 +247,11 @@ def _refuse_misfit(network: Network, path: Path) -> None:
     wanted = (network.preprocessing.channels, network.preprocessing.size, network.preprocessing.size)
     takes = tuple(network.session.get_inputs()[0].shape[1:])
     gives = network.session.get_outputs()[0].shape[-1]
-    sets = network.sets
-    if sets is not None and len(sets.least) != len(network.labels):
-        raise DataError(f"{path} was changed: its prediction sets are of {len(sets.least)} classes. Export it again.")
     if takes != wanted or gives != len(network.labels):
         raise DataError(
             f"{path} was changed: it takes {takes} and gives {gives} numbers, its metadata says {wanted} and "
             f"{len(network.labels)} labels. Export it again."
         )
+    sets = network.sets
+    if sets is not None and len(sets.least) != len(network.labels):
+        raise DataError(f"{path} was changed: its prediction sets are of {len(sets.least)} classes. Export it again.")
