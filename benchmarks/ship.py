@@ -69,6 +69,7 @@ def ship_backbone(run: Path, name: str) -> Path:
     found = predict(mien.from_pretrained(folder).model, store, "validation", tuple(store.classes))
     accuracy, parameters = float(found.correct.mean()), sum(each.numel() for each in network.parameters())
     saved = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    del saved["sha256"]  # of the lines as they were
     own = {"recipe": recipe.name, "parameters": parameters, "validation_accuracy": round(accuracy, 4)}
     (folder / "config.json").write_text(json.dumps(saved | own, indent=1) + "\n", encoding="utf-8")
     card = BACKBONE.format(

@@ -88,6 +88,11 @@ def export(
     if not 0 <= error_rate < 1:
         raise UsageError(f"`error_rate` {error_rate}: give a share such as 0.2.")
     store = _images_of(run)
+    if store is None and weights == "int8":
+        raise UsageError(
+            "`weights='int8'` measures its ranges on training images and is judged on validation images, and those are "
+            "not to be had. Say where they lie, `data.path`, or take fp16."
+        )
     reference = _reference(run, model, store, labels)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -130,11 +135,6 @@ def _images_of(run: Path) -> Store | None:
 
 def _difference_on_noise(path: Path, model: nn.Module, preprocessing: Preprocessing, weights: WeightType) -> float:
     """The largest difference of a probability where no image is left: on 32 of drawn noise, coarse and fine."""
-    if weights == "int8":
-        raise UsageError(
-            "`weights='int8'` measures its ranges on training images and is judged on validation images, and those are "
-            "not to be had. Say where they lie, `data.path`, or take fp16."
-        )
     C, S = preprocessing.channels, preprocessing.size
     drawn = torch.Generator().manual_seed(0)
     coarse = torch.rand(32, C, max(2, S // 8), max(2, S // 8), generator=drawn)

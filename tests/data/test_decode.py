@@ -184,14 +184,14 @@ def test_another_process_that_prepares_the_same_store_does_no_harm(tmp_path, mak
     """It puts its store in place at the worst moment: when ours has just been told that there is none."""
     listing, out = make_listing(["train"] * 2, [0, 1]), tmp_path / "store"
     theirs = build(listing, SMALL, tmp_path / "theirs")
-    replace_ = decode.os.replace
+    replace_ = os.replace
 
     def slipped_in(source, target):
         if Path(target) == out and not out.exists() and (tmp_path / "theirs").exists():
             replace_(tmp_path / "theirs", out)
         replace_(source, target)
 
-    monkeypatch.setattr(decode.os, "replace", slipped_in)
+    monkeypatch.setattr(os, "replace", slipped_in)
     ours = build(listing, SMALL, out)
     assert ours.fingerprint == theirs.fingerprint
     assert entries(tmp_path) == ["store"]

@@ -279,7 +279,7 @@ def test_tied_weights_are_saved_under_both_names(tmp_path):
 def test_a_damaged_config(file, tmp_path):
     mien.from_pretrained(file, num_heads=3).save_pretrained(tmp_path / "mine")
     config = tmp_path / "mine" / "config.json"
-    values = json.loads(config.read_text())
+    values = json.loads(config.read_text()) | {"sha256": None}
     config.write_text(json.dumps({key: value for key, value in values.items() if key != "labels"}))
     with pytest.raises(DataError, match=r"config\.json is damaged: 'labels'"):
         pretrained.read(tmp_path / "mine")
@@ -329,6 +329,8 @@ def test_every_models_head_starts_anew_for_other_classes():
 def test_a_head_that_is_not_the_configs_is_damage_not_a_reason_for_a_fresh_one(vit, file, tmp_path):
     mien.from_pretrained(file, num_heads=3).save_pretrained(tmp_path / "mine")
     save_file(vit.state_dict() | {"head.weight": torch.ones(4, 24)}, tmp_path / "mine" / "model.safetensors")
+    config = tmp_path / "mine" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"sha256": None, "weights_sha256": None}))
     with pytest.raises(DataError, match=r"head\.weight is \(4, 24\), not \(5, 24\)"):
         mien.from_pretrained(tmp_path / "mine")
 
@@ -374,7 +376,8 @@ def test_positions_that_are_no_square(file):
 def test_a_config_cannot_name_just_anything(file, tmp_path):
     mien.from_pretrained(file, num_heads=3).save_pretrained(tmp_path / "mine")
     config = tmp_path / "mine" / "config.json"
-    values = json.loads(config.read_text()) | {"model": "subprocess:Popen", "sizes": {"args": "true", "num_classes": 5}}
+    values = json.loads(config.read_text()) | {"sha256": None}
+    values |= {"model": "subprocess:Popen", "sizes": {"args": "true", "num_classes": 5}}
     config.write_text(json.dumps(values))
     with pytest.raises(DataError, match=r"names code: .*subprocess:Popen"):
         pretrained.read(tmp_path / "mine")

@@ -19,7 +19,7 @@ from mien.runtime.film.contact_sheet import CAPTION, GAP, WIDTH, ContactSheet
 from mien.runtime.film.length import missing_bytes
 from mien.runtime.film.timeline import Film, Timeline
 from mien.runtime.film.video import Follower, Moment, Tracked, is_video, moments, overlap
-from mien.runtime.network import Answer
+from mien.runtime.network import Prediction
 from mien.runtime.reader import Face
 from mien.runtime.sets import PredictionSets
 
@@ -46,9 +46,9 @@ class FakeNetwork:
         def pixels(image):
             return np.asarray(image.convert("L").resize((4, 4)))[None]
 
-    def answers(self, pixels):
+    def predict(self, pixels):
         bright = pixels.reshape(len(pixels), -1).mean(1) / 255
-        return [Answer(np.array([1 - one, one])) for one in bright]
+        return [Prediction(np.array([1 - one, one])) for one in bright]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from mien.cli import main
 from mien.errors import DataError, MissingError, UsageError
 from mien.preprocessing import Preprocessing
 from mien.runtime import Reader
-from mien.runtime.network import Answer
+from mien.runtime.network import Prediction
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +76,8 @@ def test_pictures_of_other_classes_are_read_whole(folder):
         labels, threshold, sets = ("dark", "bright"), 0.0, None
         preprocessing = Preprocessing()
 
-        def answers(self, pixels):
-            return [Answer(np.array([0.25, 0.75]))] * len(pixels)
+        def predict(self, pixels):
+            return [Prediction(np.array([0.25, 0.75]))] * len(pixels)
 
     whole = Reader(Colours())
     assert not whole.detects

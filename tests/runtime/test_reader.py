@@ -23,7 +23,7 @@ from mien.runs import Predictions
 from mien.runtime import Network, job
 from mien.runtime.card import model_card
 from mien.runtime.job import read_all
-from mien.runtime.network import Answer, locate
+from mien.runtime.network import Prediction, locate
 from mien.runtime.seal import seal
 from mien.runtime.table import Table
 from mien.train import run
@@ -474,8 +474,8 @@ def test_labels_that_differ_in_case_alone_stay_apart(faces):
             pixels = staticmethod(lambda image: np.zeros((1, 4, 4), np.uint8))
 
         @staticmethod
-        def answers(pixels):
-            return [Answer(np.array([0.25, 0.75]))] * len(pixels)
+        def predict(pixels):
+            return [Prediction(np.array([0.25, 0.75]))] * len(pixels)
 
     found = mien.runtime.Reader(Network()).read(faces[0], detect=False)[0]
     assert (found.label, found.probabilities) == ("a", {"A": 0.25, "a": 0.75})

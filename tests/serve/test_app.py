@@ -215,9 +215,9 @@ def test_many_at_once_get_the_answers_that_each_gets_alone(network, pictures):
         return answer.json()["images"][0]["faces"][0]
 
     class Counted(type(network)):
-        def answers(self, pixels):
+        def predict(self, pixels):
             sizes.append(len(pixels))
-            return super().answers(pixels)
+            return super().predict(pixels)
 
     counted = Counted(**{name: getattr(network, name) for name in network.__dataclass_fields__})
     alone, together = asyncio.run(all_at_once(create_app(counted)))

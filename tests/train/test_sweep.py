@@ -203,6 +203,7 @@ class Trainer:
             folder.rmdir()
         lr = recipe.train.lr if recipe else 0.5
         write_run(folder, names=names, labels=labels, skill=3 - lr)
+        (folder / "report.html").write_text("a report")
 
 
 @pytest.fixture

@@ -158,7 +158,7 @@ def test_a_teacher_without_answers_or_names_is_refused(teacher_run, tmp_path):
         run(taught(tmp_path / "mae"), tmp_path / "student")
     unnamed = shutil.copytree(teacher_run / "model", tmp_path / "unnamed")
     config_file = unnamed / "config.json"
-    config_file.write_text(json.dumps(json.loads(config_file.read_text()) | {"labels": []}))
+    config_file.write_text(json.dumps(json.loads(config_file.read_text()) | {"labels": [], "sha256": None}))
     with pytest.raises(UsageError, match="unnamed does not name its classes, so its answers cannot be matched"):
         run(taught(unnamed), tmp_path / "student")
     assert not (tmp_path / "student").exists()
@@ -401,7 +401,7 @@ def test_networks_that_were_moved_are_found_where_they_lie_now(teacher_run, tmp_
         mien.resume(folder, init=tmp_path / "start_now", teachers=["a", "b"])
     assert main([*words, *(word for flag, name in places.items() for word in (flag, str(tmp_path / name)))]) == 0
     assert mien.Run.open(folder).scores["validation"].images
-    assert main([*words, "--train.epochs", "9"]) == 2
+    assert main([*words, "--train.lr", "9"]) == 2
 
 
 @pytest.mark.parametrize(

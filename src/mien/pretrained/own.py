@@ -130,8 +130,8 @@ def convert(weights: dict[str, Tensor], config: dict[str, Any], source: str) -> 
     try:
         preprocessing = Preprocessing(**config["preprocessing"])
         sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in config["sizes"].items()}
-        scale = (preprocessing.mean, preprocessing.std)
-        labels = tuple(config["labels"])
+        scale, labels = (preprocessing.mean, preprocessing.std), tuple(config["labels"])
+        sizes["num_classes"]  # a KeyError where it is not said
         return Checkpoint(
             config["model"], sizes, weights, source, *scale, labels, preprocessing=preprocessing.to_dict()
         )

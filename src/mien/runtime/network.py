@@ -23,7 +23,7 @@ SIMILARITY = "similarity"  # the output that says how much a picture resembles t
 WEIGHTS = ("*.safetensors", "*.bin", "*.npz", "model/*.safetensors")  # in a folder, of what can be trained
 
 
-class Answer(NamedTuple):
+class Prediction(NamedTuple):
     """What a network says of one picture.
 
     probabilities: calibrated, float32 (K,). outlier: whether the picture is unlike all that it learned from; None where
@@ -94,18 +94,16 @@ class Network:
         """Scaled pixels float32 (B, C, size, size) -> logits float32 (B, K)."""
         return np.asarray(self.session.run(["logits"], {"images": inputs.astype(np.float32, copy=False)})[0])
 
-    def answers(self, pixels: np.ndarray) -> list[Answer]:
+    def predict(self, pixels: np.ndarray) -> list[Prediction]:
         """What is said of each picture, uint8 pixels (B, C, size, size)."""
         if not len(pixels):
             return []
         inputs = self.preprocessing.scale(pixels.astype(np.float32) / 255).astype(np.float32, copy=False)
         told = self.outlier_below is not None
         logits, *similar = self.session.run(["logits", *[SIMILARITY] * told], {"images": inputs})
-        outliers = similar[0] < self.outlier_below if told else [None] * len(pixels)
+        outliers = (similar[0] < self.outlier_below).tolist() if told else [None] * len(pixels)
         rows = softmax(logits / self.temperature)
-        return [
-            Answer(row, None if outlier is None else bool(outlier)) for row, outlier in zip(rows, outliers, strict=True)
-        ]
+        return [Prediction(row, outlier) for row, outlier in zip(rows, outliers, strict=True)]
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 pixels (B, C, size, size) -> calibrated probabilities float32 (B, K), rows sum to 1."""

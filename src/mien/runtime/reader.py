@@ -17,7 +17,7 @@ from mien.labels import has_expressions
 from mien.pictures import UNREADABLE, open_image
 from mien.preprocessing import Preprocessing, plain, upright
 from mien.runtime.faces import Box, Detector, WholeImage, YuNetDetector, with_margin
-from mien.runtime.network import Answer, Network
+from mien.runtime.network import Network, Prediction
 
 if TYPE_CHECKING:
     from mien.runtime.film.video import Moment
@@ -198,15 +198,15 @@ class Reader(FaceFinder):
             yield self.faces(found, answers[start : start + len(found)])
             start += len(found)
 
-    def faces(self, boxes: Sequence[Box], answers: Sequence[Answer]) -> list[Face]:
+    def faces(self, boxes: Sequence[Box], answers: Sequence[Prediction]) -> list[Face]:
         """What `find` found together with what the network says of it."""
         return [self._face(box, answer) for box, answer in zip(boxes, answers, strict=True)]
 
-    def _answers(self, crops: list[np.ndarray]) -> list[Answer]:
+    def _answers(self, crops: list[np.ndarray]) -> list[Prediction]:
         parts = [np.stack(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
-        return [answer for part in parts for answer in self.network.answers(part)]
+        return [answer for part in parts for answer in self.network.predict(part)]
 
-    def _face(self, box: Box, answer: Answer) -> Face:
+    def _face(self, box: Box, answer: Prediction) -> Face:
         row = answer.probabilities
         best = int(row.argmax())
         probabilities = {name: float(value) for name, value in zip(self.names, row, strict=True)}

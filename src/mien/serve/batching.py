@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from mien.runtime.network import Answer
+from mien.runtime.network import Prediction
 from mien.runtime.reader import BATCH
 
-Waiting = tuple[np.ndarray, asyncio.Future[Answer]]
+Waiting = tuple[np.ndarray, asyncio.Future[Prediction]]
 
 
 class Batcher:
@@ -22,7 +22,7 @@ class Batcher:
     """
 
     def __init__(
-        self, answer: Callable[[np.ndarray], Sequence[Answer]], most: int = BATCH, wait: float = 0.005
+        self, answer: Callable[[np.ndarray], Sequence[Prediction]], most: int = BATCH, wait: float = 0.005
     ) -> None:
         self.answer = answer
         self.most = most
@@ -38,10 +38,10 @@ class Batcher:
         self._collecting.cancel()
         self._thread.shutdown()
 
-    async def answers(self, faces: Sequence[np.ndarray]) -> list[Answer]:
+    async def answers(self, faces: Sequence[np.ndarray]) -> list[Prediction]:
         """What is said of each face, uint8 (C, size, size)."""
         loop = asyncio.get_running_loop()
-        futures: list[asyncio.Future[Answer]] = [loop.create_future() for _ in faces]
+        futures: list[asyncio.Future[Prediction]] = [loop.create_future() for _ in faces]
         for face, future in zip(faces, futures, strict=True):
             self._queue.put_nowait((face, future))
         return await asyncio.gather(*futures)

@@ -13,7 +13,7 @@ import numpy as np
 
 from mien.labels import has_expressions
 from mien.runtime.faces import Box, Detector
-from mien.runtime.network import Answer, Network
+from mien.runtime.network import Network, Prediction
 from mien.runtime.reader import Reader
 from mien.serve.batching import Batcher
 from mien.serve.limits import Limits, RefusedError
@@ -60,7 +60,7 @@ class Service:
         settings = WorkerSettings(network.preprocessing, detector, margin, self.detects, limits)
         self._pool = Pool(self.PROCESSES, settings)
         self._large = asyncio.Semaphore(1)  # however many there are, the others get through, and memory is bounded
-        self._batcher = Batcher(network.answers)
+        self._batcher = Batcher(network.predict)
 
     async def __aenter__(self) -> Service:
         await self._pool.__aenter__()
@@ -122,6 +122,6 @@ class Service:
         seen = np.frombuffer(content, np.uint8).reshape(len(boxes), asked.channels, asked.size, asked.size)
         return Found(tuple(words["size"]), boxes, seen)
 
-    def _answer(self, found: Found, answers: Iterator[Answer]) -> dict[str, Any]:
+    def _answer(self, found: Found, answers: Iterator[Prediction]) -> dict[str, Any]:
         faces = self._reader.faces(found.boxes, [next(answers) for _ in found.boxes])
         return {"faces": [face.to_dict() for face in faces], "width": found.size[0], "height": found.size[1]}
