@@ -6,7 +6,8 @@ import pytest
 import torch
 from tiny_models import classifier, images
 
-from mien.export import _store_weights, _trace
+from mien.export import _command, _store_weights, _trace
+from mien.recipes import load
 from mien.runtime import Network
 
 
@@ -30,3 +31,18 @@ def test_int8_answers_nearly_as_the_network_does(kind, tmp_path, caplog):
         assert np.abs(found - expected).mean() < 0.15 * np.abs(expected).mean()
         for one, row in zip(inputs, found, strict=True):  # the same alone as in company
             np.testing.assert_allclose(network.run(one[None].numpy())[0], row, atol=1e-6)
+
+
+def test_the_command_on_a_card_says_what_the_run_changed():
+    recipe = load("fer2013_vit_best")[0]
+    assert _command(recipe) == "mien run fer2013_vit_best --seed 0"
+    more = recipe.with_(
+        seed=3,
+        data={"path": "/home/ann/fer2013"},
+        model={"init": "/home/ann/runs/start"},
+        train={"lr": 0.5, "epochs": 7},
+    )
+    assert _command(more) == "mien run fer2013_vit_best --seed 3 --model.init RUN --train.epochs 7 --train.lr 0.5"
+    kept = recipe.with_(model={"init": "mien:vit-tiny-imagenet"})
+    assert _command(kept) == "mien run fer2013_vit_best --seed 0 --model.init mien:vit-tiny-imagenet"
+    assert _command(more.with_(name="mine")) == "mien run mine --seed 3"

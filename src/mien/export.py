@@ -21,6 +21,8 @@ from torch import nn
 import mien
 from mien.assets import OWN
 from mien.atomic import put
+from mien.config import Recipe
+from mien.config.sweep_plan import Plan, flat
 from mien.data import Store
 from mien.drafts import draft
 from mien.errors import MienError, MissingError, UsageError, require
@@ -34,6 +36,7 @@ from mien.pretrained import Classifier, from_onnx, unfold
 from mien.pretrained.own import from_run
 from mien.progress import note
 from mien.quantise import IMAGES, to_int8
+from mien.recipes import load, names
 from mien.runs import Predictions, RunFolder, is_run, read_recipe
 from mien.runs.data import Images, open_data
 from mien.runs.folder import refuse_headless
@@ -287,6 +290,7 @@ def _card(run: Path, found: Predictions, images: Store | Images | None) -> dict[
     return {
         "recipe": recipe.name,
         "seed": recipe.seed,
+        "command": _command(recipe),
         "average": [{key: part[key] for key in ("recipe", "share")} for part in env.get("average", [])],
         "teachers": [_teacher(source) for source in recipe.distill.teachers],
         "data": recipe.data.source,
@@ -308,6 +312,17 @@ def _card(run: Path, found: Predictions, images: Store | Images | None) -> dict[
         },
         "robustness": [to_dict(row) for row in folder.robustness.get("validation", [])],
     }
+
+
+def _command(recipe: Recipe) -> str:
+    """The command that trains a run again, with what it changed of its recipe; places of this machine are left out."""
+    own = flat(recipe.model_dump(mode="json"))
+    base = flat(load(recipe.name)[0].model_dump(mode="json")) if recipe.name in names() else own
+    left_out = ("name", "seed", "data.path", "distill.teachers")  # teachers are told beside it
+    changed = {key: value for key, value in own.items() if value not in (None, base.get(key)) and key not in left_out}
+    if not str(changed.get("model.init", "mien:")).startswith(("mien:", "hf-hub:")):
+        changed["model.init"] = "RUN"
+    return Plan(recipe.name, None, [], {}, {}).command({"seed": recipe.seed, **changed})
 
 
 def _content(images: Store | Images) -> dict[str, str]:

@@ -11,6 +11,8 @@ from mien.report import words
     ("function", "given", "expected"),
     [
         ("coded", ("<b>: `data.path` of 'a'",), "&lt;b&gt;: <code>data.path</code> of &#39;a&#39;"),
+        ("alternatives", (("sad", "fear", "neutral"),), "sad, fear or neutral"),
+        ("alternatives", (("sad",),), "sad"),
         ("percent", (0.6071,), "60.7%"),
         ("percent", (1.0, 0), "100%"),
         ("percent", (None,), "–"),

@@ -12,7 +12,7 @@ from cyclopts import Parameter, Token
 from mien.cli.app import Json, Path_, app, print_json, print_lines
 from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.progress import note
-from mien.report.words import count
+from mien.report.words import alternatives, count
 
 if TYPE_CHECKING:
     from mien.runtime import Face, Reader
@@ -162,7 +162,7 @@ def _print_table(text: str, as_json: bool) -> None:
 
 def _print_faces(where: str, faces: list[Face]) -> None:
     for face in faces:
-        left = f"  ({' or '.join(face.prediction_set)})" if len(face.prediction_set) > 1 else ""
+        left = f"  ({alternatives(face.prediction_set)})" if len(face.prediction_set) > 1 else ""
         left += "  unlike all it has learned" if face.outlier else ""
         box = ",".join(map(str, face.box))
         print_lines(f"{where}  {face.to_dict()['label']} {face.confidence:.0%}{left}  box {box}")

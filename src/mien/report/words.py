@@ -36,6 +36,11 @@ def interval(bounds: Sequence[float], digits: int = 1) -> str:
     return f"{100 * bounds[0]:.{digits}f}–{100 * bounds[1]:.{digits}f}%"
 
 
+def alternatives(words: Sequence[str]) -> str:
+    """('sad', 'fear', 'neutral') -> 'sad, fear or neutral'."""
+    return " or ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
 def points(difference: float) -> str:
     """0.021 -> '2.1 points'; the sign is left to the sentence."""
     shown = f"{abs(100 * difference):.1f}"

@@ -180,11 +180,16 @@ def _origin(card: dict[str, Any]) -> str:
     where = f" on {card['hardware']} ({card.get('precision', '')})" if card.get("hardware") else ""
     commit = f", commit `{card['commit']}`" if card.get("commit") else ""
     teachers = f", taught by {', '.join(card['teachers'])}" if card.get("teachers") else ""
-    command = f"`mien run {card.get('recipe', '?')} --seed {card.get('seed', 0)}`"
+    command = f"`{card.get('command') or _command(card)}`"
     if parts := card.get("average"):
         shares = ", ".join(f"{100 * part['share']:.3g}% `{part['recipe']}`" for part in parts)
         command = f"`mien average`, the mean of the weights of {shares}"
     return f"{command}{teachers}{spent}{where}; mien {card.get('mien', '?')}{commit}."
+
+
+def _command(card: dict[str, Any]) -> str:
+    """Of an export from before its command was noted: it does not tell which settings were changed."""
+    return f"mien run {card.get('recipe', '?')} --seed {card.get('seed', 0)}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -16,8 +16,9 @@ export const named = number => `${noun[0].toUpperCase()}${noun.slice(1)} ${numbe
 let coverage = 0; // of the prediction sets
 export const promise = share => (coverage = share);
 
-// "sad or neutral": the classes that an answer leaves open, where they are several.
-const leftOpen = face => (face.prediction_set.length > 1 ? face.prediction_set.join(" or ") : "");
+// "sad, fear or neutral": the classes that an answer leaves open, where they are several.
+const leftOpen = ({ prediction_set: open }) =>
+  open.length > 1 ? `${open.slice(0, -1).join(", ")} or ${open.at(-1)}` : "";
 
 const isUnsure = face => face.label === "unsure";
 
