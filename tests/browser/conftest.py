@@ -1,6 +1,6 @@
-"""Chromium, for the pages as a person sees them; one for all of them, as it takes seconds to start.
+"""Chromium, for the pages as a person sees them; one for the tests of a file.
 
-Playwright keeps an event loop running until the browser ends, beside which others find no `asyncio.run`.
+Playwright keeps an event loop running until the browser ends, beside which other tests find no `asyncio.run`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Chromium whose camera shows a still picture. Tests are skipped where it or playwright is not installed."""
     if CHROMIUM is None:
