@@ -13,6 +13,7 @@ from mien.cli.app import app
 
 SOURCE = Path(mien.__file__).parent
 HEAVY = {"fastapi", "uvicorn", "torch", "lightning", "matplotlib", "kornia", "torchmetrics", "cv2", "scipy"}
+HEAVY |= {"jinja2", "markupsafe", "safetensors", "onnx"}  # which the package without extras lacks
 
 # folder -> what of ours it may import
 ALLOWED = {

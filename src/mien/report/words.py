@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from markupsafe import Markup, escape
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 MISSING = "–"
 UNITS = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
@@ -77,6 +79,8 @@ def duration(seconds: float | None) -> str:
 
 def coded(text: object) -> Markup:
     """A text of the library in HTML: what it puts between backticks, settings and calls, is code."""
+    from markupsafe import Markup, escape  # comes with jinja2, which prediction does without
+
     return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(escape(text))))
 
 

@@ -174,8 +174,8 @@ def _train(task: Training, store: Store, folder: Path, device: str, precision: s
     cost = {"seconds": epochs[-1]["seconds"], "best_epoch": best, "epochs": len(epochs)}
     write_env(folder, replace(env, **cast(Any, cost), warnings=(*env.warnings, *warnings)))
     save_model(folder, model, recipe, store)
+    discard_earlier(folder)  # before what makes it a finished run, which nobody clears up after
     task.finish(folder, store, model, device)
-    discard_earlier(folder)
     return folder
 
 
