@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.data import Store
+from mien.progress import track
 from mien.runtime.network import SIMILARITY
 
 if TYPE_CHECKING:
@@ -90,8 +91,9 @@ def _run(model: onnx.ModelProto, output: str, store: Store, indices: np.ndarray)
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(whole.SerializeToString(), options, providers=["CPUExecutionProvider"])
     parts = []
-    for start in range(0, len(indices), 128):
-        pixels = store.images[indices[start : start + 128]].astype(np.float32) / 255
+    batches = np.array_split(indices, max(1, len(indices) // 128))
+    for batch in track(batches, "what is none of these", len(batches)):
+        pixels = store.images[batch].astype(np.float32) / 255
         inputs = store.preprocessing.scale(pixels).astype(np.float32, copy=False)
         parts.append(np.asarray(session.run([output], {"images": inputs})[0]))
     return np.concatenate(parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,71 +51,65 @@ def run(
     config_
         YAML file of settings, such as a run's recipe.yaml.
     """
-    from mien.config.sweep_plan import is_sweep
+    from mien.cli.sweep import train_all
+    from mien.config.sweep_plan import flat, fold_plan, is_sweep, read_plan
     from mien.data import check
-    from mien.runs import is_finished, read_recipe
-    from mien.runs.data import lying_at, moved
     from mien.runs.writing import is_first_process, refuse_used
 
     if resume and (folds := out or (Path(recipe) if recipe else None)) and is_sweep(folds):
-        _folds_to_resume(folds, config_, settings, json_)
+        if config_ or settings:
+            raise UsageError("--resume goes on with the settings of the folds; it takes no others.")
+        train_all(read_plan(folds), folds, json_)
         return
     begun = _run_to_resume(recipe, out, settings, others=bool(config_ or overwrite)) if resume else None
-    chosen = read_recipe(begun) if begun else _recipe(recipe, config_, settings)
-    epochs = _epochs(settings) if begun else None
-    if begun and is_finished(begun) and epochs is None:
+    if begun:
+        _go_on(begun, settings, json_)
+        return
+    chosen = _recipe(recipe, config_, settings)
+    if chosen.data.folds and chosen.data.fold is None:
+        if overwrite:
+            raise UsageError("--overwrite: folds are never overwritten. Choose another --out, or go on with --resume.")
+        given = flat(settings.model_dump(mode="json", exclude_unset=True)) if settings else {}
+        plan = fold_plan(recipe, config_, recipe_layers(recipe, config_), given, chosen.data.folds)
+        train_all(plan, out or Path("runs") / f"folds-{chosen.name}-{time.strftime('%Y%m%d-%H%M%S')}", json_)
+        return
+    check(chosen.data)  # what is wrong with the names is said before torch is imported, which takes seconds
+    if out and is_first_process():
+        refuse_used(out, overwrite)
+
+    from mien.train.run import run as train
+
+    _show_first(train(chosen, out, overwrite=overwrite), json_)
+
+
+def _go_on(begun: Path, settings: Recipe | None, json_: bool) -> None:
+    """Train what a run still lacks, or the epochs that are added to it."""
+    from mien.data import check
+    from mien.runs import is_finished, read_recipe
+    from mien.runs.data import lying_at, moved
+
+    chosen, epochs, places = read_recipe(begun), _epochs(settings), _places(settings)
+    if is_finished(begun) and epochs is None:
         note(
             f"{begun} is finished: nothing is left to be trained. More epochs: --train.epochs "
             f"{2 * chosen.train.epochs}. Another run that starts from it: --model.init {quoted(begun)}"
         )
         _show_run(begun, json_, anew=False)
         return
-    if not begun and chosen.data.folds and chosen.data.fold is None:
-        _train_folds(recipe, config_, settings, chosen, out, overwrite, json_)
-        return
-    places = _places(settings) if begun else {}
     with lying_at(places.get("data"), init=places.get("model"), teachers=places.get("distill", ())):
-        # What is wrong with the names is said before torch is imported, which takes seconds.
-        check((moved(chosen) if begun else chosen).data)
-        if out and not begun and is_first_process():
-            refuse_used(out, overwrite)
+        check(moved(chosen).data)
 
-        from mien.train import run as training
+        from mien.train.run import resume
 
-        folder = training.resume(begun, epochs) if begun else training.run(chosen, out, overwrite=overwrite)
-        if is_first_process():
-            _show_run(folder, json_)
+        _show_first(resume(begun, epochs), json_)
 
 
-def _train_folds(
-    recipe: str | None,
-    file: Path | None,
-    settings: Recipe | None,
-    chosen: Recipe,
-    out: Path | None,
-    overwrite: bool,
-    json_: bool,
-) -> None:
-    """Train every fold of a cross-validation, a run each in one folder."""
-    from mien.cli.sweep import train_all
-    from mien.config.sweep_plan import Plan, flat
+def _show_first(folder: Path, json_: bool) -> None:
+    """What a run ends with, of several processes said by the first."""
+    from mien.runs.writing import is_first_process
 
-    if overwrite:
-        raise UsageError("--overwrite: folds are never overwritten. Choose another --out, or go on with --resume.")
-    fields: dict[str, Any] = {"data.fold": list(range(chosen.data.folds))}
-    layers = json.loads(json.dumps(recipe_layers(recipe, file), default=str))
-    given = flat(settings.model_dump(mode="json", exclude_unset=True)) if settings else {}
-    plan = Plan(recipe, str(file) if file else None, layers, given, fields)
-    train_all(plan, out or Path("runs") / f"folds-{chosen.name}-{time.strftime('%Y%m%d-%H%M%S')}", json_)
-
-
-def _folds_to_resume(folder: Path, file: Path | None, settings: Recipe | None, json_: bool) -> None:
-    from mien.cli.sweep import train_all
-    from mien.config.sweep_plan import read_plan
-
-    if file or settings:
-        raise UsageError("--resume goes on with the settings of the folds; it takes no others.")
-    train_all(read_plan(folder), folder, json_)
+    if is_first_process():
+        _show_run(folder, json_)
 
 
 def _show_run(folder: Path, json_: bool, anew: bool = True) -> None:

@@ -161,12 +161,23 @@ def make_plan(
         raise UsageError(f"`pairs=True` needs lists of one length, but {counts} values.")
     fixed = {key: found[0] for key, found in values.items() if key not in swept and isinstance(found, list)}
     plan = Plan(
-        recipe, str(file) if file else None, json.loads(json.dumps(layers, default=str)), fixed, swept,
+        recipe, str(file) if file else None, _plain(layers), fixed, swept,
         pairs=pairs, search=search or 0,
     )  # fmt: skip
     for settings in plan.probes():
         plan.build(settings)
     return plan
+
+
+def fold_plan(recipe: str | None, file: Path | None, layers: list[dict[str, Any]], given: Settings, folds: int) -> Plan:
+    """Every fold of a cross-validation, a run each. given: the settings that all of them share, by dotted names."""
+    fields: dict[str, list[Any] | Range] = {"data.fold": list(range(folds))}
+    return Plan(recipe, str(file) if file else None, _plain(layers), given, fields)
+
+
+def _plain(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The layers as JSON has them, so that a plan read back equals the one written."""
+    return list(json.loads(json.dumps(layers, default=str)))
 
 
 def is_sweep(folder: Path) -> bool:

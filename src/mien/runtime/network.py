@@ -98,9 +98,8 @@ class Network:
         """What is said of each picture, uint8 pixels (B, C, size, size)."""
         if not len(pixels):
             return []
-        inputs = self.preprocessing.scale(pixels.astype(np.float32) / 255).astype(np.float32, copy=False)
         told = self.outlier_below is not None
-        logits, *similar = self.session.run(["logits", *[SIMILARITY] * told], {"images": inputs})
+        logits, *similar = self.session.run(["logits", *[SIMILARITY] * told], {"images": self._inputs(pixels)})
         outliers = (similar[0] < self.outlier_below).tolist() if told else [None] * len(pixels)
         rows = softmax(logits / self.temperature)
         return [Prediction(row, outlier) for row, outlier in zip(rows, outliers, strict=True)]
@@ -109,8 +108,10 @@ class Network:
         """uint8 pixels (B, C, size, size) -> calibrated probabilities float32 (B, K), rows sum to 1."""
         if not len(pixels):
             return np.empty((0, len(self.labels)), dtype=np.float32)
-        scaled = self.preprocessing.scale(pixels.astype(np.float32) / 255)
-        return softmax(self.run(scaled) / self.temperature)
+        return softmax(self.run(self._inputs(pixels)) / self.temperature)
+
+    def _inputs(self, pixels: np.ndarray) -> np.ndarray:
+        return self.preprocessing.scale(pixels.astype(np.float32) / 255).astype(np.float32, copy=False)
 
 
 def locate(where: str | Path) -> Path:
