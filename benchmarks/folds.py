@@ -17,7 +17,7 @@ import numpy as np
 
 from mien.config.sweep_plan import is_sweep
 from mien.errors import UsageError
-from mien.evaluate.compare import holm, mcnemar, paired_difference
+from mien.evaluate.significance import holm, mcnemar, paired_difference
 from mien.intervals import wilson
 from mien.runs.folder import RunFolder
 

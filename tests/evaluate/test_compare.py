@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.errors import DataError, MissingError, UsageError
-from mien.evaluate.compare import _pairs, compare, holm, mcnemar, paired_difference
+from mien.evaluate.compare import compare
+from mien.evaluate.significance import holm, mcnemar, paired_difference, pairs_of
 from mien.runs import Predictions, layout
 
 
@@ -268,11 +269,11 @@ def test_other_classes_are_refused(runs: list[Path]) -> None:
 def test_the_verdict_names_the_run_that_is_ahead(ahead, behind, turned):
     first = np.array([True] * 60 + [False] * 40)
     second = np.array([True] * 30 + [False] * 70)
-    (pair,) = _pairs(["a", "b"], [second, first] if turned else [first, second])
+    (pair,) = pairs_of(["a", "b"], [second, first] if turned else [first, second])
     low, high = paired_difference(first, second)[1]
     assert pair.verdict.startswith(f"{ahead} is 30.0 points ahead of {behind} (95% interval {100 * low:+.1f} to ")
     assert f"to {100 * high:+.1f}), more than chance (McNemar p = " in pair.verdict
-    assert _pairs(["a", "b"], [first, first])[0].verdict == "a and b are right equally often."
+    assert pairs_of(["a", "b"], [first, first])[0].verdict == "a and b are right equally often."
 
 
 def test_accuracy_on_changed_images_stands_side_by_side_where_it_was_measured(runs: list[Path]) -> None:

@@ -126,18 +126,13 @@ def cross_fitted(predictions: Predictions, error_rate: float, seed: int) -> tupl
     probabilities = np.empty_like(predictions.probabilities)
     answered = np.empty(len(predictions), dtype=bool)
     for side in (0, 1):
-        other, judged = _part(predictions, half != side), _part(predictions, half == side)
+        other, judged = predictions.only(half != side), predictions.only(half == side)
         temperature = fit_temperature(other)
         threshold = fit_threshold(with_temperature(other, temperature), error_rate)
         scaled = with_temperature(judged, temperature)
         probabilities[half == side] = scaled.probabilities
         answered[half == side] = scaled.confidence >= threshold
     return Predictions(predictions.names, predictions.labels, probabilities, predictions.classes), answered
-
-
-def _part(predictions: Predictions, chosen: np.ndarray) -> Predictions:
-    names = [name for name, there in zip(predictions.names, chosen, strict=True) if there]
-    return Predictions(names, predictions.labels[chosen], predictions.probabilities[chosen], predictions.classes)
 
 
 def _logs(predictions: Predictions) -> np.ndarray:

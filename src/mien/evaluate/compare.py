@@ -6,7 +6,6 @@ says nothing about which is better; McNemar's test asks whether the rest falls e
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
 from collections import Counter
@@ -21,11 +20,9 @@ from mien import labels
 from mien.errors import DataError, UsageError
 from mien.evaluate.metrics import score
 from mien.evaluate.mistakes import Disagreement, Mistake, disagreements, most_confident_errors
-from mien.intervals import Z95
+from mien.evaluate.significance import Interval, Pair, pairs_of
 from mien.runs import ChangeScore, Predictions, RunFolder, Scores
 from mien.runs.records import plain
-
-Interval = tuple[float, float]
 
 CURVE = ("epoch", "seconds", "val_accuracy", "val_loss", "val_calibration_error")
 
@@ -47,40 +44,6 @@ class ComparedRun:
     scores: Scores
     curve: dict[str, list[float]]  # the columns of CURVE that the run's history has
     mistakes: list[Mistake]  # the most confident first
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two runs on the same images. only_first: right in the first run and wrong in the second.
-
-    difference: accuracy of the first minus the second, with its paired 95 % interval.
-    p_value: McNemar's exact test; adjusted for the number of pairs (Holm) in adjusted_p_value.
-    """
-
-    first: str
-    second: str
-    both: int
-    only_first: int
-    only_second: int
-    neither: int
-    difference: float
-    interval: Interval
-    p_value: float
-    adjusted_p_value: float
-    more_than_chance: bool
-
-    @property
-    def verdict(self) -> str:
-        """One sentence: which run is ahead, by how much, and whether that is more than chance."""
-        if not self.difference:
-            return f"{self.first} and {self.second} are right equally often."
-        ahead, behind = (self.first, self.second) if self.difference > 0 else (self.second, self.first)
-        low, high = self.interval if self.difference > 0 else (-self.interval[1], -self.interval[0])
-        chance = "more than chance" if self.more_than_chance else "no more than chance would give"
-        return (
-            f"{ahead} is {100 * abs(self.difference):.1f} points ahead of {behind} (95% interval {100 * low:+.1f} to "
-            f"{100 * high:+.1f}), {chance} (McNemar p = {self.adjusted_p_value:.2g})."
-        )
 
 
 @dataclass(frozen=True)
@@ -162,55 +125,13 @@ def compare(runs: Sequence[Path], split: str = "validation") -> Comparison:
         images=len(predictions[0]),
         classes=predictions[0].classes,
         rows=rows,
-        pairs=_pairs(names, [aligned.correct for aligned in predictions]),
+        pairs=pairs_of(names, [aligned.correct for aligned in predictions]),
         groups=_groups(rows),
         equal_epochs=at_equal(rows, "epoch"),
         equal_seconds=at_equal(rows, "seconds"),
         robustness=on_changed_images([folder.robustness.get(split, []) for folder in folders]),
         disagreements=disagreements((names[best], predictions[best]), (names[next_best], predictions[next_best])),
     )
-
-
-def mcnemar(a_correct: np.ndarray, b_correct: np.ndarray) -> float:
-    """Two-sided p-value of McNemar's exact test for two bool arrays (N,) over the same images.
-
-    The images that only one model gets right are tossed coins if the models are equally good; p is the
-    probability of a split at least as uneven. McNemar (1947), Psychometrika 12: 153-157.
-    """
-    only_a, only_b = _discordant(a_correct, b_correct)
-    tossed, fewer = only_a + only_b, min(only_a, only_b)
-    if only_a == only_b:
-        return 1.0
-    # Binomial(tossed, 1/2) up to `fewer`, by logarithms: 2^tossed overflows from 1,024 images on.
-    logs = [_log_choose(tossed, k) - tossed * math.log(2) for k in range(fewer + 1)]
-    return min(1.0, 2 * math.fsum(math.exp(log) for log in logs))
-
-
-def paired_difference(a_correct: np.ndarray, b_correct: np.ndarray) -> tuple[float, Interval]:
-    """Accuracy of a minus accuracy of b over the same N images, and its 95 % interval.
-
-    The interval is Agresti and Min's (2005, Statistics in Medicine 24: 729-740): Wald's with half an image
-    added to each of the four outcomes, so that it does not shrink to a point when the models hardly differ.
-    """
-    only_a, only_b = _discordant(a_correct, b_correct)
-    images = len(a_correct)
-    total, b, c = images + 2, only_a + 0.5, only_b + 0.5
-    centre = (b - c) / total
-    half = Z95 * math.sqrt(b + c - (b - c) ** 2 / total) / total
-    return (only_a - only_b) / images, (max(-1.0, centre - half), min(1.0, centre + half))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for being several: each stays below 0.05 only if all of them together may.
-
-    Holm (1979), Scandinavian Journal of Statistics 6: 65-70.
-    """
-    adjusted = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = largest
-    return adjusted
 
 
 def at_equal(rows: Sequence[ComparedRun], axis: str) -> Equal | None:
@@ -323,31 +244,6 @@ def _class_order(other: Predictions, first: Predictions, folder: RunFolder, refe
     return labels.match(other.classes, first.classes)
 
 
-def _pairs(names: Sequence[str], correct: Sequence[np.ndarray]) -> list[Pair]:
-    couples = list(itertools.combinations(range(len(names)), 2))
-    p_values = [mcnemar(correct[i], correct[j]) for i, j in couples]
-    found = zip(couples, p_values, holm(p_values), strict=True)
-    return [_pair(names[i], names[j], correct[i], correct[j], p, adjusted) for (i, j), p, adjusted in found]
-
-
-def _pair(first: str, second: str, a: np.ndarray, b: np.ndarray, p_value: float, adjusted: float) -> Pair:
-    only_first, only_second = _discordant(a, b)
-    difference, interval = paired_difference(a, b)
-    return Pair(
-        first=first,
-        second=second,
-        both=int((a & b).sum()),
-        only_first=only_first,
-        only_second=only_second,
-        neither=int((~a & ~b).sum()),
-        difference=difference,
-        interval=interval,
-        p_value=p_value,
-        adjusted_p_value=adjusted,
-        more_than_chance=adjusted < 0.05,
-    )
-
-
 def _groups(rows: Sequence[ComparedRun]) -> list[SeedGroup]:
     by_recipe: dict[str, list[ComparedRun]] = {}
     for row in filter(lambda row: row.curve, rows):  # an average was not trained with a seed of its own
@@ -372,11 +268,3 @@ def _best_until(curve: dict[str, list[float]], axis: str, limit: float) -> float
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _discordant(a: np.ndarray, b: np.ndarray) -> tuple[int, int]:
-    return int((a & ~b).sum()), int((~a & b).sum())
-
-
-def _log_choose(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

@@ -12,8 +12,9 @@ from markupsafe import Markup
 
 from mien.config import Data
 from mien.data import Store
-from mien.evaluate.compare import Changed, ComparedRun, Comparison, Pair
+from mien.evaluate.compare import Changed, ComparedRun, Comparison
 from mien.evaluate.mistakes import Mistake, confusions
+from mien.evaluate.significance import Pair
 from mien.report import figures
 from mien.report.mistake_pictures import MistakeMaps, Tile, address, addresses, mending, read_maps, store_of, tiles
 from mien.runs import ClassScores, RunFolder, layout

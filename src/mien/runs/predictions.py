@@ -57,6 +57,11 @@ class Predictions:
         """True where the predicted class is the label, bool (N,)."""
         return np.asarray(self.predicted == self.labels)
 
+    def only(self, chosen: np.ndarray) -> Predictions:
+        """Those of the images where `chosen`, bool (N,), is True."""
+        names = [name for name, there in zip(self.names, chosen, strict=True) if there]
+        return Predictions(names, self.labels[chosen], self.probabilities[chosen], self.classes)
+
     def save(self, path: Path) -> None:
         """Write the predictions to a file that `layout.predictions` names, .npz or .csv, whole or not at all.
 
