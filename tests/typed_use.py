@@ -9,7 +9,7 @@ import mien
 from mien.evaluate.compare import Comparison
 from mien.export import Export
 from mien.pretrained import Classifier
-from mien.runs import Scores
+from mien.runs import Scores, Subgroups
 
 
 def every_verb() -> None:
@@ -18,7 +18,8 @@ def every_verb() -> None:
     run = assert_type(mien.train(recipe, "runs/mine", overwrite=True), mien.Run)
     assert_type(mien.resume(run, data="pictures", allow_code="mine:Linear"), mien.Run)
     assert_type(mien.evaluate(run, "test", data=Path("pictures")), Scores)
-    assert_type(mien.compare(run, "runs/other"), Comparison)
+    assert_type(mien.evaluate(run, by="camera", table="cameras.csv").subgroups, Subgroups | None)
+    assert_type(mien.compare(run, "runs/other", by="camera"), Comparison)
     assert_type(mien.explain(run, "photo.jpg", ["grad_cam"]), mien.Explanation)
     assert_type(mien.export(run, weights="int8"), Export)
     assert_type(mien.from_pretrained("mien:base"), Classifier)

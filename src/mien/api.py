@@ -69,12 +69,18 @@ class Run(RunFolder):
         return export(self, out, **options)
 
     @_verb
-    def report(self, *, explain: bool = False, data: Place | None = None) -> Path:
-        """Write the run's page, report.html, and return its path; explain: with maps of the worst mistakes."""
+    def report(
+        self, *, explain: bool = False, by: str | None = None, table: str | Path | None = None,
+        data: Place | None = None,
+    ) -> Path:  # fmt: skip
+        """Write the run's page, report.html, and return its path.
+
+        explain: with maps of the worst mistakes. by, table: with subgroups, as in `mien.evaluate`.
+        """
         from mien.report import write_report
 
         with _reading(data=data):
-            return write_report(self.path, explain=explain)
+            return write_report(self.path, explain=explain, by=by, table=_file(table))
 
     def load(self) -> Reader:
         """As `mien.load(run)`."""
@@ -129,8 +135,8 @@ def resume(
 
 @_verb
 def evaluate(
-    model: Source, split: Split | Literal["all"] = "validation", *, data: Place | None = None,
-    allow_code: Sequence[str] = (),
+    model: Source, split: Split | Literal["all"] = "validation", *, data: Place | None = None, by: str | None = None,
+    table: str | Path | None = None, allow_code: Sequence[str] = (),
 ) -> Scores:  # fmt: skip
     """Score a run on a split of its data, or an export on any data.
 
@@ -138,6 +144,8 @@ def evaluate(
     split: choose on validation; every reading of test is noted in the run. 'all': every image, for exports.
     data: where the images of an export lie, "pictures" or {"path": "pictures"}, or more settings of a recipe's data
     section. Of a run whose images were moved: where they lie now, the path alone.
+    by: a column of the data's table by which to score subgroups as well, `scores.subgroups`. table: another table with
+    that column, and the pictures' names in a column path.
     """
     from mien.evaluate.exported import evaluate_export
     from mien.evaluate.split import evaluate as score_run
@@ -145,25 +153,31 @@ def evaluate(
 
     place = _path(model)
     if data is not None and not (isinstance(place, Path) and is_run(place)):
-        return evaluate_export(Network.open(place), Recipe().with_(data=_settings(data)).data, split)
+        return evaluate_export(
+            Network.open(place), Recipe().with_(data=_settings(data)).data, split, by=by, table=_file(table)
+        )
     if _is_network(place):
         raise UsageError(f"{place} has no data of its own. Say on which to score it: give `data`, a folder of images.")
     if split == "all":
         raise UsageError("split 'all' is for exports: give `data` too, or score the run's own splits.")
     with _reading(allow_code, data):
-        return score_run(place, split)
+        return score_run(place, split, by=by, table=_file(table))
 
 
 @_verb
-def compare(*runs: Source, split: Split = "validation", allow_code: Sequence[str] = ()) -> Comparison:
+def compare(
+    *runs: Source, split: Split = "validation", by: str | None = None, table: str | Path | None = None,
+    data: Place | None = None, allow_code: Sequence[str] = (),
+) -> Comparison:  # fmt: skip
     """Compare runs on the same images: scores, learning curves, paired tests (McNemar, corrected by Holm).
 
+    by, table: within subgroups as well, as in `evaluate`.
     Raises UsageError for fewer than two runs, or runs scored on other images.
     """
     from mien.evaluate.compare import compare as compare_runs
 
-    with plugins.allowing(allow_code):
-        return compare_runs([_run_path(run, "compare") for run in runs], split)
+    with _reading(allow_code, data):
+        return compare_runs([_run_path(run, "compare") for run in runs], split, by=by, table=_file(table))
 
 
 @_verb
@@ -319,6 +333,10 @@ def _reading(
 def _settings(data: Place) -> Mapping[str, Any]:
     """Settings of a data section; a path alone says where the images lie."""
     return {"path": data} if isinstance(data, str | Path) else data
+
+
+def _file(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path).expanduser()
 
 
 def _finished(folder: Path) -> Run:

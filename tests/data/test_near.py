@@ -16,7 +16,7 @@ from mien.data.near.search import candidates
 from mien.data.near.sheet import draw_sheet
 from mien.data.near.thresholds import threshold
 from mien.data.store import Store
-from mien.evaluate.split import equals_none, is_clean
+from mien.evaluate.clean import equals_none, is_clean
 from mien.preprocessing import Preprocessing
 
 COUNT, SIDE = 60, 64

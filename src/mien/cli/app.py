@@ -30,12 +30,32 @@ DataPath = Annotated[
     Path | None,
     Parameter(name="--data.path", show_default=False, help="Where the run's images lie now, where they were moved."),
 ]
+By = Annotated[
+    str | None,
+    Parameter(
+        show_default=False,
+        help="Also by the subgroups that a column of the data's table makes: camera, sex, light.",
+    ),
+]
+Table = Annotated[
+    Path | None,
+    Parameter(
+        show_default=False,
+        help="For --by: another table (CSV, Parquet) with that column, and the pictures' names in a column path.",
+    ),
+]
 Path_ = Annotated[Path, Parameter(show_default=False)]
 
 
 def print_lines(*lines: str, flush: bool = False) -> None:
     """Print lines of a result. Every verb prints through here: names of files and classes may be a stranger's."""
     print(*map(printable, lines), sep="\n", flush=flush)
+
+
+def refuse_lone_table(by: str | None, table: Path | None) -> None:
+    """Raise UsageError for a table of which no column is asked for."""
+    if table and not by:
+        raise UsageError(f"--table {table}: which of its columns? Name one: --by COLUMN")
 
 
 def quoted(name: Any) -> str:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mien.cli.app import DataPath, Json, app, print_json, print_lines
+from mien.cli.app import By, DataPath, Json, Table, app, print_json, print_lines, refuse_lone_table
 from mien.errors import UsageError
 from mien.progress import note
 
 
 @app.command
-def compare(*runs: Path, out: Path = Path("comparison.html"), data_path: DataPath = None, json_: Json = False) -> None:
+def compare(
+    *runs: Path,
+    out: Path = Path("comparison.html"),
+    by: By = None,
+    table: Table = None,
+    data_path: DataPath = None,
+    json_: Json = False,
+) -> None:
     """Compare runs on the same images: curves, accuracy with intervals, recalls, McNemar's test, one page.
 
     Parameters
@@ -25,11 +32,13 @@ def compare(*runs: Path, out: Path = Path("comparison.html"), data_path: DataPat
 
     from mien.evaluate.compare import compare as compare_runs
     from mien.evaluate.metrics import headline
+    from mien.evaluate.subgroups import describe_compared
     from mien.report import write_comparison
     from mien.runs.data import lying_at
 
-    comparison = compare_runs(list(runs))
+    refuse_lone_table(by, table)
     with lying_at(data_path):
+        comparison = compare_runs(list(runs), by=by, table=table)
         page = write_comparison(comparison, out)
     if json_:
         print_json(comparison.to_dict() | {"page": str(page)})
@@ -38,5 +47,7 @@ def compare(*runs: Path, out: Path = Path("comparison.html"), data_path: DataPat
         print_lines(f"{row.folder}  {headline(row.scores)}")
     for pair in comparison.pairs:
         print_lines(pair.verdict)
+    for line in describe_compared(comparison.subgroups) if comparison.subgroups else []:
+        print_lines(line)
     print_lines(str(page))
     note(f"Open {page} in a browser. Why it answers as it does: mien explain {runs[0]} PICTURE")

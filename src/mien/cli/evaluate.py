@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from mien.assets import OWN
-from mien.cli.app import Json, Path_, app, print_json, print_lines, quoted
+from mien.cli.app import By, Json, Path_, Table, app, print_json, print_lines, quoted, refuse_lone_table
 from mien.cli.data import DataSettable, DataSettings
 from mien.errors import UsageError
 from mien.hub import HUB
@@ -24,6 +25,8 @@ def evaluate(
     split: Literal["validation", "test", "train", "all"] = "validation",
     robustness: Annotated[bool, Parameter(negative="")] = False,
     csv: Annotated[bool, Parameter(negative="")] = False,
+    by: By = None,
+    table: Table = None,
     json_: Json = False,
     settings: DataSettable = None,
 ) -> None:
@@ -57,15 +60,21 @@ def evaluate(
             f"{run} is scored on a split of its own data. Export it to score it on other data: "
             f"mien export {quoted(run)}"
         )
+    refuse_lone_table(by, table)
     if csv and exported:
         raise UsageError("--csv writes the predictions of a run into its folder; an export has none.")
     with lying_at(None if exported else data.get("path")):
         rows = _robustness(run) if robustness else []
-        scores = _score_export(str(run), split, settings) if exported else _score_run(run, split, csv)
+        score = partial(_score_export, str(run), split, settings) if exported else partial(_score_run, run, split, csv)
+        scores = score(by=by, table=table)
     if json_:
         print_json(to_dict(scores) | ({"robustness": [to_dict(row) for row in rows]} if rows else {}))
         return
     print_lines(*describe(scores, split).split("\n"))
+    if scores.subgroups:
+        from mien.evaluate.subgroups import describe_subgroups
+
+        print_lines(*describe_subgroups(scores.subgroups))
     if rows:
         from mien.evaluate.robustness import describe as describe_changes
 
@@ -78,19 +87,21 @@ def _robustness(run: Path) -> list[ChangeScore]:
     return robustness(run)
 
 
-def _score_export(where: str, split: str, settings: DataSettings | None) -> Scores:
+def _score_export(
+    where: str, split: str, settings: DataSettings | None, *, by: str | None, table: Path | None
+) -> Scores:
     if settings is None or (settings.data.path is None and settings.data.source != "drawn_faces"):
         raise UsageError(f"{where} has no data of its own. Say on which to score it: --data.path FOLDER")
     from mien.evaluate.exported import evaluate_export
     from mien.runtime.network import Network
 
-    return evaluate_export(Network.open(where), settings.data, split)
+    return evaluate_export(Network.open(where), settings.data, split, by=by, table=table)
 
 
-def _score_run(run: Path, split: str, csv: bool) -> Scores:
+def _score_run(run: Path, split: str, csv: bool, *, by: str | None, table: Path | None) -> Scores:
     from mien.evaluate.split import evaluate as score
     from mien.report import write_report
 
-    scores = score(run, split, csv=csv)
+    scores = score(run, split, csv=csv, by=by, table=table)
     write_report(run)
     return scores

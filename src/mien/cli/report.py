@@ -6,11 +6,18 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import DataPath, Path_, app, print_lines
+from mien.cli.app import By, DataPath, Path_, Table, app, print_lines, refuse_lone_table
 
 
 @app.command
-def report(run: Path_, *, explain: Annotated[bool, Parameter(negative="")] = False, data_path: DataPath = None) -> None:
+def report(
+    run: Path_,
+    *,
+    explain: Annotated[bool, Parameter(negative="")] = False,
+    by: By = None,
+    table: Table = None,
+    data_path: DataPath = None,
+) -> None:
     """Write a run's report.html anew.
 
     Parameters
@@ -23,5 +30,6 @@ def report(run: Path_, *, explain: Annotated[bool, Parameter(negative="")] = Fal
     from mien.report import write_report
     from mien.runs.data import lying_at
 
+    refuse_lone_table(by, table)
     with lying_at(data_path):
-        print_lines(str(write_report(run, explain=explain)))
+        print_lines(str(write_report(run, explain=explain, by=by, table=table)))

@@ -21,6 +21,7 @@ from mien.errors import DataError, UsageError
 from mien.evaluate.metrics import score
 from mien.evaluate.mistakes import Disagreement, Mistake, disagreements, most_confident_errors
 from mien.evaluate.significance import Interval, Pair, pairs_of
+from mien.evaluate.subgroups import ComparedSubgroups, compare_subgroups, values_of_run
 from mien.runs import ChangeScore, Predictions, RunFolder, Scores
 from mien.runs.records import plain
 
@@ -82,7 +83,7 @@ class Changed:
 class Comparison:
     """What `compare` found; rows in the order given. robustness is empty where no run has measured it.
 
-    disagreements: of the two most accurate runs, each way.
+    disagreements: of the two most accurate runs, each way. subgroups: None where no column was asked for.
     """
 
     split: str
@@ -95,6 +96,7 @@ class Comparison:
     equal_seconds: Equal | None
     robustness: list[Changed]
     disagreements: list[Disagreement]
+    subgroups: ComparedSubgroups | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON types; a loss that is not a number becomes None."""
@@ -105,9 +107,12 @@ class Comparison:
         return values
 
 
-def compare(runs: Sequence[Path], split: str = "validation") -> Comparison:
+def compare(
+    runs: Sequence[Path], split: str = "validation", *, by: str | None = None, table: Path | None = None
+) -> Comparison:
     """Compare two or more runs on the images of a split.
 
+    by: a column of the first run's table, or of `table`, within whose subgroups to compare them as well.
     Raises UsageError for fewer than two runs, MissingError for a path that is no run or has no predictions
     of the split, DataError when the runs were not evaluated on the same images and labels.
     """
@@ -119,18 +124,23 @@ def compare(runs: Sequence[Path], split: str = "validation") -> Comparison:
     predictions = [_align(other, found[0], folder, folders[0]) for other, folder in zip(found, folders, strict=True)]
     scores = [_scores(folder, split, aligned) for folder, aligned in zip(folders, predictions, strict=True)]
     rows = [_row(*each) for each in zip(names, folders, scores, predictions, strict=True)]
+    correct = [aligned.correct for aligned in predictions]
+    subgroups = None
+    if by:
+        subgroups = compare_subgroups(names, correct, values_of_run(folders[0].path, split, by, table)[0], by)
     best, next_best = sorted(range(len(rows)), key=lambda i: -scores[i].accuracy)[:2]
     return Comparison(
         split=split,
         images=len(predictions[0]),
         classes=predictions[0].classes,
         rows=rows,
-        pairs=pairs_of(names, [aligned.correct for aligned in predictions]),
+        pairs=pairs_of(names, correct),
         groups=_groups(rows),
         equal_epochs=at_equal(rows, "epoch"),
         equal_seconds=at_equal(rows, "seconds"),
         robustness=on_changed_images([folder.robustness.get(split, []) for folder in folders]),
         disagreements=disagreements((names[best], predictions[best]), (names[next_best], predictions[next_best])),
+        subgroups=subgroups,
     )
 
 

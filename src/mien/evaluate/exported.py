@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 
 from mien import labels
@@ -9,8 +12,9 @@ from mien.config import Data
 from mien.data import Store, open_store, prepare
 from mien.data.listing import SPLITS
 from mien.errors import UsageError
+from mien.evaluate.clean import equals_none, is_clean
 from mien.evaluate.metrics import score
-from mien.evaluate.split import equals_none, is_clean
+from mien.evaluate.subgroups import score_subgroups, values_of_images
 from mien.progress import track, warn
 from mien.runs import Predictions, Scores
 from mien.runtime.network import Network
@@ -19,15 +23,23 @@ ALL = "all"
 BATCH = 256
 
 
-def evaluate_export(network: Network, data: Data, split: str = "validation") -> Scores:
-    """Score an export on a split of a data set; see `predict_export`. Clean images have no copy in its train."""
+def evaluate_export(
+    network: Network, data: Data, split: str = "validation", *, by: str | None = None, table: Path | None = None
+) -> Scores:
+    """Score an export on a split of a data set; see `predict_export`. Clean images have no copy in its train.
+
+    by: a column of the data's table, or of `table`, by which to score subgroups as well.
+    """
     import torchmetrics  # noqa: F401  (the scores need it; without it, no picture is decoded in vain)
 
     store = _opened(network, data, split)
+    indices = _indices(store, split)
+    values = values_of_images(store, indices, data, by, table) if by else []
     found = _predict(network, store, split)
-    if split not in SPLITS[1:] or not store.has("train"):
-        return score(found)
-    return score(found, clean=is_clean(store, split), without_identical=equals_none(store, split))
+    held_out = split in SPLITS[1:] and store.has("train")
+    clean = is_clean(store, split) if held_out else None
+    scores = score(found, clean=clean, without_identical=equals_none(store, split) if held_out else None)
+    return replace(scores, subgroups=score_subgroups(found, values, by, clean)) if by else scores
 
 
 def predict_export(network: Network, data: Data, split: str = "validation") -> Predictions:
@@ -46,7 +58,7 @@ def _opened(network: Network, data: Data, split: str) -> Store:
 
 
 def _predict(network: Network, store: Store, split: str) -> Predictions:
-    indices = np.arange(len(store)) if split == ALL else _chosen(store, split)
+    indices = _indices(store, split)
     if _was_trained_on(network, store, split):
         warn(
             "these are the very images that the network was trained on, so the score says nothing about "
@@ -71,7 +83,9 @@ def _was_trained_on(network: Network, store: Store, split: str) -> bool:
     return split == ALL or store.content(split) not in (known["validation"], known["test"])
 
 
-def _chosen(store: Store, split: str) -> np.ndarray:
+def _indices(store: Store, split: str) -> np.ndarray:
+    if split == ALL:
+        return np.arange(len(store))
     if not store.has(split):
         there = [name for name in SPLITS if store.has(name)]
         raise UsageError(f"The data has no {split} split; it has {', '.join(there)}. `split='all'` takes every image.")

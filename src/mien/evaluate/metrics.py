@@ -63,6 +63,11 @@ def accuracy(correct: np.ndarray) -> Accuracy:
     return Accuracy(images=images, correct=hits, accuracy=share, interval=wilson(hits, images))
 
 
+def macro_f1(predictions: Predictions) -> float:
+    """That of `score` alone."""
+    return float(_f1_scores(predictions)["macro"])
+
+
 def confusion_matrix(predictions: Predictions) -> np.ndarray:
     """Images by true class (rows) and predicted class (columns), int64 (K, K)."""
     matrix = np.zeros((len(predictions.classes),) * 2, dtype=np.int64)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +37,10 @@ class Pair:
     p_value: float
     adjusted_p_value: float
     more_than_chance: bool
+
+    def adjusted(self, p_value: float) -> Pair:
+        """The same pair where it is one of more tests, with this adjusted p-value."""
+        return replace(self, adjusted_p_value=p_value, more_than_chance=p_value < 0.05)
 
     @property
     def verdict(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,16 @@ from torch import nn
 from mien import labels
 from mien.data import Store
 from mien.data.batches import Batches
-from mien.data.listing import SPLITS
-from mien.data.near import near_copies
-from mien.data.near.findings import leaked
 from mien.errors import UsageError
+from mien.evaluate.clean import equals_none, is_clean
 from mien.evaluate.metrics import score
 from mien.evaluate.run_model import load_model
+from mien.evaluate.subgroups import score_subgroups, values_of_images
 from mien.preprocessing import Preprocessing
 from mien.progress import track
 from mien.runs import Predictions, Scores
-from mien.runs.data import open_data
+from mien.runs.data import moved, open_data
+from mien.runs.folder import read_recipe
 from mien.runs.writing import note_test_reading, write_scores
 
 
@@ -32,11 +33,14 @@ def evaluate(
     model: nn.Module | None = None,
     store: Store | None = None,
     csv: bool = False,
+    by: str | None = None,
+    table: Path | None = None,
 ) -> Scores:
     """Score a run on a split of its data; predictions and scores are saved in the run.
 
     Every reading of the test split is noted with its date. csv: write the predictions as a table, too.
-    Raises UsageError when the data has no such split.
+    by: a column of the data's table, or of `table`, by which to score subgroups as well.
+    Raises UsageError when the data has no such split, or no such column.
     """
     classes: tuple[str, ...] | None = None
     if model is None:
@@ -45,10 +49,14 @@ def evaluate(
         store = open_data(run)
     if not store.has(split):
         raise UsageError(f"The data of {run} has no {split} split.")
+    values = values_of_images(store, store.indices(split), moved(read_recipe(run)).data, by, table) if by else []
     if split == "test":
         note_test_reading(run)
     predictions = predict(model, store, split, classes or store.classes)
-    scores = score(predictions, clean=is_clean(store, split), without_identical=equals_none(store, split))
+    clean = is_clean(store, split)
+    scores = score(predictions, clean=clean, without_identical=equals_none(store, split))
+    if by:
+        scores = replace(scores, subgroups=score_subgroups(predictions, values, by, clean))
     write_scores(run, split, scores, predictions, csv=csv)
     return scores
 
@@ -64,25 +72,6 @@ def predict(model: nn.Module, store: Store, split: str, classes: tuple[str, ...]
         probabilities=np.concatenate(probabilities),
         classes=classes,
     )
-
-
-def is_clean(store: Store, split: str) -> np.ndarray:
-    """True for images of a split of which the source's train split has no copy, identical or near, bool (n,).
-
-    Images that this run left out of train are not counted as copies: the run has not seen them, but
-    the figure is to mean the same for every run, so the source's own train split is what counts.
-    """
-    return ~leaked(near_copies(store), store.indices(split), _train_of_source(store))
-
-
-def equals_none(store: Store, split: str) -> np.ndarray:
-    """True for images of a split that no image of the source's train split equals, bool (n,)."""
-    return ~np.isin(store.digests[store.indices(split)], store.digests[_train_of_source(store)])
-
-
-def _train_of_source(store: Store) -> np.ndarray:
-    """Positions of all images that are held out for nothing."""
-    return np.flatnonzero(~np.isin(store.splits, [SPLITS.index(other) for other in SPLITS[1:]]))
 
 
 def _shown(store: Store, indices: np.ndarray) -> Any:

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from mien.evaluate.sweep_table import SweepTable
 
 
-def write_report(run: Path, *, explain: bool = False) -> Path:
+def write_report(run: Path, *, explain: bool = False, by: str | None = None, table: Path | None = None) -> Path:
     """Write the report into the run and return its path.
 
     explain: first compute which pixels speak for the most confident wrong answers; later reports show these maps too.
+    by: a column of the data's table, or of `table`, whose subgroups are shown; None shows those that the run was last
+    scored by, if any.
 
     What the run lacks (scores of a run stopped early, pictures of data that was moved) is left out, with the
     reason in its place. Raises MissingError when `run` is no run folder, or when its images are not to be had and a
@@ -26,7 +28,7 @@ def write_report(run: Path, *, explain: bool = False) -> Path:
 
     if explain:
         mistake_maps.explain_mistakes(run)
-    path, values = run / layout.REPORT, run_page.context(run)
+    path, values = run / layout.REPORT, run_page.context(run, by, table)
     if values["no_store"] and path.is_file():
         raise MissingError(f"{values['no_store']} {path} is kept as it was.")
     return html.write("run.html.j2", path, values)

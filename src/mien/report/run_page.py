@@ -23,6 +23,7 @@ from mien.data.near.findings import disagreement
 from mien.evaluate.metrics import beats_majority, majority, reliability, scores_of
 from mien.evaluate.mistakes import most_confident_errors, most_confused
 from mien.evaluate.robustness import by_change
+from mien.evaluate.subgroups import subgroups_of_run
 from mien.recipes import load, names
 from mien.report import figures, inline_images
 from mien.report.mistake_pictures import addresses, mending, read_maps, store_of, tiles
@@ -46,8 +47,11 @@ class Setting:
     default: bool = False
 
 
-def context(path: Path) -> dict[str, Any]:
-    """Everything the report of a run shows. Raises MissingError when `path` is no run folder."""
+def context(path: Path, by: str | None = None, table: Path | None = None) -> dict[str, Any]:
+    """Everything the report of a run shows. Raises MissingError when `path` is no run folder.
+
+    by, table: see `write_report`.
+    """
     run = RunFolder.open(path)
     base = base_of(run.recipe)
     scores = scores_of(run)
@@ -76,6 +80,7 @@ def context(path: Path) -> dict[str, Any]:
         "filled": filled(run),
         "robustness": list(by_change(run.robustness.get("validation", []))),
         "confusions": most_confused(predictions)[:CONFUSIONS] if predictions else [],
+        "subgroups": subgroups_of_run(run, "validation", by, table) if by else scores.subgroups if scores else None,
         "test": scores_of(run, "test"),
         "test_reads": [date[:10] for date in run.test_reads],
         "findings": findings(store) if store is not None else None,

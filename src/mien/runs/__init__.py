@@ -2,7 +2,7 @@
 
 from mien.runs.folder import RunFolder, is_finished, is_run, read_recipe
 from mien.runs.predictions import Predictions
-from mien.runs.records import Accuracy, ChangeScore, ClassScores, Env, Scores
+from mien.runs.records import Accuracy, ChangeScore, ClassScores, Env, Scores, Subgroup, Subgroups
 
 __all__ = [
     "Accuracy",
@@ -12,6 +12,8 @@ __all__ = [
     "Predictions",
     "RunFolder",
     "Scores",
+    "Subgroup",
+    "Subgroups",
     "is_finished",
     "is_run",
     "read_recipe",

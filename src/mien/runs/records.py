@@ -46,6 +46,37 @@ class ClassScores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Subgroup(Accuracy):
+    """The images of a split that share a value of a column, such as the camera.
+
+    value: '(none)' where the table gives none. clean: as in `Scores`. difference: accuracy minus that of all others.
+    p_value: Fisher's exact test against all others; adjusted_p_value: for the number of subgroups (Holm).
+    small: so few images that only a gross difference shows.
+    """
+
+    value: str
+    clean: Accuracy | None
+    macro_f1: float
+    difference: Number
+    p_value: float
+    adjusted_p_value: float
+    more_than_chance: bool
+    small: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subgroups:
+    """The subgroups that a column makes of a split, the least accurate first.
+
+    quarters: whether its numbers were put into quarters of about equally many images.
+    """
+
+    column: str
+    quarters: bool
+    groups: list[Subgroup]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scores(Accuracy):
     """Every score of one split.
 
@@ -54,6 +85,7 @@ class Scores(Accuracy):
     does, in scores of that version.
     per_class: by class name, in the order of `confusion_matrix`, whose rows are the truth and columns the answers.
     calibration_error: expected, 15 bins. negative_log_likelihood: mean, in nats.
+    subgroups: where a column was asked for.
     """
 
     clean: Accuracy | None = None
@@ -66,6 +98,7 @@ class Scores(Accuracy):
     calibration_error: float
     negative_log_likelihood: Number
     top2_accuracy: float
+    subgroups: Subgroups | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,29 @@
+"""Which images of a split are clean: the training images hold no copy of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mien.data import Store
+from mien.data.listing import SPLITS
+from mien.data.near import near_copies
+from mien.data.near.findings import leaked
+
+
+def is_clean(store: Store, split: str) -> np.ndarray:
+    """True for images of a split of which the source's train split has no copy, identical or near, bool (n,).
+
+    Images that this run left out of train are not counted as copies: the run has not seen them, but
+    the figure is to mean the same for every run, so the source's own train split is what counts.
+    """
+    return ~leaked(near_copies(store), store.indices(split), _train_of_source(store))
+
+
+def equals_none(store: Store, split: str) -> np.ndarray:
+    """True for images of a split that no image of the source's train split equals, bool (n,)."""
+    return ~np.isin(store.digests[store.indices(split)], store.digests[_train_of_source(store)])
+
+
+def _train_of_source(store: Store) -> np.ndarray:
+    """Positions of all images that are held out for nothing."""
+    return np.flatnonzero(~np.isin(store.splits, [SPLITS.index(other) for other in SPLITS[1:]]))
