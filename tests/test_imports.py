@@ -27,9 +27,10 @@ ALLOWED = {
         "runs": "cells drafts atomic config data errors locks progress",
         "train": "drafts config data errors evaluate atomic hardware intervals labels models preprocessing pretrained "
         "progress runs runtime",
-        "evaluate": "cells config data errors atomic hardware intervals labels pictures preprocessing pretrained "
-        "progress runs runtime",
+        "evaluate": "cache cells config data errors atomic hardware intervals labels models pictures preprocessing "
+        "pretrained progress runs runtime",
         "explain": "errors evaluate hub intervals labels models pictures pretrained progress runs runtime",
+        "review": "atomic cells config data errors evaluate intervals labels pretrained progress runs runtime",
         "report": "config data errors evaluate explain atomic labels pretrained progress recipes runs runtime",
     }.items()
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 Z95 = 1.959963984540054  # 97.5 % quantile of the normal distribution: a two-sided 95 % interval
 
@@ -21,3 +22,32 @@ def wilson(correct: float, images: int) -> tuple[float, float]:
     low = 0.0 if correct == 0 else centre - half
     high = 1.0 if correct == images else centre + half
     return low, high
+
+
+def clopper_pearson(correct: int, images: int) -> tuple[float, float]:
+    """The exact 95 % interval of a share: it holds the truth at least that often, also near 0; (0, 1) without images.
+
+    Clopper and Pearson (1934), Biometrika 26: 404-413.
+    """
+    low = 0.0 if not correct else _where(lambda share: 1 - _at_most(correct - 1, images, share))
+    high = 1.0 if correct == images else _where(lambda share: 1 - _at_most(correct, images, share), upper=True)
+    return low, high
+
+
+def _where(more: Callable[[float], float], upper: bool = False) -> float:
+    """The share at which `more`, which rises with it, reaches 2.5 % (upper: 97.5 %)."""
+    low, high = 0.0, 1.0
+    for _ in range(60):  # halvings: 1e-18
+        middle = (low + high) / 2
+        low, high = (low, middle) if more(middle) > (0.975 if upper else 0.025) else (middle, high)
+    return (low + high) / 2
+
+
+def _at_most(most: int, images: int, share: float) -> float:
+    """The probability of at most so many of a binomial distribution, 0 < share < 1."""
+    whole, hit, miss = math.lgamma(images + 1), math.log(share), math.log1p(-share)
+    logs = (
+        whole - math.lgamma(k + 1) - math.lgamma(images - k + 1) + k * hit + (images - k) * miss
+        for k in range(most + 1)
+    )
+    return min(1.0, math.fsum(map(math.exp, logs)))

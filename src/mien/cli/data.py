@@ -16,6 +16,7 @@ from mien.progress import note
 
 if TYPE_CHECKING:
     from mien.data.audit import Audit
+    from mien.runs import Predictions
 
 data_app = App(name="data", help="Look at a data set before training on it.")
 app.command(data_app)
@@ -137,6 +138,69 @@ def audit(
     failed = findings.failed(fail_on.split(",") if fail_on else [])
     if failed:
         raise MienError(f"The audit found {', '.join(failed)}.")
+
+
+@data_app.command
+def review(
+    path: Path_,
+    *,
+    model: str | None = None,
+    suspects: int = 200,
+    out: Path | None = None,
+    json_: Json = False,
+    settings: DataSettable = None,
+) -> None:
+    """Find labels that are probably wrong.
+
+    A label is a suspect where networks that did not learn it, and the nearest pictures, speak for another class.
+
+    Parameters
+    ----------
+    path
+        A folder of images, a CSV file, a run, or the folder of a cross-validation (mien run RECIPE --data.folds 5),
+        whose own answers are then taken.
+    model
+        The network in whose features pictures are compared: a run, an .onnx file, a name. If none is given mien:base
+        for expressions, unless it learned from these very pictures, and mien:vit-tiny-imagenet for everything else.
+    suspects
+        How many to list at most, the most suspicious first.
+    out
+        Also write them as a table.
+    """
+    from mien.review.evidence import gather_evidence
+    from mien.review.subject import open_subject
+    from mien.review.suspects import described, ranked, write_suspects
+
+    subject = open_subject(*_reviewed(path, settings, model))
+    evidence = gather_evidence(subject.store, subject.indices, subject.classifier, subject.folds)
+    order, found = ranked(evidence)
+    listed = described(subject.store, evidence, order[: min(found, suspects)])
+    if out:
+        write_suspects(listed, out)
+    if json_:
+        facts = {"images": len(evidence.labels), "suspects": found, "model": subject.model}
+        print_json({**facts, "listed": [each.to_dict() for each in listed]})
+        return
+    for each in listed:
+        print_lines(f"{each.name}  {each.label}, perhaps {each.suggested}")
+    note(f"{found:,} of {len(evidence.labels):,} labels are suspects; listed are the first {len(listed):,}")
+
+
+def _reviewed(
+    path: Path, settings: DataSettings | None, model: str | None
+) -> tuple[config.Data, str | None, Predictions | None]:
+    """The data under review, the network that was named, and the answers of a cross-validation."""
+    from mien.review.subject import is_of_run, of_run
+    from mien.runs.data import lying_at
+
+    if not is_of_run(path):
+        return _data(path, settings), model, None
+    given = settings.data.model_dump(exclude_unset=True) if settings else {}
+    if given.keys() - {"path"}:
+        raise UsageError(f"{path} is a run: its data settings are its own. Say only where its images lie: --data.path.")
+    with lying_at(given.get("path")):
+        data, folds = of_run(path)
+    return data, model, folds
 
 
 def _next(data: config.Data, findings: Audit) -> str:

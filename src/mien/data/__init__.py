@@ -26,7 +26,7 @@ from mien.pictures import odd_kind
 from mien.preprocessing import Preprocessing
 from mien.progress import note
 
-__all__ = ["Store", "check", "guess_source", "open_store", "prepare", "preprocessing_of", "verify"]
+__all__ = ["Store", "check", "guess_source", "listed", "open_store", "prepare", "preprocessing_of", "verify"]
 
 
 def preprocessing_of(data: Data) -> Preprocessing:
@@ -64,7 +64,7 @@ def prepare(data: Data, out: Path | None = None) -> Store:
 
     A stored set that lacks unreadable images serves again only where the recipe says skip_bad.
     """
-    listing = _read(data)
+    listing = listed(data)
     for text in listing.notes:
         _say_once(f"{data.path}: {text}")
     preprocessing = preprocessing_of(data)
@@ -115,7 +115,8 @@ def _reopened(place: Path, listing: Listing, preprocessing: Preprocessing) -> St
     return replace(store, preprocessing=preprocessing, left_out=dict(listing.left_out))
 
 
-def _read(data: Data) -> Listing:
+def listed(data: Data) -> Listing:
+    """The images that a recipe's source has, none of them decoded yet."""
     read = _reader(data.source)
     drawn = data.source == "drawn_faces"
     listing: Listing = (

@@ -72,10 +72,21 @@ def _fold(store: Store, together: np.ndarray, splits: np.ndarray, data: Data) ->
             f"`data.folds` {data.folds} `data.fold` {data.fold}: at least 2 folds, numbered 0 to {data.folds - 1}."
         )
     pool = splits != TEST
-    ranks = _ranks(store, together, pool, data.split_seed)
-    number = np.minimum((ranks * data.folds).astype(int), data.folds - 1)
+    number = _fold_numbers(store, together, pool, data.folds, data.split_seed)
     splits[pool] = np.where(number[pool] == data.fold, VALIDATION, TRAIN)
     return splits
+
+
+def near_folds(store: Store, pool: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
+    """A fold's number for each image of a pool, bool (N,): stratified, near copies and groups kept together, (N,).
+
+    Outside of the pool the number means nothing.
+    """
+    return _fold_numbers(store, _together(store, near_copies(store).group), pool, folds, seed)
+
+
+def _fold_numbers(store: Store, together: np.ndarray, pool: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    return np.minimum((_ranks(store, together, pool, seed) * folds).astype(int), folds - 1)
 
 
 def _beyond_fraction(store: Store, together: np.ndarray, splits: np.ndarray, data: Data) -> np.ndarray:

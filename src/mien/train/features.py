@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mien.config import Recipe
 from mien.data import Store
-from mien.data.batches import Batches
-from mien.progress import track
+from mien.evaluate.features import of_batches, pooled
 
-BATCH = 64  # images; a ViT-B/16 at 224 pixels then stays below 2 GB
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -38,14 +36,13 @@ def store_features(model: nn.Module, store: Store, device: str, precision: str) 
     where = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" else device
     backbone: Any = model.eval().to(where)
     positions = np.concatenate([store.indices("train"), store.indices("validation")])
-    batches = Batches(store, positions, BATCH)
-    features = np.zeros((0,), dtype=np.float32)
+
+    def of(images: Tensor) -> Tensor:
+        return pooled(backbone, store.preprocessing.scale(images.to(where).float() / 255))
+
     with torch.inference_mode(), torch.autocast(device, DTYPES[precision], enabled=precision != "fp32"):
-        for part, (images, _) in zip(batches.parts, track(batches, "features", len(batches)), strict=True):
-            inputs = store.preprocessing.scale(images.to(where).float() / 255)
-            pooled = backbone.forward_head(backbone.forward_features(inputs), pre_logits=True).float().cpu().numpy()
-            if not len(features):
-                features = np.zeros((len(store), *pooled.shape[1:]), dtype=np.float32)
-            features[part] = pooled
+        found = of_batches(store, positions, of)
     model.cpu()
+    features = np.zeros((len(store), *found.shape[1:]), dtype=np.float32)
+    features[positions] = found
     return replace(store, images=features)
