@@ -9,6 +9,7 @@ import mien
 from mien.evaluate.compare import Comparison
 from mien.export import Export
 from mien.pretrained import Classifier
+from mien.proof import Proof
 from mien.runs import Scores, Subgroups
 
 
@@ -27,6 +28,7 @@ def every_verb() -> None:
     assert_type(mien.list_models("*vit*"), list[str])
     assert_type(mien.list_recipes(), list[str])
     assert_type(mien.verify(run), list[str])
+    assert_type(mien.verify("mien:base", data="pictures", split="test"), Proof)
     reader = assert_type(mien.load("mien:tiny"), mien.Reader)
     assert_type(reader.read_each(["photo.jpg"]).__next__(), list[mien.Face])
 

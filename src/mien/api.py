@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, overload
 
 from mien import plugins
 from mien.config import Recipe
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mien.explain.explanation import ImageLike
     from mien.export import Export, WeightType
     from mien.pretrained import Classifier
+    from mien.proof import Proof
     from mien.runs import Scores
     from mien.runtime import Detector, Reader
 
@@ -216,13 +217,15 @@ def export(
     weights: WeightType = "fp16",
     error_rate: float = 0.2,
     coverage: float = 0.9,
+    outliers: bool = True,
     data: Place | None = None,
     allow_code: Sequence[str] = (),
 ) -> Export:
     """Write a finished run as one .onnx file, by default RUN/model.onnx, that `load` reads without torch.
 
     weights: 'fp16', 'fp32' or 'int8'. error_rate: the share of wrong answers that the threshold for "unsure" allows.
-    coverage: the share of prediction sets that are to hold the true class.
+    coverage: the share of prediction sets that are to hold the true class. outliers: False: the file does not tell what
+    is unlike its training images, and up to 1,500 of them are not read.
     Raises MissingError for a run that is not finished, MienError when the file's answers are not the run's.
     """
     from mien.export import export as write
@@ -234,6 +237,7 @@ def export(
             weights=weights,
             error_rate=error_rate,
             coverage=coverage,
+            outliers=outliers,
         )
 
 
@@ -288,11 +292,53 @@ def create_model(name: str, **sizes: Any) -> nn.Module:
     return build(name, **sizes)
 
 
-def verify(path: str | Path | Run) -> list[str]:
-    """Read all of a run, a store of images or a file; return a sentence for each thing that is not as mien wrote it."""
+@overload
+def verify(path: str | Path | Run) -> list[str]: ...
+
+
+@overload
+def verify(
+    path: str | Path | Run,
+    *,
+    data: Place,
+    split: Literal["validation", "test"] = "validation",
+    robustness: bool = False,
+    allow_code: Sequence[str] = (),
+) -> Proof: ...
+
+
+@_verb
+def verify(
+    path: str | Path | Run,
+    *,
+    data: Place | None = None,
+    split: Literal["validation", "test"] = "validation",
+    robustness: bool = False,
+    allow_code: Sequence[str] = (),
+) -> list[str] | Proof:
+    """Read all of a run, a store of images or a file; return a sentence for each thing that is not as mien wrote it.
+
+    data: images, as for `evaluate`. With it, what an export ('mien:base' too) or a run says of itself is worked out
+    again, and the result is a `Proof`: each claim with what was found and whether it holds.
+    split: 'test' reads the test split too, where there are scores of it; a run notes that.
+    robustness: score changed images too, which takes twenty times as long as all else.
+    """
     from mien.verify import verify as look
 
-    return look(Path(_path(path)))
+    place = _path(path)
+    if data is None:
+        return look(Path(place))
+
+    from mien.proof import prove
+
+    settings = _settings(data)
+    if not is_run(Path(place)):
+        with plugins.allowing(allow_code):
+            return prove(place, settings, split=split, robustness=robustness)
+    own = RunFolder.open(place).recipe.data
+    changed = {key: value for key, value in settings.items() if getattr(own, key, None) != value}
+    with _reading(allow_code, changed or None):
+        return prove(place, {}, split=split, robustness=robustness)
 
 
 def list_models(pattern: str = "*") -> list[str]:

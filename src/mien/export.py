@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -26,18 +26,21 @@ from mien.config.sweep_plan import Plan, flat
 from mien.data import Store
 from mien.drafts import draft
 from mien.errors import MienError, MissingError, UsageError, require
+from mien.evaluate import claims
 from mien.evaluate.calibration import Calibration, calibrate, with_temperature
-from mien.evaluate.metrics import scores_of
+from mien.evaluate.clean import equals_none, is_clean
+from mien.evaluate.exported import answers
+from mien.evaluate.metrics import macro_f1_interval, score, scores_of
 from mien.evaluate.prediction_sets import COVERAGE, JudgedSets, check_coverage, fit_sets
 from mien.evaluate.split import predict
-from mien.outliers import Outliers, add_similarity
+from mien.outliers import Outliers, add_similarity, fit_outliers
 from mien.preprocessing import Preprocessing
 from mien.pretrained import Classifier, from_onnx, unfold
 from mien.pretrained.own import from_run
 from mien.progress import note
 from mien.quantise import IMAGES, to_int8
 from mien.recipes import load, names
-from mien.runs import Predictions, RunFolder, is_run, read_recipe
+from mien.runs import Predictions, RunFolder, Scores, is_run, read_recipe
 from mien.runs.data import Images, open_data
 from mien.runs.folder import refuse_headless
 from mien.runs.records import to_dict
@@ -71,6 +74,7 @@ def export(
     weights: WeightType = "fp16",
     error_rate: float = 0.2,
     coverage: float = COVERAGE,
+    outliers: bool = True,
 ) -> Export:
     """Write a finished run as one .onnx file, by default <run>/model.onnx.
 
@@ -78,6 +82,7 @@ def export(
     measured on training images.
     error_rate: the share of wrong answers that the threshold for "unsure" is to allow.
     coverage: the share of prediction sets that are to hold the true class.
+    outliers: the file also tells what is unlike its training images, for which up to 1,500 of them are read.
     Raises MissingError when the run is not finished, MienError when the file's answers are not the run's.
     """
     refuse_headless(run)
@@ -104,22 +109,21 @@ def export(
             _trace(model, network.preprocessing, beside)
             tensors = unfold.record(model, from_onnx.read_arrays(beside)[0])
             _store_weights(beside, weights, _seen(store) if store and weights == "int8" else None)
-            if store is None:
-                found, lost = reference, 0.0
-                difference = _difference_on_noise(beside, model, network.preprocessing, weights)
-            else:
-                found = _predicted(beside, store, reference)
-                difference, lost = _compare(found, reference, weights)
+            references = add_similarity(beside, store) if store is not None and outliers else None
+            found, similar, difference, lost = _judged(beside, network, store, reference, weights)
             _refuse_difference(difference, weights, run)
+            known = store or Images.of(run)
+            if known is not None:
+                found = claims.by_content(found, claims.digests_of(known))
             calibration = calibrate(found, error_rate)
             sets = fit_sets(with_temperature(found, calibration.temperature), coverage)
-            card = _card(run, found, store or Images.of(run))
-            outliers = add_similarity(beside, store) if store is not None else None
-            _write_metadata(beside, network, tensors, calibration, sets, outliers, card)
+            unlike = fit_outliers(similar, references) if references and similar is not None else None
+            card = _card(run, found, known, weights)
+            _write_metadata(beside, network, tensors, calibration, sets, unlike, card)
             put(beside, out)
     except OSError as error:
         raise MienError(f"Writing {out} failed: {error.strerror}. Free some space, or choose another `out`.") from error
-    return Export(out, out.stat().st_size, difference, lost, calibration, sets, outliers)
+    return Export(out, out.stat().st_size, difference, lost, calibration, sets, unlike)
 
 
 def _images_of(run: Path) -> Store | None:
@@ -233,13 +237,20 @@ def _to_half(path: Path, least: int = 64) -> None:
     onnx.save(model, path)
 
 
-def _predicted(path: Path, store: Store, like: Predictions) -> Predictions:
-    """What the file says about the validation images, through the same preprocessing as in `mien.runtime`."""
-    network = Network.bare(path)
-    indices = store.indices("validation")
-    parts = [store.images[part] for part in np.array_split(indices, max(1, len(indices) // 128))]
-    logits = [network.run(store.preprocessing.scale(part.astype(np.float32) / 255)) for part in parts]
-    return Predictions(like.names, like.labels, softmax(np.concatenate(logits)), like.classes)
+def _judged(
+    path: Path, network: Classifier, store: Store | None, reference: Predictions, weights: WeightType
+) -> tuple[Predictions, np.ndarray | None, float, float]:
+    """What the file says of the validation images, and what it loses.
+
+    That is predictions and similarities, the largest difference of a probability from the run's own, and the accuracy
+    lost. Where the images are gone, the predictions are those of the run.
+    """
+    if store is None:
+        return reference, None, _difference_on_noise(path, network.model, network.preprocessing, weights), 0.0
+    bare = replace(Network.bare(path), preprocessing=store.preprocessing)
+    logits, similar = answers(bare, store, "validation")
+    found = Predictions(reference.names, reference.labels, softmax(logits), reference.classes)
+    return found, similar, *_compare(found, reference, weights)
 
 
 def _compare(found: Predictions, reference: Predictions, weights: WeightType) -> tuple[float, float]:
@@ -282,11 +293,13 @@ def _write_metadata(
     path.write_bytes(seal(path.read_bytes(), values))
 
 
-def _card(run: Path, found: Predictions, images: Store | Images | None) -> dict[str, Any]:
-    """What `mien.runtime.card` makes the model card of: where the network comes from and how well it does."""
+def _card(run: Path, found: Predictions, images: Store | Images | None, weights: WeightType) -> dict[str, Any]:
+    """What `mien.runtime.card` makes the model card of: where the network comes from and how well it does.
+
+    What `claims` gives, `mien.proof` works out again; the rest only the run knows.
+    """
     folder = RunFolder.open(run)
-    recipe, env, scores = folder.recipe, to_dict(folder.env), scores_of(folder)
-    known = to_dict(scores) if scores else {}
+    recipe, env = folder.recipe, to_dict(folder.env)
     return {
         "recipe": recipe.name,
         "seed": recipe.seed,
@@ -294,9 +307,10 @@ def _card(run: Path, found: Predictions, images: Store | Images | None) -> dict[
         "average": [{key: part[key] for key in ("recipe", "share")} for part in env.get("average", [])],
         "teachers": [_teacher(source) for source in recipe.distill.teachers],
         "data": recipe.data.source,
+        "data_settings": recipe.data.model_dump(mode="json", exclude_defaults=True, exclude={"path"}),
         "date": date.today().isoformat(),
-        "validation_accuracy": float(found.correct.mean()),
-        "validation_images": len(found),
+        "judged": date.today().isoformat(),
+        "weights": weights,
         **{
             key: env[key]
             for key in ("parameters", "epochs", "seconds", "hardware", "precision", "commit")
@@ -304,14 +318,43 @@ def _card(run: Path, found: Predictions, images: Store | Images | None) -> dict[
         },
         "train_images": env.get("store", {}).get("images", {}).get("train"),
         "copies_dropped": recipe.data.drop_leaks,
-        "content": _content(images) if images else None,
-        **{
-            key: known[key]
-            for key in ("interval", "clean", "without_identical", "macro_f1", "per_class")
-            if key in known
-        },
+        **(
+            claims.of_data(images, found.classes)
+            if isinstance(images, Store)
+            else claims.of_kept(images)
+            if images
+            else {}
+        ),
+        **claims.of_scores(_scores(folder, found, images)),
+        "macro_f1_interval": list(macro_f1_interval(found)),
         "robustness": [to_dict(row) for row in folder.robustness.get("validation", [])],
+        "test": _test(folder),
+        "test_reads": folder.test_reads,
     }
+
+
+def _of_images(images: Store | Images | None, classes: tuple[str, ...]) -> dict[str, Any]:
+    if isinstance(images, Store):
+        return claims.of_data(images, classes)
+    return claims.of_kept(images) if images else {}
+
+
+def _scores(folder: RunFolder, found: Predictions, images: Store | Images | None) -> Scores:
+    """Of the file's own answers; where its images are gone, the run says how well it does on the clean ones."""
+    if not isinstance(images, Store):
+        known = scores_of(folder)
+        return replace(score(found), **{key: getattr(known, key) for key in ("clean", "without_identical")})
+    place = {images.names[i]: number for number, i in enumerate(images.indices("validation"))}
+    order = [place[name] for name in found.names]
+    clean, unequal = is_clean(images, "validation"), equals_none(images, "validation")
+    return score(found, clean=clean[order], without_identical=unequal[order])
+
+
+def _test(folder: RunFolder) -> dict[str, Any] | None:
+    """What the run scored on the test split; None where nobody has read it."""
+    known = scores_of(folder, "test")
+    kept = ("images", "correct", "accuracy", "interval", "clean", "without_identical", "macro_f1")
+    return {key: value for key, value in to_dict(known).items() if key in kept} if known else None
 
 
 def _command(recipe: Recipe) -> str:
@@ -323,10 +366,6 @@ def _command(recipe: Recipe) -> str:
     if not str(changed.get("model.init", "mien:")).startswith(("mien:", "hf-hub:")):
         changed["model.init"] = "RUN"
     return Plan(recipe.name, None, [], {}, {}).command({"seed": recipe.seed, **changed})
-
-
-def _content(images: Store | Images) -> dict[str, str]:
-    return {"all": images.content(), **{split: images.content(split) for split in ("validation", "test")}}
 
 
 def _teacher(source: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 Z95 = 1.959963984540054  # 97.5 % quantile of the normal distribution: a two-sided 95 % interval
 
 
@@ -51,3 +53,17 @@ def _at_most(most: int, images: int, share: float) -> float:
         for k in range(most + 1)
     )
     return min(1.0, math.fsum(map(math.exp, logs)))
+
+
+def bootstrap(measure: Callable[[np.ndarray], float], images: int, draws: int = 500) -> tuple[float, float]:
+    """The basic bootstrap's 95 % interval of a figure of images, for figures such as macro-F1 that are no shares.
+
+    measure: positions (n,) of the images that are drawn, with repeats -> the figure of these. The quantiles are turned
+    about the figure of all images, which takes back the bias of the draws: a calibration error grows by drawing
+    (Davison and Hinkley, Bootstrap Methods and their Application, 1997, 5.2).
+    """
+    random = np.random.default_rng(0)
+    found = measure(np.arange(images))
+    drawn = np.array([measure(random.integers(0, images, images)) for _ in range(draws)])
+    low, high = 2 * found - np.quantile(drawn, (0.975, 0.025))
+    return max(0.0, float(low)), min(1.0, float(high))

@@ -38,19 +38,21 @@ MEANS = {"ReduceMean", "GlobalAveragePool"}
 class Outliers:
     """From which similarity on a picture is like those of the training.
 
-    threshold: the similarity that `kept` of the validation images reach. references: how many training images it is of.
+    threshold: the similarity that `kept` of the validation images are to reach. reached: the share that does.
+    references: how many training images a picture is compared with.
     """
 
     threshold: float
     kept: float
     references: int
+    reached: float
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def add_similarity(path: Path, store: Store, seed: int = 0) -> Outliers | None:
-    """Add the output `similarity` to an exported network and fit its threshold on validation.
+def add_similarity(path: Path, store: Store, seed: int = 0) -> int | None:
+    """Add the output `similarity` to an exported network; return how many training images it is compared with.
 
     Returns None, and leaves the file as it is, for a network whose features cannot be told: its last step is no
     linear layer, or they are more than LARGEST numbers.
@@ -69,8 +71,18 @@ def add_similarity(path: Path, store: Store, seed: int = 0) -> Outliers | None:
     references = _unit(_unit(found) @ directions)
     _append_similarity(model, features, directions, references)
     onnx.save(model, path)
-    reached = _run(model, SIMILARITY, store, _some(store, "validation", REFERENCES, random))
-    return Outliers(float(np.quantile(reached, 1 - KEPT)), KEPT, len(references))
+    return len(references)
+
+
+def fit_outliers(similar: np.ndarray, references: int) -> Outliers:
+    """The threshold that KEPT of the validation images reach. similar: their similarities, float32 (N,)."""
+    threshold = float(np.quantile(similar, 1 - KEPT))
+    return Outliers(threshold, KEPT, references, share_reached(similar, threshold))
+
+
+def share_reached(similar: np.ndarray, threshold: float) -> float:
+    """Of similarities (N,) the share that is not below the threshold."""
+    return float((similar >= threshold).mean())
 
 
 def _some(store: Store, split: str, most: int, random: np.random.Generator) -> np.ndarray:

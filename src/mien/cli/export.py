@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 from mien.cli.app import DataPath, Json, Path_, app, print_json, print_lines, quoted
 from mien.progress import note, warn
@@ -20,6 +22,7 @@ def export(
     weights: Literal["fp16", "fp32", "int8"] = "fp16",
     error_rate: float = 0.2,
     coverage: float = 0.9,
+    outliers: Annotated[bool, Parameter(negative="--no-outliers")] = True,
     data_path: DataPath = None,
     json_: Json = False,
 ) -> None:
@@ -39,17 +42,19 @@ def export(
     coverage
         Beside each answer stands the set of classes that it leaves open; this share of the sets is to hold the true
         class, of each class.
+    outliers
+        The file also tells what is unlike its training images, for which up to 1,500 of them go through the network;
+        --no-outliers leaves that out.
     """
     from mien.export import export as write
     from mien.runs.data import lying_at
 
     with lying_at(data_path):
-        done = write(run, out, weights=weights, error_rate=error_rate, coverage=coverage)
+        done = write(run, out, weights=weights, error_rate=error_rate, coverage=coverage, outliers=outliers)
     calibration = done.calibration
     if json_:
         values = {"file": str(done.path), "bytes": done.size, "largest_difference": done.difference}
         values |= {"accuracy_lost": done.accuracy_lost, "sets": done.sets.to_dict()}
-        values |= {"outliers": done.outliers.to_dict() if done.outliers else None}
         values["outliers"] = done.outliers.to_dict() if done.outliers else None
         print_json(values | {"calibration": calibration.to_dict()})
         return

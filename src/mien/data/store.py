@@ -59,7 +59,7 @@ class Store:
     def content(self, split: str | None = None) -> str:
         """sha256 over the pixels of a split, or of all images, whatever their order, names and labels."""
         chosen = self.digests if split is None else self.digests[self.indices(split)]
-        return hashlib.sha256(b"".join(sorted(digest.tobytes() for digest in chosen))).hexdigest()
+        return sha256_of(chosen)
 
     @cached_property
     def digests(self) -> np.ndarray:
@@ -94,6 +94,11 @@ class Store:
     def with_splits(self, splits: np.ndarray, left_out: dict[str, int]) -> Store:
         """The same images under another split; nothing is copied."""
         return replace(self, splits=splits, left_out=left_out)
+
+
+def sha256_of(digests: np.ndarray) -> str:
+    """sha256 over the hashes of images, (n,), whatever their order; hexadecimal."""
+    return hashlib.sha256(b"".join(sorted(digest.tobytes() for digest in digests))).hexdigest()
 
 
 def _sha256(start: bytes, *arrays: np.ndarray | None) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.evaluate.metrics import calibration_error, negative_log_likelihood
+from mien.evaluate.metrics import calibration_error, calibration_error_interval, negative_log_likelihood
 from mien.intervals import wilson
 from mien.runs import Predictions
 
@@ -30,6 +30,7 @@ class Calibration:
     calibration_error, answered, wrong: of the validation images by cross-fitting; the expected calibration error
     (15 bins), the share that gets an answer, and the share of wrong ones among these. Both shares are 0 where the
     threshold is NEVER: whatever half of the images would allow, no image gets an answer.
+    calibration_error_interval: its 95 % interval, by the bootstrap.
     wrong_at_most: the upper end of the 95 % interval of `wrong` (Wilson); 1 where no image gets an answer.
     images, errors: how many there are, and how many of them are answered wrongly where nothing is "unsure".
     """
@@ -43,6 +44,7 @@ class Calibration:
     wrong_at_most: float
     images: int
     errors: int
+    calibration_error_interval: tuple[float, float]
 
     @property
     def bound(self) -> str:
@@ -86,6 +88,7 @@ def calibrate(predictions: Predictions, error_rate: float = 0.2, seed: int = 0) 
         wrong_at_most=wilson(int((~right).sum()), len(right))[1],
         images=len(predictions),
         errors=int((~predictions.correct).sum()),
+        calibration_error_interval=calibration_error_interval(judged),
     )
 
 

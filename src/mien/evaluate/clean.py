@@ -16,14 +16,16 @@ def is_clean(store: Store, split: str) -> np.ndarray:
     Images that this run left out of train are not counted as copies: the run has not seen them, but
     the figure is to mean the same for every run, so the source's own train split is what counts.
     """
-    return ~leaked(near_copies(store), store.indices(split), _train_of_source(store))
+    return ~leaked(near_copies(store), store.indices(split), members(store, "train"))
 
 
 def equals_none(store: Store, split: str) -> np.ndarray:
     """True for images of a split that no image of the source's train split equals, bool (n,)."""
-    return ~np.isin(store.digests[store.indices(split)], store.digests[_train_of_source(store)])
+    return ~np.isin(store.digests[store.indices(split)], store.digests[members(store, "train")])
 
 
-def _train_of_source(store: Store) -> np.ndarray:
-    """Positions of all images that are held out for nothing."""
+def members(store: Store, split: str) -> np.ndarray:
+    """Positions of a split's images; train's are all that are held out for nothing, those that a run leaves out too."""
+    if split != "train":
+        return store.indices(split)
     return np.flatnonzero(~np.isin(store.splits, [SPLITS.index(other) for other in SPLITS[1:]]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +52,18 @@ def predict_export(network: Network, data: Data, split: str = "validation") -> P
     return _predict(network, _opened(network, data, split), split)
 
 
+def answers(network: Network, store: Store, split: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Logits float32 (N, K) of the images of a split, and their similarities (N,) where the file tells them."""
+    found = [network.answer(store.images[part]) for part in _batches(store.indices(split))]
+    logits, similar = zip(*found, strict=True)
+    return np.concatenate(logits), None if similar[0] is None else np.concatenate(similar)
+
+
+def _batches(indices: np.ndarray) -> Iterable[np.ndarray]:
+    parts = [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
+    return track(parts, "evaluating", len(parts))
+
+
 def _opened(network: Network, data: Data, split: str) -> Store:
     shape = network.preprocessing
     data = data.with_(size=shape.size, channels=shape.channels, fit=shape.fit)
@@ -65,8 +78,7 @@ def _predict(network: Network, store: Store, split: str) -> Predictions:
             "others. Give a folder that it has not seen."
         )
     order = np.array(labels.match(store.classes, network.labels))
-    parts = [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
-    probabilities = [network.probabilities(store.images[part]) for part in track(parts, "evaluating", len(parts))]
+    probabilities = [network.probabilities(store.images[part]) for part in _batches(indices)]
     return Predictions(
         names=[store.names[i] for i in indices],
         labels=order[store.labels[indices]],

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mien.errors import DataError
-from mien.intervals import wilson
+from mien.intervals import bootstrap, wilson
 from mien.progress import printable
 from mien.runs import Accuracy, ClassScores, Predictions, RunFolder, Scores
 
@@ -82,7 +82,7 @@ def reliability(predictions: Predictions, bins: int = 15) -> dict[str, np.ndarra
     Returns edges (bins + 1,), and for each bin count, accuracy and mean confidence (bins,); nan where empty.
     """
     edges = np.linspace(0, 1, bins + 1)
-    index = np.clip(np.searchsorted(edges, predictions.confidence, side="right") - 1, 0, bins - 1)
+    index = _bins(predictions.confidence, edges)
     count = np.bincount(index, minlength=bins)
     divisor = np.where(count, count, np.nan)
     return {
@@ -91,6 +91,11 @@ def reliability(predictions: Predictions, bins: int = 15) -> dict[str, np.ndarra
         "accuracy": np.bincount(index, weights=predictions.correct, minlength=bins) / divisor,
         "confidence": np.bincount(index, weights=predictions.confidence, minlength=bins) / divisor,
     }
+
+
+def _bins(confidence: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Which bin each confidence falls into, int (N,); 1 belongs to the last one."""
+    return np.asarray(np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, len(edges) - 2))
 
 
 def calibration_error(predictions: Predictions, bins: int = 15) -> float:
@@ -102,6 +107,30 @@ def calibration_error(predictions: Predictions, bins: int = 15) -> float:
     found = reliability(predictions, bins)
     gaps = np.abs(found["accuracy"] - found["confidence"]) * found["count"]
     return float(np.nansum(gaps) / len(predictions))
+
+
+def calibration_error_interval(predictions: Predictions, bins: int = 15) -> tuple[float, float]:
+    """The 95 % interval of the calibration error, by the bootstrap."""
+    index = _bins(predictions.confidence, np.linspace(0, 1, bins + 1))
+    gap = predictions.correct - predictions.confidence
+
+    def measure(chosen: np.ndarray) -> float:
+        return float(np.abs(np.bincount(index[chosen], weights=gap[chosen])).sum() / len(chosen))
+
+    return bootstrap(measure, len(predictions))
+
+
+def macro_f1_interval(predictions: Predictions) -> tuple[float, float]:
+    """The 95 % interval of macro-F1, by the bootstrap; it leaves out the same classes as macro-F1."""
+    classes = len(predictions.classes)
+    cells = predictions.labels * classes + predictions.predicted
+
+    def measure(chosen: np.ndarray) -> float:
+        matrix = np.bincount(cells[chosen], minlength=classes**2).reshape(classes, classes)
+        sums = matrix.sum(axis=0) + matrix.sum(axis=1)
+        return float((2 * np.diag(matrix)[sums > 0] / sums[sums > 0]).mean())
+
+    return bootstrap(measure, len(predictions))
 
 
 def negative_log_likelihood(predictions: Predictions) -> float:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mien.errors import UsageError
+from mien.intervals import wilson
 from mien.runs import Predictions
 from mien.runtime.sets import PredictionSets
 
@@ -28,7 +29,7 @@ class JudgedSets:
 
     covered: share of the images whose set holds the true class. size: mean number of classes in a set. single: share of
     the images whose set is one class; single_right: share of these that are right. by_class: `covered` of each class,
-    by its name; None for a class without images.
+    by its name; None for a class without images. interval: the 95 % interval of `covered` (Wilson).
     """
 
     sets: PredictionSets
@@ -37,6 +38,7 @@ class JudgedSets:
     single: float
     single_right: float
     by_class: dict[str, float | None]
+    interval: tuple[float, float]
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON: `coverage` and `least` beside the rest."""
@@ -68,6 +70,7 @@ def fit_sets(
             name: float(held[labels == k].mean()) if (labels == k).any() else None
             for k, name in enumerate(predictions.classes)
         },
+        interval=wilson(int(held.sum()), len(held)),
     )
 
 

@@ -14,7 +14,7 @@ import torch
 from kornia import enhance
 from kornia.filters import gaussian_blur2d
 from kornia.geometry.transform import get_affine_matrix2d
-from torch import Tensor, nn
+from torch import Tensor
 
 from mien import labels
 from mien.data import Store
@@ -23,7 +23,6 @@ from mien.errors import UsageError
 from mien.evaluate.metrics import accuracy
 from mien.evaluate.run_model import load_model
 from mien.hardware import keep_freed_memory
-from mien.preprocessing import Preprocessing
 from mien.progress import track
 from mien.runs import ChangeScore, Scores
 from mien.runs.data import open_data
@@ -33,6 +32,7 @@ BATCH = 128
 EYES, MOUTH = (0.22, 0.48, 0.1, 0.9), (0.62, 0.92, 0.2, 0.8)  # top, bottom, left, right of a face that fills the image
 
 Change = Callable[[Tensor, float, torch.Generator], Tensor]
+Answer = Callable[[Tensor], np.ndarray]  # pixels 0..1 (B, C, S, S) -> the number of each image's class (B,)
 
 
 def _blur(images: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
@@ -107,13 +107,23 @@ def robustness(run: Path, split: str = "validation") -> list[ChangeScore]:
     store = open_data(run)
     if not store.has(split):
         raise UsageError(f"The data of {run} has no {split} split.")
+
+    def answer(pixels: Tensor) -> np.ndarray:
+        with torch.inference_mode():
+            return np.asarray(model(preprocessing.scale(pixels)).argmax(dim=1).numpy())
+
+    rows = measure(answer, store, classes, split)
+    write_robustness(run, split, rows)
+    return rows
+
+
+def measure(answer: Answer, store: Store, classes: tuple[str, ...], split: str) -> list[ChangeScore]:
+    """The accuracy of any network on a split's changed images. classes: in the order of its answers."""
     truth = np.array(labels.match(store.classes, classes))[store.labels]
     faces = labels.has_expressions(classes)
     changes = {name: strengths for name, (_, strengths, _) in CHANGES.items() if faces or name not in OF_FACES}
     wanted = [(name, strength) for name, strengths in changes.items() for strength in strengths]
-    rows = [_row(model, store, truth, split, preprocessing, *each) for each in track(wanted, "changing", len(wanted))]
-    write_robustness(run, split, rows)
-    return rows
+    return [_row(answer, store, truth, split, *each) for each in track(wanted, "changing", len(wanted))]
 
 
 def changed(images: Tensor, name: str, strength: float, seed: int = 0) -> Tensor:
@@ -140,22 +150,12 @@ def by_change(rows: list[ChangeScore]) -> Iterator[tuple[str, list[ChangeScore]]
         yield name, [row for row in rows if row.change == name]
 
 
-def _row(
-    model: nn.Module,
-    store: Store,
-    truth: np.ndarray,
-    split: str,
-    preprocessing: Preprocessing,
-    name: str,
-    strength: float,
-) -> ChangeScore:
+def _row(answer: Answer, store: Store, truth: np.ndarray, split: str, name: str, strength: float) -> ChangeScore:
     indices = store.indices(split)
     right = []
     for start in range(0, len(indices), BATCH):
         part = indices[start : start + BATCH]
         pixels = changed(torch.from_numpy(store.images[part]).float() / 255, name, strength, start)
-        with torch.inference_mode():
-            answers = model(preprocessing.scale(pixels)).argmax(dim=1).numpy()
-        right.append(answers == truth[part])
+        right.append(answer(pixels) == truth[part])
     found = accuracy(np.concatenate(right))
     return ChangeScore(change=name, strength=strength, unit=CHANGES[name][0], **vars(found))

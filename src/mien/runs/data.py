@@ -6,7 +6,6 @@ images lie now.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from mien.atomic import read_arrays, write_arrays
 from mien.config import Recipe
 from mien.data import Store, open_store
 from mien.data.listing import SPLITS
+from mien.data.store import sha256_of
 from mien.errors import MissingError, UsageError
 from mien.runs import layout, manifest
 from mien.runs.folder import read_env, read_recipe
@@ -159,7 +159,7 @@ class Images:
     def content(self, split: str | None = None) -> str:
         """As `Store.content`: sha256 over the pixels of a split, or of all images, whatever their order and names."""
         chosen = self.digests if split is None else self.digests[self.splits == SPLITS.index(split)]
-        return hashlib.sha256(b"".join(sorted(digest.tobytes() for digest in chosen))).hexdigest()
+        return sha256_of(chosen)
 
     def compared_with(self, store: Store) -> str:
         """'3 added, 1 removed, 2 changed', or that only their splits or labels differ."""

@@ -94,13 +94,21 @@ class Network:
         """Scaled pixels float32 (B, C, size, size) -> logits float32 (B, K)."""
         return np.asarray(self.session.run(["logits"], {"images": inputs.astype(np.float32, copy=False)})[0])
 
+    def answer(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """uint8 pixels (B, C, size, size) -> logits float32 (B, K), and the similarities float32 (B,) to those of the
+        training; None where the file has no such output."""
+        told = any(output.name == SIMILARITY for output in self.session.get_outputs())
+        logits, *similar = self.session.run(["logits", *[SIMILARITY] * told], {"images": self._inputs(pixels)})
+        return logits, similar[0] if told else None
+
     def predict(self, pixels: np.ndarray) -> list[Prediction]:
         """What is said of each picture, uint8 pixels (B, C, size, size)."""
         if not len(pixels):
             return []
-        told = self.outlier_below is not None
-        logits, *similar = self.session.run(["logits", *[SIMILARITY] * told], {"images": self._inputs(pixels)})
-        outliers = (similar[0] < self.outlier_below).tolist() if told else [None] * len(pixels)
+        logits, similar = self.answer(pixels)
+        outliers: list[bool] | list[None] = [None] * len(pixels)
+        if similar is not None and self.outlier_below is not None:
+            outliers = (similar < self.outlier_below).tolist()
         rows = softmax(logits / self.temperature)
         return [Prediction(row, outlier) for row, outlier in zip(rows, outliers, strict=True)]
 
