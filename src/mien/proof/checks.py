@@ -97,9 +97,8 @@ class _Evidence:
     def _difference(self, part: str) -> str:
         told = self.card.get("content", {}).get(part)
         if told is None:
-            known = self.claimant.run and not self.card.get(
-                "content"
-            )  # of a run of mien 0.1, the whole fingerprint fits
+            # A run of mien 0.1 kept no hash of each split; opening its data compared all of it.
+            known = self.claimant.run and not self.card.get("content")
             return "" if known else "it does not say which images these were"
         here = self.positions(part)
         if told != sha256_of(self.store.digests[here]):
