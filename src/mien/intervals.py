@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 Z95 = 1.959963984540054  # 97.5 % quantile of the normal distribution: a two-sided 95 % interval
+TAIL = 0.025
 
 
 def wilson(correct: float, images: int) -> tuple[float, float]:
@@ -26,33 +27,37 @@ def wilson(correct: float, images: int) -> tuple[float, float]:
     return low, high
 
 
-def clopper_pearson(correct: int, images: int) -> tuple[float, float]:
-    """The exact 95 % interval of a share: it holds the truth at least that often, also near 0; (0, 1) without images.
+def of_sample(found: int, sample: int, population: int) -> tuple[int, int]:
+    """The exact 95 % interval of a count in a population, from a random sample without replacement.
 
-    Clopper and Pearson (1934), Biometrika 26: 404-413.
+    found: how many of the sample are such. The interval holds the truth at least in 95 % of samples, also near 0; it is
+    (0, population) without a sample. It has the counts that neither tail of the hypergeometric distribution rejects at
+    2.5 %, as Clopper and Pearson (1934), Biometrika 26: 404-413, have it for the binomial.
     """
-    low = 0.0 if not correct else _where(lambda share: 1 - _at_most(correct - 1, images, share))
-    high = 1.0 if correct == images else _where(lambda share: 1 - _at_most(correct, images, share), upper=True)
+    low = _first(found, population, lambda count: _at_least(found, count, sample, population) > TAIL)
+    missed = sample - found
+    high = population - _first(missed, population, lambda rest: _at_least(missed, rest, sample, population) > TAIL)
     return low, high
 
 
-def _where(more: Callable[[float], float], upper: bool = False) -> float:
-    """The share at which `more`, which rises with it, reaches 2.5 % (upper: 97.5 %)."""
-    low, high = 0.0, 1.0
-    for _ in range(60):  # halvings: 1e-18
-        middle = (low + high) / 2
-        low, high = (low, middle) if more(middle) > (0.975 if upper else 0.025) else (middle, high)
-    return (low + high) / 2
+def _first(low: int, high: int, fits: Callable[[int], bool]) -> int:
+    """The first number in low..high that fits, of numbers that fit from one on."""
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle + 1, high)
+    return low
 
 
-def _at_most(most: int, images: int, share: float) -> float:
-    """The probability of at most so many of a binomial distribution, 0 < share < 1."""
-    whole, hit, miss = math.lgamma(images + 1), math.log(share), math.log1p(-share)
-    logs = (
-        whole - math.lgamma(k + 1) - math.lgamma(images - k + 1) + k * hit + (images - k) * miss
-        for k in range(most + 1)
-    )
-    return min(1.0, math.fsum(map(math.exp, logs)))
+def _at_least(least: int, count: int, sample: int, population: int) -> float:
+    """The probability that a sample has at least so many of the `count` in the population."""
+    whole = _log_choose(population, sample)
+    possible = range(max(least, sample - (population - count)), min(sample, count) + 1)
+    logs = (_log_choose(count, k) + _log_choose(population - count, sample - k) - whole for k in possible)
+    return math.fsum(map(math.exp, logs))
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 def bootstrap(measure: Callable[[np.ndarray], float], images: int, draws: int = 500) -> tuple[float, float]:

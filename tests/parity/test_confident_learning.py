@@ -19,7 +19,7 @@ def noisy(classes, images=600, seed=0):
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])
-def test_thresholds_and_margins(classes):
+def test_thresholds_and_confidence(classes):
     labels, shares = noisy(classes)
     np.testing.assert_allclose(confident_learning.thresholds(labels, shares), get_confident_thresholds(labels, shares))
     for method, ours in (

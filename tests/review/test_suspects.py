@@ -22,7 +22,8 @@ def test_wrong_labels_come_first(colours, capsys):
     assert {each["name"] for each in found["listed"][: len(WRONG)]} == WRONG
     first = found["listed"][0]
     assert {first["label"], first["suggested"]} == {"red", "blue"}
-    assert 0 <= first["margin"] < 0.5 < first["suggested_probability"]
+    assert 0 <= first["relative_confidence"] < 0.5 < first["suggested_probability"]
+    assert {(label, other) for label, other, _ in found["confusions"]} == {("red", "blue"), ("blue", "red")}
     assert len(first["neighbours"]) == 5
     assert sum(label == first["suggested"] for _, label in first["neighbours"]) >= 4
 
@@ -34,7 +35,10 @@ def test_a_table_of_suspects(colours, capsys):
     assert len(rows) == 3
     assert {row["path"] for row in rows} < WRONG
     assert all({row["label"], row["suggested"]} == {"red", "blue"} for row in rows)
-    assert "perhaps" in capsys.readouterr().out
+    assert capsys.readouterr().out == "suspects.csv\n"
+    assert main(["data", "review", str(colours), "--no-page", "--suspects", "1"]) == 0
+    out = capsys.readouterr().out
+    assert out in {f"{row['path']}  {row['label']}, perhaps {row['suggested']}\n" for row in rows}
 
 
 def test_the_answers_of_folds_are_taken(colours):

@@ -25,6 +25,7 @@ app = App(
 )
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
+Open = Annotated[bool, Parameter(name="--open", negative="", help="Open the page in the browser.")]
 Settable = Annotated[Recipe | None, Parameter(name="*", show_default=False)]
 DataPath = Annotated[
     Path | None,

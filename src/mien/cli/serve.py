@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import app, print_lines
+from mien.cli.app import Open, app, print_lines
 from mien.progress import note
 
 
@@ -21,7 +21,7 @@ def serve(
     margin: float = 0.0,
     allow_host: Annotated[list[str] | None, Parameter(negative="")] = None,
     allow_origin: Annotated[list[str] | None, Parameter(negative="")] = None,
-    open_: Annotated[bool, Parameter(name="--open", negative="")] = False,
+    open_: Open = False,
 ) -> None:
     """Open a page on this computer that reads expressions from photos and the camera, with an API behind it.
 
@@ -45,8 +45,6 @@ def serve(
         that others reach takes any name until one is given.
     allow_origin
         Where web pages come from that may use the API, as in http://localhost:5173; may be given several times.
-    open_
-        Open the page in the browser.
     """
     from mien.runtime import Network, open_detector
     from mien.runtime.network import default_model

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,6 +57,23 @@ def read(path: Path, classes: tuple[str, ...], encoding: str | None = None) -> L
         signature=signature([file_stamp(path)]),
         problems={i: row.problem for i, row in enumerate(rows) if row.problem},
     )
+
+
+def open_row(path: Path, number: int) -> Image.Image:
+    """The image in the row of this number, the header's being 1. Raises DataError when there is none."""
+    text = _pixels(path, path.stat().st_mtime_ns).get(number)
+    if text is None:
+        raise DataError(f"{path} has no row {number}.")
+    return _image(text, f"{path.name} row {number}")
+
+
+@lru_cache(maxsize=1)
+def _pixels(path: Path, changed: int) -> dict[int, str]:
+    """Number of a row -> its pixels. changed: when the file was, so that another one is read anew."""
+    lines = table_rows(path)
+    _, header = next(lines, ("", []))
+    column = _columns(header, path)["pixels"]
+    return {int(name.rpartition(" ")[2]): cells[column] for name, cells in lines if len(cells) > column}
 
 
 def _rows(path: Path, classes: tuple[str, ...], encoding: str | None) -> Iterator[PixelRow]:

@@ -40,13 +40,14 @@ def suspected(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return (found >= 0) & (found != labels)
 
 
-def margins(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """The normalised margin of each label, (N,): 0 where another class is certain, 1 where the label is.
+def relative_confidence(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """The probability of each image's own label over the threshold of that class, (N,): 1 is usual, 0 unheard-of.
 
-    By it suspects are ranked, the lowest first.
+    By it suspects are ranked, the lowest first. The probability alone would put most images of a rare class first, as
+    their probabilities are low throughout, and the normalised margin finds fewer
+    (log/2026-11-30-suspects-relative-to-their-class.md).
     """
-    others = probabilities[np.arange(len(labels)), best_other(labels, probabilities)]
-    return (own(labels, probabilities) - others + 1) / 2
+    return own(labels, probabilities) / np.maximum(thresholds(labels, probabilities)[labels], 1e-9)
 
 
 def own(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What speaks for or against each label: probabilities from networks that did not learn it, and the nearest pictures.
 
-The probabilities are those of a cross-validation (`mien run RECIPE --data.folds 5`), or, in seconds, of linear heads on
+The probabilities are those of a cross-validation (`data.folds`), or, in seconds, of linear heads on
 the features of a network that is there already: each image by a head that was fitted without its fold. The neighbours'
 labels vote in the same features. Both are mixed in the shares that foretell the given labels best.
 """

@@ -21,15 +21,15 @@ from mien.review.evidence import Evidence
 class Suspect:
     """A picture whose label may be wrong, or one that is shown among these.
 
-    name, label: as the source has them. suggested: the most probable other class. margin: 0 where that class is
-    certain, 1 where the label is; the list is ordered by it. probabilities: of the label and of the suggested class.
+    name, label: as the source has them. suggested: the most probable other class. relative_confidence: of the
+    label, 1 is usual for its class; the list is ordered by it. label_probability, suggested_probability: of both.
     neighbours: the names and labels of the nearest pictures.
     """
 
     name: str
     label: str
     suggested: str
-    margin: float
+    relative_confidence: float
     label_probability: float
     suggested_probability: float
     neighbours: tuple[tuple[str, str], ...]
@@ -41,16 +41,23 @@ class Suspect:
 def ranked(evidence: Evidence) -> tuple[np.ndarray, int]:
     """All images under review, the most suspicious first, (N,), and how many at the start are suspects.
 
-    Suspects are those that confident learning finds; the others follow, by their margin too.
+    Suspects are those that confident learning finds; the others follow in the same order.
     """
     found = confident_learning.suspected(evidence.labels, evidence.probabilities)
-    margins = confident_learning.margins(evidence.labels, evidence.probabilities)
-    return np.lexsort((margins, ~found)), int(found.sum())
+    confidence = confident_learning.relative_confidence(evidence.labels, evidence.probabilities)
+    return np.lexsort((confidence, ~found)), int(found.sum())
+
+
+def confusions(store: Store, evidence: Evidence) -> list[tuple[str, str, int]]:
+    """How many images of a label are confidently of another class: (label, class, images), the most first."""
+    joint = confident_learning.confident_joint(evidence.labels, evidence.probabilities)
+    pairs = [(int(joint[i, j]), i, j) for i, j in np.argwhere(joint > 0) if i != j]
+    return [(store.classes[i], store.classes[j], count) for count, i, j in sorted(pairs, key=lambda pair: -pair[0])]
 
 
 def described(store: Store, evidence: Evidence, chosen: Sequence[int] | np.ndarray) -> list[Suspect]:
     """Of chosen images, positions among those under review, what there is to say."""
-    margins = confident_learning.margins(evidence.labels, evidence.probabilities)
+    confidence = confident_learning.relative_confidence(evidence.labels, evidence.probabilities)
     other = confident_learning.best_other(evidence.labels, evidence.probabilities)
 
     def name(position: int) -> str:
@@ -62,7 +69,7 @@ def described(store: Store, evidence: Evidence, chosen: Sequence[int] | np.ndarr
             name=name(position),
             label=store.classes[label],
             suggested=store.classes[suggested],
-            margin=round(float(margins[position]), 4),
+            relative_confidence=round(float(confidence[position]), 4),
             label_probability=round(float(shares[label]), 4),
             suggested_probability=round(float(shares[suggested]), 4),
             neighbours=tuple(
@@ -77,7 +84,9 @@ def write_suspects(suspects: Sequence[Suspect], path: Path) -> None:
     """A table of them, the worst first. Raises MienError when it cannot be written."""
     with written_whole(path) as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "label", "suggested", "margin", "label_probability", "suggested_probability"])
+        writer.writerow(
+            ["path", "label", "suggested", "relative_confidence", "label_probability", "suggested_probability"]
+        )
         for each in suspects:
             words = map(cell, (each.name, each.label, each.suggested))
-            writer.writerow([*words, each.margin, each.label_probability, each.suggested_probability])
+            writer.writerow([*words, each.relative_confidence, each.label_probability, each.suggested_probability])

@@ -1,11 +1,13 @@
 """A table that lists pictures: columns path and label, and, where wanted, split and group.
 
-Paths are relative to the table. Images of one group (a person, a video) never end in different splits.
+Paths are relative to the table; 'fer2013.csv row 7' is a row of a table of pixels. Images of one group (a person, a
+video) never end in different splits.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -14,6 +16,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from mien.data import pixel_table
 from mien.data.layouts import split_of
 from mien.data.listing import SPLITS, Listing, existing, file_stamp, signature
 from mien.data.text_table import table_rows
@@ -22,6 +25,7 @@ from mien.labels import folded, merged, one_spelling
 from mien.pictures import open_image
 
 COLUMNS = ("path", "label", "split", "group")
+PIXEL_ROW = re.compile(r"(.+) row (\d+)", re.S)
 
 
 class PathRow(NamedTuple):
@@ -103,15 +107,21 @@ def _row(cells: Sequence[str], where: dict[str, int], place: str, folder: Path) 
         problem = f"{place}: the {empty} is empty."
     elif split is None:
         problem = f"{place}: the split is '{values['split']}', it must be {', '.join(SPLITS[:-1])} or {SPLITS[-1]}."
-    elif not _is_file(file):
+    elif not _is_there(file):
         problem = f"{place}: {file} is not there. Paths are relative to the table."
     return PathRow(place, values["path"], values["label"], split or "", values.get("group", ""), problem, file)
+
+
+def place_of(folder: Path, path: str) -> Path | None:
+    """Where the picture is that a table in this folder calls `path`, a file or a row of pixels; None: nowhere."""
+    place = _found(folder, path)
+    return place if _is_there(place) else None
 
 
 def _found(folder: Path, path: str) -> Path:
     """The file that a path means: as it is written, or with slashes for backslashes, or accents and case as on disk."""
     exact = folder / path
-    if not path or _is_file(exact):
+    if not path or _is_there(exact):
         return exact
     step = folder
     for part in Path(path.replace("\\", "/")).parts:
@@ -164,7 +174,20 @@ def _refuse_split_groups(rows: Sequence[PathRow]) -> None:
 
 
 def _stamp(path: Path) -> str:
-    return file_stamp(path) if _is_file(path) else f"{path} is missing"
+    if _is_file(path):
+        return file_stamp(path)
+    row = pixel_row(path)
+    return f"{file_stamp(row[0])}|{row[1]}" if row else f"{path} is missing"
+
+
+def pixel_row(path: Path) -> tuple[Path, int] | None:
+    """The table and the number of the row, the header's being 1, that 'fer2013.csv row 7' means; None for another."""
+    found = PIXEL_ROW.fullmatch(str(path))
+    return (Path(found[1]), int(found[2])) if found and _is_file(Path(found[1])) else None
+
+
+def _is_there(path: Path) -> bool:
+    return _is_file(path) or pixel_row(path) is not None
 
 
 def _is_file(path: Path) -> bool:
@@ -175,7 +198,8 @@ def _is_file(path: Path) -> bool:
 
 
 def _open(path: Path, place: str) -> Image.Image:
+    row = None if _is_file(path) else pixel_row(path)
     try:
-        return open_image(path)
+        return pixel_table.open_row(*row) if row else open_image(path)
     except DataError as error:
         raise DataError(f"{place}: {error}") from error
