@@ -45,6 +45,8 @@ def compare(
         return
     for row in comparison.rows:
         print_lines(f"{row.folder}  {headline(row.scores)}")
+    if comparison.left_out:
+        print_lines(comparison.left_out.describe(comparison.images))
     for pair in comparison.pairs:
         print_lines(pair.verdict)
     for line in describe_compared(comparison.subgroups) if comparison.subgroups else []:

@@ -14,10 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mien import labels
-from mien.errors import DataError, UsageError
+from mien.errors import UsageError
+from mien.evaluate.alignment import LeftOut, align
 from mien.evaluate.metrics import score
 from mien.evaluate.mistakes import Disagreement, Mistake, disagreements, most_confident_errors
 from mien.evaluate.significance import Interval, Pair, pairs_of
@@ -84,6 +82,7 @@ class Comparison:
     """What `compare` found; rows in the order given. robustness is empty where no run has measured it.
 
     disagreements: of the two most accurate runs, each way. subgroups: None where no column was asked for.
+    left_out: images of runs on differing tables that are not compared; None where all are.
     """
 
     split: str
@@ -97,6 +96,7 @@ class Comparison:
     robustness: list[Changed]
     disagreements: list[Disagreement]
     subgroups: ComparedSubgroups | None = None
+    left_out: LeftOut | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON types; a loss that is not a number becomes None."""
@@ -114,20 +114,25 @@ def compare(
 
     by: a column of the first run's table, or of `table`, within whose subgroups to compare them as well.
     Raises UsageError for fewer than two runs, MissingError for a path that is no run or has no predictions
-    of the split, DataError when the runs were not evaluated on the same images and labels.
+    of the split, DataError when the runs were not evaluated on the same images and labels; of runs on a table, where a
+    label was corrected, say, most must be the same, and the others are left out.
     """
     if len(runs) < 2:
         raise UsageError(f"Comparing needs at least two runs, given {len(runs)}. Try: `mien.compare(RUN, RUN)`")
     folders = [RunFolder.open(path) for path in runs]
     names = run_labels(folders)
     found = [folder.predictions(split) for folder in folders]
-    predictions = [_align(other, found[0], folder, folders[0]) for other, folder in zip(found, folders, strict=True)]
-    scores = [_scores(folder, split, aligned) for folder, aligned in zip(folders, predictions, strict=True)]
+    predictions, left_out = align(folders, found)
+    scores = [
+        score(aligned) if left_out else _scores(folder, split, aligned)
+        for folder, aligned in zip(folders, predictions, strict=True)
+    ]
     rows = [_row(*each) for each in zip(names, folders, scores, predictions, strict=True)]
     correct = [aligned.correct for aligned in predictions]
     subgroups = None
     if by:
-        subgroups = compare_subgroups(names, correct, values_of_run(folders[0].path, split, by, table)[0], by)
+        values = dict(zip(found[0].names, values_of_run(folders[0].path, split, by, table)[0], strict=True))
+        subgroups = compare_subgroups(names, correct, [values[name] for name in predictions[0].names], by)
     best, next_best = sorted(range(len(rows)), key=lambda i: -scores[i].accuracy)[:2]
     return Comparison(
         split=split,
@@ -138,9 +143,10 @@ def compare(
         groups=_groups(rows),
         equal_epochs=at_equal(rows, "epoch"),
         equal_seconds=at_equal(rows, "seconds"),
-        robustness=on_changed_images([folder.robustness.get(split, []) for folder in folders]),
+        robustness=[] if left_out else on_changed_images([each.robustness.get(split, []) for each in folders]),
         disagreements=disagreements((names[best], predictions[best]), (names[next_best], predictions[next_best])),
         subgroups=subgroups,
+        left_out=left_out,
     )
 
 
@@ -201,57 +207,12 @@ def _row(label: str, folder: RunFolder, scores: Scores, predictions: Predictions
     )
 
 
-def _align(other: Predictions, first: Predictions, folder: RunFolder, reference: RunFolder) -> Predictions:
-    """`other` in the image order and class order of `first`; images and classes are matched by name."""
-    by_name, order_first = _sorted_positions(other.names), _sorted_positions(first.names)
-    if [other.names[i] for i in by_name] != [first.names[i] for i in order_first]:
-        shared = len(set(other.names) & set(first.names))
-        folds = "The folds of a cross-validation are joined by mien's benchmarks/folds.py."
-        raise DataError(
-            f"{folder.path} and {reference.path} were not evaluated on the same images: {len(other):,} and "
-            f"{len(first):,}, of which {shared:,} are in both. "
-            f"{folds if folder.recipe.data.folds else 'Compare runs of the same data and split.'}"
-        )
-    target = np.array(_class_order(other, first, folder, reference))
-    order = np.empty(len(first), dtype=np.int64)
-    order[order_first] = by_name
-    aligned = Predictions(
-        names=first.names,
-        labels=target[other.labels[order]],
-        probabilities=other.probabilities[order][:, np.argsort(target)],
-        classes=first.classes,
-    )
-    different = np.flatnonzero(aligned.labels != first.labels)
-    if len(different):
-        raise DataError(
-            f"{folder.path} and {reference.path} do not agree on the labels of {len(different):,} images, "
-            f"{first.names[different[0]]} among them. Compare runs of the same data."
-        )
-    return aligned
-
-
-def _sorted_positions(names: Sequence[str]) -> list[int]:
-    return sorted(range(len(names)), key=names.__getitem__)
-
-
 def _scores(folder: RunFolder, split: str, aligned: Predictions) -> Scores:
     """The saved scores; where the run orders or writes its classes otherwise, those of the aligned predictions."""
     saved = folder.scores.get(split) or score(aligned)
     if list(saved.per_class) == list(aligned.classes):
         return saved
     return replace(score(aligned), clean=saved.clean, without_identical=saved.without_identical)
-
-
-def _class_order(other: Predictions, first: Predictions, folder: RunFolder, reference: RunFolder) -> list[int]:
-    """For each class of `other`, its index in `first`: by name, never by position."""
-    if len(other.classes) != len(first.classes):
-        raise DataError(
-            f"{folder.path} tells {len(other.classes)} classes apart ({', '.join(other.classes)}) and "
-            f"{reference.path} {len(first.classes)} ({', '.join(first.classes)}). Compare runs of the same classes."
-        )
-    if set(other.classes) == set(first.classes):
-        return [first.classes.index(name) for name in other.classes]
-    return labels.match(other.classes, first.classes)
 
 
 def _groups(rows: Sequence[ComparedRun]) -> list[SeedGroup]:
