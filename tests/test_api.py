@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import mien
+from mien.data import open_store
 from mien.errors import MissingError, UsageError
 from mien.runs import data as places
 
@@ -75,12 +76,39 @@ def test_a_run_from_the_first_line_to_a_reader(run, tmp_path):
     Image.fromarray(np.full((16, 16), 90, np.uint8)).save(tmp_path / "photo.png")
     explanation = run.explain(tmp_path / "photo.png", methods=["saliency"])
     assert set(explanation.maps) == {"saliency"}
+    near = run.nearest(tmp_path / "photo.png", n=3)
+    assert [each.name for each in near] == [each.name for each in explanation.nearest[:3]]
     reader = mien.load(other)  # never exported until now
     assert (other.path / "model.onnx").exists()
     face = reader.read(tmp_path / "photo.png", detect=False)[0]
     assert set(face.probabilities) == set(reader.names)
     assert mien.resume(run).path == run.path
     assert mien.from_pretrained(run).labels == tuple(run.env.classes)
+
+
+def test_the_nearest_training_pictures(run, tmp_path):
+    """A picture's own copy is left out, and said; pictures that are no longer there cost the examples alone."""
+    store = open_store(run.recipe.data)
+    own = store.indices("train")[5]
+    explanation = run.explain(store.images[own][0], methods=(), nearest=4)
+    near = explanation.nearest
+    assert len(near) == 4
+    assert store.names[own] not in [each.name for each in near]
+    label = store.classes[store.labels[own]]
+    assert explanation.notes == (
+        f"This very picture is one of the training pictures, labelled {label}; below are others.",
+    )
+    assert 1 >= near[0].similarity >= near[3].similarity
+    for each in near:
+        position = store.names.index(each.name)
+        assert each.label == store.classes[store.labels[position]]
+        np.testing.assert_array_equal(each.image, store.images[position])
+    assert not run.explain(store.images[own][0], methods=(), nearest=0).nearest
+    with pytest.raises(UsageError, match="`n` 0: how many pictures"):
+        run.nearest(store.images[own][0], n=0)
+    with pytest.raises(UsageError, match="its images are drawn, so they lie nowhere"):
+        run.nearest(store.images[own][0], data=tmp_path)
+    assert "its images are drawn" in run.explain(store.images[own][0], methods=(), data=tmp_path).notes[0]
 
 
 def test_what_does_not_exist_is_said_with_the_nearest(run):

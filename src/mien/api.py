@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from mien.evaluate.compare import Comparison
+    from mien.evaluate.training_pictures import TrainingPicture
     from mien.explain import Explanation
     from mien.explain.explanation import ImageLike
     from mien.export import Export, WeightType
@@ -64,6 +65,19 @@ class Run(RunFolder):
     def explain(self, image: ImageLike, **options: Any) -> Explanation:
         """As `mien.explain(run, image)`."""
         return explain(self, image, **options)
+
+    @_verb
+    def nearest(self, image: ImageLike, n: int = 5, *, data: Place | None = None) -> tuple[TrainingPicture, ...]:
+        """Return the n training pictures whose features are most like those of a picture, the nearest first.
+
+        image: as of `mien.explain`. data: where the run's images lie now, where they were moved.
+        """
+        from mien.evaluate.training_pictures import nearest_training
+        from mien.explain.explanation import seen
+
+        with _reading(data=data):
+            network = from_pretrained(self)
+            return nearest_training(self.path, network, seen(network, image), n)[0]
 
     def export(self, out: str | Path | None = None, **options: Any) -> Export:
         """As `mien.export(run, out)`."""
@@ -189,6 +203,8 @@ def explain(
     target: str | int | None = None,
     *,
     verdicts: bool = True,
+    nearest: int = 5,
+    data: Place | None = None,
     allow_code: Sequence[str] = (),
 ) -> Explanation:
     """Open a trained model up and follow one picture through it.
@@ -197,7 +213,8 @@ def explain(
     image: a path, a PIL image, or a uint8 array (H, W) or (H, W, 3); of an animation, the first frame.
     methods: names out of `mien.explain.attribution.methods_of(model)`, None for all. target: the class to explain, by
     name or number; None for the predicted one. verdicts: also measure how far each map can be believed, which takes
-    most of the time.
+    most of the time. nearest: of a run, how many of the training pictures that are most like this one to look for;
+    data: where its images lie now.
     Raises UsageError for a method or class that the model does not have, MissingError and DataError for a picture that
     is not there or cannot be read.
     """
@@ -205,8 +222,13 @@ def explain(
 
     from mien.explain import explain as look_inside
 
-    opened: Any = model if isinstance(model, nn.Module) else from_pretrained(model, allow_code=allow_code)
-    return look_inside(opened, image, methods, target, verdicts=verdicts)
+    if isinstance(model, nn.Module):
+        return look_inside(model, image, methods, target, verdicts=verdicts)
+    place = _path(model)
+    run = place if isinstance(place, Path) and is_run(place) else None
+    with _reading(allow_code, data):
+        opened = from_pretrained(model, allow_code=allow_code)
+        return look_inside(opened, image, methods, target, verdicts=verdicts, run=run, nearest=nearest)
 
 
 @_verb

@@ -58,8 +58,12 @@ def photo(tmp_path):
 @pytest.mark.parametrize(
     ("name", "methods", "sections"),
     [
-        ("vit", ["grad_cam", "relevance", "rollout", "saliency"], ["answer", "why", "walk", "attention", "positions"]),
-        ("cnn", ["grad_cam", "saliency"], ["answer", "why", "walk", "features"]),
+        (
+            "vit",
+            ["grad_cam", "relevance", "rollout", "saliency"],
+            ["answer", "nearest", "why", "walk", "attention", "positions"],
+        ),
+        ("cnn", ["grad_cam", "saliency"], ["answer", "nearest", "why", "walk", "features"]),
     ],
 )
 def test_the_page_of_a_photo(runs, photo, tmp_path, capsys, name, methods, sections):
@@ -73,6 +77,8 @@ def test_the_page_of_a_photo(runs, photo, tmp_path, capsys, name, methods, secti
     assert re.findall(r'<section id="(\w+)"', page) == sections
     assert ("Before it, the raw logits" in page) == (name == "vit")
     assert printed["label"] in page
+    assert len(printed["nearest"]) == 5
+    assert all(each["name"] in page for each in printed["nearest"])
     loaded = re.findall(r'(?:src|href)="([^"#]{1,40})', page)
     assert all(address.startswith(("data:", "https://arxiv.org/")) for address in loaded)
     assert len(page) < 6e6

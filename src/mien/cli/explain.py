@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any
 
-from mien.cli.app import Json, Path_, app, print_json, print_lines
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from mien.cli.app import DataPath, Json, Path_, app, print_json, print_lines
 from mien.progress import note, warn
 
 
@@ -19,6 +23,8 @@ def explain(
     methods: str | None = None,
     detector: str = "yunet",
     margin: float = 0.0,
+    nearest: Annotated[int, Parameter(validator=Number(gte=0))] = 5,
+    data_path: DataPath = None,
     json_: Json = False,
 ) -> None:
     """Show how a picture becomes a prediction, where the reasons lie, and how far that can be believed.
@@ -43,13 +49,26 @@ def explain(
         What finds the faces: 'yunet', which comes with mien, 'haar' (OpenCV's cascade), or a file of YuNet's weights.
     margin
         How much around a found face is shown to the model, as a share of its side.
+    nearest
+        Of a run, how many of the training pictures that are most like this one to show; 0 for none.
     """
     from mien.evaluate.metrics import warning
+    from mien.evaluate.training_pictures import told
     from mien.explain.study import study
     from mien.report.explain_page import write_explanation
+    from mien.runs.data import lying_at
 
     names = methods.split(",") if methods else None
-    studied = study(model, image, face=face, target=target, methods=names, detector=detector, margin=margin)
+    how: dict[str, Any] = {
+        "face": face,
+        "target": target,
+        "methods": names,
+        "detector": detector,
+        "margin": margin,
+        "nearest": nearest,
+    }
+    with lying_at(data_path):
+        studied = study(model, image, **how)
     page, explanation = write_explanation(studied, out), studied.explanation
     best = explanation.label
     if json_:
@@ -58,10 +77,15 @@ def explain(
             name: {"verdict": str(one), "correlation": one.correlation} for name, one in explanation.verdicts.items()
         }
         about = {"page": str(page), "label": best, "probabilities": shares, "temperature": explanation.temperature}
-        print_json(about | {"methods": found})
+        alike = [
+            {"name": each.name, "label": each.label, "similarity": each.similarity} for each in explanation.nearest
+        ]
+        print_json(about | {"methods": found, "nearest": alike})
         return
-    how = "" if explanation.temperature else " (uncalibrated)"
-    print_lines(f"{page}  {best} {explanation.probabilities.max():.0%}{how}")
+    calibrated = "" if explanation.temperature else " (uncalibrated)"
+    print_lines(f"{page}  {best} {explanation.probabilities.max():.0%}{calibrated}")
+    if explanation.nearest:
+        print_lines(f"  nearest training pictures: {told(explanation.nearest)}")
     for name, one in explanation.verdicts.items():
         print_lines(f"  {name:<22} {one}")
     if studied.scores and (doubt := warning(studied.scores)):

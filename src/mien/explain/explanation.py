@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mien.errors import DataError, MissingError, UsageError, nearest
+from mien.errors import DataError, MienError, MissingError, UsageError
+from mien.errors import nearest as nearest_name
+from mien.evaluate.training_pictures import TrainingPicture, nearest_training
 from mien.explain import attention, position
 from mien.explain.attribution import attribute, is_empty, methods_of, require_method
 from mien.explain.capture import Trace, capture, evaluating
@@ -53,6 +55,7 @@ class Explanation:
         verdicts: By method, how far its map can be believed.
         notes: What was done to the picture that a person might not expect.
         temperature: At which the probabilities are calibrated; None: the network's own.
+        nearest: Of a run, the training pictures whose features are most like this one's, the nearest first.
     """
 
     image: np.ndarray
@@ -71,6 +74,7 @@ class Explanation:
     verdicts: dict[str, Verdict]
     notes: tuple[str, ...] = ()
     temperature: float | None = None
+    nearest: tuple[TrainingPicture, ...] = ()
 
     @property
     def label(self) -> str:
@@ -113,6 +117,8 @@ def explain(
     *,
     verdicts: bool = True,
     temperature: float | None = None,
+    run: Path | None = None,
+    nearest: int = 5,
 ) -> Explanation:
     """Open a trained model up and follow one picture through it.
 
@@ -120,7 +126,8 @@ def explain(
     animation, the first frame; all of it is explained, see `mien.explain.study` for one face. methods: names out of
     `methods_of(model)`, None for all. target: the class to explain, by name or number; None for the predicted one.
     verdicts: also measure how far each map can be believed, which takes most of the time. temperature: what the logits
-    are divided by; None leaves them as they are.
+    are divided by; None leaves them as they are. run: the model's run folder; so many of its training pictures are
+    looked for as `nearest` says, where its images are still there.
     Raises UsageError for what is no Classifier, a method or class it does not have; MissingError and DataError for a
     picture that is not there or cannot be read.
     """
@@ -131,6 +138,7 @@ def explain(
     images = images_for(model, model.preprocessing.scale(pixels.astype(np.float32) / 255)[None])  # (1, C, S, S)
     with torch.no_grad(), evaluating(model), capture(model) as trace:
         logits = model(images)
+    near, more = _nearest(run, model, pixels, nearest)
     wanted = targets_of(logits, _class(model, target))
     chosen = list(methods_of(model) if methods is None else methods)
     for name in chosen:  # a wrong one is said before the minutes that the others take
@@ -143,8 +151,9 @@ def explain(
         walk=walk(model, trace),
         maps={},
         verdicts={},
-        notes=notes,
+        notes=(*notes, *more),
         temperature=temperature,
+        nearest=near,
         **_inside(model, trace),
     )
     for number, name in enumerate(chosen, start=1):
@@ -153,6 +162,25 @@ def explain(
             note(f"{number} of {len(chosen)}: {name}, whether to believe its map")
             found.verdicts[name] = judge(model, images, found.maps[name], name, found.target, temperature or 1.0)
     return found
+
+
+def seen(model: Classifier, image: ImageLike) -> np.ndarray:
+    """Return what a model sees of a picture, uint8 (C, S, S). Raises as `explain` does for the picture."""
+    return model.preprocessing.pixels(_open(image)[0])
+
+
+def _nearest(
+    run: Path | None, model: Classifier, pixels: np.ndarray, count: int
+) -> tuple[tuple[TrainingPicture, ...], tuple[str, ...]]:
+    """The nearest training pictures, and what is to be noted of them."""
+    if run is None or not count:
+        return (), ()
+    try:
+        found, label = nearest_training(run, model, pixels, count)
+    except MienError as error:  # everything else can be explained without them
+        return (), (f"There are no nearest training pictures: {error}",)
+    own = f"This very picture is one of the training pictures, labelled {label}; below are others."
+    return found, (own,) if label else ()
 
 
 def _inside(model: Classifier, trace: Trace) -> dict[str, Any]:
@@ -189,7 +217,7 @@ def _open(image: ImageLike) -> tuple[Image.Image, tuple[str, ...]]:
         path = Path(image).expanduser()
         if not path.exists():
             beside = [str(found) for found in path.parent.glob("*") if found.name.lower().endswith(IMAGE_SUFFIXES)]
-            raise MissingError(f"{path}: there is no such picture.{nearest(str(path), beside)}")
+            raise MissingError(f"{path}: there is no such picture.{nearest_name(str(path), beside)}")
         picture = open_image(path)
         with Image.open(path) as file:
             return picture, _note(file)
@@ -225,6 +253,6 @@ def _class(model: Classifier, target: str | int | None) -> int | None:
     position = named.get(target, named.get(canonical(target)))
     if position is None:
         raise UsageError(
-            f"The model has no class '{target}'.{nearest(target, model.labels)} It has {', '.join(model.labels)}."
+            f"The model has no class '{target}'.{nearest_name(target, model.labels)} It has {', '.join(model.labels)}."
         )
     return position

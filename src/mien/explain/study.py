@@ -18,7 +18,7 @@ from mien.pretrained import Classifier, from_pretrained
 from mien.pretrained.own import from_run
 from mien.progress import note
 from mien.runs import Predictions, Scores
-from mien.runs.folder import RunFolder, refuse_headless
+from mien.runs.folder import RunFolder, is_run, refuse_headless
 from mien.runtime.faces import Detector, open_detector
 from mien.runtime.network import Network, is_export
 from mien.runtime.reader import FaceFinder
@@ -49,12 +49,13 @@ def study(
     methods: Sequence[str] | None = None,
     detector: Detector | str | Path = "yunet",
     margin: float = 0.0,
+    nearest: int = 5,
 ) -> Study:
     """Explain one picture by a finished run or an export, with the probabilities that `mien.load(model)` would give.
 
     face: its number, the largest being '1', or 'none' for the whole picture. If not given, the largest where one of the
-    model's classes is an expression, the whole picture otherwise. detector, margin: as of `mien.load`. target, methods:
-    as of `explain`.
+    model's classes is an expression, the whole picture otherwise. detector, margin: as of `mien.load`. target, methods,
+    nearest: as of `explain`.
     Raises MissingError when the run has no model yet, UsageError for a run without a head, or a face, class or method
     that is not there; DataError for an export that does not open in torch.
     """
@@ -63,7 +64,8 @@ def study(
     face = face or usual
     finder = FaceFinder(network.preprocessing, open_detector(detector), margin)
     pixels, part = _part(finder, image, face)
-    explanation = explain(network, pixels, methods, target, temperature=temperature)
+    run = Path(model) if is_run(Path(model)) else None
+    explanation = explain(network, pixels, methods, target, temperature=temperature, run=run, nearest=nearest)
     return Study(model, image, part, None if face == usual else face, explanation, scores)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mien.evaluate.metrics import beats_majority, majority
+from mien.evaluate.training_pictures import told
 from mien.explain import Explanation
 from mien.explain.attention import grid_points, mean_attention_distance
 from mien.explain.faithfulness import NOTICEABLE, Verdict
@@ -20,7 +21,7 @@ from mien.explain.study import Study
 from mien.report import inline_images
 from mien.report.explain_pointing import pointing, with_mean
 from mien.report.figures import WIDTH
-from mien.report.html import write
+from mien.report.html import THUMBNAIL, write
 from mien.report.style import QUIET, drawing, inline_svg, series
 from mien.runs import layout
 
@@ -121,6 +122,8 @@ def context(study: Study, identity: str = "") -> dict[str, Any]:
         "positions": _positions(explanation),
         "recovered": _recovered(explanation),
         "features": _features(explanation),
+        "nearest": [(each, inline_images.image(each.image, THUMBNAIL)) for each in explanation.nearest],
+        "nearest_told": told(explanation.nearest),
     }
 
 
