@@ -22,6 +22,7 @@ from mien.cli import (  # noqa: F401  (imports add commands)
     evaluate,
     explain,
     export,
+    forecast,
     models,
     output,
     predict,

@@ -24,13 +24,19 @@ Command = Callable[..., Any]
 
 _offered: list[type[Recipe]] = [Recipe]
 _commands: list[tuple[Command, Made]] = []
+_recipe_flags: dict[str, str] = {}
 
 
-def takes_settings(made: Made = lambda recipe: recipe) -> Callable[[Command], Command]:
-    """Mark a verb whose `settings` are those of a recipe, in the form that `made` gives them."""
+def takes_settings(made: Made = lambda recipe: recipe, recipe_flag: str | None = None) -> Callable[[Command], Command]:
+    """Mark a verb whose `settings` are those of a recipe, in the form that `made` gives them.
+
+    recipe_flag: what names the recipe where the verb's first word does not.
+    """
 
     def mark(command: Command) -> Command:
         _commands.append((command, made))
+        if recipe_flag:
+            _recipe_flags[command.__name__] = recipe_flag
         _offer(command, made(_offered[-1]))
         return command
 
@@ -40,9 +46,13 @@ def takes_settings(made: Made = lambda recipe: recipe) -> Callable[[Command], Co
 def offer_sizes(arguments: list[str]) -> None:
     """Make the sizes of the command line's network flags of the verbs that take settings. Raises UsageError."""
     verbs = {command.__name__ for command, _ in _commands}
-    if not arguments or arguments[0] not in verbs:
+    verb, *words = (arguments[1:] if arguments[:1] == ["data"] else arguments) or [""]
+    if verb not in verbs:
         return
-    _offered[:] = [config.recipe_for(*networks_of(arguments[1:]))]
+    if verb in _recipe_flags:
+        recipe = _value(words, _recipe_flags[verb])
+        words = [recipe, *words] if recipe else ["--", *words]
+    _offered[:] = [config.recipe_for(*networks_of(words))]
     for command, made in _commands:
         _offer(command, made(_offered[-1]))
 

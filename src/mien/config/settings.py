@@ -56,6 +56,7 @@ class Data(Settings):
     )
     split_seed: int = Field(default=0, ge=0, description="Seed of the held-out share or the folds.")
     train_fraction: float = Field(default=1.0, gt=0, le=1, description="Stratified share of train to use.")
+    fraction_seed: int = Field(default=0, ge=0, description="Seed of that share; of one seed, smaller lie in larger.")
     drop_blank: bool = Field(
         default=True, description="Leave images that show nothing (one single colour) out of train."
     )

@@ -14,6 +14,7 @@ from mien.errors import DataError, UsageError
 
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
 UNUSED = 255
+APART = 1_000_003  # between the seeds of fractions, so that none meets that of another split
 
 
 def apply(store: Store, data: Data) -> Store:
@@ -90,7 +91,8 @@ def _fold_numbers(store: Store, together: np.ndarray, pool: np.ndarray, folds: i
 
 
 def _beyond_fraction(store: Store, together: np.ndarray, splits: np.ndarray, data: Data) -> np.ndarray:
-    return _ranks(store, together, splits == TRAIN, data.split_seed + 1) >= data.train_fraction
+    seed = data.split_seed + 1 + APART * data.fraction_seed
+    return _ranks(store, together, splits == TRAIN, seed) >= data.train_fraction
 
 
 def _ranks(store: Store, together: np.ndarray, pool: np.ndarray, seed: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from mien.errors import MissingError
 
 if TYPE_CHECKING:
     from mien.evaluate.compare import Comparison
+    from mien.evaluate.forecast import Checked, Forecast, Measured
     from mien.evaluate.sweep_table import SweepTable
 
 
@@ -50,3 +51,13 @@ def write_sweep(table: SweepTable) -> Path:
     if table.pooled:
         table.pooled.predictions.save(table.folder / layout.OUT_OF_FOLD)
     return html.write("sweep.html.j2", table.folder / layout.SWEEP_PAGE, sweep_page.context(table))
+
+
+def write_forecast(measured: Measured, found: Forecast, folder: Path, checked: Checked | None = None) -> Path:
+    """Write forecast.html and its curve, forecast.svg, into a folder; returns the page."""
+    from mien.report import forecast_page, html, style
+
+    values = forecast_page.context(measured, found, checked)
+    page = html.write("forecast.html.j2", folder / "forecast.html", values)
+    style.save_svg(values["figure"], folder / "forecast.svg")
+    return page
