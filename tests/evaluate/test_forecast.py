@@ -9,7 +9,7 @@ import pytest
 
 from mien.errors import DataError, MissingError, UsageError
 from mien.evaluate import learning_curve
-from mien.evaluate.forecast import FILE, Checked, Measured, Training, check, forecast
+from mien.evaluate.forecast import FILE, Checked, Measured, Trained, check, forecast
 
 CLASSES = ("cat", "dog", "fox")
 SHARES = (0.1, 0.2, 0.4, 0.8)
@@ -31,13 +31,13 @@ def measured(validation: int = 900, seeds: int = 3, halves: bool = True) -> Meas
     labels = np.arange(validation) % 3
     hardness = random.random(validation)
 
-    def training(share: float, seed: int, halved: str = "") -> Training:
+    def training(share: float, seed: int, halved: str = "") -> Trained:
         images = int(share * TRAIN) - (100 if halved else 0)
         wrong = hardness + 0.02 * random.standard_normal(validation) < error(share * TRAIN)
         if halved == "fox":
             wrong |= (labels == 2) & (np.arange(validation) % 4 == 0)
         answers = np.where(wrong, (labels + 1) % 3, labels).tolist()
-        return Training(images=images, share=share, seed=seed, halved=halved, answers=answers, seconds=1.5)
+        return Trained(images=images, share=share, seed=seed, halved=halved, answers=answers, seconds=1.5)
 
     found = [training(share, place * seeds + seed) for place, share in enumerate(SHARES) for seed in range(seeds)]
     last = (len(SHARES) - 1) * seeds
@@ -105,7 +105,7 @@ def more(before: Measured, accuracy: float, **changes: object) -> Measured:
     """More pictures, of which one training on all answers a share correctly."""
     labels = np.array(before.labels)
     answers = np.where(np.arange(len(labels)) < accuracy * len(labels), labels, (labels + 1) % 3).tolist()
-    whole = Training(images=4000, share=1.0, seed=0, answers=answers, seconds=1.0)
+    whole = Trained(images=4000, share=1.0, seed=0, answers=answers, seconds=1.0)
     return replace(before, trainings=[whole], **changes)
 
 

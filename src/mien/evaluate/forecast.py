@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-import mien
 from mien.atomic import read_json, write_json
 from mien.errors import DataError, MissingError, UsageError
 from mien.evaluate.learning_curve import Band, LearningCurve, Point, fit_curve
@@ -26,7 +25,7 @@ Z90 = 1.6448536269514722  # 95 % quantile of the normal distribution: a two-side
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
+class Trained:
     """One training on a part of the training images.
 
     images: how many. share: of all. seed: which part. halved: the class of which half was left out, '' for none.
@@ -55,14 +54,14 @@ class Measured:
     counts: tuple[int, ...]
     labels: list[int]
     content: dict[str, str]
-    trainings: list[Training] = field(default_factory=list)
+    trainings: list[Trained] = field(default_factory=list)
 
     @property
     def train(self) -> int:
         """How many training images there are."""
         return sum(self.counts)
 
-    def correct(self, training: Training) -> np.ndarray:
+    def correct(self, training: Trained) -> np.ndarray:
         """Which validation images a training answered correctly, bool (N,)."""
         return np.array(training.answers) == np.array(self.labels)
 
@@ -76,7 +75,7 @@ class Measured:
         points = [Point(images, self.correct(each)[chosen]) for images, found in by_share.values() for each in found]
         return fit_curve(points, rising=label is not None)
 
-    def by_share(self) -> dict[float, tuple[int, list[Training]]]:
+    def by_share(self) -> dict[float, tuple[int, list[Trained]]]:
         """The trainings on each share, smallest first, and their mean number of images: groups make them differ."""
         whole = [each for each in self.trainings if not each.halved]
         found = {
@@ -86,7 +85,7 @@ class Measured:
 
     def save(self, path: Path, found: Forecast | None) -> None:
         """Write forecast.json, with what was worked out where that is known yet."""
-        write_json(path, {"mien": mien.__version__, "measured": asdict(self), "forecast": found and asdict(found)})
+        write_json(path, {"measured": asdict(self), "forecast": found and asdict(found)})
 
     @classmethod
     def load(cls, path: Path) -> Measured:
@@ -272,7 +271,7 @@ def _classes(measured: Measured) -> list[ClassForecast]:
 def _halves(measured: Measured) -> list[Half]:
     """What half of each class brought to the trainings on most images; what brought most first."""
     whole = {each.seed: each for each in measured.trainings if not each.halved}
-    by_class: dict[str, list[Training]] = {}
+    by_class: dict[str, list[Trained]] = {}
     for each in measured.trainings:
         if each.halved:
             by_class.setdefault(each.halved, []).append(each)

@@ -15,7 +15,7 @@ from mien.data import Store, prepare, splits
 from mien.errors import UsageError
 from mien.evaluate import heads
 from mien.evaluate.features import features, prepared_for
-from mien.evaluate.forecast import FILE, Measured, Training, told
+from mien.evaluate.forecast import FILE, Measured, Trained, told
 from mien.pretrained import from_pretrained
 from mien.progress import note, track
 from mien.runs import RunFolder, is_finished, is_run
@@ -28,7 +28,7 @@ CLASSES = 20  # with more, what half of each brought is not measured: it takes a
 
 
 class Part(NamedTuple):
-    """Which part of the training images one training sees, see `Training`."""
+    """Which part of the training images one training sees, see `Trained`."""
 
     share: float
     seed: int
@@ -124,7 +124,7 @@ def measure(
         started, chosen = time.perf_counter(), _chosen(store, learner.data, part)
         answers = learner.answers(part, chosen).tolist()
         seconds = round(time.perf_counter() - started, 2)
-        done = Training(images=len(chosen), **part._asdict(), answers=answers, seconds=seconds)
+        done = Trained(images=len(chosen), **part._asdict(), answers=answers, seconds=seconds)
         measured = replace(measured, trainings=[*measured.trainings, done])
         measured.save(out / FILE, None)
     return measured
