@@ -19,14 +19,14 @@ HEAVY |= {"jinja2", "markupsafe", "safetensors", "onnx"}  # which the package wi
 ALLOWED = {
     folder: {folder, *names.split()}
     for folder, names in {
-        "models": "errors plugins",
+        "models": "errors operators plugins",
         "data": "cache config drafts errors atomic intervals labels media pictures plugins preprocessing progress",
         "runtime": "assets atomic cells drafts errors hub labels locks media pictures preprocessing progress",
         "serve": "mien errors labels pictures preprocessing runtime",
         "pretrained": "drafts mien assets errors atomic hub models plugins preprocessing progress runs runtime",
         "runs": "cells drafts atomic config data errors locks progress",
-        "train": "drafts config data errors evaluate atomic hardware intervals labels models preprocessing pretrained "
-        "progress runs runtime",
+        "train": "drafts config data errors evaluate atomic hardware intervals labels models operators plugins "
+        "preprocessing pretrained progress runs runtime",
         "evaluate": "cache cells config data errors atomic hardware intervals labels models pictures preprocessing "
         "pretrained progress runs runtime",
         "explain": "errors evaluate hub intervals labels models pictures pretrained progress runs runtime",

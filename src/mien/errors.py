@@ -17,6 +17,8 @@ SERVING = ("fastapi", "starlette", "uvicorn", "httptools", "python_multipart")
 EXTRAS = {
     "tensorboard": "tensorboard",
     "optuna": "tune",
+    "timm": "timm",
+    "torchvision": "timm",
     **dict.fromkeys((*TRAINING, *AFTERWARDS), "train"),
     **dict.fromkeys(SERVING, "serve"),
 }  # a package that may not be installed -> the extra that brings it

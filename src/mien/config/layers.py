@@ -18,7 +18,7 @@ from mien.config.base import Settings
 from mien.config.model import FREE, Model
 from mien.config.settings import Overrides, Recipe, parsed
 from mien.errors import MissingError, UsageError
-from mien.models import list_models, sizes_of
+from mien.models import TIMM, list_models, sizes_of
 
 # Settings that may name own code, MODULE:NAME.
 CODE = (("data", "source"), ("model", "name"))
@@ -83,7 +83,8 @@ def build(*layers: Mapping[str, Any]) -> Recipe:
         if _named(layer, "name") not in (None, _named(values, "name") or Model().name):
             values = {**values, "model": {}}
         if _names_checkpoint(layer):
-            model = {key: value for key, value in values.get("model", {}).items() if key in FREE}
+            before = values.get("model", {})
+            model = {key: value for key, value in before.items() if key in FREE or _is_timms(key, value)}
             data = {key: value for key, value in values.get("data", {}).items() if key not in ("mean", "std")}
             values = {**values, "model": model, "data": data}
         values = merge(values, layer)
@@ -190,6 +191,11 @@ def _refuse_for_pretraining(recipe: Recipe) -> None:
 def _named(layer: Mapping[str, Any], key: str) -> Any:
     section = layer.get("model")
     return section.get(key) if isinstance(section, Mapping) else None
+
+
+def _is_timms(key: str, value: Any) -> bool:
+    """Whether a setting of a model says a network of timm's, which a file of weights alone does not."""
+    return key == "name" and isinstance(value, str) and value.startswith(TIMM)
 
 
 def _names_checkpoint(layer: Mapping[str, Any]) -> bool:

@@ -23,8 +23,8 @@ class Chosen(Settings):
 
     name: str = Field(
         default=DEFAULT,
-        description=f"One of {', '.join(list_models())}; or MODULE:CLASS, a torch.nn.Module of your own, looked for "
-        "where you start.",
+        description=f"One of {', '.join(list_models())}; timm:NAME, any network of timm's; or MODULE:CLASS, a "
+        "torch.nn.Module of your own, looked for where you start.",
     )
     init: str | None = Field(
         default=None,

@@ -39,10 +39,19 @@ class Data(Settings):
     fit: Literal["crop", "pad", "stretch"] = Field(
         default="crop", description="How a picture that is not square becomes square."
     )
+    interpolation: Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"] | None = Field(
+        default=None,
+        description="How pictures are resized. None: as a network of timm's was trained on them, bilinear for others.",
+    )
+    resize_size: int | None = Field(
+        default=None,
+        description="The shorter side is resized to it, then the middle of size x size is cut out. None: as for "
+        "interpolation; others are resized and cut in one go.",
+    )
     mean: float | tuple[float, float, float] | None = Field(
         default=None,
         description="Subtracted from pixels scaled to 0..1: one number, or one a colour with commas between them. "
-        "None: what the checkpoint of model.init was trained with, 0.5 without one.",
+        "None: what the checkpoint of model.init, or a network of timm's, was trained with; 0.5 for others.",
     )
     std: float | tuple[float, float, float] | None = Field(
         default=None, description="Pixels are divided by it, after the mean; None as for mean."

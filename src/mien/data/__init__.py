@@ -33,7 +33,15 @@ def preprocessing_of(data: Data) -> Preprocessing:
     """The Preprocessing that a recipe's data section describes."""
     mean = 0.5 if data.mean is None else data.mean
     std = 0.5 if data.std is None else data.std
-    return Preprocessing(size=data.size, channels=data.channels, fit=data.fit, mean=mean, std=std)
+    return Preprocessing(
+        size=data.size,
+        channels=data.channels,
+        fit=data.fit,
+        mean=mean,
+        std=std,
+        interpolation=data.interpolation or Preprocessing.interpolation,
+        resize_size=data.resize_size,
+    )
 
 
 def check(data: Data) -> None:

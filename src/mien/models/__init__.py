@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from mien import plugins
-from mien.errors import UsageError, nearest
+from mien.errors import UsageError, missing_extra, nearest
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -49,6 +49,7 @@ NETWORKS = {
     "vtff": ("VTFF", "VTFFSizes"),
 }  # module -> its class, and the class of its sizes in the module NAME_sizes
 DEFAULT = "vit"
+TIMM = "timm:"  # before a name of timm's
 
 PARTS = {
     "Attention": "parts.attention",
@@ -74,15 +75,17 @@ def list_models(pattern: str = "*") -> list[str]:
 def create_model(name: str, **sizes: Any) -> nn.Module:
     """Build a model with random weights; calling it maps (B, in_chans, img_size, img_size) to logits (B, K).
 
-    name: one of `list_models()`, or 'package.module:Class' for a model of your own.
+    name: one of `list_models()`, 'timm:NAME' for one of timm's, or 'package.module:Class' for a model of your own.
     sizes: img_size, in_chans, num_classes and what else the model takes, in timm's words.
     Raises UsageError for an unknown model, a size it does not have or a value it refuses; MissingError without torch.
     """
     from mien.models.sizes import Sizes, judged
 
-    found = model_class(name)
     declared = sizes_of(name)
     chosen = judged(name, declared, sizes)
+    if name.startswith(TIMM):
+        return _timm().build(name, chosen)
+    found = model_class(name)
     try:
         if isinstance(chosen, Sizes):
             return found(chosen)
@@ -94,9 +97,12 @@ def create_model(name: str, **sizes: Any) -> nn.Module:
 def sizes_of(name: str) -> type[BaseModel]:
     """The sizes of a network: a class whose fields have type, default, bounds and description.
 
-    Those of a network of ours are read without torch; of your own, which is imported, its constructor's parameters.
+    Those of a network of ours are read without torch; of timm's and of your own, which are imported, the constructor's
+    parameters.
     Raises UsageError for an unknown model.
     """
+    if name.startswith(TIMM):
+        return _timm().sizes_of(name)
     if name in NETWORKS:
         return getattr(importlib.import_module(f"mien.models.{name}_sizes"), NETWORKS[name][1])
     from mien.models.sizes import of_constructor
@@ -137,6 +143,14 @@ def count_flops(model: nn.Module, img_size: int, in_chans: int) -> int:
         model.eval()(torch.zeros(1, in_chans, img_size, img_size, device=device))
     model.train(was_training)
     return int(counter.get_total_flops())
+
+
+def _timm() -> Any:
+    """The module of timm's networks. Raises MissingError without torch."""
+    try:
+        return importlib.import_module("mien.models.timm_network")
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) or error from error
 
 
 def model_class(name: str) -> type[nn.Module]:

@@ -5,7 +5,11 @@ ours and on anybody's: a network may have any of
 
     tokens           a Tokens: how its tokens lie over the image, so that attention can be laid over it
     block_names      names of its blocks, from the image to the head: what can be frozen one by one
+    after_blocks     names of the modules behind the last block, the head among them
+    attention_names  names of the modules that attend: what can be trained alone
     evidence         the name of the module whose output says where the evidence lies: grad_cam's default layer
+    map_names        names of the modules whose output is the last of its size: the maps to show
+    output_fmt       'NHWC' where its maps are (B, h, w, D), as timm says it
     steps(trace)     the steps from the image to the logits, a list of Step; trace: each module's output by its name
     first_filters()  what sees the pixels, a tensor (filters, C, k, k)
 
@@ -15,7 +19,7 @@ and the functions here ask for it. A network that does not say is looked at from
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -46,6 +50,7 @@ class Tokens:
     grid: int
     patch_size: int
     pool: Literal["token", "avg", "flatten", "seq"]  # what the head reads: the prefix, or of all patches
+    read: int | None = None  # how many of the prefix tokens it reads, where not all (registers are read by none)
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,29 @@ def block_names(network: nn.Module) -> list[str]:
     if (said := getattr(network, "block_names", None)) is not None:
         return list(said)
     return [name for name, _ in network.named_modules() if BLOCKS.fullmatch(name)]
+
+
+def after_blocks(network: nn.Module) -> list[str]:
+    """Names of the modules behind the last block: what it says, else the children put in after its own."""
+    if (said := getattr(network, "after_blocks", None)) is not None:
+        return list(said)
+    children = [name for name, _ in network.named_children()]
+    return children[children.index(block_names(network)[-1].partition(".")[0]) + 1 :]
+
+
+def head_names(network: nn.Module) -> list[str]:
+    """Names of the modules that make up its classifier, without those inside of another."""
+    classifier = set(network.get_classifier().modules())  # type: ignore[operator]
+    return outermost([name for name, module in network.named_modules() if module in classifier])
+
+
+def outermost(names: Iterable[str]) -> list[str]:
+    """The names that lie inside of no other of them, in their order."""
+    found: list[str] = []
+    for name in names:
+        if not any(name.startswith(f"{other}.") for other in found):
+            found.append(name)
+    return found
 
 
 def evidence_of(network: nn.Module) -> str | None:

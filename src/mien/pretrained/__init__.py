@@ -6,13 +6,25 @@ model = checkpoint.build(num_classes=7)  # every tensor used; a new head of seve
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from mien.errors import DataError
-from mien.pretrained import from_hf, from_npz, from_onnx, from_timm, from_torchvision, hf_settings, own, weight_files
+from mien.errors import DataError, MissingError, UsageError
+from mien.models import TIMM
+from mien.pretrained import (
+    from_hf,
+    from_npz,
+    from_onnx,
+    from_timm,
+    from_torchvision,
+    hf_settings,
+    own,
+    timm_checkpoint,
+    weight_files,
+)
 from mien.pretrained.checkpoint import Checkpoint
 from mien.pretrained.own import Classifier
 from mien.pretrained.wrapped import bare
@@ -23,12 +35,13 @@ __all__ = ["Checkpoint", "Classifier", "from_pretrained", "read"]
 SOURCES = (from_timm, from_hf, from_torchvision, from_npz)
 
 
-def read(where: str | Path, num_heads: int | None = None) -> Checkpoint:
+def read(where: str | Path, num_heads: int | None = None, network: str = "") -> Checkpoint:
     """A checkpoint from a file, a folder (also a run's), 'mien:base' and the like, or a hub id ('hf-hub:OWNER/NAME').
 
     Exports (.onnx) give the network that was exported, with the weights as they are stored there.
 
     num_heads: attention heads, where neither the weights nor a config.json tell.
+    network: `timm:NAME` for a file that holds this network of timm's; a folder of timm's says so itself.
     Raises MissingError when it is not there, DataError when it is damaged or of no known source.
     """
     path = where if is_export(where) else weight_files.locate(where)
@@ -37,16 +50,44 @@ def read(where: str | Path, num_heads: int | None = None) -> Checkpoint:
     weights, config = weight_files.read_with_config(Path(path))
     if "mien" in config:
         return own.convert(weights, config, str(where))
-    weights = bare(weights, str(where))
-    for source in SOURCES:
-        if source.fits(weights):
+    if network.startswith(TIMM):
+        return timm_checkpoint.convert(bare(weights, str(where)), config, str(where), network)
+    return _foreign(bare(weights, str(where)), config, where, num_heads)
+
+
+def _foreign(
+    weights: dict[str, Tensor], config: dict[str, Any], where: str | Path, num_heads: int | None
+) -> Checkpoint:
+    """One of our own networks with somebody's weights, else timm's own network that config.json names."""
+    source = next((source for source in SOURCES if source.fits(weights)), None)
+    try:
+        if source is not None:
             return source.convert(weights, config, str(where), num_heads)
+    except DataError:
+        with suppress(MissingError):  # without timm, what is wrong with it as one of ours is said
+            if (found := _of_timm(weights, config, where)) is not None:
+                return found
+        raise
+    if (found := _of_timm(weights, config, where)) is not None:
+        return found
     if "model_type" in config:
         hf_settings.of_config(config, str(where))  # refuses another architecture by its name
     raise DataError(
         f"{where} is no Vision Transformer or ResNet that mien knows: {_told(weights)}. "
         "mien reads those of timm, Hugging Face (ViT, DeiT), torchvision, and the official JAX .npz files."
     )
+
+
+def _of_timm(weights: dict[str, Tensor], config: dict[str, Any], where: str | Path) -> Checkpoint | None:
+    """timm's network that config.json names, with these weights; None where it names none, or they are another's."""
+    if not isinstance(config.get("architecture"), str):
+        return None
+    try:
+        return timm_checkpoint.convert(weights, config, str(where))
+    except (DataError, UsageError):
+        return None
+    except MissingError as error:
+        raise MissingError(f"{where} holds timm's {config['architecture']}: {error}") from error
 
 
 def from_pretrained(where: str | Path, labels: tuple[str, ...] | None = None, **sizes: Any) -> Classifier:

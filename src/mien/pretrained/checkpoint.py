@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mien.errors import DataError, UsageError
 from mien.models import create_model, sizes_of
+from mien.models.protocol import head_names
 from mien.progress import note
 
 Weights = dict[str, Tensor]
@@ -101,15 +102,15 @@ class Checkpoint:
 
         new_head: the head keeps its fresh weights even where the checkpoint's would fit. Returns whether it did.
         """
-        weights = dict(self.weights)
-        known = model.state_dict()
+        weights = model.fitted(self.weights) if hasattr(model, "fitted") else dict(self.weights)  # type: ignore[operator]
+        known, heads = model.state_dict(), _heads(model)
         _resize_positions(weights, known, self, model)
-        self._adapt_channels(weights, known)
-        replaced = [name for name in known if name.startswith(HEADS) and _differs(weights.get(name), known[name])]
+        self._adapt_channels(weights, known, getattr(model, "first_layer", None))
+        replaced = [name for name in known if name.startswith(heads) and _differs(weights.get(name), known[name])]
         fresh = new_head or bool(replaced and not strict)
         if fresh:  # a head for other classes, or with other layers, keeps its fresh weights
-            weights = {name: value for name, value in weights.items() if not name.startswith(HEADS)}
-            weights |= {name: value for name, value in known.items() if name.startswith(HEADS)}
+            weights = {name: value for name, value in weights.items() if not name.startswith(heads)}
+            weights |= {name: value for name, value in known.items() if name.startswith(heads)}
         for name, value in known.items():
             if name.endswith("num_batches_tracked"):  # older files lack it; only momentum=None would read it
                 weights.setdefault(name, value)
@@ -130,18 +131,18 @@ class Checkpoint:
             if name == "global_pool" and own in POOLS and value in POOLS:
                 continue
             if name not in free and not name.startswith("head_") and _plain(own) != _plain(value):
+                known = "its own" if own is None else _plain(own)
                 raise UsageError(
-                    f"{self.source} was trained with {name} {_plain(own)}, not {_plain(value)}. "
-                    f"Leave `model.{name}` out."
+                    f"{self.source} was trained with {name} {known}, not {_plain(value)}. Leave `model.{name}` out."
                 )
 
-    def _adapt_channels(self, weights: Weights, known: Mapping[str, Tensor]) -> None:
+    def _adapt_channels(self, weights: Weights, known: Mapping[str, Tensor], first: str | None = None) -> None:
         """Kernels for RGB applied to grey pictures and the other way round, without changing the answer.
 
         A grey picture in RGB is three equal channels g, scaled by each channel's mean and std; one kernel
         of their weighted sum gives the same, once the offsets of the means are put into the bias.
         """
-        name = next((name for name in FIRST_LAYERS if f"{name}.weight" in weights), None)
+        name = next((name for name in (first, *FIRST_LAYERS) if f"{name}.weight" in weights), None)
         if name is None or f"{name}.weight" not in known:
             return
         kernel = weights[f"{name}.weight"]
@@ -294,6 +295,13 @@ def _resize_positions(weights: Weights, known: Mapping[str, Tensor], checkpoint:
             weights[name] = resize_line(found, len(wanted))
         elif name.endswith(".attn.relative.table"):
             weights[name] = resize_offsets(found, (math.isqrt(len(wanted)) + 1) // 2)
+
+
+def _heads(model: nn.Module) -> tuple[str, ...]:
+    """What the names of the head's tensors start with: of a model that names its classifier, its; else the usual."""
+    if not hasattr(model, "get_classifier"):
+        return HEADS
+    return tuple(f"{name}." for name in head_names(model))
 
 
 def _middle(value: Scale) -> float:

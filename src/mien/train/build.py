@@ -7,12 +7,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mien import config, hardware, pretrained
+from mien import config, hardware, plugins, pretrained
 from mien.config import Recipe
 from mien.data import Store
 from mien.errors import UsageError, require
-from mien.models import accepts, create_model
+from mien.models import TIMM, accepts, create_model
 from mien.models.sizes import FROM_DATA
+from mien.pretrained import timm_checkpoint
 from mien.pretrained.checkpoint import Checkpoint
 from mien.pretrained.own import save_folder
 from mien.progress import note
@@ -29,21 +30,35 @@ def read_checkpoint(recipe: Recipe) -> Checkpoint | None:
     where = recipe.model.checkpoint
     if where is None:
         return None
-    found = pretrained.read(where, recipe.model.sizes().get("num_heads"))
+    found = pretrained.read(where, recipe.model.sizes().get("num_heads"), recipe.model.name)
     if found.norms_anew:
         note(f"{where}: its batch norms were folded into the weights when it was exported, so they start anew.")
     return found
 
 
 def with_sizes_of(checkpoint: Checkpoint | None, recipe: Recipe) -> Recipe:
-    """The recipe with the checkpoint's model, sizes and pixel scale, as the run folder is to remember it."""
+    """The recipe with the checkpoint's model, sizes and pixel scale, as the run folder is to remember it.
+
+    A network of timm's sees pictures as timm shows them to it, with a checkpoint and without.
+    """
     if checkpoint is None:
-        return recipe
+        return _with_pictures_of(recipe.model.name, recipe)
     model = {key: value for key, value in checkpoint.sizes.items() if key not in FROM_DATA}
     own = {"name": checkpoint.model, **model, **recipe.model.sizes(), "init": recipe.model.init}
     mean, std = checkpoint.scale_of(recipe.data.channels)
     scale = {key: value for key, value in (("mean", mean), ("std", std)) if getattr(recipe.data, key) is None}
-    return config.build(config.merge(recipe.model_dump(), {"data": scale}) | {"model": own})
+    found = config.build(config.merge(recipe.model_dump(), {"data": scale}) | {"model": own})
+    return _with_pictures_of(checkpoint.model, found)
+
+
+def _with_pictures_of(name: str, recipe: Recipe) -> Recipe:
+    """The recipe with mean, std, interpolation and crop as timm has them for its network, where they are not set."""
+    if not name.startswith(TIMM):
+        return recipe
+    known = timm_checkpoint.data_settings(name, recipe.data.channels, recipe.data.size)
+    if recipe.data.fit == "pad":
+        known.pop("resize_size")
+    return recipe.with_(data={key: value for key, value in known.items() if getattr(recipe.data, key) is None})
 
 
 def check_sizes(recipe: Recipe) -> None:
@@ -81,7 +96,7 @@ def lay_out(task: Training, device: str) -> None:
 
     An own network stays as it is: it may .view() what a convolution gives.
     """
-    if ":" not in task.recipe.model.name and hardware.wants_channels_last(device, task.model):
+    if not plugins.is_code(task.recipe.model.name) and hardware.wants_channels_last(device, task.model):
         for network in (task.model, task.trained):  # also the moving average: alike, one step updates all
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -11,14 +11,13 @@ Frozen parts are in eval mode, so dropout, drop-path and batch norm leave them a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
 
 from torch import nn
 
 from mien.config import Recipe, Train
 from mien.errors import UsageError
 from mien.models.parts.attention import Attention
-from mien.models.protocol import block_names
+from mien.models.protocol import after_blocks, block_names, head_names
 from mien.runs.records import TrainedShare
 
 STEM, HEAD = "stem", "head"
@@ -56,14 +55,14 @@ def trained(model: nn.Module, settings: Train, epoch: int) -> list[str]:
     """Names of the modules that train in an epoch (from 1), each with all that is in it; [''] is the whole model."""
     if not freezes(settings):
         return [""]
-    found, head = block_names(model), _head(model)
+    found, head = block_names(model), head_names(model)
     if settings.trainable == "attention":
         return _attention(model) + head
     if settings.trainable == "last_blocks":
-        return found[-settings.last_blocks :] + _after(model)
+        return found[-settings.last_blocks :] + after_blocks(model)
     begun = [_several(block) for start, block in settings.unfreeze.items() if start <= epoch]
     thawed = sorted({block for some in begun for block in some})
-    return [found[block] for block in thawed] + _after(model) if thawed else head
+    return [found[block] for block in thawed] + after_blocks(model) if thawed else head
 
 
 def freeze(model: nn.Module, settings: Train, epoch: int) -> None:
@@ -98,7 +97,7 @@ def history(model: nn.Module, settings: Train) -> list[TrainedShare]:
     rows: list[TrainedShare] = []
     for epoch in range(1, settings.epochs + 1):
         modules = trained(model, settings, epoch)
-        live = {name for name in sizes if any(name.startswith(f"{module}.") for module in modules)}
+        live = {name for name in sizes if _inside(name, modules)}
         share = {part: _share(names, live, sizes) for part, names in parts.items()}
         rows.append(TrainedShare(epoch=epoch, share=_share(sizes, live, sizes), parts=share))
     return rows
@@ -142,26 +141,17 @@ def _several(block: int | tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _attention(model: nn.Module) -> list[str]:
+    if (said := getattr(model, "attention_names", None)) is not None:
+        return list(said)
     return [name for name, module in model.named_modules() if isinstance(module, Attention)]
-
-
-def _head(model: nn.Module) -> list[str]:
-    classifier = set(cast(Any, model).get_classifier().modules())
-    return [name for name, child in model.named_children() if child in classifier]
-
-
-def _after(model: nn.Module) -> list[str]:
-    """The children after the last block, in the order in which the model was put together; the head is the last."""
-    children = [name for name, _ in model.named_children()]
-    return children[children.index(block_names(model)[-1].partition(".")[0]) + 1 :]
 
 
 def _places(model: nn.Module) -> dict[str, int]:
     """Each parameter's place on the way to the head: 0 the stem, 1 the first block, ..., depth + 1 what follows."""
-    found, after = block_names(model), _after(model)
+    found, after = block_names(model), after_blocks(model)
 
     def place(name: str) -> int:
-        if name.partition(".")[0] in after:
+        if _inside(name, after):
             return len(found) + 1
         return next((i for i, block in enumerate(found, 1) if name.startswith(f"{block}.")), 0)
 
@@ -172,13 +162,18 @@ def _parts(model: nn.Module) -> dict[str, list[str]]:
     """Names of the parameters of the stem, each block and the head; the norm after the blocks belongs to none."""
     labels = [STEM, *block_names(model)]
     parts: dict[str, list[str]] = {label: [] for label in [*labels, HEAD]}
-    head = _head(model)
+    head = head_names(model)
     for name, place in _places(model).items():
         if place < len(labels):
             parts[labels[place]].append(name)
-        elif name.partition(".")[0] in head:
+        elif _inside(name, head):
             parts[HEAD].append(name)
     return parts
+
+
+def _inside(parameter: str, modules: Iterable[str]) -> bool:
+    """Whether a parameter lies in one of these modules."""
+    return any(parameter.startswith(f"{module}.") for module in modules)
 
 
 def _share(names: Iterable[str], live: set[str], sizes: dict[str, int]) -> float:

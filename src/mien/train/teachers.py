@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mien import labels, pretrained
+from mien import labels, plugins, pretrained
 from mien.atomic import read_arrays, write_arrays
 from mien.config import Recipe
 from mien.data.store import Store
@@ -84,7 +84,7 @@ class Teacher:
             for network in self.networks
         ]
         for network in self.networks:  # a model of one's own may .view() what a convolution gives
-            if isinstance(network, Classifier) and ":" not in network.name:
+            if isinstance(network, Classifier) and not plugins.is_code(network.name):
                 # faster: log/2026-11-21-teachers-that-see-the-students-pixels.md
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
