@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from mien.cli.app import DataPath, Json, Path_, app, print_json, print_lines
+from mien.errors import UsageError
 from mien.progress import note, warn
+
+if TYPE_CHECKING:
+    from mien.explain.drawn_truth import Judged
 
 
 @app.command
 def explain(
     model: Path_,
-    image: Path_,
+    image: Path_ | None = None,
     *,
+    drawn: Annotated[int | None, Parameter(validator=Number(gte=20))] = None,
     out: Path | None = None,
     face: str | None = None,
     target: str | None = None,
@@ -34,7 +40,10 @@ def explain(
     model
         A finished run folder, an exported .onnx file, or a model that comes with mien ('mien:base').
     image
-        A picture.
+        A picture; left out with --drawn.
+    drawn
+        Put the methods themselves to the test on so many newly drawn faces, whose brows, eyes and mouth are known, and
+        half as many pairs of them that differ in one action unit: 400, say. For a model of expressions.
     out
         Folder for the page; RUN/explain if not given, or explain for an export. A page of another picture or model is
         not written over.
@@ -59,6 +68,11 @@ def explain(
     from mien.runs.data import lying_at
 
     names = methods.split(",") if methods else None
+    if image is None or drawn is not None:
+        if image is not None or drawn is None:
+            raise UsageError("Give either a picture to explain, or --drawn 400 to put the methods to the test.")
+        _on_drawn_faces(model, names, drawn, json_)
+        return
     how: dict[str, Any] = {
         "face": face,
         "target": target,
@@ -91,3 +105,25 @@ def explain(
     if studied.scores and (doubt := warning(studied.scores)):
         warn(f"{doubt} Do not believe this one.")
     note(f"Open {page} in a browser.")
+
+
+def _on_drawn_faces(model: Path, methods: list[str] | None, faces: int, as_json: bool) -> None:
+    """Print how the methods did on drawn faces, beside maps that know nothing."""
+    from mien.explain.drawn_truth import on_drawn_faces
+    from mien.pretrained import from_pretrained
+
+    found = on_drawn_faces(from_pretrained(model), methods, faces, faces // 2)
+    if as_json:
+        print_json(asdict(found) | {"best": found.best})
+        return
+    print_lines(f"{faces} drawn faces, of which the model tells {found.accuracy:.0%} right")
+    print_lines(f"{'':<40} points at a feature    changes at the unit")
+    for name, one in (found.methods | found.controls).items():
+        print_lines(f"  {name:<38} {_told(one)}{'  the best' if name == found.best else ''}")
+    fixed = found.methods[found.best].pointing.fixed
+    print_lines(f"  {'the best fixed point':<38} {fixed:.0%}")
+
+
+def _told(one: Judged) -> str:
+    shares = ((test.hits, *test.interval) for test in (one.pointing, one.causal))
+    return "  ".join(f"{f'{hits:.0%} ({low:.0%} to {high:.0%})':<21}" for hits, low, high in shares)

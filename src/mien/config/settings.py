@@ -82,6 +82,9 @@ class Data(Settings):
     )
     skip_bad: bool = Field(default=False, description="Go on without images that cannot be read, and count them.")
     images: int = Field(default=3000, ge=70, description="How many faces drawn_faces draws for train.")
+    clutter: bool = Field(
+        default=False, description="drawn_faces draws heads anywhere, and as much detail off the features as on them."
+    )
 
     @field_validator("source")
     @classmethod

@@ -127,9 +127,8 @@ def listed(data: Data) -> Listing:
     """The images that a recipe's source has, none of them decoded yet."""
     read = _reader(data.source)
     drawn = data.source == "drawn_faces"
-    listing: Listing = (
-        read(data.images, data.size, data.split_seed) if drawn else read(data.path, *_encoding(data, read))
-    )
+    how = (data.images, data.size, data.split_seed, data.clutter) if drawn else (data.path, *_encoding(data, read))
+    listing: Listing = read(*how)
     if ":" in data.source:
         _refuse_misfit(listing, data.source)
         of_reader = file_stamp(Path(inspect.getfile(read)))  # a reader that was changed may read the same files anew

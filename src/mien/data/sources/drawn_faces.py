@@ -9,18 +9,24 @@ Since the drawing knows where brows, eyes and mouth are, it can say where the ev
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from mien.data.clutter import MARKS, Cluttered
 from mien.data.listing import SPLITS, Listing, signature
 from mien.data.portrait import Expression, Portrait
 from mien.errors import DataError, nearest
 from mien.labels import FER2013
 
 VERSION = 2  # goes up when the same seed gives other faces, so that prepared ones are drawn again
+CLUTTER_VERSION = 1  # the same of what Cluttered draws
+NEW, PAIRS = 3, 4  # in place of a split's number, 0 to 2, for faces that are in none
+VISIBLE = 8  # grey levels
+LEAST = 0.005  # of the picture, that a unit changes visibly
 REGIONS = ("brows", "eyes", "mouth")
 
 # The two extremes of a class; a face lies anywhere between them.
@@ -70,7 +76,24 @@ class DrawnFace:
         return np.asarray(self.parts.any(axis=0))
 
 
-def read(images: int, size: int, seed: int) -> Listing:
+@dataclass(frozen=True)
+class Pair:
+    """A cluttered face twice: one action unit of it put to rest, and marks inverted that matter to no class.
+
+    before, without, after: uint8 (size, size): the face, with the unit at rest, and with the marks inverted as well.
+    moved, marks: bool (size, size), the pixels that change by the unit and by the marks, which change as much in sum.
+    """
+
+    label: str
+    unit: str
+    before: np.ndarray
+    without: np.ndarray
+    after: np.ndarray
+    moved: np.ndarray
+    marks: np.ndarray
+
+
+def read(images: int, size: int, seed: int, clutter: bool = False) -> Listing:
     """List `images` faces for train and a fifth as many, at least 70, each for validation and test.
 
     A face follows from (seed, split, its number) alone and is drawn when it is read: grey, size x size.
@@ -84,30 +107,69 @@ def read(images: int, size: int, seed: int) -> Listing:
         names=[f"{SPLITS[split]}/{number:05d}-{FER2013[number % len(FER2013)]}" for split, number in keys],
         labels=labels,
         splits=[SPLITS[split] for split, _ in keys],
-        read=lambda i: Image.fromarray(_portrait(FER2013[labels[i]], (seed, *keys[i])).picture(size)),
-        signature=signature([str((VERSION, images, size, seed))]),
+        read=lambda i: Image.fromarray(_portrait(FER2013[labels[i]], (seed, *keys[i]), clutter).picture(size)),
+        signature=signature([str((VERSION, images, size, seed, *([CLUTTER_VERSION] if clutter else [])))]),
     )
 
 
-def draw(label: str, seed: int | Sequence[int], size: int = 48) -> DrawnFace:
+def draw(label: str, seed: int | Sequence[int], size: int = 48, clutter: bool = False) -> DrawnFace:
     """Draw a face that shows `label`, one of the seven classes; the same arguments give the same face."""
     if label not in FORMS:
         raise DataError(f"No face is drawn for '{label}'.{nearest(label, FORMS)} There are {', '.join(FORMS)}.")
-    portrait = _portrait(label, seed)
+    portrait = _portrait(label, seed, clutter)
     return DrawnFace(portrait.picture(size), portrait.masks(size), portrait.head(size))
 
 
-def redraw(name: str, seed: int, size: int = 48) -> DrawnFace:
+def redraw(name: str, seed: int, size: int = 48, clutter: bool = False) -> DrawnFace:
     """The face called `name` ('train/00004-sad', say) in the listing of that seed, with its regions."""
     split, _, rest = name.partition("/")
     number, _, label = rest.partition("-")
     if split not in SPLITS or not number.isdigit():
         raise DataError(f"'{name}' is not the name of a drawn face; 'train/00004-sad' is one.")
-    return draw(label, (seed, SPLITS.index(split), int(number)), size)
+    return draw(label, (seed, SPLITS.index(split), int(number)), size, clutter)
 
 
-def _portrait(label: str, seed: int | Sequence[int]) -> Portrait:
+def draw_new(labels: Sequence[str], count: int, seed: int, size: int = 48) -> list[tuple[str, DrawnFace]]:
+    """Draw `count` cluttered faces that no split holds, of the labels in turn, each with its label."""
+    shown = [labels[number % len(labels)] for number in range(count)]
+    return [(label, draw(label, (seed, NEW, number), size, clutter=True)) for number, label in enumerate(shown)]
+
+
+def draw_pairs(labels: Sequence[str], count: int, seed: int, size: int = 48) -> list[Pair]:
+    """Draw `count` new faces twice, of the labels in turn but for neutral; one that hides its units is left out."""
+    shown = [label for label in labels if label != "neutral"]
+    found = (_pair(shown[number % len(shown)], (seed, PAIRS, number), size) for number in itertools.count())
+    return list(itertools.islice(filter(None, found), count))
+
+
+def _pair(label: str, seed: Sequence[int], size: int) -> Pair | None:
+    """The face of a seed twice; None where no unit of it can be seen."""
+    before = _portrait(label, seed, clutter=True).picture(size)
+    for unit in np.random.default_rng(seed).permutation(Expression._fields):
+        without = _portrait(label, seed, clutter=True, at_rest=unit).picture(size)
+        strength = _changes(before, without).sum()
+        moved = _changes(before, without) >= VISIBLE
+        if moved.mean() < LEAST:
+            continue
+        for inverted in range(1, MARKS):
+            after = _portrait(label, seed, clutter=True, at_rest=unit, inverted=inverted).picture(size)
+            off = _changes(without, after)
+            if off.sum() >= strength:
+                return Pair(label, str(unit), before, without, after, moved, off >= VISIBLE)
+    return None
+
+
+def _changes(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.abs(one.astype(np.int16) - other)
+
+
+def _portrait(
+    label: str, seed: int | Sequence[int], clutter: bool, at_rest: str | None = None, inverted: int = 0
+) -> Portrait:
     random = np.random.default_rng(seed)
     mild, strong = FORMS[label]
     share, strength = random.uniform((0, 0.75), (1, 1.1))
-    return Portrait(Expression().towards(mild.towards(strong, share), strength), random)
+    expression = Expression().towards(mild.towards(strong, share), strength)
+    if at_rest:
+        expression = expression._replace(**{at_rest: getattr(Expression(), at_rest)})
+    return Cluttered(expression, random, inverted) if clutter else Portrait(expression, random)
