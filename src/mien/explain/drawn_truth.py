@@ -20,7 +20,7 @@ from kornia.filters import sobel
 from PIL import Image
 from torch import nn
 
-from mien.data.sources.drawn_faces import DrawnFace, Pair, draw_new, draw_pairs
+from mien.data.sources.drawn_faces import DrawnFace, DrawnPair, draw_new, draw_pairs
 from mien.errors import UsageError
 from mien.explain.attribution import Maps, attribute, methods_of, require_method
 from mien.explain.capture import evaluating
@@ -102,7 +102,7 @@ def on_drawn_faces(
 class _Known:
     """What is known of faces and pairs, and their pictures, scaled for a model."""
 
-    def __init__(self, model: Classifier, faces: list[tuple[str, DrawnFace]], pairs: list[Pair]) -> None:
+    def __init__(self, model: Classifier, faces: list[tuple[str, DrawnFace]], pairs: list[DrawnPair]) -> None:
         self.images = _scaled(model, [face.image for _, face in faces])
         self.evidence = np.stack([evidence(face) for _, face in faces])
         self.predicted = _predicted(model, self.images)

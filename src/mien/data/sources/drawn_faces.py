@@ -77,7 +77,7 @@ class DrawnFace:
 
 
 @dataclass(frozen=True)
-class Pair:
+class DrawnPair:
     """A cluttered face twice: one action unit of it put to rest, and marks inverted that matter to no class.
 
     before, without, after: uint8 (size, size): the face, with the unit at rest, and with the marks inverted as well.
@@ -135,14 +135,14 @@ def draw_new(labels: Sequence[str], count: int, seed: int, size: int = 48) -> li
     return [(label, draw(label, (seed, NEW, number), size, clutter=True)) for number, label in enumerate(shown)]
 
 
-def draw_pairs(labels: Sequence[str], count: int, seed: int, size: int = 48) -> list[Pair]:
+def draw_pairs(labels: Sequence[str], count: int, seed: int, size: int = 48) -> list[DrawnPair]:
     """Draw `count` new faces twice, of the labels in turn but for neutral; one that hides its units is left out."""
     shown = [label for label in labels if label != "neutral"]
     found = (_pair(shown[number % len(shown)], (seed, PAIRS, number), size) for number in itertools.count())
     return list(itertools.islice(filter(None, found), count))
 
 
-def _pair(label: str, seed: Sequence[int], size: int) -> Pair | None:
+def _pair(label: str, seed: Sequence[int], size: int) -> DrawnPair | None:
     """The face of a seed twice; None where no unit of it can be seen."""
     before = _portrait(label, seed, clutter=True).picture(size)
     for unit in np.random.default_rng(seed).permutation(Expression._fields):
@@ -155,7 +155,7 @@ def _pair(label: str, seed: Sequence[int], size: int) -> Pair | None:
             after = _portrait(label, seed, clutter=True, at_rest=unit, inverted=inverted).picture(size)
             off = _changes(without, after)
             if off.sum() >= strength:
-                return Pair(label, str(unit), before, without, after, moved, off >= VISIBLE)
+                return DrawnPair(label, str(unit), before, without, after, moved, off >= VISIBLE)
     return None
 
 
