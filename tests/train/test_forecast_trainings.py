@@ -39,7 +39,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 class Counting:
     """Answers at random, and notes what it was trained on."""
 
-    halves = True
+    quick = True
 
     def __init__(self, path: Path, fails_after: int = 99) -> None:
         self.data = without_leaks(Data(path=path, size=16))
@@ -112,7 +112,9 @@ def test_a_recipe_is_trained_on_its_part_in_a_run_folder(
     monkeypatch.setattr(forecast.RunFolder, "open", lambda folder: Finished())
     recipe = Recipe(name="mine").with_(data={"path": pictures, "size": 16}, train={"epochs": 3})
     learner = Runs(recipe, tmp_path)
-    assert learner.how == {"recipe": "mine", "epochs": 3, "model": recipe.model.name}
+    assert (learner.how["recipe"], learner.how["epochs"]) == ("mine", 3)
+    assert learner.how != Runs(recipe.with_(train={"lr": 0.5}), tmp_path).how
+    assert learner.how == Runs(recipe.with_(data={"path": tmp_path}, seed=4), tmp_path).how
     assert learner.answers(Part(0.4, 7), np.arange(3)).tolist() == [0] * 40
     trained, folder = asked[0]
     assert folder == tmp_path / "runs" / "40-percent-seed-7"

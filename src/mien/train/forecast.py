@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from mien.atomic import json_sha256
 from mien.config import Data, Recipe
 from mien.data import Store, prepare, splits
 from mien.errors import UsageError
@@ -39,12 +40,12 @@ class Learner(Protocol):
     """What is trained on the parts.
 
     how: what tells it from others, for forecast.json. data: the images, with a `drop_leaks` that keeps photographs
-    together. halves: whether it is quick enough to train once more for each class.
+    together. quick: whether a training takes seconds; then there is also one without half of each class.
     """
 
     how: dict[str, Any]
     data: Data
-    halves: bool
+    quick: bool
 
     def answers(self, part: Part, chosen: np.ndarray) -> np.ndarray:
         """The predicted classes of the validation images, int (n,), after training on the images at `chosen`."""
@@ -54,7 +55,7 @@ class Learner(Protocol):
 class Heads:
     """A linear head on the features of a network that stays as it is."""
 
-    halves = True
+    quick = True
 
     def __init__(self, backbone: str, data: Data) -> None:
         self.how = {"features": backbone}
@@ -75,12 +76,13 @@ class Heads:
 class Runs:
     """A recipe, trained in a run folder for each part; one that was stopped goes on."""
 
-    halves = False
+    quick = False
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         self.recipe, self.folder = recipe, folder
         self.data = without_leaks(recipe.data)
-        self.how = {"recipe": recipe.name, "epochs": recipe.train.epochs, "model": recipe.model.name}
+        settings = json_sha256(recipe.with_(seed=0, data={"path": None}).model_dump(mode="json"))[:8]
+        self.how = {"recipe": recipe.name, "epochs": recipe.train.epochs, "settings": settings}
 
     def answers(self, part: Part, chosen: np.ndarray) -> np.ndarray:
         folder = self.folder / "runs" / f"{100 * part.share:g}-percent-seed-{part.seed}"
@@ -116,11 +118,11 @@ def measure(
     whole = splits.apply(store, learner.data)
     measured = _begun(learner, whole, out / FILE)
     known = {Part(each.share, each.seed, each.halved) for each in measured.trainings}
-    parts = [*_parts(shares, seeds, whole.classes if learner.halves else ()), *([Part(1.0, 0)] if against else [])]
+    parts = [*_parts(shares, seeds, whole.classes if learner.quick else ()), *([Part(1.0, 0)] if against else [])]
     left = [part for part in parts if part not in known]
     if known and left:
         note(f"{len(parts) - len(left)} of {len(parts)} trainings are there already.")
-    for part in track(left, "trainings", len(left)):
+    for part in track(left, "trainings", len(left)) if learner.quick else _announced(left):
         started, chosen = time.perf_counter(), _chosen(store, learner.data, part)
         answers = learner.answers(part, chosen).tolist()
         seconds = round(time.perf_counter() - started, 2)
@@ -128,6 +130,13 @@ def measure(
         measured = replace(measured, trainings=[*measured.trainings, done])
         measured.save(out / FILE, None)
     return measured
+
+
+def _announced(parts: Sequence[Part]) -> Iterator[Part]:
+    """The parts, each with a line before it: runs have bars of their own, and there is room for one."""
+    for number, part in enumerate(parts, start=1):
+        note("", f"Training {number} of {len(parts)}: {part.share:.0%} of the pictures, seed {part.seed}")
+        yield part
 
 
 def _parts(shares: Sequence[float], seeds: int, classes: Sequence[str]) -> Iterator[Part]:
