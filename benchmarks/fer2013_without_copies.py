@@ -25,7 +25,7 @@ from mien.config import Data
 from mien.data import open_store, prepare
 from mien.data.listing import SPLITS
 from mien.data.near import NearCopies, near_copies
-from mien.data.near.findings import disagreement, leaked, near_only
+from mien.data.near.findings import disagreement, near_only
 from mien.data.store import Store
 from mien.runs import Predictions, RunFolder
 from mien.runs.records import to_dict
@@ -62,22 +62,23 @@ def compared(store: Store, near: NearCopies, path: Path) -> str:
     )
 
 
-def scored(store: Store, near: NearCopies, found: Predictions) -> dict[str, object]:
+def scored(store: Store, found: Predictions) -> dict[str, object]:
     """The accuracy on all validation images, on those with an identical copy, a near one, and none.
 
-    Blank training images, which every recipe leaves out, count for none.
+    As `mien evaluate` counts: images that recipes leave out of train, such as blank ones, count too.
     """
+    from mien.evaluate.clean import equals_none, is_clean
     from mien.evaluate.metrics import accuracy
 
-    place = {name: i for i, name in enumerate(store.names)}
-    images, train = np.array([place[name] for name in found.names]), store.indices("train")
-    near_ones, any_copy = near_only(near, images, train), leaked(near, images, train)
+    place = {store.names[i]: number for number, i in enumerate(store.indices("validation"))}
+    order = [place[name] for name in found.names]
+    clean, unequal = is_clean(store, "validation")[order], equals_none(store, "validation")[order]
     kinds = {
-        "all": np.ones(len(images), bool),
-        "identical copy in train": any_copy & ~near_ones,
-        "near copy in train": near_ones,
-        "without identical": ~any_copy | near_ones,
-        "clean": ~any_copy,
+        "all": np.ones(len(order), bool),
+        "identical copy in train": ~unequal,
+        "near copy in train": unequal & ~clean,
+        "without identical": unequal,
+        "clean": clean,
     }
     return {kind: to_dict(accuracy(found.correct[chosen])) for kind, chosen in kinds.items()}
 
@@ -102,7 +103,7 @@ def main() -> None:
 
         exported = name.startswith("mien:") or name.endswith(".onnx")
         found = predict_export(Network.open(name), data) if exported else RunFolder.open(name).predictions("validation")
-        known[name] = scored(open_store(data), near, found)
+        known[name] = scored(open_store(data), found)
         write_json(SCORES, known)
         for kind, score in known[name].items():
             low, high = score["interval"]

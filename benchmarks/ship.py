@@ -2,6 +2,10 @@
 
 python benchmarks/ship.py RUN base              an exported run (mien export RUN), for --model mien:base
 python benchmarks/ship.py RUN NAME --backbone   weights to train from, float16, for --model.init mien:NAME
+python benchmarks/ship.py DATA NAME --again     what ships already, judged on its images as an export is today
+
+--again is for a shipped network whose run is gone: weights, temperature, thresholds and so every answer stay as they
+are; what is said of its data and its answers is worked out on the images in DATA, which must be those of its training.
 """
 
 from __future__ import annotations
@@ -9,17 +13,29 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 import mien
-from mien.assets import ASSETS
+from mien.assets import ASSETS, asset
 from mien.data import open_store
-from mien.errors import UsageError
+from mien.errors import DataError, UsageError
+from mien.evaluate import claims
+from mien.evaluate.calibration import calibrate, with_temperature
+from mien.evaluate.prediction_sets import fit_sets
 from mien.evaluate.split import predict
-from mien.runs import read_recipe
+from mien.outliers import share_reached
+from mien.proof.claimant import export_and_data
+from mien.recipes import load
+from mien.runs import Predictions, read_recipe
 from mien.runs.folder import RunFolder
 from mien.runtime.card import model_card
 from mien.runtime.network import Network
+from mien.runtime.seal import KEY, network_of, seal, unseal
 
 BACKBONE = """\
 # mien:{name}
@@ -87,13 +103,62 @@ def ship_backbone(run: Path, name: str) -> Path:
     return folder
 
 
+def ship_again(data: Path, name: str) -> Path:
+    """Work out what a shipped export says of itself anew, and seal it with that; returns its folder.
+
+    Raises DataError when its images are others, or what is fitted to them is no longer what the file has.
+    """
+    path = asset(name, "model.onnx")
+    network, content = Network.open(path, threads=1), path.read_bytes()
+    text = network.session.get_modelmeta().custom_metadata_map[KEY]
+    values = unseal(content, text, str(path))
+    del values["fingerprint"]
+    card = values["card"] = {"data_settings": _settings(values["card"]), **values["card"]}
+    claimant, store = export_and_data(path, replace(network, card=card), {"path": data})
+    here = {"all": store.content(), "validation": store.content("validation")}
+    if any(card["content"][part] != found for part, found in here.items()) or card["train_images"] != len(
+        store.indices("train")
+    ):
+        raise DataError(f"{data} holds other images than those that mien:{name} was trained on.")
+    answered, similar = claimant.answer(store, "validation")
+    found = claims.by_content(answered, claims.digests_of(store))
+    _judge_again(values, found, similar, name)
+    own = {"weights": "fp16", "judged": date.today().isoformat(), "test": None, "test_reads": []}
+    values["card"] = own | card | claims.of_answers(store, found) | {"judged": own["judged"]}
+    path.write_bytes(seal(network_of(content, text), values))
+    (path.parent / "card.md").write_text(model_card(Network.open(path), f"mien:{name}"), encoding="utf-8")
+    return path.parent
+
+
+def _settings(card: dict[str, Any]) -> dict[str, Any]:
+    """The data settings of the recipe that the network, or the first part of an average, was trained by."""
+    recipe = card["average"][0]["recipe"] if card["average"] else card["recipe"]
+    return load(recipe)[0].data.model_dump(mode="json", exclude_defaults=True, exclude={"path"})
+
+
+def _judge_again(values: dict[str, Any], found: Predictions, similar: np.ndarray, name: str) -> None:
+    """Judge temperature, thresholds and sets as an export does, and keep each as it is."""
+    known, sets, outliers = (values[part] for part in ("calibration", "sets", "outliers"))
+    calibration = calibrate(found, known["error_rate"])
+    judged = fit_sets(with_temperature(found, known["temperature"]), sets["coverage"])
+    fitted = [calibration.temperature, calibration.threshold, *judged.sets.least]
+    if not np.allclose(fitted, [known["temperature"], known["threshold"], *sets["least"]], atol=1e-4):
+        raise DataError(f"What is fitted to the images is not what mien:{name} has.")
+    values["calibration"] = calibration.to_dict() | {key: known[key] for key in ("temperature", "threshold")}
+    values["sets"] = judged.to_dict() | {"least": sets["least"]}
+    outliers["reached"] = share_reached(similar, outliers["threshold"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
-    parser.add_argument("--backbone", action="store_true")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--backbone", action="store_true")
+    how.add_argument("--again", action="store_true")
     options = parser.parse_args()
-    print((ship_backbone if options.backbone else ship_export)(options.run, options.name))
+    ship = ship_backbone if options.backbone else ship_again if options.again else ship_export
+    print(ship(options.run, options.name))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from mien.errors import UsageError
 from mien.evaluate import claims
 from mien.export import export
 from mien.runs import RunFolder
-from mien.runtime.seal import KEY, _entry, seal
+from mien.runtime.seal import KEY, network_of, seal
 
 FIXTURES = Path(__file__).parent / "fixtures" / "v0_1_0"
 DRAWN = {"source": "drawn_faces"}
@@ -48,7 +48,7 @@ def resealed(path: Path, edit, out: Path) -> Path:
     values = json.loads(text)
     del values["fingerprint"]
     edit(values)
-    out.write_bytes(seal(content[: -len(_entry(text))], values))
+    out.write_bytes(seal(network_of(content, text), values))
     return out
 
 

@@ -28,9 +28,8 @@ from mien.drafts import draft
 from mien.errors import MienError, MissingError, UsageError, require
 from mien.evaluate import claims
 from mien.evaluate.calibration import Calibration, calibrate, with_temperature
-from mien.evaluate.clean import equals_none, is_clean
 from mien.evaluate.exported import answers
-from mien.evaluate.metrics import macro_f1_interval, score, scores_of
+from mien.evaluate.metrics import score, scores_of
 from mien.evaluate.prediction_sets import COVERAGE, JudgedSets, check_coverage, fit_sets
 from mien.evaluate.split import predict
 from mien.outliers import Outliers, add_similarity, fit_outliers
@@ -40,7 +39,7 @@ from mien.pretrained.own import from_run
 from mien.progress import note
 from mien.quantise import IMAGES, to_int8
 from mien.recipes import load, names
-from mien.runs import Predictions, RunFolder, Scores, is_run, read_recipe
+from mien.runs import Predictions, RunFolder, is_run, read_recipe
 from mien.runs.data import Images, open_data
 from mien.runs.folder import refuse_headless
 from mien.runs.records import to_dict
@@ -318,36 +317,21 @@ def _card(run: Path, found: Predictions, images: Store | Images | None, weights:
         },
         "train_images": env.get("store", {}).get("images", {}).get("train"),
         "copies_dropped": recipe.data.drop_leaks,
-        **(
-            claims.of_data(images, found.classes)
-            if isinstance(images, Store)
-            else claims.of_kept(images)
-            if images
-            else {}
-        ),
-        **claims.of_scores(_scores(folder, found, images)),
-        "macro_f1_interval": list(macro_f1_interval(found)),
+        **_claims(folder, found, images),
         "robustness": [to_dict(row) for row in folder.robustness.get("validation", [])],
         "test": _test(folder),
         "test_reads": folder.test_reads,
     }
 
 
-def _of_images(images: Store | Images | None, classes: tuple[str, ...]) -> dict[str, Any]:
-    if isinstance(images, Store):
-        return claims.of_data(images, classes)
-    return claims.of_kept(images) if images else {}
-
-
-def _scores(folder: RunFolder, found: Predictions, images: Store | Images | None) -> Scores:
+def _claims(folder: RunFolder, found: Predictions, images: Store | Images | None) -> dict[str, Any]:
     """Of the file's own answers; where its images are gone, the run says how well it does on the clean ones."""
-    if not isinstance(images, Store):
-        known = scores_of(folder)
-        return replace(score(found), **{key: getattr(known, key) for key in ("clean", "without_identical")})
-    place = {images.names[i]: number for number, i in enumerate(images.indices("validation"))}
-    order = [place[name] for name in found.names]
-    clean, unequal = is_clean(images, "validation"), equals_none(images, "validation")
-    return score(found, clean=clean[order], without_identical=unequal[order])
+    if isinstance(images, Store):
+        return claims.of_answers(images, found)
+    known = scores_of(folder)
+    kept = {key: getattr(known, key) for key in ("clean", "without_identical")} if known else {}
+    told = claims.of_kept(images) if images else {}
+    return told | claims.of_scores(replace(score(found), **kept), found)
 
 
 def _test(folder: RunFolder) -> dict[str, Any] | None:

@@ -61,14 +61,13 @@ def _log_choose(n: int, k: int) -> float:
 
 
 def bootstrap(measure: Callable[[np.ndarray], float], images: int, draws: int = 500) -> tuple[float, float]:
-    """The basic bootstrap's 95 % interval of a figure of images, for figures such as macro-F1 that are no shares.
+    """The bootstrap's 95 % interval of a figure of images that is no share of them, such as macro-F1.
 
-    measure: positions (n,) of the images that are drawn, with repeats -> the figure of these. The quantiles are turned
-    about the figure of all images, which takes back the bias of the draws: a calibration error grows by drawing
-    (Davison and Hinkley, Bootstrap Methods and their Application, 1997, 5.2).
+    measure: positions (n,) of the images that are drawn, with repeats -> the figure of these. The interval spans the
+    percentile and the basic one (Davison and Hinkley, Bootstrap Methods and their Application, 1997, 5.2): they differ
+    where drawing biases a figure, as it does a calibration error, and then neither alone is to be trusted.
     """
     random = np.random.default_rng(0)
     found = measure(np.arange(images))
-    drawn = np.array([measure(random.integers(0, images, images)) for _ in range(draws)])
-    low, high = 2 * found - np.quantile(drawn, (0.975, 0.025))
-    return max(0.0, float(low)), min(1.0, float(high))
+    low, high = np.quantile([measure(random.integers(0, images, images)) for _ in range(draws)], (0.025, 0.975))
+    return max(0.0, float(min(low, 2 * found - high))), min(1.0, float(max(high, 2 * found - low)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from mien.errors import DataError, nearest
 
@@ -27,6 +28,22 @@ ALIASES = {
     "surprised": "surprise",
     "neutrality": "neutral",
 }
+
+
+@dataclass(frozen=True)
+class LabelDisagreement:
+    """How often two labels of one photograph differ, in data that hold it more than once.
+
+    share: of the pairs of a photograph's images, mean over photographs; its 95 % interval (Wilson's) by `photographs`.
+    best: no answer can be right more often, whatever it knows, if the labels of one photograph were given independently
+    of each other: a photograph whose two labels agree with probability a has no label of a probability over sqrt(a).
+    """
+
+    photographs: int
+    share: float
+    interval: tuple[float, float]
+    best: float
+    best_interval: tuple[float, float]
 
 
 def folded(name: str) -> str:

@@ -1,6 +1,7 @@
 """The networks that come with the package are what their cards and results/runs.csv say."""
 
 import csv
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -11,9 +12,22 @@ import mien
 from mien.assets import asset, backbones, shipped
 from mien.runtime import Network
 from mien.runtime.card import model_card
+from mien.runtime.seal import KEY, network_of
 
 RUNS = Path(__file__).parents[2] / "results" / "runs.csv"
 LIMITS = {"tiny": (250_000, 1_000_000), "base": (5_200_000, 11_000_000)}  # parameters, bytes
+# Of each, before its claims were worked out again: sha256 of the network, temperature, threshold, similarity, and the
+# sum of the sets' least probabilities.
+UNCHANGED = {
+    "base": (
+        "4363c1b89365ae33644c3ee8ea8ed47cc4d1d432696ad0831e9292ac19941baf",
+        0.6006095570917644, 0.5562081952772145, 0.576714038848877, 0.8398848776705563,
+    ),
+    "tiny": (
+        "8992396c374b8ad8ef4c84651ba8e2814035a75131c502288aaa99d59dbd1726",
+        0.6622681940055841, 0.5585634595657837, 0.6015603542327881, 0.720752120949328,
+    ),
+}  # fmt: skip
 DATA = Path(os.environ.get("MIEN_TEST_DATA", "nowhere"))
 
 
@@ -36,6 +50,31 @@ def test_size_card_and_licence(name):
 @pytest.mark.parametrize("name", shipped())
 def test_the_accuracy_is_that_of_a_recorded_run(name):
     assert_recorded(Network.open(f"mien:{name}").card)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_sealed_again_the_network_and_all_that_its_answers_rest_on_are_those_of_before(name):
+    path = asset(name, "model.onnx")
+    network = Network.open(path, threads=1)
+    text = network.session.get_modelmeta().custom_metadata_map[KEY]
+    content, *numbers = UNCHANGED[name]
+    assert hashlib.sha256(network_of(path.read_bytes(), text)).hexdigest() == content
+    assert [network.temperature, network.threshold, network.outlier_below, sum(network.sets.least)] == numbers
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_card_says_every_claim_and_what_it_means(name):
+    network = Network.open(f"mien:{name}")
+    card, text = network.card, model_card(network, name)
+    assert "Of the validation images 280 are identical to one of train, and 623 more are near copies" in text
+    assert f"| {card['clean']['accuracy']:.1%} | " in text
+    assert f"| {card['clean']['images']:,} |" in text
+    low, high = card["label_disagreement"]["best_interval"]
+    assert f"at most {card['label_disagreement']['best']:.1%} ({low:.1%} to {high:.1%}) of answers to be right" in text
+    assert f"at most {card['wrong_at_most']:.0%} of the answers are wrong" in text
+    assert f"95 % interval {card['sets']['interval'][0]:.1%} to {card['sets']['interval'][1]:.1%}" in text
+    assert "The test split has not been read." in text
+    assert card["outliers"]["reached"] == pytest.approx(0.95, abs=0.005)
 
 
 @pytest.mark.parametrize("name", backbones())

@@ -31,7 +31,7 @@ def compare(
         raise UsageError(f"--out {out}: compare writes a page. Give it a name that ends in .html.")
 
     from mien.evaluate.compare import compare as compare_runs
-    from mien.evaluate.metrics import headline
+    from mien.evaluate.metrics import ceiling, headline
     from mien.evaluate.subgroups import describe_compared
     from mien.report import write_comparison
     from mien.runs.data import lying_at
@@ -47,6 +47,8 @@ def compare(
         print_lines(f"{row.folder}  {headline(row.scores)}")
     if comparison.left_out:
         print_lines(comparison.left_out.describe(comparison.images))
+    if found := comparison.rows[0].scores.label_disagreement:
+        print_lines(ceiling(found))
     for pair in comparison.pairs:
         print_lines(pair.verdict)
     for line in describe_compared(comparison.subgroups) if comparison.subgroups else []:

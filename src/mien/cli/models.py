@@ -17,11 +17,12 @@ def models(*, json_: Json = False) -> None:
         print_json(rows)
         return
     for row in rows:
-        error = row.get("calibration_error")
+        error, clean = row.get("calibration_error"), row.get("clean_accuracy")
         last = row["for"] if error is None else f"calibration error {error:.3f}"
+        without = f" ({clean:.1%} without copies)" if clean else ""
         print_lines(
             f"{row['model']:<22} {row['parameters']:>9,} parameters  {row['bytes'] / 1e6:5.2f} MB  "
-            f"validation {row['validation_accuracy']:.1%}  {last}"
+            f"validation {row['validation_accuracy']:.1%}{without}  {last}"
         )
     known = rows[0]["model"] if rows else None
     note(
@@ -40,7 +41,9 @@ def _ready() -> list[dict[str, Any]]:
         card = Network.open(path).card or {}
         keys = ("parameters", "validation_accuracy", "calibration_error")
         own = {"model": OWN + name, "for": "--model", "bytes": path.stat().st_size}
-        rows.append(own | {key: card.get(key) for key in keys})
+        clean = card["clean"]["accuracy"] if card.get("without_identical") else None
+        judged = {"clean_accuracy": clean, "sets": card.get("sets")}
+        rows.append(own | {key: card.get(key) for key in keys} | judged | {"outliers": card.get("outliers")})
     return rows
 
 

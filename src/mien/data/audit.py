@@ -19,9 +19,10 @@ from mien import media
 from mien.atomic import written_whole
 from mien.data.listing import SPLITS
 from mien.data.near import NearCopies
-from mien.data.near.findings import LabelDisagreement, disagreement, groups, leaked, pairs_across, pairs_within
+from mien.data.near.findings import disagreement, groups, leaked, pairs_across, pairs_within
 from mien.data.store import Store
 from mien.errors import UsageError, nearest
+from mien.labels import LabelDisagreement
 from mien.progress import printable
 
 BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what begins a new line, and other control characters

@@ -18,9 +18,10 @@ import numpy as np
 from mien.data import Store
 from mien.data.listing import SPLITS
 from mien.data.near import near_copies
-from mien.data.near.findings import disagreement, near_only
+from mien.data.near.findings import near_only
 from mien.data.store import sha256_of
-from mien.evaluate.clean import members
+from mien.evaluate.clean import equals_none, is_clean, label_disagreement, members
+from mien.evaluate.metrics import macro_f1_interval, score
 from mien.labels import match
 from mien.runs import Accuracy, Predictions, Scores
 from mien.runs.data import Images
@@ -58,8 +59,20 @@ def of_kept(images: Images) -> dict[str, Any]:
     }
 
 
-def of_scores(scores: Scores) -> dict[str, Any]:
-    """The scores of the validation split under the names that a card gives them."""
+def of_answers(store: Store, found: Predictions) -> dict[str, Any]:
+    """All that is claimed of a store and of what was answered to its validation images, in the order of content."""
+    return of_data(store, found.classes) | of_scores(scores_of(store, "validation", found), found)
+
+
+def scores_of(store: Store, split: str, found: Predictions) -> Scores:
+    """found: of all images of the split, in any order."""
+    place = {store.names[i]: number for number, i in enumerate(store.indices(split))}
+    order = [place[name] for name in found.names]
+    return score(found, is_clean(store, split)[order], equals_none(store, split)[order])
+
+
+def of_scores(scores: Scores, found: Predictions | None = None) -> dict[str, Any]:
+    """The scores of the validation split under the names that a card gives them; with predictions more intervals."""
     parts: dict[str, Accuracy | None] = {"clean": scores.clean, "without_identical": scores.without_identical}
     return {
         "validation_accuracy": scores.accuracy,
@@ -67,6 +80,7 @@ def of_scores(scores: Scores) -> dict[str, Any]:
         "interval": list(scores.interval),
         **{name: to_dict(part) for name, part in parts.items() if part},
         "macro_f1": scores.macro_f1,
+        **({"macro_f1_interval": list(macro_f1_interval(found))} if found else {}),
         "per_class": plain({name: vars(row) for name, row in scores.per_class.items()}),
     }
 
@@ -96,7 +110,7 @@ def labelled(store: Store, split: str, classes: Sequence[str]) -> str:
 
 def disagreement_of(store: Store) -> dict[str, Any] | None:
     """See `of_data`."""
-    found = disagreement(store, near_copies(store))
+    found = label_disagreement(store)
     return plain(asdict(found)) if found else None
 
 

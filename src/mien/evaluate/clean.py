@@ -1,4 +1,4 @@
-"""Which images of a split are clean: the training images hold no copy of them."""
+"""Which images of a split are clean, as the training images hold no copy of them, and what copies say of labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import numpy as np
 from mien.data import Store
 from mien.data.listing import SPLITS
 from mien.data.near import near_copies
-from mien.data.near.findings import leaked
+from mien.data.near.findings import disagreement, leaked
+from mien.labels import LabelDisagreement
 
 
 def is_clean(store: Store, split: str) -> np.ndarray:
@@ -22,6 +23,11 @@ def is_clean(store: Store, split: str) -> np.ndarray:
 def equals_none(store: Store, split: str) -> np.ndarray:
     """True for images of a split that no image of the source's train split equals, bool (n,)."""
     return ~np.isin(store.digests[store.indices(split)], store.digests[members(store, "train")])
+
+
+def label_disagreement(store: Store) -> LabelDisagreement | None:
+    """How often two labels of one photograph differ, over all splits; None where no photograph is there twice."""
+    return disagreement(store, near_copies(store))
 
 
 def members(store: Store, split: str) -> np.ndarray:

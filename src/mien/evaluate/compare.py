@@ -212,7 +212,8 @@ def _scores(folder: RunFolder, split: str, aligned: Predictions) -> Scores:
     saved = folder.scores.get(split) or score(aligned)
     if list(saved.per_class) == list(aligned.classes):
         return saved
-    return replace(score(aligned), clean=saved.clean, without_identical=saved.without_identical)
+    kept = ("clean", "without_identical", "label_disagreement")
+    return replace(score(aligned), **{name: getattr(saved, name) for name in kept})
 
 
 def _groups(rows: Sequence[ComparedRun]) -> list[SeedGroup]:

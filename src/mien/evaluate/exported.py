@@ -13,7 +13,7 @@ from mien.config import Data
 from mien.data import Store, open_store, prepare
 from mien.data.listing import SPLITS
 from mien.errors import UsageError
-from mien.evaluate.clean import equals_none, is_clean
+from mien.evaluate.clean import equals_none, is_clean, label_disagreement
 from mien.evaluate.metrics import score
 from mien.evaluate.subgroups import score_subgroups, values_of_images
 from mien.progress import track, warn
@@ -39,7 +39,7 @@ def evaluate_export(
     found = _predict(network, store, split)
     held_out = split in SPLITS[1:] and store.has("train")
     clean = is_clean(store, split) if held_out else None
-    scores = score(found, clean=clean, without_identical=equals_none(store, split) if held_out else None)
+    scores = score(found, clean, equals_none(store, split), label_disagreement(store)) if held_out else score(found)
     return replace(scores, subgroups=score_subgroups(found, values, by, clean)) if by else scores
 
 

@@ -13,17 +13,22 @@ import numpy as np
 
 from mien.errors import DataError
 from mien.intervals import bootstrap, wilson
+from mien.labels import LabelDisagreement
 from mien.progress import printable
 from mien.runs import Accuracy, ClassScores, Predictions, RunFolder, Scores
 
 
 def score(
-    predictions: Predictions, clean: np.ndarray | None = None, without_identical: np.ndarray | None = None
+    predictions: Predictions,
+    clean: np.ndarray | None = None,
+    without_identical: np.ndarray | None = None,
+    label_disagreement: LabelDisagreement | None = None,
 ) -> Scores:
     """Every score of a split.
 
     clean: bool (N,), True where the image is no copy of a training image, neither identical nor near;
-    without_identical: True where it is no identical one. Each is None in the result without it.
+    without_identical: True where it is no identical one; label_disagreement: see `mien.evaluate.clean`. Each is None in
+    the result without it.
     A class without images has recall, precision and F1 0 and does not count in balanced accuracy; macro-F1 leaves out
     classes that are neither true nor predicted (both as scikit-learn with zero_division=0). Raises DataError when there
     are no images.
@@ -37,6 +42,7 @@ def score(
         **vars(accuracy(predictions.correct)),
         clean=None if clean is None else accuracy(predictions.correct[clean]),
         without_identical=None if without_identical is None else accuracy(predictions.correct[without_identical]),
+        label_disagreement=label_disagreement,
         macro_f1=f1["macro"],
         weighted_f1=f1["weighted"],
         balanced_accuracy=sum(recalls) / len(recalls),
@@ -151,6 +157,15 @@ def headline(scores: Scores) -> str:
     return f"accuracy {scores.accuracy:.1%} ({low:.1%} to {high:.1%}), macro-F1 {scores.macro_f1:.3f}"
 
 
+def ceiling(found: LabelDisagreement) -> str:
+    """What the labels themselves leave to be right at most, and why, in one line."""
+    (low, high), (least, most) = found.interval, found.best_interval
+    return (
+        f"label ceiling {found.best:.1%} ({least:.1%} to {most:.1%}): two labels of one photograph differ in "
+        f"{found.share:.1%} ({low:.1%} to {high:.1%}) of {found.photographs:,}"
+    )
+
+
 def majority(scores: Scores) -> tuple[str, float]:
     """The commonest class of the split and its share: the accuracy of always naming it."""
     name, found = max(scores.per_class.items(), key=lambda item: item[1].images)
@@ -181,6 +196,8 @@ def describe(scores: Scores, split: str) -> str:
         lines.append(f"clean images: {clean.accuracy:.1%} ({low:.1%} to {high:.1%}) on {clean.images:,}")
         if (old := scores.without_identical) and old.images != clean.images:
             lines[-1] += f" without near copies; {old.accuracy:.1%} on {old.images:,} without identical ones"
+    if scores.label_disagreement:
+        lines.append(ceiling(scores.label_disagreement))
     lines.append(f"calibration error {scores.calibration_error:.3f}, loss {scores.negative_log_likelihood:.3f}")
     rows = scores.per_class.items()
     return "\n".join(lines + [f"  {format_recall(printable(name), row.correct, row.images)}" for name, row in rows])

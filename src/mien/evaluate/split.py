@@ -14,7 +14,7 @@ from mien import labels
 from mien.data import Store
 from mien.data.batches import Batches
 from mien.errors import UsageError
-from mien.evaluate.clean import equals_none, is_clean
+from mien.evaluate.clean import equals_none, is_clean, label_disagreement
 from mien.evaluate.metrics import score
 from mien.evaluate.run_model import load_model
 from mien.evaluate.subgroups import score_subgroups, values_of_images
@@ -54,7 +54,7 @@ def evaluate(
         note_test_reading(run)
     predictions = predict(model, store, split, classes or store.classes)
     clean = is_clean(store, split)
-    scores = score(predictions, clean=clean, without_identical=equals_none(store, split))
+    scores = score(predictions, clean, equals_none(store, split), label_disagreement(store))
     if by:
         scores = replace(scores, subgroups=score_subgroups(predictions, values, by, clean))
     write_scores(run, split, scores, predictions, csv=csv)

@@ -13,8 +13,8 @@ from mien.data.listing import SPLITS
 from mien.data.store import sha256_of
 from mien.evaluate import claims
 from mien.evaluate.calibration import Calibration, calibrate, with_temperature
-from mien.evaluate.clean import equals_none, is_clean, members
-from mien.evaluate.metrics import calibration_error, macro_f1_interval, score
+from mien.evaluate.clean import members
+from mien.evaluate.metrics import calibration_error, macro_f1_interval
 from mien.evaluate.prediction_sets import fit_sets
 from mien.outliers import share_reached
 from mien.progress import note
@@ -87,13 +87,6 @@ class _Evidence:
             return np.arange(len(self.store))
         return members(self.store, "train") if part == claims.POOL else self.store.indices(part)
 
-    def scores(self, split: str, found: Predictions) -> Scores:
-        """found: of the split, in any order."""
-        place = {self.store.names[i]: number for number, i in enumerate(self.store.indices(split))}
-        order = [place[name] for name in found.names]
-        clean, unequal = is_clean(self.store, split), equals_none(self.store, split)
-        return score(found, clean=clean[order], without_identical=unequal[order])
-
     def _difference(self, part: str) -> str:
         told = self.card.get("content", {}).get(part)
         if told is None:
@@ -144,7 +137,7 @@ def _scores(evidence: _Evidence) -> Iterator[Claim]:
     if "validation_accuracy" not in card:
         return
     predictions = evidence.answers[0]
-    found = evidence.scores("validation", predictions)
+    found = claims.scores_of(evidence.store, "validation", predictions)
     other, slack = evidence.other["validation"], evidence.slack
     accuracy = {"accuracy": card["validation_accuracy"], "images": card["validation_images"]}
     yield judged("accuracy", accuracy | {"interval": card.get("interval")}, to_dict(found), slack, other)
@@ -250,7 +243,7 @@ def _read_test(evidence: _Evidence, told: Mapping[str, Any]) -> Iterator[Claim]:
         note("This reads the test split. The file lies in no run, so the reading is noted nowhere.")
     else:
         note_test_reading(run)
-    found = evidence.scores("test", evidence.claimant.answer(evidence.store, "test")[0])
+    found = claims.scores_of(evidence.store, "test", evidence.claimant.answer(evidence.store, "test")[0])
     slack, other = evidence.slack_of_run, evidence.other["test"]
     yield judged("accuracy on test", told, to_dict(found), slack, other)
     for claim in _clean(evidence, "test", told, found, slack):

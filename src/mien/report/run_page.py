@@ -19,7 +19,7 @@ from mien.data import Store
 from mien.data.audit import audit
 from mien.data.listing import SPLITS
 from mien.data.near import near_copies
-from mien.data.near.findings import disagreement
+from mien.evaluate.clean import label_disagreement
 from mien.evaluate.metrics import beats_majority, majority, reliability, scores_of
 from mien.evaluate.mistakes import most_confident_errors, most_confused
 from mien.evaluate.robustness import by_change
@@ -84,7 +84,7 @@ def context(path: Path, by: str | None = None, table: Path | None = None) -> dic
         "test": scores_of(run, "test"),
         "test_reads": [date[:10] for date in run.test_reads],
         "findings": findings(store) if store is not None else None,
-        "ceiling": disagreement(store, near_copies(store)) if store is not None else None,
+        "ceiling": (scores and scores.label_disagreement) or (None if store is None else label_disagreement(store)),
         "no_store": no_store,
         "changed": isinstance(no_store, OtherImagesError),
         "settings": settings(run.recipe),

@@ -10,6 +10,8 @@ from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import BeforeValidator, TypeAdapter
 
+from mien.labels import LabelDisagreement
+
 Record = TypeVar("Record")
 
 
@@ -83,6 +85,8 @@ class Scores(Accuracy):
     clean: of the images that are no copies of training images, neither identical nor near; None where not known.
     without_identical: of those that are no identical ones, as `clean` meant it in version 0.1; None where `clean` still
     does, in scores of that version.
+    label_disagreement: how often two labels of one photograph differ, which bounds every accuracy; None where the data
+    hold no photograph twice, or that was not looked for.
     per_class: by class name, in the order of `confusion_matrix`, whose rows are the truth and columns the answers.
     calibration_error: expected, 15 bins. negative_log_likelihood: mean, in nats.
     subgroups: where a column was asked for.
@@ -90,6 +94,7 @@ class Scores(Accuracy):
 
     clean: Accuracy | None = None
     without_identical: Accuracy | None = None
+    label_disagreement: LabelDisagreement | None = None
     macro_f1: float
     weighted_f1: float
     balanced_accuracy: float

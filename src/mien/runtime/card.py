@@ -70,7 +70,43 @@ def _data(card: dict[str, Any]) -> str:
     kinds = {"near": ", identical and near copies of validation images dropped", False: "", None: ""}
     copies = kinds.get(card.get("copies_dropped"), ", copies of validation images dropped")
     about = FER2013 if card.get("data") == "fer2013" else f"Source: `{card.get('data', 'unknown')}`."
-    return f"{about}\n\n{counted}{copies}."
+    return "\n\n".join([about, f"{counted}{copies}.", *_images_of(card)])
+
+
+def _images_of(card: dict[str, Any]) -> list[str]:
+    """Which images they were, their copies, and what those say of the labels; nothing of earlier exports."""
+    told = []
+    if counts := card.get("split_images"):
+        rows = [
+            f"| {split} | {number:,} | `{card['content'][split][:12]}` |" for split, number in counts.items() if number
+        ]
+        about = "The hash tells whether images are these, whatever their names (`mien verify --data.path`)."
+        told.append("| split | images | hash |\n|---|---|---|\n" + "\n".join(rows) + f"\n\n{about}")
+    if copies := card.get("copies"):
+        pairs = [pair for pair in copies["near"] if all(card["split_images"][split] for split in pair.split("/"))]
+        told += [_copies(pair, copies["identical"][pair], copies["near"][pair]) for pair in pairs]
+    if found := card.get("label_disagreement"):
+        told.append(
+            f"Two labels of one photograph differ in {_share(found['share'], found['interval'])} of the "
+            f"{found['photographs']:,} photographs that are there more than once: labels given independently would "
+            f"leave at most {_share(found['best'], found['best_interval'])} of answers to be right."
+        )
+    return told
+
+
+def _copies(pair: str, identical: int, near: int) -> str:
+    """'Of the validation images 280 are identical to one of train ...'."""
+    first, second = pair.split("/")
+    return (
+        f"Of the {second} images {identical:,} are identical to one of {first}, and {near:,} more are near copies: the "
+        "same photograph, moved, cropped, lit or saved otherwise."
+    )
+
+
+def _share(value: float, interval: Sequence[float] | None, form: str = "{:.1%}") -> str:
+    """'9.1% (8.2% to 10.2%)'; the value alone where there is no interval."""
+    between = f" ({' to '.join(map(form.format, interval))})" if interval else ""
+    return form.format(value) + between
 
 
 def _scores(card: dict[str, Any]) -> str:
@@ -85,10 +121,26 @@ def _scores(card: dict[str, Any]) -> str:
             about = f"accuracy on images that are {what}"
             rows.append(_row(about, clean["accuracy"], clean["interval"], clean["images"]))
     if card.get("macro_f1") is not None:
-        rows.append(f"| macro-F1 | {card['macro_f1']:.3f} | | {_images(card.get('validation_images'))} |")
+        low_high = " to ".join(f"{end:.3f}" for end in card.get("macro_f1_interval") or ())
+        rows.append(f"| macro-F1 | {card['macro_f1']:.3f} | {low_high} | {_images(card.get('validation_images'))} |")
     return (
         "On the validation split, which also chose the epoch; one model, no test-time augmentation.\n\n"
-        "| measure | value | 95 % interval | images |\n|---|---|---|---|\n" + "\n".join(rows)
+        "| measure | value | 95 % interval | images |\n|---|---|---|---|\n" + "\n".join(rows) + _test(card)
+    )
+
+
+def _test(card: dict[str, Any]) -> str:
+    """What was scored on the test split, and how often it was read; nothing of earlier exports."""
+    if "test_reads" not in card:
+        return ""
+    dates = ", ".join(str(date)[:10] for date in card["test_reads"])
+    if not (test := card.get("test")):
+        return f"\n\nThe test split was read on {dates}." if dates else "\n\nThe test split has not been read."
+    clean = test.get("clean")
+    without = f"; {clean['accuracy']:.1%} on the {clean['images']:,} clean ones" if clean and clean["images"] else ""
+    return (
+        f"\n\nOn the test split, read on {dates or 'an unknown date'}: accuracy "
+        f"{_share(test['accuracy'], test['interval'])} on {test['images']:,} images{without}."
     )
 
 
@@ -122,7 +174,8 @@ def _robustness(rows: list[dict[str, Any]]) -> str:
 def _calibration(card: dict[str, Any]) -> str:
     return (
         f"Logits are divided by {card['temperature']:.3f}; the expected calibration error is then "
-        f"{card['calibration_error']:.3f} (15 bins). {_answers(card)} (asked for: {card['error_rate']:.0%}). "
+        f"{_share(card['calibration_error'], card.get('calibration_error_interval'), '{:.3f}')} (15 bins), how far "
+        f"confidence lies from the share of right answers. {_answers(card)} (asked for: {card['error_rate']:.0%}). "
         f"{_proven(card)}All by two-fold cross-fitting: no image judges what it helped to fit."
     )
 
@@ -130,9 +183,10 @@ def _calibration(card: dict[str, Any]) -> str:
 def _sets(sets: dict[str, Any]) -> str:
     """What the sets of classes that an answer leaves open are worth."""
     shares = [share for share in sets["by_class"].values() if share is not None]
+    between = f"95 % interval {' to '.join(f'{end:.1%}' for end in sets['interval'])}; " if sets.get("interval") else ""
     return (
         "Beside each answer stands the set of classes that it leaves open. Of the sets, "
-        f"{sets['covered']:.1%} hold the true class (asked for: {sets['coverage']:.0%}; {min(shares):.0%} to "
+        f"{sets['covered']:.1%} hold the true class (asked for: {sets['coverage']:.0%}; {between}{min(shares):.0%} to "
         f"{max(shares):.0%} of each class), with {sets['size']:.2f} classes on average; {sets['single']:.0%} are one "
         f"class alone, {sets['single_right']:.1%} of these right. This holds for pictures like those of validation "
         "only. Split conformal prediction with a threshold for each class (arXiv 1609.00451), by two-fold "
@@ -184,7 +238,9 @@ def _origin(card: dict[str, Any]) -> str:
     if parts := card.get("average"):
         shares = ", ".join(f"{100 * part['share']:.3g}% `{part['recipe']}`" for part in parts)
         command = f"`mien average`, the mean of the weights of {shares}"
-    return f"{command}{teachers}{spent}{where}; mien {card.get('mien', '?')}{commit}."
+    judged = card.get("judged")
+    figures = f" Its figures were worked out on {judged}." if judged and judged != card.get("date") else ""
+    return f"{command}{teachers}{spent}{where}; mien {card.get('mien', '?')}{commit}.{figures}"
 
 
 def _command(card: dict[str, Any]) -> str:

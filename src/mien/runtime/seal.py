@@ -38,6 +38,11 @@ def unseal(content: bytes, text: str, name: str) -> dict[str, Any]:
     return {**values, "fingerprint": known}
 
 
+def network_of(content: bytes, text: str) -> bytes:
+    """The bytes of a sealed file without its metadata `text`."""
+    return content.removesuffix(_entry(text))
+
+
 def fingerprint(network: bytes, values: dict[str, Any]) -> str:
     """sha256 of the network and of everything that is said of it, in hexadecimal."""
     return hashlib.sha256(network + json.dumps(values, sort_keys=True).encode()).hexdigest()

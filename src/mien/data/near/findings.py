@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -11,22 +10,7 @@ from mien.data.listing import SPLITS
 from mien.data.near import NearCopies
 from mien.data.store import Store
 from mien.intervals import wilson
-
-
-@dataclass(frozen=True)
-class LabelDisagreement:
-    """How often two labels of one photograph differ, in data that hold it more than once.
-
-    share: of the pairs of a photograph's images, mean over photographs; its 95 % interval (Wilson's) by `photographs`.
-    best: no answer can be right more often, whatever it knows, if the labels of one photograph were given independently
-    of each other: a photograph whose two labels agree with probability a has no label of a probability over sqrt(a).
-    """
-
-    photographs: int
-    share: float
-    interval: tuple[float, float]
-    best: float
-    best_interval: tuple[float, float]
+from mien.labels import LabelDisagreement
 
 
 def leaked(found: NearCopies, images: np.ndarray, others: np.ndarray) -> np.ndarray:

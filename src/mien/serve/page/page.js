@@ -248,8 +248,11 @@ function showModel(found) {
     ["tells apart", model.labels.join(", ")],
     ["trained as", card.recipe],
     ["right on validation", card.validation_accuracy && percent(card.validation_accuracy)],
+    ["on clean images", card.without_identical && `${percent(card.clean.accuracy)} of the ${card.clean.images} with no copy among the training images`],
+    ["label ceiling", card.label_disagreement && `${percent(card.label_disagreement.best)}: two labels of one photograph differ in ${percent(card.label_disagreement.share)}`],
     ["unsure", unsureBelow(model.unsure_below)],
     ["left open", sets && `the classes that hold the true one in ${percent(sets.coverage)} of pictures like those of its validation`],
+    ["unlike all it learned", card.outliers && `less similar to its training images than ${percent(card.outliers.kept)} of its validation images`],
     ["mien", card.mien],
     ["fingerprint", model.fingerprint.slice(0, 12)],
   ];
