@@ -24,15 +24,9 @@ ALLOWED = {
         "runtime": "assets atomic cells drafts errors hub labels locks media pictures preprocessing progress",
         "serve": "mien errors labels pictures preprocessing runtime",
         "pretrained": "drafts mien assets errors atomic hub models plugins preprocessing progress runs runtime",
-<<<<<<< HEAD
-        "runs": "cells drafts atomic config data errors locks progress",
+        "runs": "cells drafts atomic config data errors labels locks progress",
         "train": "drafts config data errors evaluate atomic hardware intervals labels models operators plugins "
         "preprocessing pretrained progress runs runtime",
-=======
-        "runs": "cells drafts atomic config data errors labels locks progress",
-        "train": "drafts config data errors evaluate atomic hardware intervals labels models preprocessing pretrained "
-        "progress runs runtime",
->>>>>>> 00615bc (The label ceiling beside every accuracy, the shipped networks sealed again with all that an export says today, one count of FER2013's clean images)
         "evaluate": "cache cells config data errors atomic hardware intervals labels models pictures preprocessing "
         "pretrained progress runs runtime",
         "explain": "data errors evaluate hub intervals labels models pictures pretrained progress runs runtime",
