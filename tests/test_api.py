@@ -111,6 +111,25 @@ def test_the_nearest_training_pictures(run, tmp_path):
     assert "its images are drawn" in run.explain(store.images[own][0], methods=(), data=tmp_path).notes[0]
 
 
+def test_scores_by_the_subgroups_of_a_table(run, tmp_path):
+    table = tmp_path / "light.csv"
+    names = run.predictions().names
+    table.write_text("path,light\n" + "".join(f"{name},{'dim' if i % 2 else ''}\n" for i, name in enumerate(names)))
+    scores = mien.evaluate(run, by="light", table=table)
+    groups = {group.value: group for group in scores.subgroups.groups}
+    assert {name: group.images for name, group in groups.items()} == {"(none)": 35, "dim": 35}
+    assert sum(group.correct for group in groups.values()) == scores.correct
+    assert sum(group.clean.images for group in groups.values()) == scores.clean.images
+    assert run.scores["validation"].subgroups == scores.subgroups
+    assert "Whom does it fail?" in run.report().read_text()
+    data = run.recipe.data.model_dump(exclude_unset=True)
+    exported = mien.evaluate("mien:tiny", data=data, by="light", table=table).subgroups
+    assert {group.value: group.images for group in exported.groups} == {"(none)": 35, "dim": 35}
+    with pytest.raises(UsageError, match=r"The data \(drawn_faces\) is no table"):
+        mien.evaluate(run, by="light")
+    assert mien.evaluate(run).subgroups is None
+
+
 def test_what_does_not_exist_is_said_with_the_nearest(run):
     with pytest.raises(UsageError, match=r"Unknown recipe 'quickstrat'\. Did you mean 'quickstart'"):
         mien.recipe("quickstrat")

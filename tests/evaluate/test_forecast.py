@@ -69,10 +69,10 @@ def test_the_class_whose_half_brought_most_comes_first() -> None:
     best = found.halves[0]
     assert (best.label, best.images) == ("fox", 200)
     assert best.accuracy.band[0] > 0.04
-    assert found.wanted.startswith("More of 'fox' would help most: half of its 200 pictures brought +")
+    assert found.wanted.startswith("More of 'fox' should help most: half of 200 pictures of 'fox' brought +")
     assert all(each.accuracy.band[0] <= 0 for each in found.halves[1:])
     alike = replace(measured(), trainings=[each for each in measured().trainings if each.halved != "fox"])
-    assert forecast(alike).wanted.startswith("No class stands out: of '")
+    assert forecast(alike).wanted.startswith("No class stands out: half of 200 pictures of '")
     assert forecast(measured(halves=False)).wanted == ""
 
 

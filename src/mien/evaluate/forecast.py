@@ -21,6 +21,7 @@ from mien.runs.records import from_dict, problem
 FILE = "forecast.json"
 FEWEST = 3  # numbers of images; two points lie on any curve
 CURVE = np.geomspace(0.5, 4, 25)  # numbers of images that are drawn: from half of the fewest to four times all
+MOST_NAMED = 3  # classes that may all be the one of which more helps most; of more, none stands out
 Z90 = 1.6448536269514722  # 95 % quantile of the normal distribution: a two-sided 90 % band
 
 
@@ -175,10 +176,11 @@ class Forecast:
         if not self.halves:
             return ""
         best, (low, high) = self.halves[0], self.halves[0].accuracy.band
-        told = f"half of its {best.images:,} pictures brought {100 * best.accuracy.rise:+.1f} points"
-        if low <= 0:
-            return f"No class stands out: of '{best.label}', {told} ({100 * low:.1f} to {100 * high:.1f})."
-        return f"More of '{best.label}' would help most: {told} ({100 * low:.1f} to {100 * high:.1f})."
+        as_good = [f"'{each.label}'" for each in self.halves if each.accuracy.band[1] >= best.accuracy.rise]
+        told = f"half of {best.images:,} pictures of '{best.label}' brought {100 * best.accuracy.rise:+.1f} points"
+        if low <= 0 or len(as_good) > MOST_NAMED:
+            return f"No class stands out: {told} ({100 * low:.1f} to {100 * high:.1f}), the most."
+        return f"More of {' or '.join(as_good)} should help most: {told} ({100 * low:.1f} to {100 * high:.1f})."
 
 
 @dataclass(frozen=True)

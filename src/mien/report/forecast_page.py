@@ -49,7 +49,7 @@ def learning_curve(found: Forecast, checked: Checked | None = None) -> Markup:
         if checked:
             axes.plot([checked.images], [checked.accuracy], "D", color=INK, markersize=6, markeredgecolor=CARD)
         axes.set(xlabel="training images", ylabel="accuracy", xscale="log")
-        axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+        axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 3)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_formatter(Percents())
