@@ -29,7 +29,8 @@ class Chosen(Settings):
     init: str | None = Field(
         default=None,
         description="Initialisation (the network's docstring names them), or a checkpoint to start from: a run, a "
-        "file, a folder, mien:NAME (one that comes with mien), hf-hub:OWNER/NAME.",
+        "file, a folder, mien:NAME (one that comes with mien), pip:NAME (an installed package that holds weights), "
+        "hf-hub:OWNER/NAME.",
     )
 
     @property

@@ -6,6 +6,8 @@ Shapes: B images, N tokens, h heads, g x g patches. The prefix tokens (class tok
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import UsageError
-from mien.explain.capture import capture, evaluating, network_of, no_weights
+from mien.explain.capture import attends_itself, capture, evaluating, network_of, no_weights
 from mien.explain.targets import chosen, targets_of
+from mien.explain.watching import Watching
 from mien.models import protocol
 from mien.models.parts.attention import Attention, explicit_attention
 from mien.models.protocol import Tokens
@@ -52,7 +55,7 @@ def weights(model: nn.Module, images: Tensor) -> np.ndarray:
     require_weights(model)
     with torch.no_grad(), evaluating(model), capture(model) as trace:
         model(images)
-    return torch.stack(trace.attention_weights).float().cpu().numpy()
+    return torch.stack(_over_all_tokens(trace.attention_weights, model)).float().cpu().numpy()
 
 
 def mean_attention_distance(weights: np.ndarray, patch_size: int, prefix: int) -> np.ndarray:
@@ -90,16 +93,10 @@ def relevance(model: nn.Module, images: Tensor, targets: Any = None) -> np.ndarr
     Raises UsageError for a CNN and for approximate attention.
     """
     require_weights(model)
-    maps: list[Tensor] = []
-    attends = [module.attend for module in network_of(model).modules() if isinstance(module, Attention)]
-    handles = [attend.register_forward_hook(lambda module, inputs, output: maps.append(output)) for attend in attends]
-    try:
-        with torch.enable_grad(), evaluating(model), explicit_attention(model):
-            logits = model(images.detach().clone().requires_grad_())
-            gradients = torch.autograd.grad(chosen(logits, targets_of(logits, targets)).sum(), maps)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with torch.enable_grad(), evaluating(model), _weights_in_the_open(model) as found:
+        logits = model(images.detach().clone().requires_grad_())
+        maps = _over_all_tokens(found, model)
+        gradients = torch.autograd.grad(chosen(logits, targets_of(logits, targets)).sum(), maps)
     relevances = torch.eye(maps[0].shape[-1], device=images.device).expand(len(images), -1, -1)
     for attention, gradient in zip(maps, gradients, strict=True):
         update = (gradient * attention.detach()).relu().mean(dim=1)  # (B, h, N, N) -> (B, N, N)
@@ -110,13 +107,47 @@ def relevance(model: nn.Module, images: Tensor, targets: Any = None) -> np.ndarr
 def to_map(matrix: np.ndarray, model: nn.Module) -> np.ndarray:
     """What the head sees of a token matrix such as a rollout, (B, N, N) -> (B, g, g).
 
-    The class token's row for global_pool 'token' (with a distillation token, the mean of both), the mean of the
+    The class token's row for global_pool 'token' (with a distillation token, the mean of both; registers are read by
+    none), the mean of the
     patches' rows for 'avg', 'flatten' and 'seq'. Raises UsageError for a CNN.
     """
     tokens = tokens_of(model)
-    rows = matrix[:, : tokens.prefix] if tokens.pool == "token" else matrix[:, tokens.prefix :]
+    read = tokens.prefix if tokens.read is None else tokens.read
+    rows = matrix[:, :read] if tokens.pool == "token" else matrix[:, tokens.prefix :]
     seen = rows.mean(axis=1)[:, tokens.prefix :]  # (B, rows, N) -> (B, N) -> (B, g*g)
     return np.asarray(seen.reshape(-1, tokens.grid, tokens.grid))  # (B, g*g) -> (B, g, g)
+
+
+@contextmanager
+def _weights_in_the_open(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Within it, the weights of each attention, (B, h, N, N), are collected, and the answer depends on them."""
+    maps: list[Tensor] = []
+    if not attends_itself(model):
+        with Watching(lambda logits, weights: maps.append(weights), explicit=True):
+            yield maps
+        return
+    attends = [module.attend for module in network_of(model).modules() if isinstance(module, Attention)]
+    handles = [attend.register_forward_hook(lambda module, inputs, output: maps.append(output)) for attend in attends]
+    try:
+        with explicit_attention(model):
+            yield maps
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _over_all_tokens(maps: list[Tensor], model: nn.Module) -> list[Tensor]:
+    """The same; raises UsageError where a layer's are not over all tokens, as in windows or with pooled keys."""
+    if attends_itself(model):
+        return maps
+    tokens = tokens_of(model)
+    whole = tokens.prefix + tokens.grid**2
+    if other := next((each.shape for each in maps if each.shape[2:] != (whole, whole)), None):
+        raise UsageError(
+            f"{type(network_of(model)).__name__} attends over {other[2]} x {other[3]} tokens in one of its layers, not "
+            f"over all {whole}. Take a map of pixels such as integrated_gradients."
+        )
+    return maps
 
 
 def grid_points(grid: int) -> np.ndarray:

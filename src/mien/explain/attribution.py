@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from mien.errors import UsageError, nearest
 from mien.explain import attention
 from mien.explain.capture import capture, evaluating, network_of, no_weights
-from mien.explain.features import stages
+from mien.explain.features import as_maps, stages
 from mien.explain.targets import chosen, images_for, targets_of
 from mien.models.parts.blocks import Block
 from mien.models.protocol import evidence_of
@@ -214,7 +214,7 @@ def _module(model: nn.Module, layer: str) -> nn.Module:
 def _as_maps(model: nn.Module, output: Tensor, layer: str) -> Tensor:
     """Maps (B, C, h, w) as they are, tokens (B, N, D) laid out as maps (B, D, g, g)."""
     if output.ndim == 4:
-        return output
+        return as_maps(_module(model, layer), output, network_of(model))
     if output.ndim == 3 and attention.has_tokens(model):
         tokens = attention.tokens_of(model)
         if output.shape[1] == tokens.prefix + tokens.grid**2:

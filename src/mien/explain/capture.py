@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mien.errors import UsageError, nearest
+from mien.explain.watching import Watching
 from mien.models.parts.attention import Attention
 from mien.pretrained import Classifier
 
@@ -74,11 +76,12 @@ def capture(model: nn.Module) -> Iterator[Trace]:
 
     model: a Classifier or any network; names are those within the network. Attention logits, q k^T / sqrt(d) and what
     the model adds to it, and their softmax (before re-attention mixes the heads) are computed beside the forward pass,
-    so that fused attention stays fused; approximate attention has none. Hooks are removed on leaving, after an error
+    so that fused attention stays fused; approximate attention has none. Of a network without an Attention of mien's,
+    they are what torch is asked for, under the module that asks. Hooks are removed on leaving, after an error
     too. `trace[name]` raises UsageError naming the nearest name.
     """
     trace = Trace(no_weights(model))
-    handles = []
+    handles: list[Any] = []
     try:
         modules = dict(network_of(model).named_modules())
         for path, module in modules.items():
@@ -87,7 +90,14 @@ def capture(model: nn.Module) -> Iterator[Trace]:
         for path, module in modules.items():
             if isinstance(module, Attention) and not module.no_weights:
                 handles.append(module.qkv.register_forward_hook(_record_attention(trace, path, module)))
-        yield trace
+        if attends_itself(model):
+            yield trace
+            return
+        running: list[str] = []
+        for path, module in modules.items():
+            handles += _follow(path, module, running)
+        with Watching(lambda logits, weights: _add(trace, running[-1] if running else "", logits, weights)):
+            yield trace
     finally:
         for handle in handles:
             handle.remove()
@@ -103,6 +113,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in before.items():
             module.training = training
+
+
+def attends_itself(model: nn.Module) -> bool:
+    """Whether the model's attention is mien's own, which shows its weights."""
+    return any(isinstance(module, Attention) for module in network_of(model).modules())
 
 
 def no_weights(model: nn.Module) -> str:
@@ -135,13 +150,26 @@ def _record(trace: Trace, path: str) -> Callable[[nn.Module, object, object], No
 
 
 def _record_attention(trace: Trace, path: str, attention: Attention) -> Callable[[nn.Module, object, Tensor], None]:
-    inside = f"{path}." if path else ""
-
     @torch.no_grad()
     def hook(module: nn.Module, inputs: object, qkv: Tensor) -> None:
         q, k, _ = attention.split(qkv)
         logits = attention.logits(q, k)
-        trace.attention_logits.append(trace.add(f"{inside}logits", logits, of_module=False))
-        trace.attention_weights.append(trace.add(f"{inside}weights", logits.softmax(dim=-1), of_module=False))
+        _add(trace, path, logits, logits.softmax(dim=-1))
 
     return hook
+
+
+def _follow(path: str, module: nn.Module, running: list[str]) -> list[Any]:
+    """Hooks that keep the path of the module at work last in `running`."""
+
+    def leave(module: nn.Module, inputs: object, output: object) -> None:
+        running.pop()
+
+    enters = module.register_forward_pre_hook(lambda module, inputs: running.append(path))
+    return [enters, module.register_forward_hook(leave)]
+
+
+def _add(trace: Trace, path: str, logits: Tensor, weights: Tensor) -> None:
+    inside = f"{path}." if path else ""
+    trace.attention_logits.append(trace.add(f"{inside}logits", logits, of_module=False))
+    trace.attention_weights.append(trace.add(f"{inside}weights", weights, of_module=False))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mien.explain.capture import Trace, module_at, network_of
 from mien.models import protocol
-from mien.models.parts.attention import Attention
+from mien.models.parts.attention import attention_names
 
 # They make maps smaller, or leave some out, and add nothing to see.
 THINNING = (
@@ -35,9 +35,11 @@ def stages(model: nn.Module, trace: Trace) -> list[str]:
 
     For resnet that is each of its layers, for cnn_v2 what comes before each pooling.
     """
+    if (said := protocol.map_names(network_of(model))) is not None:
+        return [name for name in said if name in trace and trace[name].ndim == 4]
     last: dict[tuple[int, ...], str] = {}
     thinned: list[Tensor] = []
-    attention = [path for path, module in network_of(model).named_modules() if isinstance(module, Attention)]
+    attention = attention_names(network_of(model))
     for name in trace.modules:
         if any(name.startswith(f"{path}.") for path in attention):  # heads are no maps of the image
             continue
@@ -57,4 +59,11 @@ def feature_maps(model: nn.Module, trace: Trace) -> dict[str, np.ndarray]:
     found = stages(model, trace)
     first = next((name for name in trace.modules if trace[name].ndim == 4), None) if found else None
     names = ([] if first is None else [first]) + found
-    return {name: trace[name][0].float().cpu().numpy() for name in dict.fromkeys(names)}
+    maps = {name: as_maps(module_at(model, name), trace[name], network_of(model)) for name in dict.fromkeys(names)}
+    return {name: found[0].float().cpu().numpy() for name, found in maps.items()}
+
+
+def as_maps(module: nn.Module, output: Tensor, network: nn.Module) -> Tensor:
+    """What a module gives, maps (B, D, h, w), also of networks whose maps are (B, h, w, D)."""
+    last = getattr(network, "output_fmt", "NCHW") == "NHWC" and not isinstance(module, nn.Conv2d)
+    return output.permute(0, 3, 1, 2) if last else output  # (B, h, w, D) -> (B, D, h, w)

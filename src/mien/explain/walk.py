@@ -7,7 +7,7 @@ from torch import nn
 from mien.explain.capture import Trace, module_at, network_of
 from mien.explain.features import stages
 from mien.models.parts import steps
-from mien.models.parts.attention import Attention
+from mien.models.parts.attention import attention_names
 from mien.models.protocol import Step, steps_of, tokens_of
 from mien.pretrained import Classifier
 
@@ -60,8 +60,8 @@ def _seen(model: Classifier, trace: Trace) -> list[Step]:
 
 
 def _blocks(network: nn.Module) -> list[str]:
-    """Names of the modules that hold an Attention as their `attn`, as mien's Block does."""
-    return [name for name, module in network.named_modules() if isinstance(getattr(module, "attn", None), Attention)]
+    """Names of the modules that hold attention as their `attn`, as mien's Block and timm's do."""
+    return [path.removesuffix(".attn") for path in attention_names(network) if path.endswith(".attn")]
 
 
 def _before(model: Classifier, layer: nn.Linear, seen: tuple[int, ...], done: list[str]) -> list[Step]:

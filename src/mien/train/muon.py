@@ -14,8 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mien.models.parts.attention import Attention
-
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan's; singular values end between about .7 and 1.2
 STEPS = 5
 BETAS, EPS = (0.9, 0.999), 1e-8  # AdamW's
@@ -96,7 +94,8 @@ def orthogonal(matrix: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
 
 def matrices_in(model: nn.Module) -> dict[nn.Parameter, int]:
     """What Muon is for: each matrix of more than one row and column, but the head's; and how many it holds."""
-    fused = {module.qkv.weight for module in model.modules() if isinstance(module, Attention)}
+    projections = [getattr(module, "qkv", None) for module in model.modules()]  # mien's, and timm's
+    fused = {layer.weight for layer in projections if isinstance(layer, nn.Linear)}
     others = _head(model)
     return {
         parameter: 3 if parameter in fused else 1

@@ -90,6 +90,13 @@ def attention_logits(q: Tensor, k: Tensor) -> Tensor:
     return q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (B, h, N, d) x (B, h, d, N) -> (B, h, N, N)
 
 
+def attention_names(model: nn.Module) -> list[str]:
+    """Names of the modules that attend: those that the model names, else each Attention."""
+    if (said := getattr(model, "attention_names", None)) is not None:
+        return list(said)
+    return [name for name, module in model.named_modules() if isinstance(module, Attention)]
+
+
 @contextmanager
 def explicit_attention(model: nn.Module) -> Iterator[None]:
     """Within it, every Attention of the model that has weights computes them in the open."""
