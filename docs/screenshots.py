@@ -26,6 +26,8 @@ from urllib.request import urlopen
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from mien.data.sources import drawn_faces
+
 PICTURES = Path(__file__).parent / "pictures"
 PHOTO = PICTURES / "astronaut.jpg"
 SERVER = "http://127.0.0.1:8765/"
@@ -51,6 +53,7 @@ def main() -> None:
         mien("predict", PHOTO, "--draw", scratch)
         save((Path(scratch) / f"{PHOTO.name}.png").read_bytes(), "predict")
         served(browser)
+        reviewed(browser, Path(scratch))
 
 
 def explanation(run: Path, folder: Path) -> str:
@@ -85,6 +88,32 @@ def served(browser: Any) -> None:
         page.set_input_files("#files", PHOTO)
         page.wait_for_selector(".face")
         save(page.screenshot(), "serve")
+        page.close()
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def reviewed(browser: Any, folder: Path) -> None:
+    """A suspect of `mien data review`, of drawn faces some of which lie in the folder of another class."""
+    faces = drawn_faces.read(420, 48, seed=0)
+    for number in range(420):
+        label = faces.classes[(faces.labels[number] + (number % 40 == 7)) % 7]
+        path = folder / "faces" / label / f"{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        faces.read(number).save(path)
+    command = [sys.executable, "-m", "mien", "data", "review", "faces", "--port", "8765"]
+    server = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=folder)
+    try:
+        wait_for(SERVER, seconds=300)  # features of every picture come first
+        page = browser.new_page(viewport={"width": 1160, "height": 1000})
+        page.goto(SERVER)
+        page.wait_for_selector("#picture")
+        for number in range(4):
+            page.keyboard.press("s")
+            page.locator("#count", has_text=f"{number + 1} of").wait_for()
+        page.wait_for_load_state("networkidle")
+        save(page.screenshot(), "review")
         page.close()
     finally:
         server.terminate()

@@ -32,7 +32,7 @@ class Evidence:
 
     indices: their positions in the store, (N,). labels: as given, int (N,). probabilities: (N, K), rows sum to 1.
     neighbours: (N, 5), the nearest others first, as positions among the N. vote_share: of the votes in the mixture.
-    accuracy: how often the most probable class is the given label, for the heads or folds, the votes and the mixture.
+    parts: the probabilities of the heads or folds and of the neighbours' votes alone.
     """
 
     indices: np.ndarray
@@ -40,7 +40,13 @@ class Evidence:
     probabilities: np.ndarray
     neighbours: np.ndarray
     vote_share: float
-    accuracy: dict[str, float]
+    parts: dict[str, np.ndarray]
+
+    @property
+    def accuracy(self) -> dict[str, float]:
+        """How often the most probable class is the given label, for each part and for both together."""
+        every = {**self.parts, "both": self.probabilities}
+        return {name: float((part.argmax(axis=1) == self.labels).mean()) for name, part in every.items()}
 
 
 def gather_evidence(
@@ -64,9 +70,8 @@ def gather_evidence(
     voted = votes(near, labels, classes)
     share = _best_share(labels, probabilities, voted)
     mixed = (1 - share) * probabilities + share * voted
-    parts = {"folds" if folds else "heads": probabilities, "neighbours": voted, "both": mixed}
-    accuracy = {name: float((part.argmax(axis=1) == labels).mean()) for name, part in parts.items()}
-    return Evidence(indices, labels, mixed, near.positions[:, :SHOWN], share, accuracy)
+    parts = {"folds" if folds else "heads": probabilities, "neighbours": voted}
+    return Evidence(indices, labels, mixed, near.positions[:, :SHOWN], share, parts)
 
 
 def _best_share(labels: np.ndarray, probabilities: np.ndarray, voted: np.ndarray) -> float:
