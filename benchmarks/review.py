@@ -32,15 +32,14 @@ from mien.review.suspects import ranked
 
 RESULT = Path(__file__).parents[1] / "results" / "review.json"
 SHARE = 0.05  # of the labels that are changed, and of the most suspicious that are looked at
-REVIEWS = 200  # of each set of changed labels
 BROKEN_OFF = 0.4  # after this share of the pictures
 COUNTS = ((200, 50), (200, 200))  # suspects and controls
 
-# Data set, network, how often labels are changed, and what the network saw of these pictures before.
+# Data set, network, how often labels are changed, reviews of each time, and what the network saw of the pictures.
 CASES = (
-    ("dogs_vs_cats", "mien:vit-tiny-imagenet", 10, "nothing"),
-    ("fer2013", "mien:vit-tiny-imagenet", 3, "nothing"),
-    ("fer2013", "mien:base", 3, "all of them, with the labels as they were before the change"),
+    ("dogs_vs_cats", "mien:vit-tiny-imagenet", 10, 200, "nothing"),
+    ("fer2013", "mien:vit-tiny-imagenet", 2, 100, "nothing"),
+    ("fer2013", "mien:base", 1, 100, "all of them, with the labels as they were before the change"),
 )
 
 
@@ -67,11 +66,11 @@ def orders(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
         yield f"{name}, relative confidence", np.argsort(confident_learning.relative_confidence(labels, part))
 
 
-def reviewed(evidence: Evidence, wrong: np.ndarray, counts: tuple[int, int]) -> dict[str, float]:
+def reviewed(evidence: Evidence, wrong: np.ndarray, counts: tuple[int, int], reviews: int) -> dict[str, float]:
     """Many reviews by somebody who is always right: how often the interval holds the truth, and how wide it is."""
     held: dict[str, list[tuple[bool, float]]] = {"end": [], "broken_off": []}
     places, classes = np.arange(len(wrong)), [str(k) for k in range(evidence.probabilities.shape[1])]
-    for seed in range(REVIEWS):
+    for seed in range(reviews):
         shown, _ = choose(evidence, places, classes, *counts, seed=seed)
         looked = [Looked(each.rank, each.draw, "wrong" if wrong[each.picture] else "right") for each in shown]
         for name, answers in (("end", looked), ("broken_off", looked[: int(BROKEN_OFF * len(looked))])):
@@ -83,8 +82,8 @@ def reviewed(evidence: Evidence, wrong: np.ndarray, counts: tuple[int, int]) -> 
     }
 
 
-def measure(case: tuple[str, str, int, str], path: Path) -> dict[str, object]:
-    source, name, times, saw = case
+def measure(case: tuple[str, str, int, int, str], path: Path) -> dict[str, object]:
+    source, name, times, count, saw = case
     classifier = from_pretrained(name)
     store = prepare(Data(source=source, path=path, **prepared_for(classifier.preprocessing)))
     start = time.perf_counter()
@@ -103,7 +102,7 @@ def measure(case: tuple[str, str, int, str], path: Path) -> dict[str, object]:
             found.setdefault(order, []).append(float(wrong[ranks[:top]].mean()))
             if order in ("as shown", "both, self-confidence"):
                 rare.append((order, _rarest(evidence.labels, ranks[:top])))
-        reviews.append([reviewed(evidence, wrong, counts) for counts in COUNTS])
+        reviews.append([reviewed(evidence, wrong, counts, count) for counts in COUNTS])
     return {
         "data": source, "model": name, "saw": saw, "images": len(wrong), "changed": SHARE, "seeds": times,
         "found_in_top": {order: summary(values) for order, values in found.items()},
@@ -112,7 +111,7 @@ def measure(case: tuple[str, str, int, str], path: Path) -> dict[str, object]:
             for order in ("as shown", "both, self-confidence")
         },
         "reviews": [
-            {"suspects": counts[0], "controls": counts[1], "reviews": REVIEWS * times}
+            {"suspects": counts[0], "controls": counts[1], "reviews": count * times}
             | {key: round(float(np.mean([each[i][key] for each in reviews])), 4) for key in reviews[0][i]}
             for i, counts in enumerate(COUNTS)
         ],
