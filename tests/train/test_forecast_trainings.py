@@ -150,6 +150,7 @@ def test_the_verb_from_a_folder_to_a_page_and_a_check(
         (["--recipe", "folder_cnn", "--features", "mien:base"], "Give one of them"),
         (["--check", "nowhere.json"], "nowhere.json: there is no such file"),
         (["--recipe", "folder_cn"], "Did you mean"),
+        (["--recipe", "folder_vit", "--model.depht", "3"], "The network has no size 'depht'"),
     ],
 )
 def test_what_is_asked_wrongly_is_said(

@@ -97,9 +97,8 @@ def _learner(path: Path, name: str | None, features: str | None, out: Path, sett
         )
     layers = recipe_layers(name, None) if name else [config.from_environment()]
     made = config.build(*layers, given)
-    source = given.get("data", {}).get("source") or guess_source(path, made.data.encoding)
-    data = {"path": path, "source": made.data.source if name and made.data.source == source else source}
-    made = made.with_(data=data)
+    named = made.data.source if made.data.source != "folder" or "source" in given.get("data", {}) else None
+    made = made.with_(data={"path": path, "source": named or guess_source(path, made.data.encoding)})
     return Runs(made, out) if name else Heads(features or BACKBONE, made.data)
 
 
