@@ -122,8 +122,9 @@ def _drawn(
     noise = np.einsum("dij,dj->di", np.linalg.cholesky(covariance)[chosen], random.standard_normal((len(chosen), 2)))
     drawn = best[chosen] + np.resize(wider, len(chosen))[:, None] * noise
     floor = drawn[:, 0] + drawn[:, 1] * _shape(FAR, EXPONENTS[chosen])
+    # More are drawn than are wanted: no curve rises that must not, or falls below 0.
     kept = np.flatnonzero((rising | (drawn[:, 1] >= 0)) & (floor >= 0))[: len(wider)]
-    if len(kept) < len(wider):
+    if len(kept) < len(wider):  # points that are nearly level, or nearly all right: those few again, or all as they are
         kept = np.resize(kept if len(kept) else np.arange(len(chosen)), len(wider))
     return EXPONENTS[chosen[kept]], drawn[kept, 0], np.where(rising, drawn[kept, 1], np.maximum(drawn[kept, 1], 0))
 
