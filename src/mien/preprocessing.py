@@ -25,6 +25,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+DECODING = ("size", "channels", "fit", "interpolation", "resize_size", "rounding")  # what decides the stored pixels
 Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]  # by their number in Pillow
 
 
@@ -67,6 +68,10 @@ class Preprocessing:
             raise UsageError(
                 f"resize_size {self.resize_size} needs fit 'crop' or 'stretch', and size {self.size} at most."
             )
+
+    def settings(self) -> dict[str, Any]:
+        """What a data section says so that pictures are decoded in this way."""
+        return {name: getattr(self, name) for name in DECODING}
 
     @property
     def decoding(self) -> tuple[Any, ...]:

@@ -41,12 +41,20 @@ class Data(Settings):
     )
     interpolation: Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"] | None = Field(
         default=None,
-        description="How pictures are resized. None: as a network of timm's was trained on them, bilinear for others.",
+        description="Pillow's filter for resizing. None: as a network of timm's was trained on them, bilinear for "
+        "others.",
     )
     resize_size: int | None = Field(
         default=None,
-        description="The shorter side is resized to it, then the middle of size x size is cut out. None: as for "
-        "interpolation; others are resized and cut in one go.",
+        ge=8,
+        le=4096,
+        description="The shorter side (fit stretch: both) is resized to it, then the middle of size x size is cut out. "
+        "None: as for interpolation; others are resized and cut in one go.",
+    )
+    rounding: Literal["even", "down"] | None = Field(
+        default=None,
+        description="With resize_size, of half a pixel at the edge of what is cut out: even is torchvision's way, down "
+        "that of transformers.",
     )
     mean: float | tuple[float, float, float] | None = Field(
         default=None,

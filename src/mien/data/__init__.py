@@ -23,7 +23,7 @@ from mien.data.text_table import header_of
 from mien.drafts import clear
 from mien.errors import DataError, MissingError, UsageError
 from mien.pictures import odd_kind
-from mien.preprocessing import Preprocessing
+from mien.preprocessing import DECODING, Preprocessing
 from mien.progress import note
 
 __all__ = ["Store", "check", "guess_source", "listed", "open_store", "prepare", "preprocessing_of", "verify"]
@@ -31,17 +31,10 @@ __all__ = ["Store", "check", "guess_source", "listed", "open_store", "prepare", 
 
 def preprocessing_of(data: Data) -> Preprocessing:
     """The Preprocessing that a recipe's data section describes."""
-    mean = 0.5 if data.mean is None else data.mean
-    std = 0.5 if data.std is None else data.std
-    return Preprocessing(
-        size=data.size,
-        channels=data.channels,
-        fit=data.fit,
-        mean=mean,
-        std=std,
-        interpolation=data.interpolation or Preprocessing.interpolation,
-        resize_size=data.resize_size,
-    )
+    values: dict[str, Any] = {name: getattr(data, name) for name in DECODING}
+    values["interpolation"] = data.interpolation or Preprocessing.interpolation
+    mean, std = (0.5 if each is None else each for each in (data.mean, data.std))
+    return Preprocessing(**values, mean=mean, std=std)
 
 
 def check(data: Data) -> None:

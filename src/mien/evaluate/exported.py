@@ -65,8 +65,7 @@ def _batches(indices: np.ndarray) -> Iterable[np.ndarray]:
 
 
 def _opened(network: Network, data: Data, split: str) -> Store:
-    shape = network.preprocessing
-    data = data.with_(size=shape.size, channels=shape.channels, fit=shape.fit)
+    data = data.with_(**network.preprocessing.settings())
     return prepare(data) if split == ALL else open_store(data)
 
 

@@ -49,7 +49,7 @@ def features(classifier: Classifier, store: Store, indices: np.ndarray) -> np.nd
 
 def prepared_for(preprocessing: Preprocessing) -> dict[str, Any]:
     """Return the settings of a data section with which images are decoded as a network wants them."""
-    return {"size": preprocessing.size, "channels": preprocessing.channels, "fit": preprocessing.fit}
+    return preprocessing.settings()
 
 
 def pooled(network: nn.Module, images: Tensor) -> Tensor:

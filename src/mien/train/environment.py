@@ -12,7 +12,7 @@ import torch
 
 from mien import hardware
 from mien.config import Recipe
-from mien.data import Store, open_store
+from mien.data import Store, open_store, preprocessing_of
 from mien.data.batches import gather
 from mien.data.listing import SPLITS
 from mien.errors import MienError
@@ -136,7 +136,7 @@ def _seen(run: RunFolder, recipe: Recipe, store: Store) -> int:
 
 def _form(recipe: Recipe) -> tuple[object, ...]:
     """What makes the same picture the same pixels."""
-    return recipe.data.size, recipe.data.channels, recipe.data.fit
+    return preprocessing_of(recipe.data).decoding
 
 
 def _place(recipe: Recipe) -> str | None:
