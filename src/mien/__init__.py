@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mien.api import (
         Run,
+        adopt,
         compare,
         create_model,
         evaluate,
@@ -47,6 +48,7 @@ __all__ = [
     "Reader",
     "Recipe",
     "Run",
+    "adopt",
     "compare",
     "create_model",
     "evaluate",
@@ -74,7 +76,7 @@ TYPES = {
 
 
 # Verbs that share their name with a module: `mien.train` is both, whether or not the module has been imported before.
-MODULES = ("evaluate", "explain", "export", "train", "verify")
+MODULES = ("adopt", "evaluate", "explain", "export", "train", "verify")
 
 
 def __getattr__(name: str) -> Any:

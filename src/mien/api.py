@@ -149,6 +149,29 @@ def resume(
 
 
 @_verb
+def adopt(
+    source: str | Path, out: str | Path | None = None, *, labels: Sequence[str] = (), data: Place | None = None,
+    output: str | None = None, overwrite: bool = False, **pixels: Any,
+) -> Run:  # fmt: skip
+    """Return a run of somebody's trained classifier, and score it where `data` are given; nothing is trained.
+
+    source: an image classifier of transformers (its folder or hub id), weights with a head that `from_pretrained`
+    reads, or an .onnx file. labels: names of its classes in the order of its outputs, where it does not say them. data:
+    a folder of images, or settings of a data section; without, `evaluate(run, data=...)` scores it later. output: which
+    of an .onnx file's outputs has the classes. pixels: size, channels, mean, std, fit, interpolation and resize_size of
+    its input, where it does not say them (an .onnx file never says mean and std, of pixels in 0..1).
+    Raises UsageError for what must be said and is not, MissingError for what is not there, DataError for a source that
+    is no such classifier, or data with a class that it does not know.
+    """
+    from mien.adopt import adopt as write
+
+    place = None if out is None else Path(out)
+    chosen = None if data is None else _settings(data)
+    folder = write(source, place, labels=labels, output=output, data=chosen, pixels=pixels, overwrite=overwrite)
+    return _finished(folder) if chosen else Run.open(folder)
+
+
+@_verb
 def evaluate(
     model: Source, split: Split | Literal["all"] = "validation", *, data: Place | None = None, by: str | None = None,
     table: str | Path | None = None, allow_code: Sequence[str] = (),
@@ -156,14 +179,17 @@ def evaluate(
     """Score a run on a split of its data, or an export on any data.
 
     model: a Run or its folder; or, with `data`, an .onnx file, 'mien:tiny' or 'hf-hub:OWNER/NAME'.
-    split: choose on validation; every reading of test is noted in the run. 'all': every image, for exports.
+    split: choose on validation; every reading of test is noted in the run. 'all': every image, for exports and adopted
+    runs.
     data: where the images of an export lie, "pictures" or {"path": "pictures"}, or more settings of a recipe's data
-    section. Of a run whose images were moved: where they lie now, the path alone.
+    section. Of an adopted run without data: those that it is to have. Of a run whose images were moved: where they lie
+    now, the path alone.
     by: a column of the data's table by which to score subgroups as well, `scores.subgroups`. table: another table with
     that column, and the pictures' names in a column path.
     """
     from mien.evaluate.exported import evaluate_export
     from mien.evaluate.split import evaluate as score_run
+    from mien.runs.folder import is_without_data
     from mien.runtime.network import Network
 
     place = _path(model)
@@ -173,8 +199,11 @@ def evaluate(
         )
     if _is_network(place):
         raise UsageError(f"{place} has no data of its own. Say on which to score it: give `data`, a folder of images.")
-    if split == "all":
-        raise UsageError("split 'all' is for exports: give `data` too, or score the run's own splits.")
+    if data is not None and is_without_data(Path(place)):
+        from mien.adopt import meet
+
+        meet(Path(place), _settings(data))
+        data = None
     with _reading(allow_code, data):
         return score_run(place, split, by=by, table=_file(table))
 

@@ -19,6 +19,7 @@ EXTRAS = {
     "optuna": "tune",
     "timm": "timm",
     "torchvision": "timm",
+    "transformers": "transformers",
     **dict.fromkeys((*TRAINING, *AFTERWARDS), "train"),
     **dict.fromkeys(SERVING, "serve"),
 }  # a package that may not be installed -> the extra that brings it

@@ -32,6 +32,7 @@ from mien.evaluate.exported import answers
 from mien.evaluate.metrics import score, scores_of
 from mien.evaluate.prediction_sets import COVERAGE, JudgedSets, check_coverage, fit_sets
 from mien.evaluate.split import predict
+from mien.models.onnx_file import OnnxFile
 from mien.outliers import Outliers, add_similarity, fit_outliers
 from mien.preprocessing import Preprocessing
 from mien.pretrained import Classifier, from_onnx, unfold
@@ -106,7 +107,8 @@ def export(
         with draft(out.parent, folder=True) as folder:
             beside = folder / out.name
             _trace(model, network.preprocessing, beside)
-            tensors = unfold.record(model, from_onnx.read_arrays(beside)[0])
+            is_file = isinstance(model, OnnxFile)  # whose tensors are the file itself
+            tensors = {} if is_file else unfold.record(model, from_onnx.read_arrays(beside)[0])
             _store_weights(beside, weights, _seen(store) if store and weights == "int8" else None)
             references = add_similarity(beside, store) if store is not None and outliers else None
             found, similar, difference, lost = _judged(beside, network, store, reference, weights)
@@ -169,6 +171,9 @@ def _reference(run: Path, model: nn.Module, store: Store | None, labels: tuple[s
 
 def _trace(model: nn.Module, preprocessing: Preprocessing, path: Path) -> None:
     """Any batch size: the batch is a symbol, and the traced size is neither 1 nor the size of anything else."""
+    if isinstance(model, OnnxFile):
+        path.write_bytes(model.content())
+        return
     image = torch.zeros(2, preprocessing.channels, preprocessing.size, preprocessing.size)
     batch = torch.export.Dim("batch", min=1, max=65536)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

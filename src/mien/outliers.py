@@ -55,17 +55,17 @@ def add_similarity(path: Path, store: Store, seed: int = 0) -> int | None:
     """Add the output `similarity` to an exported network; return how many training images it is compared with.
 
     Returns None, and leaves the file as it is, for a network whose features cannot be told: its last step is no
-    linear layer, or they are more than LARGEST numbers.
+    linear layer, or they are more than LARGEST numbers; or where no training images are known.
     """
     import onnx
 
     model = onnx.load(path)
     features = _append_features(model)
-    if features is None:
+    if features is None or len(store.indices("train")) < NEAREST:
         return None
     random = np.random.default_rng(seed)
     found = _run(model, features, store, _some(store, "train", REFERENCES, random))
-    if found.shape[1] > LARGEST or len(found) < NEAREST:
+    if found.shape[1] > LARGEST:
         return None
     directions = _directions(_unit(found))
     references = _unit(_unit(found) @ directions)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from mien import config, plugins
 from mien.cli import (  # noqa: F401  (imports add commands)
+    adopt,
     average,
     card,
     compare,

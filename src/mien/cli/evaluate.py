@@ -13,6 +13,7 @@ from mien.cli.app import By, Json, Path_, Table, app, print_json, print_lines, q
 from mien.cli.data import DataSettable, DataSettings
 from mien.errors import UsageError
 from mien.hub import HUB
+from mien.runs.folder import is_without_data
 
 if TYPE_CHECKING:
     from mien.runs import ChangeScore, Scores
@@ -37,10 +38,10 @@ def evaluate(
     Parameters
     ----------
     run
-        A run folder, whose images may have been moved to --data.path; or, with --data.path, an .onnx file, a model that
-        comes with mien ('mien:tiny') or one on the hub (hf-hub:OWNER/NAME).
+        A run folder, whose images may have been moved to --data.path; an adopted run, which gets its data so; or, with
+        --data.path, an .onnx file, a model that comes with mien ('mien:tiny') or one on the hub (hf-hub:OWNER/NAME).
     split
-        Choose on validation; read test once, at the end. all: every image, for exports.
+        Choose on validation; read test once, at the end. all: every image, for exports and adopted runs.
     robustness
         Also score a run on its validation images blurred, noisy, darker, shifted, turned, and faces with eyes
         or mouth covered.
@@ -55,7 +56,12 @@ def evaluate(
     if robustness and (exported or split != "validation"):
         raise UsageError("--robustness is measured on the validation images of a run folder.")
     data = settings.model_dump(exclude_unset=True).get("data", {}) if settings else {}
-    if not exported and (data.keys() - {"path"} or split == "all"):
+    if data and not exported and is_without_data(run):
+        from mien.adopt import meet
+
+        meet(run, data)
+        data = {}
+    if not exported and data.keys() - {"path"}:
         raise UsageError(
             f"{run} is scored on a split of its own data. Export it to score it on other data: "
             f"mien export {quoted(run)}"

@@ -65,7 +65,10 @@ class Data(Settings):
         default=None, description="Pixels are divided by it, after the mean; None as for mean."
     )
     val_split: float = Field(
-        default=0.15, gt=0, lt=1, description="Share of train held out where there is no validation split."
+        default=0.15,
+        gt=0,
+        le=1,
+        description="Share of train held out where there is no validation split; 1 leaves nothing to train on.",
     )
     folds: int = Field(default=0, ge=0, description="Cross-validation: how many folds (0: none).")
     fold: int | None = Field(

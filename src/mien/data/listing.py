@@ -16,6 +16,7 @@ from mien.labels import canonical
 from mien.pictures import odd_kind
 
 SPLITS = ("train", "validation", "test")
+ALL = "all"  # of an image of any split, and of those of none
 
 
 @dataclass(frozen=True)

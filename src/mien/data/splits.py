@@ -37,7 +37,7 @@ def apply(store: Store, data: Data) -> Store:
         left_out["leaks"] = _leave_out(splits, np.isin(content, content[elsewhere]))
     if data.train_fraction < 1:
         left_out["fraction"] = _leave_out(splits, _beyond_fraction(store, together, splits, data))
-    _check(store, splits)
+    _check(store, splits, nothing_trains=data.val_split == 1 and not data.folds)
     return store.with_splits(splits, left_out)
 
 
@@ -116,9 +116,11 @@ def _ranks(store: Store, together: np.ndarray, pool: np.ndarray, seed: int) -> n
     return ranks[leader][member]
 
 
-def _check(store: Store, splits: np.ndarray) -> None:
+def _check(store: Store, splits: np.ndarray, nothing_trains: bool) -> None:
     for split, name in ((TRAIN, "train"), (VALIDATION, "validation")):
         counts = np.bincount(store.labels[splits == split], minlength=len(store.classes))
+        if split == TRAIN and nothing_trains:
+            continue
         if counts.sum() == 0:
             raise DataError(f"No image is left in the {name} split. Give more images, or another `data.val_split`.")
         if split == TRAIN and not counts.all():

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mien.data.listing import SPLITS
+from mien.data.listing import ALL, SPLITS
 from mien.data.pixels import DIGEST, Pixels, digest
 from mien.preprocessing import Preprocessing
 
@@ -74,11 +74,13 @@ class Store:
         return self.labels if self.soft_labels is None else self.soft_labels
 
     def indices(self, split: str) -> np.ndarray:
-        """Positions of the images of a split, int64 (n,)."""
+        """Positions of the images of a split, or of 'all', int64 (n,)."""
+        if split == ALL:
+            return np.arange(len(self))
         return np.flatnonzero(self.splits == SPLITS.index(split))
 
     def has(self, split: str) -> bool:
-        return bool((self.splits == SPLITS.index(split)).any())
+        return split == ALL or bool((self.splits == SPLITS.index(split)).any())
 
     def blank(self) -> np.ndarray:
         """True where an image shows nothing: no channel's pixels are BLANK_RANGE apart, bool (N,)."""

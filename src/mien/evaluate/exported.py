@@ -11,7 +11,7 @@ import numpy as np
 from mien import labels
 from mien.config import Data
 from mien.data import Store, open_store, prepare
-from mien.data.listing import SPLITS
+from mien.data.listing import ALL, SPLITS
 from mien.errors import UsageError
 from mien.evaluate.clean import equals_none, is_clean, label_disagreement
 from mien.evaluate.metrics import score
@@ -20,7 +20,6 @@ from mien.progress import track, warn
 from mien.runs import Predictions, Scores
 from mien.runtime.network import Network
 
-ALL = "all"
 BATCH = 256
 
 
@@ -95,8 +94,6 @@ def _was_trained_on(network: Network, store: Store, split: str) -> bool:
 
 
 def _indices(store: Store, split: str) -> np.ndarray:
-    if split == ALL:
-        return np.arange(len(store))
     if not store.has(split):
         there = [name for name in SPLITS if store.has(name)]
         raise UsageError(f"The data has no {split} split; it has {', '.join(there)}. `split='all'` takes every image.")

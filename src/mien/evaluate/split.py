@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 from mien import labels
 from mien.data import Store
 from mien.data.batches import Batches
+from mien.data.listing import ALL
 from mien.errors import UsageError
 from mien.evaluate.clean import equals_none, is_clean, label_disagreement
 from mien.evaluate.metrics import score
@@ -22,7 +24,7 @@ from mien.preprocessing import Preprocessing
 from mien.progress import track
 from mien.runs import Predictions, Scores
 from mien.runs.data import moved, open_data
-from mien.runs.folder import read_recipe
+from mien.runs.folder import read_env, read_recipe
 from mien.runs.writing import note_test_reading, write_scores
 
 
@@ -40,8 +42,11 @@ def evaluate(
 
     Every reading of the test split is noted with its date. csv: write the predictions as a table, too.
     by: a column of the data's table, or of `table`, by which to score subgroups as well.
+    split: of an adopted run also 'all', every image.
     Raises UsageError when the data has no such split, or no such column.
     """
+    if split == ALL and read_env(run).adopted is None:
+        raise UsageError(f"split 'all' of {run} has its training images in it. Score validation or test.")
     classes: tuple[str, ...] | None = None
     if model is None:
         model, classes, _ = load_model(run)
@@ -53,8 +58,9 @@ def evaluate(
     if split == "test":
         note_test_reading(run)
     predictions = predict(model, store, split, classes or store.classes)
-    clean = is_clean(store, split)
-    scores = score(predictions, clean, equals_none(store, split), label_disagreement(store))
+    held_out = split != ALL and len(store.indices("train")) > 0
+    clean, distinct = (is_clean(store, split), equals_none(store, split)) if held_out else (None, None)
+    scores = score(predictions, clean, distinct, label_disagreement(store))
     if by:
         scores = replace(scores, subgroups=score_subgroups(predictions, values, by, clean))
     write_scores(run, split, scores, predictions, csv=csv)
@@ -81,7 +87,7 @@ def _shown(store: Store, indices: np.ndarray) -> Any:
 
 def probabilities_of(model: nn.Module, images: torch.Tensor, preprocessing: Preprocessing) -> np.ndarray:
     """uint8 images (B, C, H, W) -> probabilities (B, K), float32; the model is left in eval mode."""
-    device = next(model.parameters()).device
+    device = next(chain(model.parameters(), model.buffers())).device
     model.eval()
     with torch.inference_mode():
         logits = model(preprocessing.scale(images.to(device).float() / 255))

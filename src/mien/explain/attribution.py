@@ -78,7 +78,9 @@ def methods_of(model: nn.Module) -> tuple[str, ...]:
     missing: set[str] = set()
     if not attention.has_tokens(model) or no_weights(model):
         missing |= {*OF_ATTENTION}
-    if not _has_maps(model):
+    if next(model.parameters(), None) is None:  # an adopted .onnx file: nothing leads gradients back
+        missing |= {*METHODS} - {"occlusion"}
+    elif not _has_maps(model):
         missing.add("grad_cam")
     return tuple(name for name in METHODS if name not in missing)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ def images_for(model: nn.Module, images: Any) -> Tensor:
     tensor = torch.as_tensor(images)
     if tensor.ndim != 4 or not len(tensor):
         raise UsageError(f"images have the shape {tuple(tensor.shape)}. Give scaled ones, (B, C, H, W).")
-    return tensor.detach().to(next(model.parameters()).device, torch.float32)
+    return tensor.detach().to(next(chain(model.parameters(), model.buffers())).device, torch.float32)
 
 
 def targets_of(logits: Tensor, targets: Any = None) -> Tensor:

@@ -48,6 +48,11 @@ NETWORKS = {
     "vit": ("VisionTransformer", "VitSizes"),
     "vtff": ("VTFF", "VTFFSizes"),
 }  # module -> its class, and the class of its sizes in the module NAME_sizes
+ADOPTED = {
+    "onnx_file": ("OnnxFile", "OnnxFileSizes"),
+    "transformers_classifier": ("TransformersClassifier", "TransformersClassifierSizes"),
+}  # as NETWORKS: what holds other people's networks as they are. mien.adopt names them, no recipe does
+BUILT_IN = NETWORKS | ADOPTED
 DEFAULT = "vit"
 TIMM = "timm:"  # before a name of timm's
 
@@ -103,8 +108,8 @@ def sizes_of(name: str) -> type[BaseModel]:
     """
     if name.startswith(TIMM):
         return _timm().sizes_of(name)
-    if name in NETWORKS:
-        return getattr(importlib.import_module(f"mien.models.{name}_sizes"), NETWORKS[name][1])
+    if name in BUILT_IN:
+        return getattr(importlib.import_module(f"mien.models.{name}_sizes"), BUILT_IN[name][1])
     from mien.models.sizes import of_constructor
 
     return of_constructor(model_class(name), name)
@@ -155,9 +160,9 @@ def _timm() -> Any:
 
 def model_class(name: str) -> type[nn.Module]:
     """The class of a model. Raises UsageError when there is none of this name, or it is no torch.nn.Module."""
-    if ":" not in name and name not in NETWORKS:
+    if ":" not in name and name not in BUILT_IN:
         raise UsageError(f"Unknown model '{name}'.{nearest(name, NETWORKS)} There are {', '.join(NETWORKS)}.")
-    found = plugins.load(name if ":" in name else f"mien.models.{name}:{NETWORKS[name][0]}", f"Model '{name}'")
+    found = plugins.load(name if ":" in name else f"mien.models.{name}:{BUILT_IN[name][0]}", f"Model '{name}'")
     from torch import nn
 
     if not (isinstance(found, type) and issubclass(found, nn.Module)):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from torch import nn
 
@@ -20,6 +21,7 @@ from mien.pretrained.unfold import restore
 from mien.runtime.network import locate
 from mien.runtime.seal import KEY, unseal
 
+ONNX_FILE = "onnx_file"  # an adopted network, which is the file itself
 BESIDE = "network.json"  # name and sizes of an export that does not say them itself
 
 
@@ -40,8 +42,11 @@ def read(where: str | Path, source: str = "") -> Checkpoint:
         sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in network["sizes"].items()}
         name = network["name"]
         plugins.refuse_foreign(name, "model.name", path)
+        if name == ONNX_FILE:
+            weights = {"file": torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)}
+            sizes["bytes"] = len(weights["file"])
         model = _built(name, sizes, path)
-        weights = restore(model, arrays, network.get("tensors", {}))
+        weights = weights if name == ONNX_FILE else restore(model, arrays, network.get("tensors", {}))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{path} does not say which network it holds ({error}). Export it again.") from error
     known = model.state_dict()

@@ -62,6 +62,11 @@ def read_env(run: Path) -> Env:
     return _records(run, layout.ENV, Env, {"env": read_record(run, layout.ENV, {})})["env"]
 
 
+def is_without_data(run: Path) -> bool:
+    """Whether a run was adopted without data."""
+    return is_run(run) and read_env(run).adopted is not None and read_recipe(run).data.path is None
+
+
 def read_scores(run: Path) -> dict[str, Scores]:
     """The scores that a run folder keeps, by their split."""
     return _records(run, layout.SCORES, Scores, read_record(run, layout.SCORES, {}))
@@ -175,6 +180,11 @@ class RunFolder:
         if path is not None:
             return Predictions.load(path)
         refuse_headless(self.path)
+        if is_without_data(self.path):
+            raise MissingError(
+                f"{self.path} was adopted without data. Score it on some: "
+                f"`mien.evaluate({str(self.path)!r}, data={{'path': PICTURES}})`"
+            )
         if not is_finished(self.path):
             raise MissingError(f"{self.path} has not finished. Finish it with: `mien.resume({str(self.path)!r})`")
         return Predictions.load(layout.predictions(self.path, split))

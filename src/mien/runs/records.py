@@ -177,6 +177,7 @@ class Env:
     ignorant_loss: the loss of a uniform guess, of the class frequencies, and of an output that ignores the input.
     feature_seconds: what a frozen backbone took before the first epoch. best_epoch: whose weights were kept.
     extensions: where the run was given more epochs.
+    adopted: where a network comes from that was not trained here.
     average, trainings: of an average of runs, its runs, and the cost of each training behind it by its folder.
     """
 
@@ -200,6 +201,7 @@ class Env:
     initial_loss_images: int | None = None
     warnings: tuple[str, ...] = ()
     init: str | None = None
+    adopted: str | None = None
     teachers: dict[str, str] = field(default_factory=dict)
     trained: tuple[TrainedShare, ...] = ()
     store: DataFacts = field(default_factory=DataFacts)

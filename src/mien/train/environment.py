@@ -54,7 +54,7 @@ def environment(task: Training, store: Store, device: str, precision: str) -> En
         initial_loss_images=len(chosen),
         teachers=task.teachers,
         trained=tuple(freeze.history(task.model, recipe.train)),
-        store=_describe(store),
+        store=facts_of(store),
         **task.facts(store),
     )
     return replace(env, warnings=(*_warnings(recipe, store), *_badly_scaled(recipe, env, error)))
@@ -173,7 +173,8 @@ def as_before(folder: Path, env: Env, epochs: int) -> Env:
     )
 
 
-def _describe(store: Store) -> DataFacts:
+def facts_of(store: Store) -> DataFacts:
+    """What a run notes of its data."""
     counts = {split: store.class_counts(split).tolist() for split in ("train", "validation", "test")}
     return DataFacts(
         fingerprint=store.fingerprint,

@@ -43,6 +43,10 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
     device, precision = _hardware(recipe)
     check_sizes(recipe)
     store = open_store(recipe.data)
+    if not store.has("train"):
+        raise UsageError(
+            f"`data.val_split` {recipe.data.val_split}: all images are held out, and none is left to train on."
+        )
     # A recipe that cannot be built leaves no folder behind, and none overwritten.
     task = build_task(recipe, store, checkpoint)
     if recipe.distill.teachers and recipe.distill.stored:
@@ -60,6 +64,10 @@ def resume(folder: Path, epochs: int | None = None) -> Path:
     epochs: how many it is to have in all, more than it has; a finished run goes on too, see `more_epochs.lengthen`.
     """
     recipe = read_recipe(folder)
+    if source := read_env(folder).adopted:
+        raise UsageError(
+            f"{folder} was adopted from {source}: there is nothing to go on with. Train from it: `model.init` {folder}."
+        )
     if is_first_process():
         hold(folder)  # first: what is read next, another process that trains in it would be changing
     try:

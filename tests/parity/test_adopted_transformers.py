@@ -1,0 +1,110 @@
+"""Image classifiers of transformers that mien has no network for: adopted, they answer as they did. Random weights."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import mien
+from mien.errors import DataError, UsageError
+
+transformers = pytest.importorskip("transformers")
+
+LABELS = ("amber", "birch", "coral")
+SMALL = {"num_labels": 3, "image_size": 32}
+NETWORKS = {
+    "swin": {"embed_dim": 12, "depths": [1, 1], "num_heads": [2, 3], "window_size": 4, "patch_size": 4},
+    "beit": {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 40}
+    | {"patch_size": 8, "use_relative_position_bias": True},
+    "convnext": {"hidden_sizes": [8, 12, 16, 20], "depths": [1, 1, 1, 1]},
+    "resnet": {"embedding_size": 8, "hidden_sizes": [8, 12, 16, 20], "depths": [1, 1, 1, 1], "layer_type": "basic"},
+    "mobilevit": {"hidden_sizes": [12, 16, 20], "neck_hidden_sizes": [8, 8, 12, 12, 16, 16, 20]}
+    | {"num_attention_heads": 2},
+    "vit": {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 40}
+    | {"patch_size": 8},
+}  # fmt: skip
+PROCESSOR = {
+    "image_processor_type": "ViTImageProcessor", "do_resize": True, "size": {"height": 32, "width": 32}, "resample": 3,
+    "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": [0.4, 0.5, 0.6],
+    "image_std": [0.2, 0.3, 0.25],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder, drawn = tmp_path_factory.mktemp("pictures"), np.random.default_rng(3)
+    for label in LABELS:
+        (folder / label).mkdir()
+        for number in range(4):
+            pixels = drawn.integers(0, 256, (9, 13, 3), dtype=np.uint8)
+            Image.fromarray(pixels).resize((52, 36)).save(folder / label / f"{number}.png")
+    return folder
+
+
+def saved(kind, folder, **config):
+    torch.manual_seed(1)
+    made = transformers.AutoConfig.for_model(kind, **{**SMALL, **NETWORKS[kind], **config})
+    made.id2label = dict(enumerate(LABELS))
+    network = transformers.AutoModelForImageClassification.from_config(made).eval()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if parameter.ndim > 1 or "bias" in name:
+                parameter.normal_(std=0.4 if parameter.ndim > 1 else 0.2)
+    network.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
+    return network
+
+
+@pytest.mark.parametrize("kind", list(NETWORKS))
+def test_it_answers_as_in_its_own_library(kind, tmp_path, pictures):
+    theirs = saved(kind, tmp_path / kind)
+    run = mien.adopt(tmp_path / kind, tmp_path / "run", data=pictures)
+    processor = transformers.ViTImageProcessor(
+        **{key: each for key, each in PROCESSOR.items() if key != "image_processor_type"}
+    )
+    found = run.predictions()
+    images = [Image.open(pictures / name).convert("RGB") for name in found.names]
+    with torch.no_grad():
+        logits = theirs(**processor(images, return_tensors="pt")).logits
+    assert found.classes == LABELS
+    assert np.abs(found.probabilities - logits.softmax(1).numpy()).max() < 1e-5
+    assert len(set(found.predicted.tolist())) > 1 or logits.std() > 0.1
+    exported = mien.export(run, weights="fp32")
+    assert exported.difference < 1e-4
+
+
+def test_names_that_say_nothing_are_asked_for(tmp_path):
+    saved("convnext", tmp_path / "x")
+    config = json.loads((tmp_path / "x" / "config.json").read_text())
+    config["id2label"] = {str(number): f"LABEL_{number}" for number in range(3)}
+    (tmp_path / "x" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UsageError, match="does not say what its 3 classes are"):
+        mien.adopt(tmp_path / "x", tmp_path / "run")
+    assert mien.adopt(tmp_path / "x", tmp_path / "run", labels=LABELS).env.classes == LABELS
+
+
+def test_code_of_a_folder_is_not_run(tmp_path):
+    saved("convnext", tmp_path / "x")
+    config = json.loads((tmp_path / "x" / "config.json").read_text())
+    (tmp_path / "x" / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "evil.Model"}}))
+    (tmp_path / "x" / "evil.py").write_text("raise SystemExit('run')")
+    with pytest.raises(DataError, match="names code"):
+        mien.adopt(tmp_path / "x", tmp_path / "run")
+
+
+def test_an_unknown_kind_of_network_is_refused(tmp_path):
+    saved("convnext", tmp_path / "x")
+    config = json.loads((tmp_path / "x" / "config.json").read_text())
+    (tmp_path / "x" / "config.json").write_text(json.dumps(config | {"model_type": "convnxt"}))
+    with pytest.raises(UsageError, match="no image classifier of model_type 'convnxt'"):
+        mien.adopt(tmp_path / "x", tmp_path / "run")
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    saved("convnext", tmp_path / "x")
+    config = json.loads((tmp_path / "x" / "config.json").read_text())
+    (tmp_path / "x" / "config.json").write_text(json.dumps(config | {"depths": [1, 1, 2, 1]}))
+    with pytest.raises(DataError, match=r"does not fit its config\.json: it lacks"):
+        mien.adopt(tmp_path / "x", tmp_path / "run")

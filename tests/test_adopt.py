@@ -1,0 +1,197 @@
+"""Somebody's classifier as a run: an .onnx file as it comes, and what must be said where it says nothing."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+import mien
+from mien.cli import main
+from mien.errors import DataError, UsageError
+from mien.pretrained import foreign_onnx
+
+SIDE, CLASSES = 11, ("amber", "birch", "coral")
+SCALE = {"mean": 0.25, "std": 0.5}
+
+
+def weights(channels=3, classes=3):
+    return np.random.default_rng(5).normal(size=(channels * SIDE * SIDE, classes)).astype(np.float32) / 7
+
+
+def written(path, *, end="Softmax", last=False, batch="b", channels=3, classes=3, metadata=(), kind=TensorProto.FLOAT):
+    """A linear classifier of 11 x 11 pixels: reshaped, multiplied, and what stands at its `end`."""
+    shape = [batch, SIDE, SIDE, channels] if last else [batch, channels, SIDE, SIDE]
+    nodes, name = [], "pixels"
+    if kind != TensorProto.FLOAT:
+        nodes.append(helper.make_node("Cast", [name], ["float"], to=TensorProto.FLOAT))
+        name = "float"
+    if last:
+        nodes.append(helper.make_node("Transpose", [name], ["first"], perm=[0, 3, 1, 2]))
+        name = "first"
+    rows = 1 if batch == 1 else 0
+    nodes.append(helper.make_node("Reshape", [name, "flat"], ["vector"]))
+    nodes.append(helper.make_node("MatMul", ["vector", "matrix"], ["logits" if end else "answer"]))
+    if end:
+        nodes.append(helper.make_node(end, ["logits"], ["answer"], **({"axis": -1} if end == "Softmax" else {})))
+    tensors = [
+        numpy_helper.from_array(np.array([rows, -1] if rows == 0 else [1, channels * SIDE * SIDE]), "flat"),
+        numpy_helper.from_array(weights(channels, classes), "matrix"),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("pixels", kind, shape)],
+        [helper.make_tensor_value_info("answer", TensorProto.FLOAT, [batch, classes])], tensors,
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    for key, value in metadata:
+        model.metadata_props.add(key=key, value=value)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Thirty colour pictures of three classes."""
+    folder, drawn = tmp_path_factory.mktemp("pictures"), np.random.default_rng(3)
+    for label in CLASSES:
+        (folder / label).mkdir()
+        for number in range(10):
+            pixels = drawn.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{number}.png")
+    return folder
+
+
+def expected(pictures, channels=3):
+    """The probabilities of `written`, by picture."""
+    found = {}
+    for path in sorted(pictures.rglob("*.png")):
+        pixels = np.asarray(Image.open(path), dtype=np.float32).transpose(2, 0, 1) / 255
+        logits = ((pixels - 0.25) / 0.5).reshape(-1) @ weights(channels)
+        found[path.name, path.parent.name] = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    return found
+
+
+@pytest.mark.parametrize(
+    "form",
+    [{}, {"end": ""}, {"last": True}, {"batch": 1}, {"batch": 1, "last": True, "end": ""}],
+    ids=["softmax", "logits", "colours last", "one picture at a time", "all three"],
+)
+def test_it_answers_as_it_did(tmp_path, pictures, form):
+    source = written(tmp_path / "theirs.onnx", **form)
+    run = mien.adopt(source, tmp_path / "run", labels=CLASSES, data=pictures, **SCALE)
+    found, wanted = run.predictions(), expected(pictures)
+    assert len(found) == 30  # all are held out: nothing is trained
+    for name, row in zip(found.names, found.probabilities, strict=True):
+        label, file = name.split("/")[-2:]
+        assert row == pytest.approx(wanted[file, label], abs=1e-5)
+    assert run.scores["validation"].clean is None
+
+
+def test_all_that_runs_can_works_with_it(tmp_path, pictures, capsys):
+    source = written(tmp_path / "theirs.onnx", metadata=[("names", "{0: 'amber', 1: 'birch', 2: 'coral'}")])
+    runs = [tmp_path / "one", tmp_path / "two"]
+    for run in runs:
+        scale = ["--mean", "0.25", "--std", "0.5", "--data.path", str(pictures)]
+        assert main(["adopt", str(source), "--out", str(run), *scale]) == 0
+    assert (runs[0] / "report.html").is_file()
+    assert mien.compare(*runs).pairs[0].difference == 0
+    done = mien.export(runs[0], weights="fp32")
+    assert done.difference < 1e-4
+    assert mien.evaluate(done.path, "all", data=pictures).accuracy == mien.evaluate(runs[0], "all").accuracy
+    assert mien.evaluate(runs[0], "all").images == 30
+    again = mien.adopt(done.path, tmp_path / "again", data=pictures)
+    assert again.predictions().probabilities == pytest.approx(
+        mien.Run.open(runs[0]).predictions().probabilities, abs=2e-3
+    )
+    shown = mien.explain(runs[0], next(pictures.rglob("*.png")), ["occlusion"])
+    assert shown.maps.keys() == {"occlusion"}
+    assert main(["evaluate", str(runs[0]), "--robustness", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.split("\n", 2)[-1])["robustness"]
+    assert main(["run", str(runs[0]), "--resume", "--train.epochs", "3"]) == 2
+    assert "was adopted from" in capsys.readouterr().err
+
+
+def test_without_data_it_gets_them_later(tmp_path, pictures, capsys):
+    source = written(tmp_path / "theirs.onnx")
+    assert main(["adopt", str(source), "--labels", ",".join(CLASSES), "--mean", "0.25", "--std", "0.5", "--out",
+                 str(tmp_path / "run")]) == 0  # fmt: skip
+    assert "Next: mien evaluate" in capsys.readouterr().err
+    with pytest.raises(mien.MienError, match=r"was adopted without data\. Score it on some"):
+        mien.Run.open(tmp_path / "run").predictions()
+    assert main(["evaluate", str(tmp_path / "run"), "--data.path", str(pictures)]) == 0
+    assert mien.Run.open(tmp_path / "run").scores["validation"].images == 30
+    with pytest.raises(UsageError, match="has its own data settings"):
+        mien.evaluate(tmp_path / "run", data={"path": pictures, "source": "table"})
+
+
+def test_data_may_have_some_of_the_classes_under_other_names(tmp_path, pictures):
+    folder = tmp_path / "some"
+    folder.mkdir()
+    for ours, theirs in (("amber", "Happy"), ("coral", "anger")):
+        (folder / theirs).symlink_to(pictures / ours)
+    source = written(tmp_path / "theirs.onnx")
+    run = mien.adopt(source, tmp_path / "run", labels=("happiness", "sadness", "angry"), data=folder, **SCALE)
+    assert run.scores["validation"].per_class["sadness"].images == 0
+    with pytest.raises(DataError, match="Class 'amber' is not among the known classes"):
+        mien.adopt(source, tmp_path / "other", labels=("happiness", "sadness", "angry"), data=pictures, **SCALE)
+    assert not (tmp_path / "other").exists()
+
+
+def test_one_number_behind_a_sigmoid_is_two_classes(tmp_path):
+    found = foreign_onnx.read(written(tmp_path / "theirs.onnx", end="Sigmoid", classes=1))
+    assert found.num_classes == 2
+
+
+def test_bytes_come_as_bytes(tmp_path, pictures):
+    source = written(tmp_path / "theirs.onnx", kind=TensorProto.UINT8)
+    run = mien.adopt(source, tmp_path / "run", labels=CLASSES, data=pictures, mean=0, std=1 / 255)
+    first = run.predictions()
+    path = pictures / first.names[0]
+    logits = np.asarray(Image.open(path), dtype=np.float32).transpose(2, 0, 1).reshape(-1) @ weights()
+    assert first.probabilities[0].argmax() == logits.argmax()
+
+
+@pytest.mark.parametrize(
+    ("form", "said", "told"),
+    [
+        ({}, {"labels": CLASSES}, "does not say how its pixels are scaled. Give `mean` and `std`"),
+        ({}, SCALE, "does not say what its 3 classes are. Name them in the order of its outputs: `labels`"),
+        ({}, SCALE | {"labels": ("a", "b")}, "tells 3 classes apart, and 2 names are given"),
+        ({}, SCALE | {"labels": ("a", "b", "a")}, "'a' is there twice"),
+        ({}, SCALE | {"labels": CLASSES, "size": 48}, "`size` 48: .* takes images with size 11"),
+        ({}, SCALE | {"labels": CLASSES, "output": "answr"}, "has no such output. Did you mean 'answer'"),
+        ({"end": "Sigmoid"}, SCALE | {"labels": CLASSES}, "its classes do not exclude each other"),
+    ],
+    ids=lambda value: None,
+)
+def test_what_is_missing_is_asked_for(tmp_path, form, said, told):
+    source = written(tmp_path / "theirs.onnx", **form)
+    with pytest.raises(mien.MienError, match=told):
+        mien.adopt(source, tmp_path / "run", **said)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08\x07no network", b"PK\x03\x04"], ids=["empty", "noise", "zip"])
+def test_what_is_no_network_is_refused(tmp_path, content):
+    (tmp_path / "bad.onnx").write_bytes(content)
+    with pytest.raises(DataError, match=r"bad\.onnx"):
+        mien.adopt(tmp_path / "bad.onnx", tmp_path / "run", labels=CLASSES, **SCALE)
+
+
+def test_a_batch_that_cannot_be_let_open_is_refused(tmp_path):
+    source = written(tmp_path / "theirs.onnx", batch=1, end="")
+    model = onnx.load(source)
+    node = helper.make_node("Expand", ["answer", "two"], ["pair"])
+    model.graph.node.extend([node, helper.make_node("ReduceMean", ["pair"], ["mean"], axes=[0], keepdims=1)])
+    model.graph.initializer.append(numpy_helper.from_array(np.array([2, 3]), "two"))
+    model.graph.output[0].name = "mean"
+    onnx.save(model, source)
+    with pytest.raises(DataError, match=r"fixed batch|cannot be run"):
+        mien.adopt(source, tmp_path / "run", labels=CLASSES, **SCALE)
+
+
+def test_a_recipe_that_holds_everything_out_trains_nothing(pictures):
+    with pytest.raises(UsageError, match="none is left to train on"):
+        mien.train(mien.recipe("folder_cnn", data={"path": pictures, "val_split": 1.0}))
