@@ -65,7 +65,9 @@ def adopt(
     """
     if out:
         refuse_used(out, overwrite)
-    pixels = {name: value for name, value in (pixels or {}).items() if value is not None}
+    said = {**(data or {}), **{name: value for name, value in (pixels or {}).items() if value is not None}}
+    pixels = {name: value for name, value in said.items() if name in PIXELS}
+    data = {name: value for name, value in (data or {}).items() if name not in PIXELS}
     network = _named(_network(str(source), output, pixels), tuple(labels), str(source))
     network.preprocessing = _preprocessing(network.preprocessing, pixels)
     recipe = _recipe(network, str(source), data)

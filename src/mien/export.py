@@ -310,6 +310,7 @@ def _card(run: Path, found: Predictions, images: Store | Images | None, weights:
         "command": _command(recipe),
         "average": [{key: part[key] for key in ("recipe", "share")} for part in env.get("average", [])],
         "teachers": [_teacher(source) for source in recipe.distill.teachers],
+        **({"adopted": _source(env["adopted"])} if "adopted" in env else {}),
         "data": recipe.data.source,
         "data_settings": recipe.data.model_dump(mode="json", exclude_defaults=True, exclude={"path"}),
         "date": date.today().isoformat(),
@@ -355,6 +356,11 @@ def _command(recipe: Recipe) -> str:
     if not str(changed.get("model.init", "mien:")).startswith(("mien:", "hf-hub:")):
         changed["model.init"] = "RUN"
     return Plan(recipe.name, None, [], {}, {}).command({"seed": recipe.seed, **changed})
+
+
+def _source(adopted: str) -> str:
+    """Where an adopted network comes from, without the places of this machine."""
+    return adopted if adopted.startswith(("mien:", "hf-hub:")) else Path(adopted).name
 
 
 def _teacher(source: str) -> str:

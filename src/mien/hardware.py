@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,11 @@ def choose_device(wanted: str) -> str:
             f"`device` {wanted}: no such device here; there is {', '.join(d for d in there if there[d])}."
         )
     return wanted
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model's tensors lie; an adopted .onnx file has no parameters, only a buffer."""
+    return next(chain(model.parameters(), model.buffers())).device
 
 
 def choose_precision(wanted: str, device: str) -> Literal["fp32", "bf16", "fp16"]:

@@ -20,6 +20,7 @@ from mien.cache import cache_folder
 from mien.data import Store
 from mien.data.batches import Batches
 from mien.errors import MienError, UsageError
+from mien.hardware import device_of
 from mien.models.protocol import ImageNetwork
 from mien.preprocessing import Preprocessing
 from mien.pretrained import Classifier
@@ -70,7 +71,7 @@ def of_batches(store: Store, indices: np.ndarray, of: Callable[[Tensor], Tensor]
 
 
 def _computed(classifier: Classifier, store: Store, indices: np.ndarray) -> np.ndarray:
-    device = next(classifier.parameters()).device
+    device = device_of(classifier)
 
     def of(images: Tensor) -> Tensor:
         return pooled(classifier.model, classifier.preprocessing.scale(images.to(device).float() / 255))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from mien.evaluate.clean import equals_none, is_clean, label_disagreement
 from mien.evaluate.metrics import score
 from mien.evaluate.run_model import load_model
 from mien.evaluate.subgroups import score_subgroups, values_of_images
+from mien.hardware import device_of
 from mien.preprocessing import Preprocessing
 from mien.progress import track
 from mien.runs import Predictions, Scores
@@ -87,7 +87,7 @@ def _shown(store: Store, indices: np.ndarray) -> Any:
 
 def probabilities_of(model: nn.Module, images: torch.Tensor, preprocessing: Preprocessing) -> np.ndarray:
     """uint8 images (B, C, H, W) -> probabilities (B, K), float32; the model is left in eval mode."""
-    device = next(chain(model.parameters(), model.buffers())).device
+    device = device_of(model)
     model.eval()
     with torch.inference_mode():
         logits = model(preprocessing.scale(images.to(device).float() / 255))

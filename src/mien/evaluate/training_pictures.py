@@ -15,6 +15,7 @@ from mien.data.pixels import digest
 from mien.errors import UsageError
 from mien.evaluate.features import features, pooled
 from mien.evaluate.neighbours import directions, nearest
+from mien.hardware import device_of
 from mien.pretrained import Classifier
 from mien.runs.data import open_data
 
@@ -79,7 +80,7 @@ def _picture(store: Store, position: int, cosine: float) -> TrainingPicture:
 
 def _of(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:
     """The features of one picture, (1, D)."""
-    device = next(classifier.parameters()).device
+    device = device_of(classifier)
     images = torch.from_numpy(pixels[None].astype(np.float32) / 255).to(device)
     with torch.inference_mode():
         return pooled(classifier.eval().model, classifier.preprocessing.scale(images)).cpu().numpy()

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from mien.errors import DataError, UsageError, require
 from mien.models.transformers_classifier_sizes import TransformersClassifierSizes
 
-
 ATTENTION = "eager"  # in its steps: fused, torch exports it for one size of batch only
 
 

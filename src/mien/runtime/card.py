@@ -66,6 +66,9 @@ def _summary(network: Network, card: dict[str, Any]) -> str:
 
 
 def _data(card: dict[str, Any]) -> str:
+    if card.get("adopted"):
+        about = f"What it learned from is not known here. The images that judge it: `{card.get('data', 'unknown')}`."
+        return "\n\n".join([about, *_images_of(card)])
     counted = f"{card['train_images']:,} images were trained on" if card.get("train_images") else "Trained"
     kinds = {"near": ", identical and near copies of validation images dropped", False: "", None: ""}
     copies = kinds.get(card.get("copies_dropped"), ", copies of validation images dropped")
@@ -123,8 +126,9 @@ def _scores(card: dict[str, Any]) -> str:
     if card.get("macro_f1") is not None:
         low_high = " to ".join(f"{end:.3f}" for end in card.get("macro_f1_interval") or ())
         rows.append(f"| macro-F1 | {card['macro_f1']:.3f} | {low_high} | {_images(card.get('validation_images'))} |")
+    chosen = "" if card.get("adopted") else ", which also chose the epoch"
     return (
-        "On the validation split, which also chose the epoch; one model, no test-time augmentation.\n\n"
+        f"On the validation split{chosen}; one model, no test-time augmentation.\n\n"
         "| measure | value | 95 % interval | images |\n|---|---|---|---|\n" + "\n".join(rows) + _test(card)
     )
 
@@ -238,6 +242,8 @@ def _origin(card: dict[str, Any]) -> str:
     if parts := card.get("average"):
         shares = ", ".join(f"{100 * part['share']:.3g}% `{part['recipe']}`" for part in parts)
         command = f"`mien average`, the mean of the weights of {shares}"
+    if adopted := card.get("adopted"):
+        command, commit = f"Adopted from `{adopted}`, trained elsewhere", ""
     judged = card.get("judged")
     figures = f" Its figures were worked out on {judged}." if judged and judged != card.get("date") else ""
     return f"{command}{teachers}{spent}{where}; mien {card.get('mien', '?')}{commit}.{figures}"
