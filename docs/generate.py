@@ -243,6 +243,7 @@ MODULES = {
         "explain.attribution",
         "explain.attention",
         "explain.faithfulness",
+        "explain.drawn_truth",
         "explain.position",
     ),
     "Train": ("train.build", "train.task", "train.masked_task", "train.teachers", "train.sweep", "train.average"),

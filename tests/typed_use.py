@@ -22,6 +22,7 @@ def every_verb() -> None:
     assert_type(mien.evaluate(run, by="camera", table="cameras.csv").subgroups, Subgroups | None)
     assert_type(mien.compare(run, "runs/other", by="camera"), Comparison)
     assert_type(mien.explain(run, "photo.jpg", ["grad_cam"]), mien.Explanation)
+    assert_type(mien.embed(run), mien.Embedding)
     assert_type(mien.export(run, weights="int8"), Export)
     assert_type(mien.from_pretrained("mien:base"), Classifier)
     assert_type(mien.create_model("vit", depth=3), nn.Module)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         adopt,
         compare,
         create_model,
+        embed,
         evaluate,
         explain,
         export,
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
     from mien.config import Recipe
     from mien.data.listing import Listing
     from mien.errors import MienError
+    from mien.evaluate.embedding import Embedding
     from mien.explain import Explanation
     from mien.runtime import Face, Reader
 
 __version__ = "0.2.0"
 
 __all__ = [
+    "Embedding",
     "Explanation",
     "Face",
     "Listing",
@@ -51,6 +54,7 @@ __all__ = [
     "adopt",
     "compare",
     "create_model",
+    "embed",
     "evaluate",
     "explain",
     "export",
@@ -66,6 +70,7 @@ __all__ = [
 
 # Where the types live; the verbs are functions of mien.api. All are imported when first used: `import mien` is free.
 TYPES = {
+    "Embedding": "mien.evaluate.embedding",
     "Explanation": "mien.explain",
     "Face": "mien.runtime",
     "Listing": "mien.data.listing",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from mien.evaluate.compare import Comparison
+    from mien.evaluate.embedding import Embedding
     from mien.evaluate.training_pictures import TrainingPicture
     from mien.explain import Explanation
     from mien.explain.explanation import ImageLike
@@ -258,6 +259,36 @@ def explain(
     with _reading(allow_code, data):
         opened = from_pretrained(model, allow_code=allow_code)
         return look_inside(opened, image, methods, target, verdicts=verdicts, run=run, nearest=nearest)
+
+
+@_verb
+def embed(
+    where: Source | Mapping[str, Any],
+    model: Source | None = None,
+    *,
+    data: Place | None = None,
+    allow_code: Sequence[str] = (),
+) -> Embedding:
+    """Send pictures through a network and return what its head would read of each: `Embedding.features`, (n, D).
+
+    where: a folder of images, a table, a data section such as {"source": "fer2013", "path": "FER2013"}, or a run, whose
+    images and network are taken. model: the network, as of `load`; if not given the run's own, mien:base for
+    expressions, mien:vit-tiny-imagenet for everything else.
+    Raises MissingError for pictures that are not there, UsageError for a network that does not part features and head.
+    """
+    from mien import config
+    from mien.data import guess_source
+    from mien.evaluate.embedding import embed as look
+    from mien.evaluate.embedding import of_run
+
+    network = None if model is None else str(_path(model))
+    with _reading(allow_code, data):
+        if isinstance(where, Mapping):
+            return look(config.build({"data": dict(where)}).data, network)
+        place = Path(_path(where))
+        if is_run(place):
+            return look(of_run(place), network or str(place))
+        return look(config.build({"data": {"path": place, "source": guess_source(place)}}).data, network)
 
 
 @_verb

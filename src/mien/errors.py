@@ -17,6 +17,8 @@ SERVING = ("fastapi", "starlette", "uvicorn", "httptools", "python_multipart")
 EXTRAS = {
     "tensorboard": "tensorboard",
     "optuna": "tune",
+    "pyarrow": "parquet",
+    "sklearn": "map",
     "timm": "timm",
     "torchvision": "timm",
     "transformers": "transformers",

@@ -20,6 +20,7 @@ from mien.cli import (  # noqa: F401  (imports add commands)
     card,
     compare,
     data,
+    embed,
     evaluate,
     explain,
     export,

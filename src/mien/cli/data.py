@@ -291,6 +291,21 @@ def _next(data: config.Data, findings: Audit) -> str:
     return " ".join(map(quoted, words))
 
 
+def data_of(path: Path, settings: DataSettings | None) -> tuple[config.Data, str | None]:
+    """The data section of a path, and the network of its own that it has as a run."""
+    from mien.evaluate.embedding import of_run
+    from mien.runs import is_run
+    from mien.runs.data import lying_at
+
+    if not is_run(path):
+        return _data(path, settings), None
+    given = settings.data.model_dump(exclude_unset=True) if settings else {}
+    if given.keys() - {"path"}:
+        raise UsageError(f"{path} is a run: its data settings are its own. Say only where its images lie: --data.path.")
+    with lying_at(given.get("path")):
+        return of_run(path), str(path)
+
+
 def _data(path: Path, settings: DataSettings | None) -> config.Data:
     from mien.data import guess_source
 

@@ -26,6 +26,7 @@ from mien.preprocessing import Preprocessing
 from mien.pretrained import Classifier
 from mien.progress import note, track
 
+FACES, OTHERS = "mien:base", "mien:vit-tiny-imagenet"  # whose features are looked at if no network is named
 BATCH = 64  # images; a ViT-B/16 at 224 pixels then stays below 2 GB
 SAID = 2_000  # images from which on the work is announced
 VERSION = 1  # goes up when the same network would give other features of the same images

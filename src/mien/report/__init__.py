@@ -9,6 +9,7 @@ from mien.errors import MissingError
 
 if TYPE_CHECKING:
     from mien.evaluate.compare import Comparison
+    from mien.evaluate.embedding import Embedding, Projection
     from mien.evaluate.forecast import Checked, Forecast, Measured
     from mien.evaluate.sweep_table import SweepTable
 
@@ -40,6 +41,13 @@ def write_comparison(comparison: Comparison, out: Path) -> Path:
     from mien.report import comparison_page, html
 
     return html.write("comparison.html.j2", out, comparison_page.context(comparison, out.parent))
+
+
+def write_map(embedding: Embedding, out: Path, projection: Projection = "pca") -> Path:
+    """Write the page of a map of pictures to `out` and return it."""
+    from mien.report import html, map_page
+
+    return html.write("map.html.j2", out, map_page.context(embedding, projection))
 
 
 def write_sweep(table: SweepTable) -> Path:

@@ -12,7 +12,7 @@ from mien.config.sweep_plan import is_sweep
 from mien.data import Store, listed, open_store, prepare
 from mien.data.listing import SPLITS, Listing
 from mien.errors import DataError, MissingError
-from mien.evaluate.features import prepared_for
+from mien.evaluate.features import FACES, OTHERS, prepared_for
 from mien.labels import has_expressions
 from mien.pretrained import Classifier, from_pretrained
 from mien.progress import warn
@@ -20,8 +20,6 @@ from mien.runs import Predictions, is_run, layout, read_recipe
 from mien.runs.data import Images, moved
 from mien.runs.folder import runs_in
 from mien.runtime.network import Network, is_export
-
-FACES, OTHERS = "mien:base", "mien:vit-tiny-imagenet"  # whose features are looked at if no network is named
 
 
 @dataclass(frozen=True, eq=False)
