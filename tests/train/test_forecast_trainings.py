@@ -87,6 +87,13 @@ def test_what_was_stopped_goes_on(pictures: Path, tmp_path: Path) -> None:
         measure(other, tmp_path, (0.2, 0.4, 0.8), 2)
 
 
+def test_a_part_without_a_class_is_refused_before_anything_trains(pictures: Path, tmp_path: Path) -> None:
+    learner = Counting(pictures)
+    with pytest.raises(UsageError, match=r"`points` 0.01: 'above' has 40 training images, .* from 0.025 on"):
+        measure(learner, tmp_path, (0.01, 0.4, 0.8), 2)
+    assert not learner.seen
+
+
 def test_data_with_parts_of_its_own_is_refused() -> None:
     with pytest.raises(UsageError, match=r"takes its own parts of the data\. Leave `data.train_fraction`"):
         without_leaks(Data(train_fraction=0.5))

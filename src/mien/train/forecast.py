@@ -116,6 +116,7 @@ def measure(
     """
     store = prepare(learner.data)
     whole = splits.apply(store, learner.data)
+    _refuse_empty(whole, min(shares))
     measured = _begun(learner, whole, out / FILE)
     known = {Part(each.share, each.seed, each.halved) for each in measured.trainings}
     parts = [*_parts(shares, seeds, whole.classes if learner.quick else ()), *([Part(1.0, 0)] if against else [])]
@@ -130,6 +131,17 @@ def measure(
         measured = replace(measured, trainings=[*measured.trainings, done])
         measured.save(out / FILE, None)
     return measured
+
+
+def _refuse_empty(store: Store, share: float) -> None:
+    """Raise UsageError where the smallest part would have no image of a class."""
+    counts = store.class_counts("train")
+    if counts.min() * share <= 0.5:
+        name = store.classes[int(counts.argmin())]
+        raise UsageError(
+            f"`points` {share:g}: '{name}' has {counts.min():,} training images, and that share of them is none. Take "
+            f"larger shares, from {min(0.5, 1 / counts.min()):.2g} on, or add pictures."
+        )
 
 
 def _announced(parts: Sequence[Part]) -> Iterator[Part]:
