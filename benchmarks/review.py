@@ -58,8 +58,12 @@ def orders(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
     """What was looked at and in which order, the most suspicious first."""
     labels, mixed = evidence.labels, evidence.probabilities
     other = mixed[np.arange(len(labels)), confident_learning.best_other(labels, mixed)]
-    yield "as shown", ranked(evidence)[0]
-    yield "both, relative confidence alone", np.argsort(confident_learning.relative_confidence(labels, mixed))
+    yield "both, relative confidence", ranked(evidence)[0]
+    found = confident_learning.suspected(labels, mixed)
+    yield (
+        "both, those of confident learning first",
+        np.lexsort((confident_learning.relative_confidence(labels, mixed), ~found)),
+    )
     yield "both, self-confidence", np.argsort(confident_learning.own(labels, mixed))
     yield "both, margin", np.argsort(confident_learning.own(labels, mixed) - other)
     for name, part in evidence.parts.items():
@@ -100,7 +104,7 @@ def measure(case: tuple[str, str, int, int, str], path: Path) -> dict[str, objec
         top = round(SHARE * len(wrong))
         for order, ranks in orders(evidence):
             found.setdefault(order, []).append(float(wrong[ranks[:top]].mean()))
-            if order in ("as shown", "both, self-confidence"):
+            if order in ("both, relative confidence", "both, self-confidence"):
                 rare.append((order, _rarest(evidence.labels, ranks[:top])))
         reviews.append([reviewed(evidence, wrong, counts, count) for counts in COUNTS])
     return {
@@ -108,7 +112,7 @@ def measure(case: tuple[str, str, int, int, str], path: Path) -> dict[str, objec
         "found_in_top": {order: summary(values) for order, values in found.items()},
         "of_the_rarest_label_listed": {
             order: round(float(np.mean([share for name_, share in rare if name_ == order])), 3)
-            for order in ("as shown", "both, self-confidence")
+            for order in ("both, relative confidence", "both, self-confidence")
         },
         "reviews": [
             {"suspects": counts[0], "controls": counts[1], "reviews": count * times}

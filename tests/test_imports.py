@@ -98,6 +98,7 @@ def test_every_verb_is_the_file_of_its_name():
         "app",
         "forecast",  # a verb of `mien data`
         "output",
+        "review",  # another
         "setting_flags",
         "sources",
         "wording",

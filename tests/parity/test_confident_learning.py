@@ -22,11 +22,10 @@ def noisy(classes, images=600, seed=0):
 def test_thresholds_and_confidence(classes):
     labels, shares = noisy(classes)
     np.testing.assert_allclose(confident_learning.thresholds(labels, shares), get_confident_thresholds(labels, shares))
-    for method, ours in (
-        ("normalized_margin", confident_learning.margins),
-        ("self_confidence", confident_learning.own),
-    ):
-        np.testing.assert_allclose(ours(labels, shares), get_label_quality_scores(labels, shares, method=method))
+    wanted = get_label_quality_scores(labels, shares, method="self_confidence")
+    np.testing.assert_allclose(confident_learning.own(labels, shares), wanted)
+    usual = get_confident_thresholds(labels, shares)[labels]
+    np.testing.assert_allclose(confident_learning.relative_confidence(labels, shares), wanted / usual)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])

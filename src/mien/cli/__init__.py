@@ -31,6 +31,7 @@ from mien.cli import (  # noqa: F401  (imports add commands)
     quickstart,
     recipes,
     report,
+    review,
     run,
     serve,
     submission,

@@ -41,11 +41,13 @@ class Suspect:
 def ranked(evidence: Evidence) -> tuple[np.ndarray, int]:
     """All images under review, the most suspicious first, (N,), and how many at the start are suspects.
 
-    Suspects are those that confident learning finds; the others follow in the same order.
+    The order is that of the relative confidence. Confident learning says how many: as many as are confidently of
+    another class than their label. To put those themselves first finds fewer wrong labels
+    (log/2026-11-30-suspects-relative-to-their-class.md).
     """
     found = confident_learning.suspected(evidence.labels, evidence.probabilities)
     confidence = confident_learning.relative_confidence(evidence.labels, evidence.probabilities)
-    return np.lexsort((confidence, ~found)), int(found.sum())
+    return np.argsort(confidence, kind="stable"), int(found.sum())
 
 
 def confusions(store: Store, evidence: Evidence) -> list[tuple[str, str, int]]:
