@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mien
 from mien.cli import main
 from mien.errors import DataError
 from mien.evaluate.calibration import fit_temperature, with_temperature
 from mien.evaluate.folds import pool
 from mien.runs import Predictions, RunFolder
+from mien.runtime.card import model_card
+from mien.runtime.network import Network
 
 TINY = ["run", "fer2013_lenet", "--data.source", "drawn_faces", "--data.images", "90", "--data.size", "16"]
 SETTINGS = ["--train.epochs", "1", "--train.batch_size", "20", "--train.precision", "fp32"]
@@ -66,6 +69,38 @@ def test_each_fold_is_calibrated_on_the_others(folds):
     )
     expected = with_temperature(parts[0], fit_temperature(others)).probabilities
     np.testing.assert_allclose(pool(runs).predictions.probabilities[: len(parts[0])], expected)
+
+
+def test_a_run_on_everything_has_the_scores_of_the_folds(folds, capsys, monkeypatch):
+    """No image is held out of it, its epochs are those of the folds, and its export says how it was judged."""
+    monkeypatch.setenv("MIEN_CACHE", str(folds.parent / "cache"))
+    assert main(["run", str(folds), "--data.fold", "all", "--json"]) == 0
+    run = RunFolder.open(json.loads(capsys.readouterr().out)["run"])
+    assert run.path == folds / "all"
+    parts = [RunFolder.open(folds / f"fold={k}").predictions() for k in range(3)]
+    assert run.env.store.images["validation"] == 0
+    assert run.env.store.images["train"] == len(run.predictions()) == sum(map(len, parts))
+    assert run.recipe.train.epochs == 1
+    assert run.scores["validation"].correct == sum(part.correct.sum() for part in parts)
+    assert "its score is that of the 3 folds" in (run.path / "report.html").read_text(encoding="utf-8")
+    assert main(["export", str(run.path)]) == 0
+    network = Network.open(run.path / "model.onnx", threads=1)
+    text = model_card(network, "all")
+    assert "Out of fold: each of these images was judged by one of 3 networks that had not seen it." in text
+    assert network.card["images"] == len(run.predictions())
+    assert network.card["split_images"]["train"] == len(run.predictions())
+    proof = mien.verify(run.path / "model.onnx", data={"source": "drawn_faces"})
+    found = {claim.name: claim for claim in proof.claims}
+    assert found["train images"].verdict == "holds"
+    assert found["accuracy"].reason == "out of fold, by networks that are not in it: prove the folds"
+    assert main(["run", str(run.path), "--resume"]) == 0
+    assert main(["evaluate", str(run.path)]) == 2
+    assert "has no validation split" in capsys.readouterr().err
+
+
+def test_a_run_on_everything_needs_its_folds(tmp_path, capsys):
+    assert main([*COMMAND, "--data.fold", "all", "--out", str(tmp_path / "all")]) == 2
+    assert "has 0 finished folds. --data.fold all trains on everything" in capsys.readouterr().err.replace("\n", "")
 
 
 def test_runs_that_are_no_folds_of_the_same_data_are_not_joined(folds):

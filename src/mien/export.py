@@ -95,8 +95,9 @@ def export(
     check_coverage(coverage)
     if not 0 <= error_rate < 1:
         raise UsageError(f"`error_rate` {error_rate}: give a share such as 0.2.")
-    store = _images_of(run)
-    if store is None and weights == "int8":
+    images = _images_of(run)
+    store = images if images is not None and images.has("validation") else None  # on which the file is judged
+    if weights == "int8" and store is None:
         raise UsageError(
             "`weights='int8'` measures its ranges on training images and is judged on validation images, and those are "
             "not to be had. Say where they lie, `data.path`, or take fp16."
@@ -113,7 +114,7 @@ def export(
             references = add_similarity(beside, store) if store is not None and outliers else None
             found, similar, difference, lost = _judged(beside, network, store, reference, weights)
             _refuse_difference(difference, weights, run)
-            known = store or Images.of(run)
+            known = images or Images.of(run)
             if known is not None:
                 found = claims.by_content(found, claims.digests_of(known))
             calibration = calibrate(found, error_rate)
@@ -316,6 +317,7 @@ def _card(run: Path, found: Predictions, images: Store | Images | None, weights:
         "date": date.today().isoformat(),
         "judged": date.today().isoformat(),
         "weights": weights,
+        "out_of_fold": recipe.data.folds if recipe.data.fold == "all" else None,
         **{
             key: env[key]
             for key in ("parameters", "epochs", "seconds", "hardware", "precision", "commit")
@@ -332,11 +334,14 @@ def _card(run: Path, found: Predictions, images: Store | Images | None, weights:
 
 def _claims(folder: RunFolder, found: Predictions, images: Store | Images | None) -> dict[str, Any]:
     """Of the file's own answers; where its images are gone, the run says how well it does on the clean ones."""
-    if isinstance(images, Store):
+    if isinstance(images, Store) and images.has("validation"):
         return claims.of_answers(images, found)
     known = scores_of(folder)
     kept = {key: getattr(known, key) for key in ("clean", "without_identical")} if known else {}
-    told = claims.of_kept(images) if images else {}
+    if isinstance(images, Store):  # a run on everything
+        told = claims.of_data(images, found.classes)
+    else:
+        told = claims.of_kept(images) if images else {}
     return told | claims.of_scores(replace(score(found), **kept), found)
 
 

@@ -47,7 +47,8 @@ def run(
         --data.path, --model.init and --distill.teachers then say where these lie now, if they were moved.
         With --train.epochs 50 a run folder, finished too, goes on to 50 epochs in all, from its last weights and
         optimizer, the schedule stretched to the new length.
-        Folds (--data.folds 5 trains one run for each) go on in the folder that is given.
+        Folds (--data.folds 5 trains one run for each) go on in the folder that is given; that folder with
+        --data.fold all trains on everything.
     config_
         YAML file of settings, such as a run's recipe.yaml.
     """
@@ -60,6 +61,9 @@ def run(
         if config_ or settings:
             raise UsageError("--resume goes on with the settings of the folds; it takes no others.")
         train_all(read_plan(folds), folds, json_)
+        return
+    if recipe and is_sweep(Path(recipe)):
+        _show_first(_on_everything(Path(recipe), out, settings), json_)
         return
     begun = _run_to_resume(recipe, out, settings, others=bool(config_ or overwrite)) if resume else None
     if begun:
@@ -80,6 +84,25 @@ def run(
     from mien.train.run import run as train
 
     _show_first(train(chosen, out, overwrite=overwrite), json_)
+
+
+def _on_everything(folds: Path, out: Path | None, settings: Recipe | None) -> Path:
+    """Train on the images of all folds together; returns the run folder, beside the folds."""
+    from mien.config.sweep_plan import read_plan
+    from mien.evaluate.folds import chosen_epochs, folds_beside
+
+    given = settings.model_dump(exclude_unset=True) if settings else {}
+    data = given.get("data", {})
+    if given.keys() != {"data"} or data.get("fold") != "all" or data.keys() - {"fold", "path"}:
+        raise UsageError(f"{folds} holds finished runs. On the images of all its folds: --data.fold all")
+    place = out or folds / "all"
+    runs = folds_beside(place)
+    changes = {"data": {**data, "fold": "all"}, "train": {"epochs": chosen_epochs(runs)}}
+    chosen = config.build(read_plan(folds).build({"data.fold": 0}).model_dump(), changes)
+
+    from mien.train.run import run as train
+
+    return train(chosen, place)
 
 
 def _go_on(begun: Path, settings: Recipe | None, json_: bool) -> None:

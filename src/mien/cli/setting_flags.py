@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from mien import config
 from mien.config import Recipe
+from mien.config.sweep_plan import is_sweep
 from mien.errors import nearest
 from mien.models import DEFAULT
 
@@ -81,7 +82,7 @@ def networks_of(arguments: list[str]) -> list[str]:
     if named is None and file is not None:
         model = config.from_file(Path(file)).get("model")
         named = model.get("name") if isinstance(model, dict) else None
-    if named is None and (recipe := _recipe(arguments)):
+    if named is None and (recipe := _recipe(arguments)) and not is_sweep(Path(recipe)):  # folds name none of their own
         from mien.recipes import load
 
         named = load(recipe)[0].model.name

@@ -71,8 +71,10 @@ class Data(Settings):
         description="Share of train held out where there is no validation split; 1 leaves nothing to train on.",
     )
     folds: int = Field(default=0, ge=0, description="Cross-validation: how many folds (0: none).")
-    fold: int | None = Field(
-        default=None, ge=0, description="Which fold is the validation split, from 0; not given: each of them in turn."
+    fold: Annotated[int, Field(ge=0)] | Literal["all"] | None = Field(
+        default=None,
+        description="Which fold is the validation split, from 0; not given: each of them in turn. all: none, for a run "
+        "on everything, which the folds have scored.",
     )
     split_seed: int = Field(default=0, ge=0, description="Seed of the held-out share or the folds.")
     train_fraction: float = Field(default=1.0, gt=0, le=1, description="Stratified share of train to use.")

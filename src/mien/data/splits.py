@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -37,7 +38,8 @@ def apply(store: Store, data: Data) -> Store:
         left_out["leaks"] = _leave_out(splits, np.isin(content, content[elsewhere]))
     if data.train_fraction < 1:
         left_out["fraction"] = _leave_out(splits, _beyond_fraction(store, together, splits, data))
-    _check(store, splits, nothing_trains=data.val_split == 1 and not data.folds)
+    nothing_trains = data.val_split == 1 and not data.folds
+    _check(store, splits, [TRAIN] * (not nothing_trains) + [VALIDATION] * (data.fold != "all"))
     return store.with_splits(splits, left_out)
 
 
@@ -68,11 +70,14 @@ def _fold(store: Store, together: np.ndarray, splits: np.ndarray, data: Data) ->
     """Stratified cross-validation over train and validation together."""
     if data.fold is None:
         raise UsageError(f"`data.folds` {data.folds}: say which fold is the validation split, such as `data.fold` 0.")
-    if data.folds < 2 or data.fold >= data.folds:
+    if data.folds < 2 or (data.fold != "all" and data.fold >= data.folds):
         raise UsageError(
             f"`data.folds` {data.folds} `data.fold` {data.fold}: at least 2 folds, numbered 0 to {data.folds - 1}."
         )
     pool = splits != TEST
+    if data.fold == "all":
+        splits[pool] = TRAIN
+        return splits
     number = _fold_numbers(store, together, pool, data.folds, data.split_seed)
     splits[pool] = np.where(number[pool] == data.fold, VALIDATION, TRAIN)
     return splits
@@ -116,13 +121,14 @@ def _ranks(store: Store, together: np.ndarray, pool: np.ndarray, seed: int) -> n
     return ranks[leader][member]
 
 
-def _check(store: Store, splits: np.ndarray, nothing_trains: bool) -> None:
-    for split, name in ((TRAIN, "train"), (VALIDATION, "validation")):
+def _check(store: Store, splits: np.ndarray, wanted: Sequence[int]) -> None:
+    """wanted: the splits that must have images."""
+    for split in wanted:
         counts = np.bincount(store.labels[splits == split], minlength=len(store.classes))
-        if split == TRAIN and nothing_trains:
-            continue
         if counts.sum() == 0:
-            raise DataError(f"No image is left in the {name} split. Give more images, or another `data.val_split`.")
+            raise DataError(
+                f"No image is left in the {SPLITS[split]} split. Give more images, or another `data.val_split`."
+            )
         if split == TRAIN and not counts.all():
             missing = store.classes[int(np.flatnonzero(counts == 0)[0])]
             raise DataError(

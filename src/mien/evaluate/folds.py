@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
-from mien.errors import DataError
+from mien.errors import DataError, UsageError
 from mien.evaluate.calibration import fit_temperature, with_temperature
 from mien.evaluate.metrics import score
-from mien.runs import Predictions, RunFolder, Scores
+from mien.runs import Predictions, RunFolder, Scores, is_finished, is_run, read_recipe
+from mien.runs.folder import runs_in
+from mien.runs.writing import write_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,34 @@ def pool(runs: Sequence[Path]) -> PooledFolds:
         [with_temperature(fold, fit_temperature(joined([*folds[:i], *folds[i + 1 :]]))) for i, fold in enumerate(folds)]
     )
     return PooledFolds(calibrated, score(calibrated), fit_temperature(raw), score(raw).calibration_error)
+
+
+def folds_beside(run: Path) -> list[Path]:
+    """The finished folds in the folder of a run on everything, in their order.
+
+    Raises UsageError where the folder has not all of them.
+    """
+    recipe = read_recipe(run) if is_run(run) else None
+    found = {read_recipe(other).data.fold: other for other in runs_in(run.parent) if is_finished(other)}
+    numbers = [fold for fold in found if isinstance(fold, int)]
+    wanted = recipe.data.folds if recipe else max((read_recipe(found[fold]).data.folds for fold in numbers), default=1)
+    if sorted(numbers) != list(range(wanted)):
+        raise UsageError(
+            f"{run.parent} has {len(numbers)} finished folds. `data.fold` all trains on everything and is scored by "
+            "the folds, so train each of them first, and this run into their folder."
+        )
+    return [found[number] for number in sorted(numbers)]
+
+
+def chosen_epochs(runs: Sequence[Path]) -> int:
+    """For how many epochs a run on everything is to train: the median of those that the folds' best weights had."""
+    return max(1, round(median(RunFolder.open(run).env.best_epoch or 1 for run in runs)))
+
+
+def score_by_folds(run: Path) -> None:
+    """Give a run on everything the predictions of the folds beside it, out of fold, and their scores."""
+    found = joined([RunFolder.open(fold).predictions() for fold in folds_beside(run)])
+    write_scores(run, "validation", score(found), found)
 
 
 def joined(parts: Sequence[Predictions]) -> Predictions:

@@ -33,6 +33,10 @@ CHANGED = 0.01  # one of changed images, whose noise is drawn in their order
 def checked(claimant: Claimant, store: Store, read_test: bool, robustness: bool) -> list[Claim]:
     """Every claim with its verdict. read_test, robustness: see `mien.proof.prove`."""
     evidence = _Evidence(claimant, store)
+    if not store.has("validation"):
+        reason = "out of fold, by networks that are not in it: prove the folds"
+        told = share({"accuracy": claimant.card["validation_accuracy"], "images": claimant.card["validation_images"]})
+        return [*_data(evidence), Claim("accuracy", told, None, CANNOT, reason), *_test(evidence, read_test)]
     return [
         *_data(evidence),
         *_scores(evidence),

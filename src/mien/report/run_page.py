@@ -114,7 +114,7 @@ def curves(run: RunFolder, scores: Scores | None) -> list[Markup]:
 
     A run of an older version has no calibration errors.
     """
-    if not run.history:
+    if "val_loss" not in run.history:  # before the first epoch, and where no images were held out
         return []
     share, env = majority(scores)[1] if scores else None, run.env
     loss = figures.loss_curves(run.history, env.ln_classes, env.prior_entropy, env.best_epoch)

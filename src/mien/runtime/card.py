@@ -127,9 +127,14 @@ def _scores(card: dict[str, Any]) -> str:
         low_high = " to ".join(f"{end:.3f}" for end in card.get("macro_f1_interval") or ())
         rows.append(f"| macro-F1 | {card['macro_f1']:.3f} | {low_high} | {_images(card.get('validation_images'))} |")
     chosen = "" if card.get("adopted") else ", which also chose the epoch"
+    about = f"On the validation split{chosen}; one model, no test-time augmentation."
+    if folds := card.get("out_of_fold"):
+        about = (
+            f"Out of fold: each of these images was judged by one of {folds} networks that had not seen it. This one "
+            "was trained on all of them, for as many epochs as theirs chose; no test-time augmentation."
+        )
     return (
-        f"On the validation split{chosen}; one model, no test-time augmentation.\n\n"
-        "| measure | value | 95 % interval | images |\n|---|---|---|---|\n" + "\n".join(rows) + _test(card)
+        f"{about}\n\n| measure | value | 95 % interval | images |\n|---|---|---|---|\n" + "\n".join(rows) + _test(card)
     )
 
 

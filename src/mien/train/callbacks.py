@@ -109,8 +109,9 @@ def _accuracy_so_far(task: L.LightningModule) -> str:
 def epoch_line(row: EpochMetrics, epochs: int, preparation: float = 0.0) -> str:
     """One epoch in one line, with the time left at the present speed."""
     left = (row["seconds"] - preparation) / row["epoch"] * (epochs - row["epoch"])
+    held_out = f"  validation {_result(row, 'val')}" if "val_loss" in row else ""
     return (
-        f"epoch {row['epoch']:>3.0f}/{epochs}  train {_result(row, 'train')}  validation {_result(row, 'val')}"
+        f"epoch {row['epoch']:>3.0f}/{epochs}  train {_result(row, 'train')}{held_out}"
         f"  {row['images_per_second']:,.0f} images/s  {left / 60:.1f} min left"
     )
 
@@ -147,7 +148,8 @@ class Diverged(L.Callback):
     """Stops a run whose loss is not a number any more; no further epoch would bring it back."""
 
     def on_train_epoch_end(self, trainer: L.Trainer, task: L.LightningModule) -> None:
-        losses = [float(trainer.callback_metrics[name]) for name in ("train_loss", "val_loss")]
+        found = trainer.callback_metrics
+        losses = [float(found[name]) for name in ("train_loss", "val_loss") if name in found]
         if not all(map(math.isfinite, losses)):
             raise MienError(
                 f"The training in {trainer.default_root_dir} diverged in epoch {trainer.current_epoch + 1}: its loss "

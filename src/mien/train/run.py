@@ -14,6 +14,7 @@ from mien import hardware
 from mien.config import Recipe
 from mien.data import Store, open_store
 from mien.errors import MienError, MissingError, UsageError
+from mien.evaluate.folds import folds_beside
 from mien.pretrained.checkpoint import Checkpoint
 from mien.progress import note, warn
 from mien.runs import Env, is_finished, layout, read_recipe
@@ -38,6 +39,7 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
     """
     if out and is_first_process():
         refuse_used(out, overwrite)
+    _refuse_without_folds(recipe, out)
     checkpoint = read_checkpoint(recipe)
     recipe = anchored(with_sizes_of(checkpoint, recipe))
     device, precision = _hardware(recipe)
@@ -56,6 +58,15 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
         return _train(task, store, folder, device, precision, checkpoint.fingerprint if checkpoint else None)
     finally:
         release(folder)
+
+
+def _refuse_without_folds(recipe: Recipe, out: Path | None) -> None:
+    """Raise UsageError for a run on everything that nothing could score, or whose schedule watches validation."""
+    if recipe.data.fold != "all":
+        return
+    folds_beside(Path("runs/all") if out is None else out)
+    if recipe.train.schedule == "plateau":
+        raise UsageError("`train.schedule` plateau watches validation images, which a run on everything has not.")
 
 
 def resume(folder: Path, epochs: int | None = None) -> Path:

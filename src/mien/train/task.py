@@ -22,6 +22,7 @@ from mien.config import Recipe
 from mien.data import Store
 from mien.data.augment import Augmentation, Draws, stream
 from mien.data.batches import Batch
+from mien.evaluate.folds import score_by_folds
 from mien.evaluate.split import evaluate
 from mien.preprocessing import Preprocessing
 from mien.progress import note
@@ -293,14 +294,17 @@ class Task(Training):
 
     def callbacks(self, env: Env, warnings: list[str]) -> Sequence[L.Callback]:
         """A warning where the network goes on ignoring its input."""
-        if env.ignorant_loss is None:
-            return ()
         held_out = env.store.counts["validation"]
+        if env.ignorant_loss is None or not sum(held_out):
+            return ()
         images = max(sum(held_out), 1)
         return (StuckWarning(env.ignorant_loss, max(held_out) / images, images, warnings),)
 
     def finish(self, run: Path, store: Store, model: nn.Module, device: str) -> None:
-        """Score the run on validation."""
+        """Score the run on validation; one on everything has the scores of the folds beside it."""
+        if not store.has("validation"):
+            score_by_folds(run)
+            return
         evaluate(run, "validation", model=model.to(device), store=store)
 
     @property

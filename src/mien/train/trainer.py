@@ -41,12 +41,13 @@ def fit(
     Returns whether this is the first of the run's processes. Raises KeyboardInterrupt on Ctrl-C, MienError when the
     folder cannot be written.
     """
-    trainer = _trainer(task, folder, device, precision, callbacks, preparation)
+    trainer = _trainer(task, folder, device, precision, callbacks, preparation, store.has("validation"))
     settings = task.recipe.train
     shared = {"rank": trainer.global_rank, "processes": trainer.world_size}
     balanced = settings.sampler == "balanced"
     train = TrainBatches(store, settings.batch_size, task.recipe.seed, balanced=balanced, **shared)
-    validation = Batches(store, store.indices("validation"), **shared)
+    held_out = store.has("validation")  # not in a run on everything, which folds have scored
+    validation = Batches(store, store.indices("validation"), **shared) if held_out else None
     last = whole_checkpoint(layout.last_checkpoint(folder))
     at_interrupt = signal.getsignal(signal.SIGINT)
     try:
@@ -74,7 +75,13 @@ def load_best(task: Training, folder: Path) -> int:
 
 
 def _trainer(
-    task: Training, folder: Path, device: str, precision: str, callbacks: Sequence[L.Callback], preparation: float
+    task: Training,
+    folder: Path,
+    device: str,
+    precision: str,
+    callbacks: Sequence[L.Callback],
+    preparation: float,
+    held_out: bool,
 ) -> L.Trainer:
     settings = task.recipe.train
     with _quiet():
@@ -87,7 +94,7 @@ def _trainer(
             benchmark=device == "cuda",
             max_epochs=settings.epochs,
             gradient_clip_val=settings.gradient_clip or None,
-            callbacks=_callbacks(task.recipe, folder, callbacks, preparation),
+            callbacks=_callbacks(task.recipe, folder, callbacks, preparation, held_out),
             logger=_logger(folder) if settings.tensorboard else False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -97,10 +104,13 @@ def _trainer(
         )
 
 
-def _callbacks(recipe: Recipe, folder: Path, own: Sequence[L.Callback], preparation: float) -> list[L.Callback]:
+def _callbacks(
+    recipe: Recipe, folder: Path, own: Sequence[L.Callback], preparation: float, held_out: bool
+) -> list[L.Callback]:
+    """held_out: whether there are validation images to choose the best epoch by; without, it is the last."""
     settings = recipe.train
-    mode = "max" if recipe.watched == "accuracy" else "min"
-    watched = f"val_{recipe.watched}"
+    mode = "max" if recipe.watched == "accuracy" or not held_out else "min"
+    watched = f"val_{recipe.watched}" if held_out else "epoch"
     checkpoints, best, last = folder / layout.CHECKPOINTS, Path(layout.BEST).stem, Path(layout.LAST).stem
     history = History(folder, preparation)
     found: list[L.Callback] = [
@@ -115,7 +125,7 @@ def _callbacks(recipe: Recipe, folder: Path, own: Sequence[L.Callback], preparat
     if settings.checkpoint_every:
         every = settings.checkpoint_every
         found.append(ModelCheckpoint(checkpoints, "{epoch:03d}", every_n_epochs=every, save_top_k=-1))
-    if settings.early_stopping:
+    if settings.early_stopping and held_out:
         found.append(EarlyStopping(watched, patience=settings.early_stopping, mode=mode))
     return found
 
