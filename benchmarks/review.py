@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ import mien
 from mien.config import Data
 from mien.data import Store, prepare
 from mien.evaluate import heads
-from mien.evaluate.features import features, prepared_for
+from mien.evaluate.features import prepared_for
 from mien.pretrained import from_pretrained
 from mien.review import confident_learning
 from mien.review.choice import choose
@@ -90,17 +89,12 @@ def measure(case: tuple[str, str, int, int, str], path: Path) -> dict[str, objec
     source, name, times, count, saw = case
     classifier = from_pretrained(name)
     store = prepare(Data(source=source, path=path, **prepared_for(classifier.preprocessing)))
-    start = time.perf_counter()
-    features(classifier, store, store.indices("train"))
-    computing = time.perf_counter() - start
     found: dict[str, list[float]] = {}
     reviews: list[list[dict[str, float]]] = []
-    seconds, rare = [], []
+    rare = []
     for seed in range(times):
         flipped, wrong = changed(store, seed)
-        start = time.perf_counter()
         evidence = gather_evidence(flipped, flipped.indices("train"), classifier)
-        seconds.append(time.perf_counter() - start)
         top = round(SHARE * len(wrong))
         for order, ranks in orders(evidence):
             found.setdefault(order, []).append(float(wrong[ranks[:top]].mean()))
@@ -119,7 +113,6 @@ def measure(case: tuple[str, str, int, int, str], path: Path) -> dict[str, objec
             | {key: round(float(np.mean([each[i][key] for each in reviews])), 4) for key in reviews[0][i]}
             for i, counts in enumerate(COUNTS)
         ],
-        "seconds": {"features": round(computing, 1), "evidence": round(float(np.mean(seconds)), 1)},
     }  # fmt: skip
 
 
