@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def context(embedding: Embedding, projection: Projection) -> dict[str, Any]:
         "classes": embedding.classes,
         "counts": np.bincount(labels[rows], minlength=len(embedding.classes)).tolist(),
         "pictures": len(labels),
-        "model": embedding.model,
+        "model": Path(embedding.model).name if Path(embedding.model).exists() else embedding.model,
         "numbers": embedding.features.shape[1],
         "mistakes": None if said is None else int((said[rows] != labels[rows]).sum()),
         "how": WORDS[projection],
