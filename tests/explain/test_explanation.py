@@ -1,8 +1,11 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 from PIL import Image
@@ -257,3 +260,15 @@ def test_attention_from_a_patch_by_hand():
         found.attention_from((0, 3))
     with pytest.raises(UsageError, match="has no attention weights"):
         mien.explain(classifier("cnn_v2"), np.zeros((21, 21), np.uint8), ()).attention_from((0, 0))
+
+
+def test_the_feature_maps_of_an_export_are_what_its_file_computes(picture):
+    found = mien.explain("mien:tiny", picture, methods=(), verdicts=False)
+    graph = onnx.load(Path(mien.__file__).parent / "assets" / "tiny" / "model.onnx")
+    head = next(node for node in graph.graph.node if node.op_type in ("ReduceMean", "GlobalAveragePool"))
+    graph.graph.output.append(onnx.helper.make_tensor_value_info(head.input[0], onnx.TensorProto.FLOAT, None))
+    pixels = mien.from_pretrained("mien:tiny").preprocessing.scale(found.image[None].astype(np.float32) / 255)
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    (maps,) = session.run([head.input[0]], {"images": np.asarray(pixels, np.float32)})
+    assert list(found.feature_maps)[-1] == "layer4"
+    np.testing.assert_allclose(found.feature_maps["layer4"], maps[0], atol=1e-4)
