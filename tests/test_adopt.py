@@ -120,6 +120,11 @@ def test_without_data_it_gets_them_later(tmp_path, pictures, capsys):
     assert "Next: mien evaluate" in capsys.readouterr().err
     with pytest.raises(mien.MienError, match=r"was adopted without data\. Score it on some"):
         mien.Run.open(tmp_path / "run").predictions()
+    other = tmp_path / "other"
+    for label in ("x", "y"):
+        (other / label).mkdir(parents=True)
+        (other / label / "1.png").symlink_to(next(pictures.rglob("*.png")))
+    assert main(["evaluate", str(tmp_path / "run"), "--data.path", str(other)]) == 4  # which changes nothing
     assert main(["evaluate", str(tmp_path / "run"), "--data.path", str(pictures)]) == 0
     assert mien.Run.open(tmp_path / "run").scores["validation"].images == 30
     with pytest.raises(UsageError, match="has its own data settings"):

@@ -92,15 +92,14 @@ def meet(run: Path, data: Mapping[str, Any]) -> None:
     if not is_without_data(run):
         raise UsageError(f"{run} has data of its own. Adopt the network once more for others: `out` ANOTHER_FOLDER.")
     network = from_run(run)
-    recipe = recipe.with_(data=_data(network.preprocessing, data))
-    write_recipe(run, anchored(recipe))
-    _meet(run, read_recipe(run))
+    _meet(run, anchored(recipe.with_(data=_data(network.preprocessing, data))))
 
 
 def _meet(run: Path, recipe: Recipe) -> None:
     store = open_store(recipe.data)
     env = read_env(run)
-    facts, places = facts_of(store), match(store.classes, env.classes)
+    facts, places = facts_of(store), match(store.classes, env.classes)  # data that do not fit change nothing
+    write_recipe(run, recipe)
     counts = {split: _placed(numbers, places, len(env.classes)) for split, numbers in facts.counts.items()}
     write_env(run, replace(env, store=replace(facts, counts=counts)))
     note_images(run, store)
