@@ -25,7 +25,7 @@ ALLOWED = {
         "serve": "mien errors labels pictures preprocessing runtime",
         "pretrained": "drafts mien assets errors atomic hub models plugins preprocessing progress runs runtime",
         "runs": "cells drafts atomic config data errors labels locks progress",
-        "train": "drafts config data errors evaluate atomic hardware intervals labels models operators plugins "
+        "train": "cache drafts config data errors evaluate atomic hardware intervals labels models operators plugins "
         "preprocessing pretrained progress runs runtime",
         "evaluate": "cache cells config data errors atomic hardware intervals labels models pictures preprocessing "
         "pretrained progress runs runtime",

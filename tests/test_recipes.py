@@ -1,12 +1,13 @@
 """Every recipe parses, states its promise, and trains two steps."""
 
 import re
+from importlib.util import find_spec
 
 import pytest
 
 from mien import config
 from mien.errors import MissingError, UsageError
-from mien.models import count_parameters, create_model
+from mien.models import TIMM, count_parameters, create_model
 from mien.recipes import load, names
 from mien.train import run
 
@@ -42,7 +43,7 @@ EXPECTED = {
     "dogs_vs_cats_vit_full",
 }
 # Not run, and no measured step to reckon from.
-TIMELESS = {"fer2013_resnet18_pretrained", "tiny_imagenet_vit"}
+TIMELESS = {"fer2013_resnet18_pretrained", "tiny_imagenet_vit", "folder_timm"}
 
 
 def test_all_recipes_are_there():
@@ -68,6 +69,8 @@ def test_every_recipe_trains_two_steps(name, tmp_path, monkeypatch):
     """On drawn faces, without the hub; a network of more than 20 M parameters with two blocks, on small images."""
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
     recipe, _ = load(name)
+    if recipe.model.name.startswith(TIMM) and find_spec("timm") is None:
+        pytest.skip("it needs the extra timm; tests/parity/test_timm_networks.py trains it, beside timm")
     small = {
         "data": {"source": "drawn_faces", "images": 70, "channels": 1, "path": None},
         "train": {"epochs": 1, "batch_size": 35},

@@ -1,13 +1,5 @@
-"""torchvision beside a CPU-only torch.
+"""torchvision beside a CPU-only torch: mien's own stand-in for the operators that its import asks for."""
 
-torchvision's wheel expects two compiled operators that a CPU-only torch does not have; they are never
-called here, so a stub of their signatures is enough for the import.
-"""
+from mien import operators
 
-import torch
-
-for name in ("nms", "qnms"):
-    try:
-        torch.library.define(f"torchvision::{name}", "(Tensor boxes, Tensor scores, float threshold) -> Tensor")
-    except RuntimeError:  # a torchvision that brings its own
-        continue
+operators.stand_in()

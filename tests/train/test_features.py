@@ -87,7 +87,7 @@ def test_features_are_stored_only_where_every_epoch_would_see_the_same():
 def test_stored_features_are_those_of_the_frozen_model():
     store = open_store(RECIPE.data)
     model = create_model("vit", img_size=16, patch_size=8, embed_dim=8, depth=1, num_heads=2, drop_rate=0.5)
-    held = features.store_features(model, store, "cpu", "fp32")
+    held = features.store_features(model, store, "cpu", "fp32", "vit")
     assert held.images.dtype == "float32"
     assert held.images.shape == (len(store), 8)
     position = store.indices("validation")[3]

@@ -39,7 +39,7 @@ def features(classifier: Classifier, store: Store, indices: np.ndarray) -> np.nd
     Raises UsageError for a network that does not part its features from its head.
     """
     path = cache_folder() / "features" / f"{_key(classifier, store, indices)}.npz"
-    found = _read(path, len(indices))
+    found = kept(path, len(indices))
     if found is None:
         if len(indices) >= SAID:
             note(f"Computing features of {len(indices):,} pictures; the next time they are read from the cache")
@@ -91,8 +91,8 @@ def _key(classifier: Classifier, store: Store, indices: np.ndarray) -> str:
     return found.hexdigest()[:32]
 
 
-def _read(path: Path, count: int) -> np.ndarray | None:
-    """What was kept, None where there is nothing whole."""
+def kept(path: Path, count: int) -> np.ndarray | None:
+    """Return the features that a file of the cache holds, None where there is nothing whole."""
     try:
         with np.load(path, allow_pickle=False) as saved:
             found = saved["features"]

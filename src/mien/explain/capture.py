@@ -95,7 +95,8 @@ def capture(model: nn.Module) -> Iterator[Trace]:
             return
         running: list[str] = []
         for path, module in modules.items():
-            handles += _follow(path, module, running)
+            if not isinstance(module, nn.Softmax):  # what asks is the attention that holds it
+                handles += _follow(path, module, running)
         with Watching(lambda logits, weights: _add(trace, running[-1] if running else "", logits, weights)):
             yield trace
     finally:

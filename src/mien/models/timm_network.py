@@ -101,6 +101,13 @@ class TimmNetwork(nn.Module):
         named = cast(Any, self).pretrained_cfg.get("first_conv")
         return named if isinstance(named, str) else None
 
+    def clear_head(self) -> None:
+        """Set a new head on pretrained features to zero: timm's own start is for training from nothing, and the noise
+        in it outlasts the few steps of a head.
+        """
+        for parameter in cast(Any, self).get_classifier().parameters():
+            nn.init.zeros_(parameter)
+
     def fitted(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights of this architecture, also under old names or for another image size, as this network takes them.
 

@@ -6,7 +6,6 @@ model = checkpoint.build(num_classes=7)  # every tensor used; a new head of seve
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,25 +51,22 @@ def read(where: str | Path, num_heads: int | None = None, network: str = "") -> 
     if "mien" in config:
         return own.convert(weights, config, str(where))
     if network.startswith(TIMM):
-        return timm_checkpoint.convert(bare(weights, str(where)), config, str(where), network)
-    return _foreign(bare(weights, str(where)), config, where, num_heads)
+        return timm_checkpoint.convert(weights, config, str(where), network)
+    try:
+        return _one_of_ours(bare(weights, str(where)), config, where, num_heads)
+    except DataError:
+        if (found := _of_timm(weights, config, where)) is not None:
+            return found
+        raise
 
 
-def _foreign(
+def _one_of_ours(
     weights: dict[str, Tensor], config: dict[str, Any], where: str | Path, num_heads: int | None
 ) -> Checkpoint:
-    """One of our own networks with somebody's weights, else timm's own network that config.json names."""
-    source = next((source for source in SOURCES if source.fits(weights)), None)
-    try:
-        if source is not None:
+    """One of our own networks with somebody's weights. Raises DataError where they are another's."""
+    for source in SOURCES:
+        if source.fits(weights):
             return source.convert(weights, config, str(where), num_heads)
-    except DataError:
-        with suppress(MissingError):  # without timm, what is wrong with it as one of ours is said
-            if (found := _of_timm(weights, config, where)) is not None:
-                return found
-        raise
-    if (found := _of_timm(weights, config, where)) is not None:
-        return found
     if "model_type" in config:
         hf_settings.of_config(config, str(where))  # refuses another architecture by its name
     raise DataError(
@@ -80,7 +76,10 @@ def _foreign(
 
 
 def _of_timm(weights: dict[str, Tensor], config: dict[str, Any], where: str | Path) -> Checkpoint | None:
-    """timm's network that config.json names, with these weights; None where it names none, or they are another's."""
+    """timm's network that config.json names, with these weights; None where it names none, or they are another's.
+
+    Raises MissingError without timm, unless they are nearly one of ours: then what is wrong with it is worth more.
+    """
     if not isinstance(config.get("architecture"), str):
         return None
     try:
@@ -88,6 +87,8 @@ def _of_timm(weights: dict[str, Tensor], config: dict[str, Any], where: str | Pa
     except (DataError, UsageError):
         return None
     except MissingError as error:
+        if any(source.fits(weights) for source in SOURCES):
+            return None
         raise MissingError(f"{where} holds timm's {config['architecture']}: {error}") from error
 
 

@@ -86,6 +86,8 @@ class Checkpoint:
         new_head = wanted.get("num_classes") == 0 or (labels is not None and labels != self.labels)
         changed = {name for name, value in wanted.items() if _plain(self._own(name, value)) != _plain(value)}
         replaced = self.load_into(model, new_head, strict=not changed)
+        if replaced and hasattr(model, "clear_head"):
+            model.clear_head()  # type: ignore[operator]
         if replaced and not new_head and changed <= {"img_size", "in_chans", "global_pool"}:
             note(f"{self.source}: its head fits its own image size and pooling only, so it starts anew. Train it.")
         return model

@@ -15,6 +15,7 @@ from mien.models import TIMM, create_model, sizes_of
 from mien.pretrained import timm_settings as settings
 from mien.pretrained.checkpoint import Checkpoint, Weights, one_or_each, refuse_mismatch
 from mien.pretrained.foreign import Foreign
+from mien.pretrained.wrapped import BY_WRAPPERS
 
 # The names of efficientnet_pytorch, in which EfficientNets are handed on since 2019, and timm's.
 OF_A_PORT = (
@@ -24,6 +25,7 @@ OF_A_PORT = (
     (r"^_bn1\.", "bn2."),
     (r"^_fc\.", "classifier."),
 )
+HOLDERS = ("module.", "model.", "backbone.", "network.")
 WITH_EXPANSION = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
 WITH_EXPANSION |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
 WITHOUT = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
@@ -39,12 +41,12 @@ def convert(weights: Weights, config: dict[str, Any], source: str, name: str = "
     args = {key: value for key, value in (config.get("model_args") or {}).items() if key in sizes_of(name).model_fields}
     cfg = pictures(name) | (config.get("pretrained_cfg") or {})
     about = Foreign({**config, "pretrained_cfg": cfg}, source, "config.json")
-    renamed = _ported(weights)
-    first, head = f"{cfg.get('first_conv')}.weight", f"{cfg.get('classifier')}.bias"
+    renamed = _ported(_unwrapped(weights))
+    first, head = (_first(cfg.get(key)) for key in ("first_conv", "classifier"))
     sizes = {
         "img_size": cfg["input_size"][1],
-        "in_chans": renamed[first].shape[1] if first in renamed else cfg["input_size"][0],
-        "num_classes": len(renamed[head]) if head in renamed else 0,
+        "in_chans": renamed[f"{first}.weight"].shape[1] if f"{first}.weight" in renamed else cfg["input_size"][0],
+        "num_classes": len(renamed[f"{head}.weight"]) if f"{head}.weight" in renamed else 0,
         **{key: tuple(value) if isinstance(value, list) else value for key, value in args.items()},
     }
     try:
@@ -59,6 +61,11 @@ def convert(weights: Weights, config: dict[str, Any], source: str, name: str = "
     return Checkpoint(
         name, sizes, found, source, *scale, labels, preprocessing=settings.pixels_of(about, sizes["img_size"])
     )
+
+
+def _first(names: Any) -> str:
+    """One name of a module, of several the first: DeiT has two heads."""
+    return str(names[0]) if isinstance(names, list | tuple) and names else str(names)
 
 
 def pictures(name: str) -> dict[str, Any]:
@@ -77,6 +84,14 @@ def data_settings(name: str, channels: int, size: int) -> dict[str, Any]:
     about = Foreign({"pretrained_cfg": cfg}, name, "pretrained_cfg")
     pixels = settings.pixels_of(about, size)
     return {**scale, "interpolation": pixels["interpolation"], "resize_size": pixels["resize_size"]}
+
+
+def _unwrapped(weights: Weights) -> Weights:
+    """Without the name of what held the whole network while it trained, such as DataParallel."""
+    weights = {BY_WRAPPERS.sub("", name): value for name, value in weights.items()}
+    while prefix := next((each for each in HOLDERS if all(name.startswith(each) for name in weights)), None):
+        weights = {name.removeprefix(prefix): value for name, value in weights.items()}
+    return weights
 
 
 def _ported(weights: Weights) -> Weights:

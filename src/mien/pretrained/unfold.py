@@ -74,8 +74,15 @@ def restore(model: nn.Module, arrays: Arrays, known: Mapping[str, Any]) -> Weigh
 
 
 def norms_behind(model: nn.Module) -> dict[str, str]:
-    """The batch norm right behind each convolution or linear layer, in the order of the modules: {layer: norm}."""
-    leaves = [(name, module) for name, module in model.named_modules() if not list(module.children())]
+    """The batch norm right behind each convolution or linear layer, in the order of the modules: {layer: norm}.
+
+    A norm of timm's holds an activation, and between a layer and its norm it may leave a place empty.
+    """
+    leaves = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, NORMS) or not (list(module.children()) or isinstance(module, nn.Identity))
+    ]
     return {
         layer: norm
         for (layer, one), (norm, other) in itertools.pairwise(leaves)

@@ -201,7 +201,9 @@ def _train(task: Training, store: Store, folder: Path, device: str, precision: s
 def _on_features(task: Training, store: Store, env: Env) -> tuple[Training, Store, Env]:
     """The head's own task, what its frozen backbone makes of the images, and the time it took."""
     started = time.perf_counter()
-    source = features.store_features(task.model, store, env.device or "cpu", env.precision or "fp32")
+    source = features.store_features(
+        task.model, store, env.device or "cpu", env.precision or "fp32", task.recipe.model.name
+    )
     env = replace(env, feature_seconds=round(time.perf_counter() - started, 2))
     head = cast(Any, task.model).get_classifier()
     return (
