@@ -44,13 +44,15 @@ def nearest_training(
     """Return the `count` training pictures of a run whose features are most like those of a picture, the nearest first.
 
     pixels: uint8 (C, S, S), as the network sees the picture. A training picture of the very same pixels is left out;
-    its label comes with the others, '' where there is none.
+    its label comes with the others, '' where there is none. An adopted run has no training pictures.
     Raises UsageError for a count below 1, what `mien.runs.data.open_data` does where the images are not there.
     """
     if count < 1:
         raise UsageError(f"`n` {count}: how many pictures? Give 1 or more.")
     store = open_data(run)
     indices = store.indices("train")
+    if not len(indices):  # of an adopted run, which was trained elsewhere
+        return (), ""
     if len(indices) > MOST:
         indices = np.sort(np.random.default_rng(0).permutation(indices)[:MOST])
     known = features(classifier, store, indices)
