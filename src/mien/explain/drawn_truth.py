@@ -1,6 +1,7 @@
 """Methods put to the test on cluttered drawn faces, where it is known what ought to matter and what has changed.
 
-- The pointing game: the highest point of a map is to lie on brows, eyes or mouth.
+- The pointing game: the highest point of a map is to lie on brows, eyes or mouth, or a 64th of
+  the side beside (Zhang et al., arXiv 1608.00507, allow 15 pixels of large photographs).
 - The causal test: one action unit of a face is put to rest, and marks that matter to no class are inverted, which
   changes as much of the picture. The map of the class is to change most where the unit was.
 
@@ -31,6 +32,7 @@ from mien.progress import track
 
 FIFTH = 0.2
 WIDTHS = (0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)  # of the Gaussian, in pixels of a side of 48; a drawn eye is about 5 wide
+TOLERANCE = 64  # a point counts as on a feature up to a 64th of the side from it: a map is no finer than a pixel or so
 RIM = 24  # a change of the map counts as the unit's up to a RIMth of the side from the pixels that the unit changed
 SHUFFLED = "shuffled weights"
 
@@ -104,14 +106,14 @@ class _Known:
 
     def __init__(self, model: Classifier, faces: list[tuple[str, DrawnFace]], pairs: list[DrawnPair]) -> None:
         self.images = _scaled(model, [face.image for _, face in faces])
-        self.evidence = np.stack([evidence(face) for _, face in faces])
+        self.evidence = np.stack([_with_rim(evidence(face), TOLERANCE) for _, face in faces])
         self.predicted = _predicted(model, self.images)
         self.accuracy = float(np.mean(self.predicted == _classes(model, [label for label, _ in faces])))
         self.before = _scaled(model, [pair.before for pair in pairs])
         self.after = _scaled(model, [pair.after for pair in pairs])
         self.shown = _classes(model, [pair.label for pair in pairs])
-        self.moved = np.stack([_with_rim(pair.moved) for pair in pairs])
-        self.marks = np.stack([_with_rim(pair.marks) for pair in pairs]) & ~self.moved
+        self.moved = np.stack([_with_rim(pair.moved, RIM) for pair in pairs])
+        self.marks = np.stack([_with_rim(pair.marks, RIM) for pair in pairs]) & ~self.moved
 
     def of(self, maps_of: Maker) -> Judged:
         maps = maps_of(self.images, self.predicted)
@@ -180,6 +182,7 @@ def _predicted(model: Classifier, images: np.ndarray) -> np.ndarray:
         return torch.cat([model(part).argmax(dim=1) for part in parts]).cpu().numpy()
 
 
-def _with_rim(mask: np.ndarray) -> np.ndarray:
-    reach = 2 * max(1, round(len(mask) / RIM)) + 1
+def _with_rim(mask: np.ndarray, share: int) -> np.ndarray:
+    """The mask, wider by a `share`th of its side, at least a pixel."""
+    reach = 2 * max(1, round(len(mask) / share)) + 1
     return cv2.dilate(mask.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))) > 0
