@@ -149,6 +149,43 @@ def test_one_number_behind_a_sigmoid_is_two_classes(tmp_path):
     assert found.num_classes == 2
 
 
+def cast(path, end):
+    """`written` in half precision behind an input and an output of single precision, as converters leave it."""
+    model = onnx.load(written(path, kind=TensorProto.FLOAT16, end=end))
+    half = numpy_helper.from_array(weights().astype(np.float16), "matrix")
+    model.graph.initializer[1].CopyFrom(half)
+    model.graph.node[0].attribute[0].i = TensorProto.FLOAT16
+    model.graph.node[-1].output[0] = "narrow"
+    model.graph.node.append(helper.make_node("Cast", ["narrow"], ["answer"], to=TensorProto.FLOAT))
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("end", ["", "Softmax"])
+def test_half_precision_within_a_file_of_floats(tmp_path, end):
+    found = foreign_onnx.read(cast(tmp_path / "theirs.onnx", end))
+    images = foreign_onnx._noise((3, SIDE))
+    wanted = images.reshape(3, -1) @ weights()
+    assert foreign_onnx._run(found.content, {"images": images}, "logits", tmp_path) == pytest.approx(wanted, abs=0.05)
+
+
+def test_weights_beside_a_file_for_one_picture_are_read(tmp_path):
+    model = onnx.load(written(tmp_path / "theirs.onnx", batch=1))
+    onnx.save(model, tmp_path / "theirs.onnx", save_as_external_data=True, location="theirs.data", size_threshold=0)
+    assert len(foreign_onnx.read(tmp_path / "theirs.onnx").content) > weights().nbytes
+
+
+def test_a_sigmoid_of_a_flat_answer_is_refused(tmp_path):
+    model = onnx.load(written(tmp_path / "theirs.onnx", batch=1, classes=1, end="Sigmoid"))
+    model.graph.node[-1].input[0] = "flattened"
+    model.graph.node.insert(2, helper.make_node("Squeeze", ["logits"], ["flattened"]))
+    del model.graph.output[0].type.tensor_type.shape.dim[1:]
+    onnx.save(model, tmp_path / "theirs.onnx")
+    with pytest.raises(DataError, match=r"sigmoid of shape \[1\]"):
+        foreign_onnx.read(tmp_path / "theirs.onnx")
+
+
 def test_bytes_come_as_bytes(tmp_path, pictures):
     source = written(tmp_path / "theirs.onnx", kind=TensorProto.UINT8)
     run = mien.adopt(source, tmp_path / "run", labels=CLASSES, data=pictures, mean=0, std=1 / 255)
@@ -165,6 +202,7 @@ def test_bytes_come_as_bytes(tmp_path, pictures):
         ({}, SCALE, "does not say what its 3 classes are. Name them in the order of its outputs: `labels`"),
         ({}, SCALE | {"labels": ("a", "b")}, "tells 3 classes apart, and 2 names are given"),
         ({}, SCALE | {"labels": ("a", "b", "a")}, "'a' is there twice"),
+        ({"metadata": [("names", "a,b,a")]}, SCALE, "which `labels` can correct: 'a' is there twice"),
         ({}, SCALE | {"labels": CLASSES, "size": 48}, "`size` 48: .* takes images with size 11"),
         ({}, SCALE | {"labels": CLASSES, "output": "answr"}, "has no such output. Did you mean 'answer'"),
         ({"end": "Sigmoid"}, SCALE | {"labels": CLASSES}, "its classes do not exclude each other"),

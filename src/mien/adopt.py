@@ -192,13 +192,15 @@ def _named(network: Classifier, labels: tuple[str, ...], source: str) -> Classif
     classes = network.sizes["num_classes"]
     if labels and len(labels) != classes:
         raise UsageError(f"`labels`: {source} tells {classes} classes apart, and {len(labels)} names are given.")
-    if doubled := next((name for name in labels if labels.count(name) > 1), None):
-        raise UsageError(f"`labels`: '{doubled}' is there twice. Each class has a name of its own.")
     if not labels and (not network.labels or all(UNNAMED.fullmatch(name) for name in network.labels)):
         raise UsageError(
             f"{source} does not say what its {classes} classes are. Name them in the order of its outputs: `labels`."
         )
-    network.labels = labels or network.labels
+    names = labels or network.labels
+    if doubled := next((name for name in names if names.count(name) > 1), None):
+        whose = "`labels`" if labels else f"{source}, which `labels` can correct"
+        raise UsageError(f"{whose}: '{doubled}' is there twice. Each class has a name of its own.")
+    network.labels = names
     return network
 
 

@@ -82,6 +82,24 @@ def test_parts_that_differ_by_an_image_are_one_size() -> None:
     assert len(forecast(replace(before, trainings=uneven)).points) == 4
 
 
+def test_shares_of_equally_many_images_are_one_size() -> None:
+    found = measured()
+    alike = [replace(each, images=20) for each in found.trainings]
+    with pytest.raises(UsageError, match="at least 3 numbers of images"):
+        forecast(replace(found, trainings=alike))
+
+
+def test_halves_go_with_the_whole_of_their_own_share() -> None:
+    """Whatever else an earlier command, with other points and seeds, has left in the folder."""
+    found = measured()
+    seed = found.trainings[-1].seed
+    others = [
+        replace(found.trainings[0], share=0.4, seed=seed),
+        replace(found.trainings[0], share=0.4, seed=seed, halved="cat"),
+    ]
+    assert forecast(replace(found, trainings=[*found.trainings, *others])).halves == forecast(found).halves
+
+
 def test_too_few_sizes_are_refused() -> None:
     before = measured()
     few = [each for each in before.trainings if each.share < 0.4]

@@ -12,11 +12,11 @@ from starlette.testclient import TestClient
 
 from mien.cli import main
 from mien.config import Data
-from mien.data import open_store, prepare
+from mien.data import listed, open_store, prepare
 from mien.errors import DataError, UsageError
 from mien.labels import FER2013
 from mien.review import app
-from mien.review.choice import open_session
+from mien.review.choice import open_session, usable
 from mien.review.corrected import CorrectedTable
 from mien.review.session import Decision, beside, resume
 from mien.serve.door import LOCAL_NAMES
@@ -173,6 +173,24 @@ def test_rows_of_a_table_of_pixels(tmp_path):
     table.write_text("path,label\n../raw/fer2013.csv row 2,sad\n../raw/fer2013.csv row 99,happy\n")
     with pytest.raises(DataError, match=r"fer2013\.csv has no row 99"):
         prepare(Data(source="table", path=table))
+
+
+def test_the_table_under_review_is_not_written_over(colours, tmp_path):
+    table = tmp_path / "own.csv"
+    names = sorted(path for path in colours.rglob("*") if path.is_file())[:2]
+    table.write_text("path,label\n" + "".join(f"{name},{number}\n" for number, name in enumerate(names)))
+    for option in ("--table", "--out"):
+        assert main(["data", "review", str(table), option, str(table)]) == 2
+    assert table.read_text().startswith("path,label\n")
+
+
+def test_a_picture_in_a_good_row_and_in_a_bad_one(colours, tmp_path):
+    table = tmp_path / "own.csv"
+    names = sorted(path for path in colours.rglob("*") if path.is_file())[:4]
+    rows = [f"{names[2]},", *(f"{name},{number % 2}" for number, name in enumerate(names))]
+    table.write_text("\n".join(["path,label", *rows]) + "\n")
+    data = Data(source="table", path=table, skip_bad=True)
+    assert usable(listed(data), prepare(data)).tolist() == [1, 2, 3, 4]
 
 
 def test_pictures_that_lie_nowhere_are_refused(capsys):

@@ -80,11 +80,14 @@ def _list_suspects(
     json_: bool,
 ) -> None:
     from mien.data import listed
+    from mien.review.choice import refuse_source
     from mien.review.evidence import gather_evidence
     from mien.review.session import beside, resume
     from mien.review.subject import open_subject
     from mien.review.suspects import confusions, described, ranked, write_suspects
 
+    if out:
+        refuse_source(out, data)
     begun = resume(beside(table), listed(data))
     subject = open_subject(data, model, folds)
     evidence = gather_evidence(subject.store, subject.indices, subject.classifier, subject.folds)

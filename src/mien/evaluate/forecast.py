@@ -70,7 +70,7 @@ class Measured:
         """The learning curve of all images, or of those of one class. Raises UsageError for fewer than three sizes."""
         by_share = self.by_share()
         by_share.pop(1.0, None)  # a check's, of which there is but one
-        if len(by_share) < FEWEST:
+        if len({images for images, _ in by_share.values()}) < FEWEST:
             raise UsageError(f"A learning curve needs at least {FEWEST} numbers of images. Give more `points`.")
         chosen = np.array(self.labels) == label if label is not None else slice(None)
         points = [Point(images, self.correct(each)[chosen]) for images, found in by_share.values() for each in found]
@@ -272,9 +272,11 @@ def _classes(measured: Measured) -> list[ClassForecast]:
 
 def _halves(measured: Measured) -> list[Half]:
     """What half of each class brought to the trainings on most images; what brought most first."""
-    whole = {each.seed: each for each in measured.trainings if not each.halved}
+    most = max((each.share for each in measured.trainings if each.halved), default=0.0)
+    alike = [each for each in measured.trainings if each.share == most]  # other `points` and `seeds` may be kept too
+    whole = {each.seed: each for each in alike if not each.halved}
     by_class: dict[str, list[Trained]] = {}
-    for each in measured.trainings:
+    for each in alike:
         if each.halved:
             by_class.setdefault(each.halved, []).append(each)
     labels = np.array(measured.labels)

@@ -30,8 +30,9 @@ class TransformersClassifier(nn.Module):
         try:
             config = AutoConfig.for_model(kind, **{key: each for key, each in values.items() if key != "auto_map"})
             self.network = AutoModelForImageClassification.from_config(config, attn_implementation=ATTENTION)
-        except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"transformers builds no image classifier of model_type '{kind}': {error}") from error
+        except Exception as error:  # its networks' own, of which there are many
+            told = (str(error) or type(error).__name__).splitlines()[0]
+            raise UsageError(f"transformers builds no image classifier of model_type '{kind}': {told}") from error
 
     def load(self, folder: Path, source: str) -> None:
         """Take the weights of a folder as transformers reads them, whose names in files are not those in memory.

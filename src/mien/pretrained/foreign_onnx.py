@@ -1,7 +1,7 @@
 """Somebody's ONNX classifier -> the form that mien's own exports have: `images` (B, C, S, S) -> `logits` (B, K).
 
 What is changed around the network: the order of the axes, a softmax at its end, a batch that is fixed at one picture.
-Each change is proven by running both on drawn noise.
+The last is proven by running both on drawn noise.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.errors import DataError, UsageError, nearest, require
+from mien.runtime.network import softmax
 
 if TYPE_CHECKING:
     import onnx
@@ -31,7 +32,7 @@ class OnnxClassifier:
     """An ONNX classifier in mien's form.
 
     content: the file. size, channels: of the images. num_classes: K. labels: what its metadata call them, () where they
-    say nothing. parameters: numbers in its weights. changes: what was changed around the network, in sentences.
+    say nothing. changes: what was changed around the network, in sentences.
     """
 
     content: bytes
@@ -39,7 +40,6 @@ class OnnxClassifier:
     channels: int
     num_classes: int
     labels: tuple[str, ...]
-    parameters: int
     changes: tuple[str, ...]
 
 
@@ -62,19 +62,16 @@ def read(path: Path, *, size: int | None = None, channels: int | None = None, ou
         changes.append("It takes its colours last, (B, S, S, C); mien hands them first.")
     _put_input(found, image, shape, is_last)
     _put_output(found, path, changes)
-    _put_shapes(found, shape)
+    _put_shapes(found)
     answers = _answers(found, shape, path)
     if fixed:
-        _refuse_unequal(_original(path), image.name, last, is_last, shape, answers, path)
+        _refuse_unequal(_loaded(path).SerializeToString(), image.name, last, is_last, shape, answers, path)
         changes.append("It was exported for one picture at a time; it takes any number now.")
     if np.ndim(answers) != 2 or answers.shape[1] < 2:
         raise DataError(f"{path} gives {answers.shape[1:]} numbers a picture: a classifier gives one for each class.")
-    _put_shapes(found, shape, answers.shape[1])
+    _put_shapes(found, answers.shape[1])
     labels = _labels(model, answers.shape[1])
-    weights = sum(int(np.prod(tensor.dims)) for tensor in found.graph.initializer)
-    return OnnxClassifier(
-        found.SerializeToString(), shape[1], shape[0], answers.shape[1], labels, weights, tuple(changes)
-    )
+    return OnnxClassifier(found.SerializeToString(), shape[1], shape[0], answers.shape[1], labels, tuple(changes))
 
 
 def metadata(path: Path) -> dict[str, str]:
@@ -230,26 +227,27 @@ def _put_output(model: onnx.ModelProto, path: Path, changes: list[str]) -> None:
 
     last = model.graph.output[0]
     made = {name: node for node in model.graph.node for name in node.output}
-    name, end = last.name, made.get(last.name)
+    name, end, is_cast = last.name, made.get(last.name), last.type.tensor_type.elem_type != TensorProto.FLOAT
     while end is not None and end.op_type in ("Identity", "Cast"):
+        is_cast |= end.op_type == "Cast"
         name = end.input[0]
         end = made.get(name)
     if end is not None and end.op_type == "Softmax":
         name = end.input[0]
         changes.append("Its softmax is left out: what the softmax reads are the logits.")
     elif end is not None and end.op_type == "Sigmoid":
-        columns = _dims(last)[-1] if _dims(last) else None
-        if columns != 1:
+        dims = _dims(last)
+        if len(dims) != 2 or dims[-1] != 1:
             raise DataError(
-                f"{path} ends with a sigmoid of {columns or 'several'} numbers: its classes do not exclude each other."
+                f"{path} ends with a sigmoid of shape {dims}: its classes do not exclude each other, or its one number "
+                "a picture is not (B, 1)."
             )
         name = _two_classes(model, end.input[0])
         changes.append("Its one number, behind a sigmoid, is that of the second of two classes.")
     if name not in made and name != f"{PREFIX}pair":
         raise DataError(f"{path} hands its input out as it is: it is no network.")
     _rename(model, name, "logits")
-    kind = last.type.tensor_type.elem_type
-    if kind != TensorProto.FLOAT:
+    if is_cast:  # what is behind the casts may be of any kind
         _rename(model, "logits", f"{PREFIX}logits")
         model.graph.node.append(helper.make_node("Cast", [f"{PREFIX}logits"], ["logits"], to=TensorProto.FLOAT))
     _drop_unused(model)
@@ -291,7 +289,7 @@ def _read_within(node: onnx.NodeProto) -> set[str]:
     return found
 
 
-def _put_shapes(model: onnx.ModelProto, shape: tuple[int, int], classes: int | None = None) -> None:
+def _put_shapes(model: onnx.ModelProto, classes: int | None = None) -> None:
     from onnx import TensorProto, helper
 
     del model.graph.output[:]
@@ -335,10 +333,6 @@ def _append_logarithm(model: onnx.ModelProto) -> None:
     _append(model, "Log")
 
 
-def _original(path: Path) -> bytes:
-    return path.read_bytes()
-
-
 def _refuse_unequal(
     original: bytes, first: str, last: str, is_last: bool, shape: tuple[int, int], answers: np.ndarray, path: Path
 ) -> None:
@@ -361,12 +355,7 @@ def _most_different(single: np.ndarray, logits: np.ndarray) -> float:
     if single.shape[1] == 1:  # a sigmoid's
         single = np.concatenate([1 - single, single], axis=1)
     is_probability = (single >= 0).all() and np.allclose(single.sum(axis=1), 1, atol=1e-4)
-    return float(np.abs((single if is_probability else _softmax(single)) - _softmax(logits)).max())
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+    return float(np.abs((single if is_probability else softmax(single)) - softmax(logits)).max())
 
 
 def _run(content: bytes, inputs: dict[str, np.ndarray], output: str, path: Path) -> np.ndarray:

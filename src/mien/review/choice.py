@@ -10,6 +10,7 @@ import numpy as np
 from mien.config import Data
 from mien.data import Store, listed
 from mien.data.listing import Listing
+from mien.errors import UsageError
 from mien.review import confident_learning
 from mien.review.evidence import Evidence, gather_evidence
 from mien.review.session import UNUSABLE, Session, Shown, beside, key_of, resume
@@ -25,6 +26,7 @@ def open_session(
 
     model, folds: see `open_subject`. Raises UsageError where a review of other pictures was begun for that table.
     """
+    refuse_source(table, data)
     listing = listed(data)
     if (begun := resume(beside(table), listing)) is not None:
         return begun, listing
@@ -47,9 +49,17 @@ def open_session(
     return session, listing
 
 
+def refuse_source(table: Path, data: Data) -> None:
+    """Raise UsageError for a table that would be written over the one under review."""
+    if data.path and table.is_file() and data.path.is_file() and table.samefile(data.path):
+        raise UsageError(f"{table} is itself under review, and is not written over. Give the new table another name.")
+
+
 def usable(listing: Listing, store: Store) -> np.ndarray:
     """Where the pictures of a store stand in the listing that it was made of, int (N,)."""
-    return np.array([i for i, name in enumerate(listing.names) if name not in store.unreadable], np.int64)
+    decoded = set(store.names)  # not all but the unreadable: one picture may be in a good row and in a bad one
+    found = [i for i, name in enumerate(listing.names) if i not in listing.problems and name in decoded]
+    return np.array(found, np.int64)
 
 
 def choose(
