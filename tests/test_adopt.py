@@ -11,7 +11,8 @@ from PIL import Image
 import mien
 from mien.cli import main
 from mien.errors import DataError, UsageError
-from mien.pretrained import foreign_onnx
+from mien.explain.drawn_truth import on_drawn_faces
+from mien.pretrained import foreign_onnx, from_pretrained
 
 SIDE, CLASSES = 11, ("amber", "birch", "coral")
 SCALE = {"mean": 0.25, "std": 0.5}
@@ -233,6 +234,12 @@ def test_a_batch_that_cannot_be_let_open_is_refused(tmp_path):
     onnx.save(model, source)
     with pytest.raises(DataError, match=r"fixed batch|cannot be run"):
         mien.adopt(source, tmp_path / "run", labels=CLASSES, **SCALE)
+
+
+def test_a_file_is_put_to_the_test_on_drawn_faces(tmp_path):
+    labels = ("angry", "happy", "sad")
+    mien.adopt(written(tmp_path / "theirs.onnx"), tmp_path / "run", labels=labels, **SCALE)
+    assert on_drawn_faces(from_pretrained(tmp_path / "run"), ["occlusion"], 20, 10).faces == 20
 
 
 def test_a_recipe_that_holds_everything_out_trains_nothing(pictures):

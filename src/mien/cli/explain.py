@@ -15,6 +15,7 @@ from mien.progress import note, warn
 
 if TYPE_CHECKING:
     from mien.explain.drawn_truth import Judged
+    from mien.explain.explanation import Explanation
 
 
 @app.command
@@ -62,7 +63,6 @@ def explain(
         Of a run, how many of the training pictures that are most like this one to show; 0 for none.
     """
     from mien.evaluate.metrics import warning
-    from mien.evaluate.training_pictures import told
     from mien.explain.study import study
     from mien.report.explain_page import write_explanation
     from mien.runs.data import lying_at
@@ -83,28 +83,33 @@ def explain(
     }
     with lying_at(data_path):
         studied = study(model, image, **how)
-    page, explanation = write_explanation(studied, out), studied.explanation
-    best = explanation.label
+    page = write_explanation(studied, out)
     if json_:
-        shares = dict(zip(explanation.labels, map(float, explanation.probabilities), strict=True))
-        found = {
-            name: {"verdict": str(one), "correlation": one.correlation} for name, one in explanation.verdicts.items()
-        }
-        about = {"page": str(page), "label": best, "probabilities": shares, "temperature": explanation.temperature}
-        alike = [
-            {"name": each.name, "label": each.label, "similarity": each.similarity} for each in explanation.nearest
-        ]
-        print_json(about | {"methods": found, "nearest": alike})
+        _print_as_json(page, studied.explanation)
         return
-    calibrated = "" if explanation.temperature else " (uncalibrated)"
-    print_lines(f"{page}  {best} {explanation.probabilities.max():.0%}{calibrated}")
-    if explanation.nearest:
-        print_lines(f"  nearest training pictures: {told(explanation.nearest)}")
-    for name, one in explanation.verdicts.items():
-        print_lines(f"  {name:<22} {one}")
+    _print_in_words(page, studied.explanation)
     if studied.scores and (doubt := warning(studied.scores)):
         warn(f"{doubt} Do not believe this one.")
     note(f"Open {page} in a browser.")
+
+
+def _print_as_json(page: Path, found: Explanation) -> None:
+    shares = dict(zip(found.labels, map(float, found.probabilities), strict=True))
+    about = {"page": str(page), "label": found.label, "probabilities": shares, "temperature": found.temperature}
+    verdicts = {name: {"verdict": str(one), "correlation": one.correlation} for name, one in found.verdicts.items()}
+    alike = [{"name": each.name, "label": each.label, "similarity": each.similarity} for each in found.nearest]
+    print_json(about | {"methods": verdicts, "nearest": alike})
+
+
+def _print_in_words(page: Path, found: Explanation) -> None:
+    from mien.evaluate.training_pictures import told
+
+    calibrated = "" if found.temperature else " (uncalibrated)"
+    print_lines(f"{page}  {found.label} {found.probabilities.max():.0%}{calibrated}")
+    if found.nearest:
+        print_lines(f"  nearest training pictures: {told(found.nearest)}")
+    for name, one in found.verdicts.items():
+        print_lines(f"  {name:<22} {one}")
 
 
 def _on_drawn_faces(model: Path, methods: list[str] | None, faces: int, as_json: bool) -> None:

@@ -26,6 +26,7 @@ from mien.errors import UsageError
 from mien.explain.attribution import Maps, attribute, methods_of, require_method
 from mien.explain.capture import evaluating
 from mien.explain.faithfulness import PointingGame, blurred, pointing_game, shuffled, smoothed
+from mien.hardware import device_of
 from mien.labels import FER2013, canonical
 from mien.pretrained import Classifier
 from mien.progress import track
@@ -178,7 +179,7 @@ def _scaled(model: Classifier, pictures: Iterable[np.ndarray]) -> np.ndarray:
 
 def _predicted(model: Classifier, images: np.ndarray) -> np.ndarray:
     with torch.no_grad(), evaluating(model):
-        parts = torch.from_numpy(images).to(next(model.parameters()).device).split(256)
+        parts = torch.from_numpy(images).to(device_of(model)).split(256)
         return torch.cat([model(part).argmax(dim=1) for part in parts]).cpu().numpy()
 
 

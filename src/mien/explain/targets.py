@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mien.errors import UsageError
+from mien.hardware import device_of
 
 
 def images_for(model: nn.Module, images: Any) -> Tensor:
@@ -16,7 +16,7 @@ def images_for(model: nn.Module, images: Any) -> Tensor:
     tensor = torch.as_tensor(images)
     if tensor.ndim != 4 or not len(tensor):
         raise UsageError(f"images have the shape {tuple(tensor.shape)}. Give scaled ones, (B, C, H, W).")
-    return tensor.detach().to(next(chain(model.parameters(), model.buffers())).device, torch.float32)
+    return tensor.detach().to(device_of(model), torch.float32)
 
 
 def targets_of(logits: Tensor, targets: Any = None) -> Tensor:
