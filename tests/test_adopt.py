@@ -121,6 +121,10 @@ def test_without_data_it_gets_them_later(tmp_path, pictures, capsys):
     assert "Next: mien evaluate" in capsys.readouterr().err
     with pytest.raises(mien.MienError, match=r"was adopted without data\. Score it on some"):
         mien.Run.open(tmp_path / "run").predictions()
+    with pytest.raises(mien.MienError, match=r"was adopted without data\. Score"):
+        mien.export(tmp_path / "run")
+    with pytest.raises(mien.MienError, match=r"was adopted without data\. Score"):
+        mien.verify(tmp_path / "run", data=pictures)
     other = tmp_path / "other"
     for label in ("x", "y"):
         (other / label).mkdir(parents=True)

@@ -42,7 +42,7 @@ from mien.quantise import IMAGES, to_int8
 from mien.recipes import load, names
 from mien.runs import Predictions, RunFolder, is_run, read_recipe
 from mien.runs.data import Images, open_data
-from mien.runs.folder import refuse_headless
+from mien.runs.folder import refuse_headless, refuse_without_data
 from mien.runs.records import to_dict
 from mien.runtime.network import Network, is_export, softmax
 from mien.runtime.seal import seal
@@ -86,6 +86,7 @@ def export(
     Raises MissingError when the run is not finished, MienError when the file's answers are not the run's.
     """
     refuse_headless(run)
+    refuse_without_data(run)
     require("An export", "onnx", "onnxscript")
     network = from_run(run)
     model, labels = network.model, network.labels

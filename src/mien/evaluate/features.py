@@ -29,6 +29,7 @@ from mien.progress import note, track
 FACES, OTHERS = "mien:base", "mien:vit-tiny-imagenet"  # whose features are looked at if no network is named
 BATCH = 64  # images; a ViT-B/16 at 224 pixels then stays below 2 GB
 SAID = 2_000  # images from which on the work is announced
+LARGEST = float(np.finfo(np.float16).max)
 VERSION = 1  # goes up when the same network would give other features of the same images
 
 
@@ -44,6 +45,7 @@ def features(classifier: Classifier, store: Store, indices: np.ndarray) -> np.nd
         if len(indices) >= SAID:
             note(f"Computing features of {len(indices):,} pictures; the next time they are read from the cache")
         found = _computed(classifier.eval(), store, indices)
+        found = np.clip(found, -LARGEST, LARGEST)
         with suppress(MienError):  # where nothing can be written, the next command computes them again
             write_arrays(path, features=found.astype(np.float16))
     return found.astype(np.float16).astype(np.float32)  # the same, computed or read

@@ -306,6 +306,8 @@ def _noise(shape: tuple[int, int]) -> np.ndarray:
 def _answers(model: onnx.ModelProto, shape: tuple[int, int], path: Path) -> np.ndarray:
     """The logits of three drawn images, (3, K); probabilities are made logits, which the model then gives."""
     found = _run(model.SerializeToString(), {"images": _noise(shape)}, "logits", path)
+    if found.ndim > 2 and max(found.shape[2:]) > 1:
+        raise DataError(f"{path} gives {found.shape[1:]} numbers a picture: a classifier gives one for each class.")
     if found.ndim > 2:
         _append(model, "Flatten", axis=1)
         found = found.reshape(len(found), -1)

@@ -16,6 +16,7 @@ from mien.proof.claimant import export_and_data, run_and_data
 from mien.proof.verdict import CANNOT, Claim, Proof, Verdict
 from mien.runs import is_run
 from mien.runs.data import OtherImagesError
+from mien.runs.folder import refuse_without_data
 from mien.runtime.network import Network
 from mien.verify import verify
 
@@ -37,6 +38,7 @@ def prove(
     Raises MissingError for a file or images that are not there, DataError for classes that the network does not know.
     """
     if is_run(Path(where)):
+        refuse_without_data(Path(where))
         if problems := verify(Path(where)):
             return Proof(str(where), problems, [])
         try:
@@ -49,4 +51,7 @@ def prove(
         except DataError as error:
             return Proof(str(where), [str(error)], [])
         claimant, store = export_and_data(where, network, data)
-    return Proof(str(where), [], checked(claimant, store, split == "test", robustness))
+    try:
+        return Proof(str(where), [], checked(claimant, store, split == "test", robustness))
+    except (KeyError, TypeError) as error:
+        raise DataError(f"The card of {where} is incomplete: it lacks {error}. Export the run again.") from error

@@ -67,6 +67,15 @@ def is_without_data(run: Path) -> bool:
     return is_run(run) and read_env(run).adopted is not None and read_recipe(run).data.path is None
 
 
+def refuse_without_data(run: Path) -> None:
+    """Raise MissingError for a run that was adopted without data."""
+    if is_without_data(run):
+        raise MissingError(
+            f"{run} was adopted without data. Score it on some: "
+            f"`mien.evaluate({str(run)!r}, data={{'path': PICTURES}})`"
+        )
+
+
 def read_scores(run: Path) -> dict[str, Scores]:
     """The scores that a run folder keeps, by their split."""
     return _records(run, layout.SCORES, Scores, read_record(run, layout.SCORES, {}))
@@ -180,11 +189,7 @@ class RunFolder:
         if path is not None:
             return Predictions.load(path)
         refuse_headless(self.path)
-        if is_without_data(self.path):
-            raise MissingError(
-                f"{self.path} was adopted without data. Score it on some: "
-                f"`mien.evaluate({str(self.path)!r}, data={{'path': PICTURES}})`"
-            )
+        refuse_without_data(self.path)
         if not is_finished(self.path):
             raise MissingError(f"{self.path} has not finished. Finish it with: `mien.resume({str(self.path)!r})`")
         return Predictions.load(layout.predictions(self.path, split))
