@@ -27,6 +27,8 @@ from peer_networks import FACE_API_MEAN, face_api, fer, human
 import mien
 from mien.atomic import write_json
 from mien.evaluate.calibration import calibrate
+from mien.evaluate.clean import is_clean
+from mien.evaluate.compare import pairs_of
 from mien.runs.data import open_data
 
 RESULTS = Path(__file__).parent.parent / "results" / "peers.json"
@@ -67,6 +69,7 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     data = {"source": "fer2013", "path": options.data.absolute()}
     runs = {name: mien.adopt(name, work / "runs" / name[5:], data=data, overwrite=True) for name in OWN}
+    clean = is_clean(open_data(runs[OWN[0]].path), "validation")
     found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     found |= {name: measured(run) | {"bytes": size_of(name)} for name, run in runs.items()}
     for name in options.only:
@@ -80,7 +83,7 @@ def main() -> None:
             "package": peer.package,
             "bytes": (folder / peer.file).stat().st_size,
             "as_its_own_runtime": agreement(name, run, folder),
-            "against": {own: paired(runs[own], run) for own in OWN},
+            "against": {own: paired(runs[own], run, clean) for own in OWN},
         }
         write_json(RESULTS, found)
         print(name, json.dumps(found[name]), flush=True)
@@ -130,7 +133,7 @@ def milliseconds(run: mien.Run, times: int = 200) -> float:
     """CPU time of one face in the exported file, one thread; the median of five rounds."""
     from mien.runtime.network import Network
 
-    network = Network.open(mien.export(run, outliers=False).path, threads=1)
+    network = Network.open(mien.export(run, weights="fp32", outliers=False).path, threads=1)
     shape = network.preprocessing
     pixels = np.random.default_rng(0).integers(0, 256, (1, shape.channels, shape.size, shape.size), dtype=np.uint8)
     network.probabilities(pixels)
@@ -143,14 +146,20 @@ def milliseconds(run: mien.Run, times: int = 200) -> float:
     return round(1000 * float(np.median(rounds)), 2)
 
 
-def paired(own: mien.Run, peer: mien.Run) -> dict[str, Any]:
-    """How far an own network is ahead of a peer on the same images."""
-    pair = mien.compare(own, peer).pairs[0]
-    return {
-        "difference": round(pair.difference, 4),
-        "interval": [round(end, 4) for end in pair.interval],
-        "p_value": float(f"{pair.p_value:.2g}"),
-    }
+def paired(own: mien.Run, peer: mien.Run, clean: np.ndarray) -> dict[str, Any]:
+    """How far an own network is ahead of a peer on the same images, all of them and the clean ones."""
+    assert own.predictions().names == peer.predictions().names
+    correct = own.predictions().correct, peer.predictions().correct
+    found = {}
+    for name, chosen in (("all", np.ones(len(clean), bool)), ("clean", clean)):
+        pair = pairs_of(["own", "peer"], [each[chosen] for each in correct])[0]
+        interval = [round(end, 4) for end in pair.interval]
+        found[name] = {
+            "difference": round(pair.difference, 4),
+            "interval": interval,
+            "p_value": float(f"{pair.p_value:.2g}"),
+        }
+    return found
 
 
 def agreement(name: str, run: mien.Run, folder: Path) -> dict[str, float] | None:

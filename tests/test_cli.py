@@ -241,7 +241,7 @@ def fails(arguments, code, text, capsys):
         (["data", "audit", "nowhere"], 3, "there is no such file or folder"),
         (["recipess"], 2, "Did you mean 'recipes'?"),
         (["train"], 2, "quickstart, recipes, report, run, serve, "),
-        (["data", "look"], 2, "There are audit, prepare, show."),
+        (["data", "look"], 2, "There are audit, forecast, prepare, review, show."),
         (["recipes", "lenet"], 2, "Did you mean 'fer2013_lenet'?"),
     ],
 )

@@ -17,6 +17,7 @@ def every_verb() -> None:
     recipe = assert_type(mien.recipe("folder_vit", data={"path": "pictures"}, train={"epochs": 5}), mien.Recipe)
     assert_type(recipe.with_(seed=1), mien.Recipe)
     run = assert_type(mien.train(recipe, "runs/mine", overwrite=True), mien.Run)
+    assert_type(mien.adopt("theirs.onnx", labels=("a", "b"), data="pictures", mean=0.5, std=0.5), mien.Run)
     assert_type(mien.resume(run, data="pictures", allow_code="mine:Linear"), mien.Run)
     assert_type(mien.evaluate(run, "test", data=Path("pictures")), Scores)
     assert_type(mien.evaluate(run, by="camera", table="cameras.csv").subgroups, Subgroups | None)

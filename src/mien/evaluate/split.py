@@ -46,7 +46,10 @@ def evaluate(
     Raises UsageError when the data has no such split, or no such column.
     """
     if split == ALL and read_env(run).adopted is None:
-        raise UsageError(f"split 'all' of {run} has its training images in it. Score validation or test.")
+        raise UsageError(
+            f"split 'all' is for exports and adopted runs: {run} has its training images in it. Score validation or "
+            "test."
+        )
     classes: tuple[str, ...] | None = None
     if model is None:
         model, classes, _ = load_model(run)

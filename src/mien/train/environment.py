@@ -150,7 +150,7 @@ def _may_have_seen(export: str, recipe: Recipe, store: Store) -> bool:
         card = Network.open(export, threads=1).card or {}
     except MienError:  # its answers are stored, and it may go
         return False
-    held_out = [digest for split, digest in card.get("content", {}).items() if split != "all"]
+    held_out = [card.get("content", {}).get(split) for split in SPLITS[1:]]
     data = SAME_PICTURES.get(recipe.data.source, recipe.data.source)
     same = data == card.get("data") and data not in ANY_PICTURES
     return same and store.content("validation") not in held_out

@@ -75,13 +75,14 @@ def resume(folder: Path, epochs: int | None = None) -> Path:
     epochs: how many it is to have in all, more than it has; a finished run goes on too, see `more_epochs.lengthen`.
     """
     recipe = read_recipe(folder)
-    if source := read_env(folder).adopted:
-        raise UsageError(
-            f"{folder} was adopted from {source}: there is nothing to go on with. Train from it: `model.init` {folder}."
-        )
     if is_first_process():
         hold(folder)  # first: what is read next, another process that trains in it would be changing
     try:
+        if source := read_env(folder).adopted:
+            raise UsageError(
+                f"{folder} was adopted from {source}: there is nothing to go on with. Train from it: `model.init` "
+                f"{folder}."
+            )
         if epochs is not None and (is_finished(folder) or epochs != recipe.train.epochs):
             recipe = lengthen(folder, recipe, epochs)
         return _go_on(folder, recipe)
