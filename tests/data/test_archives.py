@@ -140,8 +140,8 @@ def test_webdataset(tmp_path):
     assert guess_source(tmp_path) == "webdataset"
 
 
-def test_parquet_with_a_bad_picture(tmp_path, monkeypatch):
-    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+def test_parquet_with_a_bad_picture(tmp_path, tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path_factory.mktemp("cache")))
     images = [{"bytes": png(i), "path": f"{i}.png"} for i in range(4)] + [{"bytes": b"no picture", "path": "4.png"}]
     (tmp_path / "data").mkdir()
     table(tmp_path / "data" / "train-00000-of-00001.parquet", images, [0, 1, 0, 1, 0], ("cat", "dog"))

@@ -68,7 +68,7 @@ def shards_of(path: Path, *endings: str) -> list[Shard]:
 
 def are_parquet(path: Path) -> bool:
     """Whether there are Parquet tables with a column of pictures at `path`, a file or a folder of shards."""
-    files = [path] if path.is_file() else _files(path, ".parquet")
+    files = _without_classes(path, ".parquet")
     if not files or media.kind_of(files[0]).name != "a Parquet table":
         return False
     with parquet_file(files[0]) as table:
@@ -95,7 +95,7 @@ def picture_column(schema: object) -> str | None:
 
 def are_samples(path: Path) -> bool:
     """Whether there are tar archives of WebDataset's at `path`: a picture and a label of one key in them."""
-    files = [path] if path.is_file() else _files(path, *TARS)
+    files = _without_classes(path, *TARS)
     if not files or not archives.is_archive(files[0]) or media.kind_of(files[0]).name == "ZIP":
         return False
     names = [member.name for member in archives.members(files[0])]
@@ -160,9 +160,14 @@ def _split(path: Path) -> str:
     return split_of(stem) or (split_of(found[1]) if found else None) or ""
 
 
+def _without_classes(path: Path, *endings: str) -> list[Path]:
+    """The file itself, or those of these endings in a folder that has no others in it, which may be classes."""
+    if not path.is_dir():
+        return [path] if path.is_file() else []
+    return [] if {each.name for each in sub_folders(path)} - {DATA} else _files(path, *endings)
+
+
 def _files(folder: Path, *endings: str) -> list[Path]:
-    """The files of these endings in a folder and its folder `data`; none where it has others, which may be classes."""
-    if not folder.is_dir() or {each.name for each in sub_folders(folder)} - {DATA}:
-        return []
+    """The files of these endings in a folder and its folder `data`, sorted."""
     found = [each for place in (folder, folder / DATA) if place.is_dir() for each in place.iterdir()]
     return sorted(each for each in found if each.name.lower().endswith(endings) and not is_hidden(each.name))
