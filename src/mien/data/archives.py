@@ -153,7 +153,7 @@ def _of_tar(path: Path, limits: _Limits) -> Iterator[Member]:
             name = _safe_name(path, info.name)
             if not (info.isreg() or info.isdir()) or info.issparse():
                 raise _refused(path, info.name, "is a link, a device or a sparse file")
-            archive.members = []  # which it keeps otherwise, all of them
+            cast(Any, archive).members = []  # which it keeps otherwise, all of them
             if info.isreg() and name:
                 start, size = info.offset_data, info.size
                 yield Member(name, size, _reader(path, name, partial(content.read, start, size)))
