@@ -20,7 +20,8 @@ ALLOWED = {
     folder: {folder, *names.split()}
     for folder, names in {
         "models": "errors operators plugins",
-        "data": "cache config drafts errors atomic intervals labels media pictures plugins preprocessing progress",
+        "data": "cache config drafts errors atomic intervals labels media packed pictures plugins "
+        "preprocessing progress",
         "runtime": "assets atomic cells drafts errors hub labels locks media pictures preprocessing progress",
         "serve": "mien errors labels pictures preprocessing runtime",
         "pretrained": "drafts mien assets errors atomic hub models plugins preprocessing progress runs runtime",

@@ -33,6 +33,7 @@ class Kind(NamedTuple):
 
 HEIC, AVIF, JPEG_XL = Kind("HEIC", "picture"), Kind("AVIF", "picture"), Kind("JPEG XL", "picture")
 RAW = Kind("camera raw", "picture")
+TAR = Kind("tar", "archive")
 EMPTY = Kind("an empty file", "other")
 UNKNOWN = Kind("of an unknown kind", "other")
 
@@ -85,7 +86,7 @@ NETPBM = re.compile(rb"P[1-6]\s+(#|\d)|Pf\s+\d|PF\s+\d")
 
 def kind_of(path: str | os.PathLike[str]) -> Kind:
     """What the file is. Raises OSError when it cannot be read."""
-    with open(path, "rb") as file:
+    with path.open("rb") if isinstance(path, Path) else open(path, "rb") as file:
         found = kind_of_bytes(file.read(HEAD))
     return RAW if found.name == "TIFF" and Path(path).suffix.lower() in RAW_SUFFIXES else found
 
@@ -113,6 +114,8 @@ def _guessed(head: bytes) -> Kind:
         return Kind("BMP", "picture")
     if NETPBM.match(head):
         return Kind("Netpbm", "picture")
+    if head[257:262] == b"ustar":
+        return TAR
     if head[0] == 0x47 and head[TRANSPORT_PACKET : TRANSPORT_PACKET + 1] == b"\x47":
         return Kind("MPEG transport stream", "film")
     if re.match(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html)", head, re.I):

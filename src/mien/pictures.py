@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from mien import media
 from mien.errors import DataError, MienError
+from mien.packed import PackedPath, path_of, scan
 
 # Files of these names are pictures, or are told to be none when they are opened. Others are by their content.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -34,6 +35,7 @@ KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a folder",
 }
+Entry = os.DirEntry[str] | PackedPath  # on the disk, or in an archive
 SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # which are no fault of the file that is opened
 
 
@@ -70,9 +72,7 @@ def refuse_shortage(error: BaseException) -> None:
         ) from error
 
 
-def image_files(
-    folder: Path, bad: dict[Path, str] | None = None, others: list[Path] | None = None
-) -> Iterator[os.DirEntry[str]]:
+def image_files(folder: Path, bad: dict[Path, str] | None = None, others: list[Path] | None = None) -> Iterator[Entry]:
     """Picture files below `folder`, sorted by name, hidden ones left out. Files that are none are put into `others`.
 
     A file is a picture by a usual ending or, without one, by its content. A folder that cannot be listed raises
@@ -87,11 +87,11 @@ def image_files(
         elif is_hidden(entry.name):
             continue
         elif is_folder(entry):
-            levels.append(_listed(Path(entry.path), levels, bad))
+            levels.append(_listed(path_of(entry), levels, bad))
         elif is_picture(entry):
             yield entry
         elif others is not None:
-            others.append(Path(entry.path))
+            others.append(path_of(entry))
 
 
 def is_hidden(name: str) -> bool:
@@ -113,7 +113,7 @@ class _Level(NamedTuple):
     """A folder on the way down: what it is, and what of it is still to come."""
 
     status: os.stat_result | None
-    entries: Iterator[os.DirEntry[str]]
+    entries: Iterator[Entry]
 
 
 def _listed(folder: Path, above: list[_Level], bad: dict[Path, str] | None) -> _Level:
@@ -122,7 +122,7 @@ def _listed(folder: Path, above: list[_Level], bad: dict[Path, str] | None) -> _
         if any(level.status and os.path.samestat(status, level.status) for level in above):
             _note_circle(folder)
             return _Level(None, iter(()))
-        with os.scandir(folder) as found:
+        with scan(folder) as found:
             return _Level(status, iter(sorted(found, key=lambda entry: entry.name)))
     except OSError as error:
         refuse_shortage(error)
@@ -159,12 +159,16 @@ def is_folder(entry: os.DirEntry[str] | Path) -> bool:
 def _recognised(path: Path) -> Image.Image:
     """The picture, not yet decoded; HEIC too, whatever the file is called, where pillow-heif is installed."""
     try:
-        return Image.open(path)
+        return _opened(path)
     except UnidentifiedImageError:
         if media.kind_of(path) != media.HEIC or media.lacking(media.HEIC):
             raise
         _register_heic()
-        return Image.open(path)
+        return _opened(path)
+
+
+def _opened(path: Path) -> Image.Image:
+    return Image.open(path.open("rb") if isinstance(path, PackedPath) else path)
 
 
 @cache

@@ -15,7 +15,7 @@ from mien.errors import UsageError, nearest
 Overrides = dict[str, Any]
 SOURCES = (
     *("folder", "table", "fer2013", "ferplus", "raf_db", "affectnet", "tiny_imagenet", "dogs_vs_cats"),
-    "drawn_faces",
+    *("parquet", "webdataset", "drawn_faces"),
 )
 WeightScheme = Literal["none", "inverse", "sqrt", "effective"]
 Decay = Annotated[float, Field(ge=0, lt=1)]

@@ -12,7 +12,7 @@ from typing import Any
 from mien import labels, media, plugins
 from mien.cache import cache_folder
 from mien.config import Data
-from mien.data import splits
+from mien.data import archives, shards, splits
 from mien.data.decode import build, unreadable
 from mien.data.layouts import laid_out, sub_folders
 from mien.data.listing import SPLITS, Listing, existing, file_stamp, signature
@@ -84,7 +84,14 @@ def prepare(data: Data, out: Path | None = None) -> Store:
 
 
 def guess_source(path: Path, encoding: str | None = None) -> str:
-    """Which reader a path needs: a known data set's layout, a CSV of pixels, a table of paths, any folder."""
+    """Which reader a path needs: a known data set's layout, shards, a CSV of pixels, a table of paths,
+    any folder or archive of one."""
+    if shards.are_parquet(path):
+        return "parquet"
+    if shards.are_samples(path):
+        return "webdataset"
+    if archives.has_pictures(path):
+        return _expressions_or_any(archives.tree(path))
     if path.is_file():
         header = header_of(path, encoding)
         return "fer2013" if "pixels" in header else "ferplus" if {"image name", "nf"} <= set(header) else "table"
@@ -92,11 +99,15 @@ def guess_source(path: Path, encoding: str | None = None) -> str:
         for source in (tiny_imagenet, dogs_vs_cats, ferplus, raf_db, affectnet):
             if source.recognises(path):
                 return source.__name__.rpartition(".")[2]
-        names = {labels.folded(child.name) for child in sub_folders(laid_out(path).train)}
-        return "fer2013" if names == set(labels.FER2013) else "folder"
+        return _expressions_or_any(path)
     if path.exists():
         raise MissingError(f"{path} is {odd_kind(path)}; a file or a folder is needed.")
     raise MissingError(f"{path}: there is no such file or folder.")
+
+
+def _expressions_or_any(folder: Path) -> str:
+    names = {labels.folded(child.name) for child in sub_folders(laid_out(folder).train)}
+    return "fer2013" if names == set(labels.FER2013) else "folder"
 
 
 def _reopened(place: Path, listing: Listing, preprocessing: Preprocessing) -> Store | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,8 @@ from mien import media
 from mien.data.text_table import ENDINGS, header_of
 from mien.errors import DataError, MienError
 from mien.labels import folded
-from mien.pictures import image_files, is_folder, is_hidden, is_picture, leads_back
+from mien.packed import path_of, scan
+from mien.pictures import Entry, image_files, is_folder, is_hidden, is_picture, leads_back
 
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -81,7 +81,7 @@ def laid_out(root: Path) -> FolderLayout:
 
 def sub_folders(folder: Path) -> list[Path]:
     """The folders in a folder, sorted, hidden ones left out. Raises DataError when it cannot be listed."""
-    paths = [Path(entry.path) for entry in _entries(folder) if is_folder(entry)]
+    paths = [path_of(entry) for entry in _entries(folder) if is_folder(entry)]
     return [path for path in paths if not leads_back(path)]
 
 
@@ -106,13 +106,13 @@ def _has_labels(table: Path) -> bool:
 
 
 def _children(folder: Path) -> list[Path]:
-    return [Path(entry.path) for entry in _entries(folder)]
+    return [path_of(entry) for entry in _entries(folder)]
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _entries(folder: Path) -> list[Entry]:
     """What is in a folder, sorted, hidden entries left out. An entry knows what it is without another look."""
     try:
-        with os.scandir(folder) as found:
+        with scan(folder) as found:
             return sorted((entry for entry in found if not is_hidden(entry.name)), key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(f"{folder} cannot be listed ({error.strerror}). Make it readable, or remove it.") from error

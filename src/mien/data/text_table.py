@@ -19,11 +19,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from mien import media
 from mien.errors import DataError, MissingError, UsageError, nearest
 from mien.pictures import is_hidden
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
 
 Row = tuple[str, list[str]]
 DELIMITERS = ",;\t|"
@@ -153,7 +156,7 @@ def _unpacked(path: Path) -> Iterator[IO[bytes]]:
         if kind == "ZIP":
             packed = stack.enter_context(zipfile.ZipFile(file))
             yield stack.enter_context(packed.open(_the_table(path, packed.namelist())))
-        elif kind in ("gzip", "bzip2", "xz") and tarfile.is_tarfile(path):
+        elif kind == "tar" or (kind in ("gzip", "bzip2", "xz") and tarfile.is_tarfile(path)):
             tar = stack.enter_context(tarfile.open(path))
             member = tar.extractfile(_the_table(path, [each.name for each in tar if each.isfile()]))
             assert member is not None  # it is a file
@@ -177,22 +180,29 @@ def _the_table(path: Path, names: Sequence[str]) -> str:
     return tables[0]
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
+@contextmanager
+def parquet_file(path: Path) -> Iterator[ParquetFile]:
+    """The Parquet table at `path`, open. Raises DataError where it is damaged, MissingError without pyarrow."""
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
     except ModuleNotFoundError as error:
         raise MissingError(f"{path} needs the 'parquet' extra: pip install 'mien[parquet]'") from error
     try:
-        table = ParquetFile(path)
+        with ParquetFile(path) as table:
+            yield table
+    except (ArrowException, OSError) as error:
+        raise DataError(f"{path} is damaged ({str(error).splitlines()[0]}). Take another copy.") from error
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    with parquet_file(path) as table:
         yield path.name, list(table.schema_arrow.names)
         number = 0
         for batch in table.iter_batches(1024):
             for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 number += 1
                 yield f"{path.name} row {number}", [_cell(value) for value in values]
-    except (ArrowException, OSError) as error:
-        raise DataError(f"{path} is damaged ({str(error).splitlines()[0]}). Take another copy.") from error
 
 
 def _cell(value: Any) -> str:

@@ -10,7 +10,6 @@ validation split here. `_aro`, `_val` and `_lnd` files are left aside.
 from __future__ import annotations
 
 import io
-import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from mien import media
 from mien.data.listing import Listing, existing, file_stamp, meant_below, signature
 from mien.errors import DataError, MissingError
 from mien.labels import WITH_CONTEMPT
-from mien.pictures import image_files, open_image
+from mien.pictures import Entry, image_files, open_image
 
 NUMBERS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt")
 LABELS = {str(number): WITH_CONTEMPT.index(name) for number, name in enumerate(NUMBERS)}
@@ -63,19 +62,19 @@ def _refuse_incomplete(root: Path) -> None:
             raise MissingError(f"{place} is missing. {LAYOUT}{meant_below(root, recognises)}")
 
 
-def _pictures(folder: Path, others: list[Path]) -> list[os.DirEntry[str]]:
+def _pictures(folder: Path, others: list[Path]) -> list[Entry]:
     entries = list(image_files(folder, others=others))
     if not entries:
         raise DataError(f"{folder} holds no pictures. {LAYOUT}")
     return entries
 
 
-def _annotation_path(picture: os.DirEntry[str]) -> Path:
+def _annotation_path(picture: Entry) -> Path:
     path = Path(picture.path)
     return path.parent.parent / "annotations" / f"{path.stem}_exp.npy"
 
 
-def _annotation(picture: os.DirEntry[str]) -> str:
+def _annotation(picture: Entry) -> str:
     """What the annotation of a picture says, '' where there is none."""
     try:
         return _value(_annotation_path(picture).read_bytes())
@@ -92,7 +91,7 @@ def _value(content: bytes) -> str:
         return "no value that NumPy can read"
 
 
-def _problem(picture: os.DirEntry[str], text: str) -> str:
+def _problem(picture: Entry, text: str) -> str:
     place = _annotation_path(picture)
     if not text:
         return f"{place} is missing, so the class of {picture.path} is not known."

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mien import labels
-from mien.data import pixel_table
+from mien.data import archives, pixel_table
 from mien.data.listing import Listing, existing
 from mien.data.sources import folder
 
@@ -20,7 +20,7 @@ def read(path: Path | None, encoding: str | None = None) -> Listing:
     Raises MissingError when nothing is there, DataError when a class is not one of the seven.
     """
     root = existing(path, "FER2013")
-    if root.is_file():
+    if root.is_file() and not archives.has_pictures(root):
         return pixel_table.read(root, labels.FER2013, encoding)
     listing = folder.read(root)
     order = labels.match(listing.classes, labels.FER2013)

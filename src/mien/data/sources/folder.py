@@ -1,21 +1,28 @@
-"""Any folder of labelled images: ROOT/<class>/*.jpg, or ROOT/{train,validation,test}/<class>/*.jpg."""
+"""Any folder of labelled images: ROOT/<class>/*.jpg, or ROOT/{train,validation,test}/<class>/*.jpg.
+
+A zip or tar archive of such a folder is read where it lies; shards of WebDataset or Parquet by their readers.
+"""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
 from mien import media
+from mien.data import archives, shards
 from mien.data.layouts import advice_on_classes, laid_out, sub_folders
 from mien.data.listing import Listing, existing, file_stamp, signature
+from mien.data.sources import parquet, webdataset
 from mien.errors import DataError, MissingError, nearest
 from mien.labels import folded, merged, one_spelling
-from mien.pictures import image_files, open_image
+from mien.packed import path_of
+from mien.pictures import Entry, image_files, open_image
 
 
 class ClassFolder(NamedTuple):
@@ -23,7 +30,7 @@ class ClassFolder(NamedTuple):
 
     folder: Path
     split: str
-    images: Sequence[os.DirEntry[str]]
+    images: Sequence[Entry]
     others: Sequence[Path]
 
 
@@ -45,11 +52,22 @@ def read(path: Path | None) -> Listing:
     when validation or test has a class that train lacks. A class without a training image is in `Listing.problems`.
     """
     root = existing(path, "the folder of labelled images")
+    if shards.are_parquet(root):
+        return parquet.read(root)
+    if shards.are_samples(root):
+        return webdataset.read(root)
+    if archives.is_archive(root):
+        listing = _laid_out(archives.tree(root))
+        return replace(listing, signature=signature([file_stamp(root), listing.signature]))
     if not root.is_dir():
         raise MissingError(
             f"`data.path` {root} is a file; a folder with one sub-folder per class is needed. If it is a table of "
             "pictures: `data.source` table"
         )
+    return _laid_out(root)
+
+
+def _laid_out(root: Path) -> Listing:
     layout = laid_out(root)
     return list_classes(layout.splits, root).without_some(layout.left_out)
 
@@ -87,7 +105,7 @@ def _items(found: ClassFolder, label: int, root: Path) -> Iterator[Item]:
     above, start = found.folder.relative_to(root).as_posix(), len(str(found.folder))
     for entry in found.images:
         name = above + entry.path[start:].replace(os.sep, "/")
-        yield Item(name, Path(entry.path), label, found.split, file_stamp(entry))
+        yield Item(name, path_of(entry), label, found.split, file_stamp(entry))
 
 
 def _without_images(training: Sequence[ClassFolder], index: Mapping[str, int], root: Path) -> Iterator[Item]:

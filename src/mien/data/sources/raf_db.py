@@ -8,7 +8,6 @@ A picture's name begins with its split, train or test; there is no validation sp
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from mien.data.listing import Listing, existing, file_stamp, meant_below, signat
 from mien.data.text_table import text_lines
 from mien.errors import DataError, MissingError
 from mien.labels import FER2013
-from mien.pictures import image_files, open_image
+from mien.pictures import Entry, image_files, open_image
 
 NUMBERS = dict(zip("1234567", ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"), strict=True))
 LAYOUT = (
@@ -100,9 +99,9 @@ def _whole(root: Path) -> Layout:
     return layout
 
 
-def _pictures(root: Path, layout: Layout, others: list[Path]) -> dict[str, os.DirEntry[str]]:
+def _pictures(root: Path, layout: Layout, others: list[Path]) -> dict[str, Entry]:
     """The name that lists and pictures share, 'train_00001' -> the picture; files that are none go to `others`."""
-    found: dict[str, os.DirEntry[str]] = {}
+    found: dict[str, Entry] = {}
     for folder in layout.folders:
         for entry in image_files(root / folder, others=others):
             first = found.setdefault(_name(entry.name), entry)
@@ -128,7 +127,7 @@ def _lines(root: Path, layout: Layout, encoding: str | None) -> dict[str, Line]:
     return found
 
 
-def _problem(name: str, pictures: Mapping[str, os.DirEntry[str]], lines: Mapping[str, Line], layout: Layout) -> str:
+def _problem(name: str, pictures: Mapping[str, Entry], lines: Mapping[str, Line], layout: Layout) -> str:
     """What is wrong with a picture or its line, or ''."""
     if name not in lines:
         return f"{pictures[name].path} has no line in {' or '.join(layout.lists)}, so its class is not known."
@@ -150,5 +149,5 @@ def _name(file: str) -> str:
     return Path(file).stem.removesuffix("_aligned")
 
 
-def _relative(picture: os.DirEntry[str], root: Path) -> str:
+def _relative(picture: Entry, root: Path) -> str:
     return Path(picture.path).relative_to(root).as_posix()

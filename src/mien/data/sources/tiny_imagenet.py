@@ -12,7 +12,6 @@ labels, so test/ is left aside and there is no test split.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +23,7 @@ from mien.data.listing import Listing, existing, file_stamp, meant_below, signat
 from mien.data.sources import folder
 from mien.data.text_table import text_lines
 from mien.errors import DataError, MissingError, nearest
-from mien.pictures import image_files, open_image
+from mien.pictures import Entry, image_files, open_image
 
 LAYOUT = (
     "Tiny ImageNet is a folder of wnids.txt, words.txt, train/<wnid>/images, val/images and val/val_annotations.txt."
@@ -145,7 +144,7 @@ def _annotations(path: Path, encoding: str | None) -> dict[str, str]:
 
 
 def _validation_labels(
-    entries: Sequence[os.DirEntry[str]], annotations: Mapping[str, str], wnids: Sequence[str]
+    entries: Sequence[Entry], annotations: Mapping[str, str], wnids: Sequence[str]
 ) -> tuple[list[int], dict[int, str]]:
     """The label of each picture, and what is wrong with those that have none."""
     index = {wnid: label for label, wnid in enumerate(wnids)}
