@@ -16,7 +16,7 @@ import numpy as np
 from mien.atomic import DAMAGED, write_arrays
 from mien.cache import cache_folder
 from mien.data.near.comparison import compare
-from mien.data.near.descriptions import describe, grey
+from mien.data.near.descriptions import CHUNK, describe, grey
 from mien.data.near.search import candidates
 from mien.data.near.thresholds import threshold
 from mien.data.store import Store
@@ -80,14 +80,21 @@ def _known(store: Store, distinct: np.ndarray, first: np.ndarray) -> _Found:
 def _search(store: Store, first: np.ndarray) -> _Found:
     """Pairs among the first images of each content, as indices into `first`."""
     pixels = grey(store.images)[first]
-    shown = np.flatnonzero(pixels.std(axis=(1, 2)) >= FAINT)
+    shown = np.flatnonzero(_contrasts(pixels) >= FAINT)
     if len(shown) < 2:
         return np.empty((0, 2), np.int64), np.empty(0, np.float32), 1.0
-    looked_at = candidates(describe(pixels[shown]))
-    alike = compare(pixels[shown], looked_at)
+    pixels = pixels[shown]
+    looked_at = candidates(describe(pixels))
+    alike = compare(pixels, looked_at)
     least = threshold(alike)
     kept = alike >= least
     return np.stack([shown[looked_at.first[kept]], shown[looked_at.second[kept]]], axis=1), alike[kept], least
+
+
+def _contrasts(pixels: np.ndarray) -> np.ndarray:
+    """Standard deviation of each image's pixels, (N,); a part at a time, as NumPy turns what it reads into float64."""
+    parts = [pixels[start : start + CHUNK].std(axis=(1, 2)) for start in range(0, len(pixels), CHUNK)]
+    return np.concatenate([np.empty(0), *parts])
 
 
 def _read(path: Path, count: int) -> _Found | None:
