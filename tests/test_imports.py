@@ -30,7 +30,8 @@ ALLOWED = {
         "preprocessing pretrained progress runs runtime",
         "evaluate": "cache cells config data errors atomic hardware intervals labels models pictures preprocessing "
         "pretrained progress runs runtime",
-        "explain": "data errors evaluate hardware hub intervals labels models pictures pretrained progress runs runtime",
+        "explain": "data errors evaluate hardware hub intervals labels models pictures pretrained progress runs "
+        "runtime",
         "review": "atomic cells config data errors evaluate intervals labels pretrained progress runs runtime serve",
         "report": "config data errors evaluate explain atomic labels pretrained progress recipes runs runtime",
     }.items()
