@@ -19,20 +19,16 @@ if TYPE_CHECKING:
         Run,
         adopt,
         compare,
-        create_model,
         embed,
         evaluate,
         explain,
         export,
-        from_pretrained,
-        list_models,
-        list_recipes,
         load,
-        recipe,
         resume,
         train,
         verify,
     )
+    from mien.catalogue import create_model, from_pretrained, list_models, list_recipes, recipe
     from mien.config import Recipe
     from mien.data.listing import Listing
     from mien.errors import MienError
@@ -68,7 +64,8 @@ __all__ = [
     "verify",
 ]
 
-# Where the types live; the verbs are functions of mien.api. All are imported when first used: `import mien` is free.
+# Where the types live, and what opens recipes and networks by their names; the verbs are functions of mien.api. All are
+# imported when first used: `import mien` is free.
 TYPES = {
     "Embedding": "mien.evaluate.embedding",
     "Explanation": "mien.explain",
@@ -78,6 +75,8 @@ TYPES = {
     "Reader": "mien.runtime",
     "Recipe": "mien.config",
 }
+NAMED = ("create_model", "from_pretrained", "list_models", "list_recipes", "recipe")
+PLACES = TYPES | dict.fromkeys(NAMED, "mien.catalogue")
 
 
 # Verbs that share their name with a module: `mien.train` is both, whether or not the module has been imported before.
@@ -90,7 +89,7 @@ def __getattr__(name: str) -> Any:
     try:
         if name in MODULES:
             return importlib.import_module(f"mien.{name}")
-        return getattr(importlib.import_module(TYPES.get(name, "mien.api")), name)
+        return getattr(importlib.import_module(PLACES.get(name, "mien.api")), name)
     except ModuleNotFoundError as error:
         from mien.errors import missing_extra
 

@@ -6,20 +6,19 @@ Each verb imports what it needs when it is called, so that reading a face loads 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import wraps
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mien import plugins
+from mien.arguments import file_of, is_network, place_of, reading, run_place, settings_of, verb
+from mien.catalogue import from_pretrained
 from mien.config import Recipe
-from mien.errors import UsageError, missing_extra
+from mien.errors import UsageError
 from mien.runs import RunFolder, is_run
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from mien.arguments import Place, Source
     from mien.evaluate.compare import Comparison
     from mien.evaluate.embedding import Embedding
     from mien.evaluate.training_pictures import TrainingPicture
@@ -32,24 +31,6 @@ if TYPE_CHECKING:
     from mien.runtime import Detector, Reader
 
     Split = Literal["validation", "test", "train"]
-    Place: TypeAlias = Mapping[str, Any] | str | Path
-    Source: TypeAlias = "str | Path | Run"
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def _verb(function: Callable[P, T]) -> Callable[P, T]:
-    """Say which extra to install where a verb needs a package that is not there."""
-
-    @wraps(function)
-    def called(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return function(*args, **kwargs)
-        except ModuleNotFoundError as error:
-            raise missing_extra(error) or error from error
-
-    return called
 
 
 class Run(RunFolder):
@@ -67,7 +48,7 @@ class Run(RunFolder):
         """As `mien.explain(run, image)`."""
         return explain(self, image, **options)
 
-    @_verb
+    @verb
     def nearest(self, image: ImageLike, n: int = 5, *, data: Place | None = None) -> tuple[TrainingPicture, ...]:
         """Return the n training pictures whose features are most like those of a picture, the nearest first.
 
@@ -76,7 +57,7 @@ class Run(RunFolder):
         from mien.evaluate.training_pictures import nearest_training
         from mien.explain.explanation import seen
 
-        with _reading(data=data):
+        with reading(data=data):
             network = from_pretrained(self)
             return nearest_training(self.path, network, seen(network, image), n)[0]
 
@@ -84,7 +65,7 @@ class Run(RunFolder):
         """As `mien.export(run, out)`."""
         return export(self, out, **options)
 
-    @_verb
+    @verb
     def report(
         self, *, explain: bool = False, by: str | None = None, table: str | Path | None = None,
         data: Place | None = None,
@@ -95,26 +76,15 @@ class Run(RunFolder):
         """
         from mien.report import write_report
 
-        with _reading(data=data):
-            return write_report(self.path, explain=explain, by=by, table=_file(table))
+        with reading(data=data):
+            return write_report(self.path, explain=explain, by=by, table=file_of(table))
 
     def load(self) -> Reader:
         """As `mien.load(run)`."""
         return load(self)
 
 
-def recipe(name: str | Path, /, **sections: Any) -> Recipe:
-    """Return a recipe by its name, or from a .py file that defines one, with some settings changed.
-
-    sections: data={"path": "pictures"}, train={"epochs": 5}, seed=1 and so on; see `Recipe`.
-    Raises UsageError for a name or a setting that does not exist, with the nearest one.
-    """
-    from mien.recipes import load as load_recipe
-
-    return load_recipe(str(name))[0].with_(**sections)
-
-
-@_verb
+@verb
 def train(recipe: Recipe, out: str | Path | None = None, *, overwrite: bool = False) -> Run:
     """Train a recipe from the start, score it on validation and write its page.
 
@@ -127,7 +97,7 @@ def train(recipe: Recipe, out: str | Path | None = None, *, overwrite: bool = Fa
     return _finished(start(recipe, None if out is None else Path(out), overwrite=overwrite))
 
 
-@_verb
+@verb
 def resume(
     run: Source, *, epochs: int | None = None, data: Place | None = None, init: str | Path | None = None,
     teachers: Sequence[str | Path] = (), allow_code: Sequence[str] = (),
@@ -143,13 +113,13 @@ def resume(
     from mien.runs.folder import is_finished
     from mien.train.run import resume as go_on
 
-    with _reading(allow_code, data, init, teachers):
-        folder = _run_path(run, "resume")
+    with reading(allow_code, data, init, teachers):
+        folder = run_place(run, "resume")
         done = is_finished(folder) and epochs is None
         return Run.open(folder) if done else _finished(go_on(folder, epochs))
 
 
-@_verb
+@verb
 def adopt(
     source: str | Path, out: str | Path | None = None, *, labels: Sequence[str] = (), data: Place | None = None,
     output: str | None = None, overwrite: bool = False, **pixels: Any,
@@ -167,12 +137,12 @@ def adopt(
     from mien.adopt import adopt as write
 
     place = None if out is None else Path(out)
-    chosen = None if data is None else _settings(data)
+    chosen = None if data is None else settings_of(data)
     folder = write(source, place, labels=labels, output=output, data=chosen, pixels=pixels, overwrite=overwrite)
     return _finished(folder) if chosen else Run.open(folder)
 
 
-@_verb
+@verb
 def evaluate(
     model: Source, split: Split | Literal["all"] = "validation", *, data: Place | None = None, by: str | None = None,
     table: str | Path | None = None, allow_code: Sequence[str] = (),
@@ -193,23 +163,23 @@ def evaluate(
     from mien.runs.folder import is_without_data
     from mien.runtime.network import Network
 
-    place = _path(model)
+    place = place_of(model)
     if data is not None and not (isinstance(place, Path) and is_run(place)):
         return evaluate_export(
-            Network.open(place), Recipe().with_(data=_settings(data)).data, split, by=by, table=_file(table)
+            Network.open(place), Recipe().with_(data=settings_of(data)).data, split, by=by, table=file_of(table)
         )
-    if _is_network(place):
+    if is_network(place):
         raise UsageError(f"{place} has no data of its own. Say on which to score it: give `data`, a folder of images.")
     if data is not None and is_without_data(Path(place)):
         from mien.adopt import meet
 
-        meet(Path(place), _settings(data))
+        meet(Path(place), settings_of(data))
         data = None
-    with _reading(allow_code, data):
-        return score_run(place, split, by=by, table=_file(table))
+    with reading(allow_code, data):
+        return score_run(place, split, by=by, table=file_of(table))
 
 
-@_verb
+@verb
 def compare(
     *runs: Source, split: Split = "validation", by: str | None = None, table: str | Path | None = None,
     data: Place | None = None, allow_code: Sequence[str] = (),
@@ -221,11 +191,11 @@ def compare(
     """
     from mien.evaluate.compare import compare as compare_runs
 
-    with _reading(allow_code, data):
-        return compare_runs([_run_path(run, "compare") for run in runs], split, by=by, table=_file(table))
+    with reading(allow_code, data):
+        return compare_runs([run_place(run, "compare") for run in runs], split, by=by, table=file_of(table))
 
 
-@_verb
+@verb
 def explain(
     model: Classifier | Source,
     image: ImageLike,
@@ -254,14 +224,14 @@ def explain(
 
     if isinstance(model, nn.Module):
         return look_inside(model, image, methods, target, verdicts=verdicts)
-    place = _path(model)
+    place = place_of(model)
     run = place if isinstance(place, Path) and is_run(place) else None
-    with _reading(allow_code, data):
+    with reading(allow_code, data):
         opened = from_pretrained(model, allow_code=allow_code)
         return look_inside(opened, image, methods, target, verdicts=verdicts, run=run, nearest=nearest)
 
 
-@_verb
+@verb
 def embed(
     where: Source | Mapping[str, Any],
     model: Source | None = None,
@@ -281,17 +251,17 @@ def embed(
     from mien.evaluate.embedding import embed as look
     from mien.evaluate.embedding import of_run
 
-    network = None if model is None else str(_path(model))
-    with _reading(allow_code, data):
+    network = None if model is None else str(place_of(model))
+    with reading(allow_code, data):
         if isinstance(where, Mapping):
             return look(config.build({"data": dict(where)}).data, network)
-        place = Path(_path(where))
+        place = Path(place_of(where))
         if is_run(place):
             return look(of_run(place), network or str(place))
         return look(config.build({"data": {"path": place, "source": guess_source(place)}}).data, network)
 
 
-@_verb
+@verb
 def export(
     run: Source,
     out: str | Path | None = None,
@@ -312,9 +282,9 @@ def export(
     """
     from mien.export import export as write
 
-    with _reading(allow_code, data):
+    with reading(allow_code, data):
         return write(
-            _run_path(run, "export"),
+            run_place(run, "export"),
             None if out is None else Path(out),
             weights=weights,
             error_rate=error_rate,
@@ -323,7 +293,7 @@ def export(
         )
 
 
-@_verb
+@verb
 def load(
     where: Source | None = None, detector: Detector | str | Path | None = None, margin: float = 0.0, threads: int = 0,
     *, allow_code: Sequence[str] = (),
@@ -339,39 +309,10 @@ def load(
     """
     from mien.runtime import load as open_reader
 
-    place = None if where is None else _path(where)
+    place = None if where is None else place_of(where)
     if isinstance(place, Path) and is_run(place) and not (place / "model.onnx").is_file():
         export(place, allow_code=allow_code)
     return open_reader(place, detector, margin, threads)
-
-
-@_verb
-def from_pretrained(
-    where: Source, labels: tuple[str, ...] | None = None, *, allow_code: Sequence[str] = (), **sizes: Any
-) -> Classifier:
-    """Return a network ready to use: calling it maps scaled images (B, C, H, W) to logits (B, K).
-
-    where: a Run or its folder, a file or folder of weights, an .onnx file of mien's, 'mien:base', 'hf-hub:OWNER/NAME'.
-    labels: the classes of a new head; None keeps the checkpoint's own. sizes: what may differ from the checkpoint
-    (img_size, in_chans, drop_rate ...).
-    """
-    from mien.pretrained import from_pretrained as read
-
-    with plugins.allowing(allow_code):
-        return read(_path(where), labels, **sizes)
-
-
-@_verb
-def create_model(name: str, **sizes: Any) -> nn.Module:
-    """Build a network with random weights; calling it maps (B, in_chans, img_size, img_size) to logits (B, K).
-
-    name: one of `list_models()`, or 'package.module:Class' for an own network. sizes: img_size, in_chans, num_classes
-    and what else the network takes, in timm's words.
-    Raises UsageError for an unknown network, a size that it does not have or a value that it refuses.
-    """
-    from mien.models import create_model as build
-
-    return build(name, **sizes)
 
 
 @overload
@@ -389,7 +330,7 @@ def verify(
 ) -> Proof: ...
 
 
-@_verb
+@verb
 def verify(
     path: str | Path | Run,
     *,
@@ -407,64 +348,20 @@ def verify(
     """
     from mien.verify import verify as look
 
-    place = _path(path)
+    place = place_of(path)
     if data is None:
         return look(Path(place))
 
     from mien.proof import prove
 
-    settings = _settings(data)
+    settings = settings_of(data)
     if not is_run(Path(place)):
         with plugins.allowing(allow_code):
             return prove(place, settings, split=split, robustness=robustness)
     own = RunFolder.open(place).recipe.data
     changed = {key: value for key, value in settings.items() if getattr(own, key, None) != value}
-    with _reading(allow_code, changed or None):
+    with reading(allow_code, changed or None):
         return prove(place, {}, split=split, robustness=robustness)
-
-
-def list_models(pattern: str = "*") -> list[str]:
-    """Return the names of the networks that match a pattern such as '*vit*'."""
-    from mien.models import list_models as names
-
-    return names(pattern)
-
-
-def list_recipes(pattern: str = "*") -> list[str]:
-    """Return the names of the recipes that match a pattern such as 'fer2013_*'."""
-    from fnmatch import filter as matching
-
-    from mien.recipes import names
-
-    return matching(names(), pattern)
-
-
-@contextmanager
-def _reading(
-    allow_code: Sequence[str] = (), data: Place | None = None, init: str | Path | None = None,
-    teachers: Sequence[str | Path] = (),
-) -> Iterator[None]:  # fmt: skip
-    """Within it files may bring these names of code, and images and networks of runs lie where these say."""
-    from mien.runs.data import lying_at
-
-    place = None if data is None else _settings(data)
-    if place is not None and place.keys() != {"path"}:
-        raise UsageError(
-            "A run has its own data settings; say only where its images lie now: {'path': FOLDER}, not "
-            f"{dict(place)}."
-        )
-    images, start = Path(place["path"]) if place else None, None if init is None else str(init)
-    with plugins.allowing(allow_code), lying_at(images, init=start, teachers=list(map(str, teachers))):
-        yield
-
-
-def _settings(data: Place) -> Mapping[str, Any]:
-    """Settings of a data section; a path alone says where the images lie."""
-    return {"path": data} if isinstance(data, str | Path) else data
-
-
-def _file(path: str | Path | None) -> Path | None:
-    return None if path is None else Path(path).expanduser()
 
 
 def _finished(folder: Path) -> Run:
@@ -474,26 +371,3 @@ def _finished(folder: Path) -> Run:
     if is_first_process():
         write_report(folder)
     return Run.open(folder)
-
-
-def _path(source: Source) -> Any:
-    """The place of a run; a path, or a name such as mien:base, as it is."""
-    if isinstance(source, RunFolder):
-        return source.path
-    text = str(source)
-    return text if text.startswith(("mien:", "hf-hub:", "timm:")) else Path(source).expanduser()
-
-
-def _run_path(source: Source, verb: str) -> Path:
-    """The place of a run. Raises UsageError for a network alone, which has no recipe, curves or data of its own."""
-    place = _path(source)
-    if _is_network(place):
-        raise UsageError(f"{place} is a network and no run: `{verb}` takes runs, as folders or as `mien.Run`.")
-    return Path(place)
-
-
-def _is_network(place: str | Path) -> bool:
-    """Whether a place that `_path` gives is an export, or a network known by its name."""
-    from mien.runtime.network import is_export
-
-    return isinstance(place, str) or (is_export(place) and not is_run(place))
