@@ -21,7 +21,6 @@ import mien
 from mien.config import Data
 from mien.data import Store, prepare
 from mien.evaluate import heads
-from mien.evaluate.features import prepared_for
 from mien.pretrained import Classifier, from_pretrained, read
 from mien.pretrained.own import from_checkpoint
 from mien.review import confident_learning
@@ -97,7 +96,7 @@ def opened(name: str) -> Classifier:
 def measure(case: tuple[str, str, int, int, str], path: Path) -> dict[str, object]:
     source, name, times, count, saw = case
     classifier = opened(name)
-    store = prepare(Data(source=source, path=path, **prepared_for(classifier.preprocessing)))
+    store = prepare(Data(source=source, path=path, **classifier.preprocessing.settings()))
     found: dict[str, list[float]] = {}
     reviews: list[list[dict[str, float]]] = []
     rare = []

@@ -17,7 +17,7 @@ from mien.config import Data
 from mien.data import Store, listed, open_store
 from mien.data.listing import SPLITS
 from mien.errors import DataError, MissingError, UsageError, require
-from mien.evaluate.features import FACES, OTHERS, features, prepared_for
+from mien.evaluate.features import FACES, OTHERS, features
 from mien.evaluate.neighbours import directions
 from mien.labels import canonical, has_expressions
 from mien.pretrained import Classifier, from_pretrained
@@ -114,7 +114,7 @@ def embed(data: Data, model: str | None = None) -> Embedding:
     """
     chosen = model or (FACES if has_expressions(listed(data).classes) else OTHERS)
     classifier = from_pretrained(chosen if chosen.startswith(("mien:", "hf-hub:", "timm:")) else Path(chosen))
-    store = open_store(data.with_(**prepared_for(classifier.preprocessing)))
+    store = open_store(data.with_(**classifier.preprocessing.settings()))
     indices = np.flatnonzero(np.asarray(store.splits) < len(SPLITS))
     if not len(indices):
         raise DataError(f"{data.path or data.source} has no pictures to embed.")

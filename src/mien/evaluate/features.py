@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +21,6 @@ from mien.data.batches import Batches
 from mien.errors import MienError, UsageError
 from mien.hardware import device_of
 from mien.models.protocol import ImageNetwork
-from mien.preprocessing import Preprocessing
 from mien.pretrained import Classifier
 from mien.progress import note, track
 
@@ -36,7 +34,7 @@ VERSION = 1  # goes up when the same network would give other features of the sa
 def features(classifier: Classifier, store: Store, indices: np.ndarray) -> np.ndarray:
     """Return the pooled features of these images of a store, float32 (n, D), from the cache where they are there.
 
-    The store has been prepared for the network: see `prepared_for`.
+    The store has been prepared for the network, with its `preprocessing.settings()`.
     Raises UsageError for a network that does not part its features from its head.
     """
     path = cache_folder() / "features" / f"{_key(classifier, store, indices)}.npz"
@@ -49,11 +47,6 @@ def features(classifier: Classifier, store: Store, indices: np.ndarray) -> np.nd
         with suppress(MienError):  # where nothing can be written, the next command computes them again
             write_arrays(path, features=found.astype(np.float16))
     return found.astype(np.float16).astype(np.float32)  # the same, computed or read
-
-
-def prepared_for(preprocessing: Preprocessing) -> dict[str, Any]:
-    """Return the settings of a data section with which images are decoded as a network wants them."""
-    return preprocessing.settings()
 
 
 def pooled(network: nn.Module, images: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from mien.config.sweep_plan import is_sweep
 from mien.data import Store, listed, open_store, prepare
 from mien.data.listing import SPLITS, Listing
 from mien.errors import DataError, MissingError
-from mien.evaluate.features import FACES, OTHERS, prepared_for
+from mien.evaluate.features import FACES, OTHERS
 from mien.labels import has_expressions
 from mien.pretrained import Classifier, from_pretrained
 from mien.progress import warn
@@ -90,7 +90,7 @@ def is_of_run(path: Path) -> bool:
 
 def _opened(data: Data, model: str, whole: bool) -> tuple[Classifier, Store]:
     classifier = from_pretrained(model if model.startswith(("mien:", "hf-hub:", "timm:")) else Path(model))
-    asked = data.with_(skip_bad=True, **prepared_for(classifier.preprocessing))
+    asked = data.with_(skip_bad=True, **classifier.preprocessing.settings())
     store = prepare(asked) if whole else open_store(asked)
     if len(store.classes) < 2:
         raise DataError(f"{data.path} has {len(store.classes)} class(es); there is nothing to mistake one for.")

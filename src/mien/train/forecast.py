@@ -15,7 +15,7 @@ from mien.config import Data, Recipe
 from mien.data import Store, prepare, splits
 from mien.errors import UsageError
 from mien.evaluate import heads
-from mien.evaluate.features import features, prepared_for
+from mien.evaluate.features import features
 from mien.evaluate.forecast import FILE, Measured, Trained, told
 from mien.pretrained import from_pretrained
 from mien.progress import note, track
@@ -60,7 +60,7 @@ class Heads:
     def __init__(self, backbone: str, data: Data) -> None:
         self.how = {"features": backbone}
         self.network = from_pretrained(backbone)
-        self.data = without_leaks(data).with_(**prepared_for(self.network.preprocessing))
+        self.data = without_leaks(data).with_(**self.network.preprocessing.settings())
         store = splits.apply(prepare(self.data), self.data)
         used = np.flatnonzero(store.splits != splits.TEST)  # left out of train or not: the cache then serves again
         found = features(self.network, store, used).reshape(len(used), -1)
