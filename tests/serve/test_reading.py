@@ -20,12 +20,11 @@ from PIL import Image
 from served import client_of, png, png_header, post
 
 from mien.errors import UsageError
-from mien.serve import Limits, create_app
-from mien.serve import worker as reading
+from mien.serve import Limits, create_app, reading
 from mien.serve.pictures import scans
 from mien.serve.pool import Pool
+from mien.serve.reading import ReadingSettings, RequestReader
 from mien.serve.service import AFTER, BROKEN, SLOW, Service
-from mien.serve.worker import Worker, WorkerSettings
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,11 +41,11 @@ def bomb():
 def here(network, monkeypatch):
     """What a process answers to a request, in this one, without its limits."""
     monkeypatch.setattr(reading, "allow", lambda seconds: None)
-    worker = Worker(WorkerSettings(network.preprocessing, TwoFaces, 0.0, True, Limits()))
+    reader = RequestReader(ReadingSettings(network.preprocessing, TwoFaces, 0.0, True, Limits()))
 
     def answers(request):
         words = {"kind": request.headers["content-type"], "detect": None, "large": True}
-        return [words for words, _ in worker.answers(words, request.read())]
+        return [words for words, _ in reader.answers(words, request.read())]
 
     return answers
 
@@ -253,7 +252,7 @@ def test_a_detector_that_cannot_be_sent(network):
 
 def test_processes_end_with_the_server_and_are_replaced_when_something_ends_them(network, pictures):
     async def lives():
-        settings = WorkerSettings(network.preprocessing, TwoFaces, 0.0, True, Limits())
+        settings = ReadingSettings(network.preprocessing, TwoFaces, 0.0, True, Limits())
         async with Pool(2, settings) as pool:
             async with pool.process() as first, pool.process() as second:
                 numbers = {first._process.pid, second._process.pid}
@@ -285,7 +284,7 @@ def test_a_process_that_cannot_start_is_said(network, pictures, monkeypatch, cap
 
 
 def test_a_process_loads_no_network_and_no_torch():
-    code = "import mien.serve.worker, sys; print({'torch', 'onnxruntime', 'fastapi', 'uvicorn'} & set(sys.modules))"
+    code = "import mien.serve.reading, sys; print({'torch', 'onnxruntime', 'fastapi', 'uvicorn'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from mien.errors import UsageError
 from mien.serve.messages import HEAD, packed
-from mien.serve.worker import WorkerSettings
+from mien.serve.reading import ReadingSettings
 
 PIECE = 1 << 20  # bytes that are handed over before others have a turn
 # So that glibc returns the memory of a large request when it is over, and keeps none of it for the next.
@@ -32,7 +32,7 @@ class EndedError(Exception):
 
 
 class Process:
-    """One of the processes, see `worker`. Not for several requests at once."""
+    """One of the processes, see `reading`. Not for several requests at once."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdin is not None
@@ -42,8 +42,8 @@ class Process:
 
     @classmethod
     async def start(cls, settings: bytes) -> Process:
-        """settings: pickled `WorkerSettings`. Returns when it is ready."""
-        command = [sys.executable, "-P", "-W", "ignore", "-m", "mien.serve.worker"]
+        """settings: pickled `ReadingSettings`. Returns when it is ready."""
+        command = [sys.executable, "-P", "-W", "ignore", "-m", "mien.serve.reading"]
         process = cls(
             await asyncio.create_subprocess_exec(
                 *command,
@@ -105,7 +105,7 @@ class Pool:
     Raises UsageError for a detector that cannot be sent to them.
     """
 
-    def __init__(self, size: int, settings: WorkerSettings) -> None:
+    def __init__(self, size: int, settings: ReadingSettings) -> None:
         try:
             self._settings = pickle.dumps(settings)
         except (pickle.PicklingError, AttributeError, TypeError) as error:

@@ -18,7 +18,7 @@ from mien.runtime.reader import Reader
 from mien.serve.batching import Batcher
 from mien.serve.limits import Limits, RefusedError
 from mien.serve.pool import EndedError, Pool
-from mien.serve.worker import WorkerSettings
+from mien.serve.reading import ReadingSettings
 
 SLOW = "This picture takes too long to read. Send it in another copy or format."
 BROKEN = "This picture breaks what reads it. Send it in another copy or format."
@@ -57,7 +57,7 @@ class Service:
         self.detects = has_expressions(network.labels)  # where a request does not say
         self.limits = limits
         self._reader = Reader(network, detector(), margin)
-        settings = WorkerSettings(network.preprocessing, detector, margin, self.detects, limits)
+        settings = ReadingSettings(network.preprocessing, detector, margin, self.detects, limits)
         self._pool = Pool(self.PROCESSES, settings)
         self._large = asyncio.Semaphore(1)  # however many there are, the others get through, and memory is bounded
         self._batcher = Batcher(network.predict)

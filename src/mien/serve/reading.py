@@ -1,4 +1,4 @@
-"""The process that reads what clients sent, `python -m mien.serve.worker`: it can be ended at any moment.
+"""The process that reads what clients sent, `python -m mien.serve.reading`: it can be ended at any moment.
 
 The server interprets nothing of a request but its head. Forms, JSON and pictures are read here, within limits on
 processor time and memory that the kernel keeps, so a file that is made to be slow, large or harmful ends this process
@@ -34,7 +34,7 @@ Answer = tuple[dict[str, Any], bytes]
 
 
 @dataclass(frozen=True)
-class WorkerSettings:
+class ReadingSettings:
     """What a process is started with. detector: makes the one that finds faces. detects: where a request is silent."""
 
     preprocessing: Preprocessing
@@ -44,10 +44,10 @@ class WorkerSettings:
     limits: Limits
 
 
-class Worker:
+class RequestReader:
     """Reads one request after the other."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: ReadingSettings) -> None:
         self.settings = settings
         self._runner = asyncio.Runner()
         self.finder = FaceFinder(settings.preprocessing, settings.detector(), settings.margin)
@@ -116,22 +116,22 @@ def main() -> None:
     os.dup2(2, 1)  # what a library prints must not come between the answers
     if (first := channel.receive()) is None:
         return
-    settings: WorkerSettings = pickle.loads(first[1])  # from the server, which started this process
-    worker = Worker(settings)
+    settings: ReadingSettings = pickle.loads(first[1])  # from the server, which started this process
+    reader = RequestReader(settings)
     confine(settings.limits.memory)
     gc.freeze()  # what is there stays, so that looking for what a request left is quick
     channel.send({"ready": True})
-    while _answered(worker, channel):
+    while _answered(reader, channel):
         allow(0)  # no clock runs while there is nothing to do
         gc.collect()  # errors and what raised them hold each other, and with them the request
 
 
-def _answered(worker: Worker, channel: Channel) -> bool:
+def _answered(reader: RequestReader, channel: Channel) -> bool:
     """Whether there was a request."""
     if (received := channel.receive()) is None:
         return False
     try:
-        for answer in worker.answers(*received):
+        for answer in reader.answers(*received):
             channel.send(*answer)
     except Exception:  # a fault of ours: the server says so, and its terminal shows this
         channel.send({"fault": traceback.format_exc()})
