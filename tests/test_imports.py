@@ -23,7 +23,7 @@ ALLOWED = {
         "data": "cache config drafts errors atomic intervals labels media packed pictures plugins "
         "preprocessing progress",
         "runtime": "assets atomic cells drafts errors hub labels locks media pictures preprocessing progress",
-        "serve": "mien errors labels pictures preprocessing runtime",
+        "serve": "mien errors labels page pictures preprocessing runtime",
         "pretrained": "drafts mien assets errors atomic hub models plugins preprocessing progress runs runtime",
         "runs": "cells drafts atomic config data errors labels locks progress",
         "train": "cache drafts config data errors evaluate atomic hardware intervals labels models operators plugins "
@@ -32,7 +32,8 @@ ALLOWED = {
         "pretrained progress runs runtime",
         "explain": "data errors evaluate hardware hub intervals labels models pictures pretrained progress runs "
         "runtime",
-        "review": "atomic cells config data errors evaluate intervals labels pretrained progress runs runtime serve",
+        "review": "atomic cells config data errors evaluate intervals labels page pretrained progress runs runtime "
+        "serve",
         "report": "config data errors evaluate explain atomic labels pretrained progress recipes runs runtime",
     }.items()
 }

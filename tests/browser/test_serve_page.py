@@ -20,10 +20,10 @@ from PIL import Image
 
 from mien.config import Data, Model, Recipe, Train
 from mien.export import export
+from mien.page import PAGE
 from mien.report.style import DARK, LIGHT
 from mien.runtime import Network
 from mien.serve import Limits, create_app
-from mien.serve.app import PAGE
 from mien.serve.server import address, listen
 from mien.train import run
 

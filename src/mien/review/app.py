@@ -17,14 +17,13 @@ from starlette.types import ASGIApp
 
 from mien.data.listing import Listing
 from mien.errors import MienError, UsageError, nearest
+from mien.page import ICON, KINDS
 from mien.review.corrected import CorrectedTable
 from mien.review.session import Answer, Decision, Session, Shown
 from mien.serve.door import Door
 from mien.serve.guard import Guard
 
 PAGE = Path(__file__).parent / "page"
-ICON = Path(__file__).parents[1] / "serve" / "page" / "icon.svg"
-KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 FILES = [*(file for file in PAGE.iterdir() if file.suffix in KINDS), ICON]
 LARGEST = 720  # pixels of a picture's longer side on the page
 AHEAD = 3  # pictures that the page loads before they are shown

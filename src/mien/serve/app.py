@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 import mien
+from mien.page import KINDS, page_files
 from mien.runtime.faces import Detector, YuNetDetector
 from mien.runtime.network import Network
 from mien.runtime.reader import lower_case
@@ -28,9 +29,8 @@ from mien.serve.limits import Limits, RefusedError
 from mien.serve.requests import check_kind
 from mien.serve.service import Sent, Service
 
-PAGE = Path(__file__).parent / "page"
+OWN = Path(__file__).parent / "page"  # what of the page is the server's alone
 PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp")
-KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 WRONG = {
     400: "no form that can be read",
     403: "a foreign Host, or a page of another origin",
@@ -165,10 +165,9 @@ def _add_predict(app: FastAPI, service: Service, gate: Gate) -> None:
 
 def _add_page(app: FastAPI) -> None:
     """The page's files by name, read once: no path from outside is ever opened."""
-    for file in PAGE.iterdir():
-        if kind := KINDS.get(file.suffix):
-            path = "/" if file.name == "index.html" else f"/{file.name}"
-            app.add_api_route(path, _sender(file.read_bytes(), kind), include_in_schema=False)
+    for name, content in page_files(OWN).items():
+        path = "/" if name == "index.html" else f"/{name}"
+        app.add_api_route(path, _sender(content, KINDS[Path(name).suffix]), include_in_schema=False)
 
 
 def _sender(content: bytes, kind: str) -> Callable[[], Any]:
