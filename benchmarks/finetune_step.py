@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien.config import Train
-from mien.hardware import choose_precision, hardware, keep_freed_memory
+from mien.hardware import computes_bf16, hardware, keep_freed_memory
 from mien.models import create_model
 from mien.train.task import make_optimizer
 
@@ -83,7 +83,7 @@ def main() -> None:
     torch.manual_seed(0)
     images = torch.randn(options.batch_size, 3, options.img_size, options.img_size)
     labels = torch.randint(7, (options.batch_size,))
-    precision = choose_precision("auto", "cpu")
+    precision = "bf16" if computes_bf16("cpu") else "fp32"
     mine = ours(options, precision == "bf16")
     if options.memory:
         for _ in range(2):

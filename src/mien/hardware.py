@@ -36,13 +36,26 @@ def device_of(model: nn.Module) -> torch.device:
     return next(chain(model.parameters(), model.buffers())).device
 
 
-def choose_precision(wanted: str, device: str) -> Literal["fp32", "bf16", "fp16"]:
-    """auto is bf16 where the hardware multiplies in it. Raises UsageError for fp16 on a CPU."""
+def choose_precision(wanted: str, device: str, model: nn.Module) -> Literal["fp32", "bf16", "fp16"]:
+    """auto is bf16 where the hardware multiplies in it. Raises UsageError for fp16 on a CPU.
+
+    On a CPU the backward pass of depthwise convolutions takes several times as long in bf16, so auto is fp32 for
+    networks that train some: log/2026-11-30-depthwise-convolutions-train-in-fp32-on-a-cpu.md.
+    """
     if wanted == "auto":
-        return "bf16" if computes_bf16(device) else "fp32"
+        is_slow = device == "cpu" and trains_depthwise(model)
+        return "bf16" if computes_bf16(device) and not is_slow else "fp32"
     if wanted == "fp16" and device == "cpu":
         raise UsageError("`train.precision` fp16 needs a GPU; on a CPU take bf16 or fp32.")
     return wanted  # type: ignore[return-value]
+
+
+def trains_depthwise(model: nn.Module) -> bool:
+    """Whether a network has convolutions, not frozen, whose every filter reads one channel."""
+    return any(
+        isinstance(each, nn.Conv2d) and each.groups == each.in_channels > 1 and each.weight.requires_grad
+        for each in model.modules()
+    )
 
 
 def computes_bf16(device: str) -> bool:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from mien import hardware
 from mien.config import Train
 from mien.evaluate.metrics import calibration_error
 from mien.hardware import choose_device, choose_precision
@@ -71,10 +72,20 @@ def test_entropy():
 
 def test_precision_follows_the_hardware():
     assert choose_device("cpu") == "cpu"
-    assert choose_precision("auto", "cpu") in ("fp32", "bf16")
-    assert choose_precision("fp32", "cpu") == "fp32"
+    dense = nn.Conv2d(4, 4, 3)
+    assert choose_precision("auto", "cpu", dense) in ("fp32", "bf16")
+    assert choose_precision("fp32", "cpu", dense) == "fp32"
     with pytest.raises(Exception, match="fp16 needs a GPU"):
-        choose_precision("fp16", "cpu")
+        choose_precision("fp16", "cpu", dense)
+
+
+def test_on_a_cpu_depthwise_convolutions_train_in_fp32(monkeypatch):
+    monkeypatch.setattr(hardware, "computes_bf16", lambda device: True)
+    dense, depthwise = nn.Conv2d(4, 8, 3), nn.Conv2d(4, 8, 3, groups=4)
+    chosen = [choose_precision("auto", device, model) for device in ("cpu", "cuda") for model in (dense, depthwise)]
+    assert chosen == ["bf16", "fp32", "bf16", "bf16"]
+    assert choose_precision("bf16", "cpu", depthwise) == "bf16"
+    assert choose_precision("auto", "cpu", depthwise.requires_grad_(False)) == "bf16"
 
 
 def test_epoch_line():

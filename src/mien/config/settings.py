@@ -224,7 +224,9 @@ class Train(Settings):
     monitor: Literal["accuracy", "loss"] = Field(default="accuracy", description="What the best epoch is best at.")
     checkpoint_every: int = Field(default=0, ge=0, description="Also keep every n-th epoch; 0 keeps best and last.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        default="auto", description="auto is bf16 where the hardware computes in it, else fp32."
+        default="auto",
+        description="auto is bf16 where the hardware computes in it, else fp32; on a CPU also fp32 for depthwise "
+        "convolutions, which train slowly in bf16.",
     )
     compile: bool = Field(default=False, description="torch.compile the model (needs a C++ compiler).")
     processes: int = Field(

@@ -24,7 +24,7 @@ def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
     """
     groups = _parameter_groups(model, settings)
     if settings.optimizer == "muon":
-        bf16 = hardware.choose_precision(settings.precision, next(model.parameters()).device.type) == "bf16"
+        bf16 = hardware.choose_precision(settings.precision, hardware.device_of(model).type, model) == "bf16"
         return Muon(groups, settings.lr, dtype=torch.bfloat16 if bf16 else torch.float32)
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, settings.lr, settings.momentum, nesterov=settings.momentum > 0)

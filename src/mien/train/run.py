@@ -22,7 +22,7 @@ from mien.runs.data import anchored, moved, note_images, open_data, refuse_missi
 from mien.runs.folder import read_env, runs_in
 from mien.runs.history import read_epochs
 from mien.runs.writing import hold, is_first_process, new_folder, processes_started, refuse_used, release, write_env
-from mien.train import features
+from mien.train import features, freeze
 from mien.train.build import build_task, check_sizes, lay_out, read_checkpoint, save_model, with_sizes_of
 from mien.train.checkpoints import discard_earlier, whole_checkpoint
 from mien.train.environment import as_before, environment, opening
@@ -42,7 +42,7 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
     _refuse_without_folds(recipe, out)
     checkpoint = read_checkpoint(recipe)
     recipe = anchored(with_sizes_of(checkpoint, recipe))
-    device, precision = _hardware(recipe)
+    device = _device(recipe)
     check_sizes(recipe)
     store = open_store(recipe.data)
     if not store.has("train"):
@@ -51,6 +51,7 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
         )
     # A recipe that cannot be built leaves no folder behind, and none overwritten.
     task = build_task(recipe, store, checkpoint)
+    precision = _precision(task, device)
     if recipe.distill.teachers and recipe.distill.stored:
         Teacher(recipe, store.classes)  # asked later; one that does not fit is refused here
     folder = new_folder(recipe, out, overwrite)
@@ -99,7 +100,7 @@ def _go_on(folder: Path, recipe: Recipe) -> Path:
         )
     recipe = moved(recipe)
     store = open_data(folder, recipe)
-    device, precision = _hardware(recipe)
+    device = _device(recipe)
     # Once begun, all weights are in last.ckpt; but where features are stored, only the head's are.
     begun = whole_checkpoint(layout.last_checkpoint(folder)) is not None and not features.can_be_stored(recipe)
     checkpoint = None if begun else _same_checkpoint(recipe, known, folder)
@@ -107,6 +108,7 @@ def _go_on(folder: Path, recipe: Recipe) -> Path:
         for source in recipe.distill.teachers:
             refuse_missing(folder, source, "distill.teachers")
     task = build_task(recipe, store, checkpoint)
+    precision = _precision(task, device)
     _refuse_other_teachers(task, known, folder)
     return _train(task, store, folder, device, precision, known.init)
 
@@ -129,15 +131,20 @@ def _is_of(folder: Path, recipe_name: str, seed: int) -> bool:
     return (recipe.name, recipe.seed) == (recipe_name, seed)
 
 
-def _hardware(recipe: Recipe) -> tuple[str, str]:
-    """Device and precision. Raises UsageError where a launcher started more processes than the recipe has."""
+def _device(recipe: Recipe) -> str:
+    """The device to train on. Raises UsageError where a launcher started more processes than the recipe has."""
     if (started := processes_started()) > 1 and recipe.train.processes == 1:
         raise UsageError(
             f"This is one of {started} processes that srun or torchrun started, and `train.processes` is 1: each would "
             f"train for itself. Give `train.processes` {started}, or start one process."
         )
-    device = hardware.choose_device(recipe.device)
-    return device, hardware.choose_precision(recipe.train.precision, device)
+    return hardware.choose_device(recipe.device)
+
+
+def _precision(task: Training, device: str) -> str:
+    settings = task.recipe.train
+    freeze.freeze(task.model, settings, settings.epochs)  # what never trains has no backward pass that could be slow
+    return hardware.choose_precision(settings.precision, device, task.model)
 
 
 def _refuse_other_teachers(task: Training, known: Env, folder: Path) -> None:
