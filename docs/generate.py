@@ -22,7 +22,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import mien
-import mien.cli  # (adds the commands to the app)
 from mien import recipes
 from mien.cli.app import app
 from mien.config import Model, Recipe

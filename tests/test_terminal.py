@@ -46,7 +46,7 @@ def test_every_verb_prints_through_one_function():
     for path in Path(mien.cli.__file__).parent.glob("*.py"):
         calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         found = [call.id for call in calls if isinstance(call, ast.Name) and call.id == "print"]
-        assert found == (["print"] if path.name == "app.py" else []), path
+        assert found == (["print"] if path.name == "output.py" else []), path
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")

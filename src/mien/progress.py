@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+if TYPE_CHECKING:  # rich is slow to import, and needed only where something is drawn
+    from rich.console import Console
 
 Item = TypeVar("Item")
 
@@ -30,12 +31,16 @@ def printable(text: str) -> str:
 
 
 def console() -> Console:
-    """Where progress and notes go. Nothing is looked for in a text, neither markup nor emoji."""
+    """Where progress and errors go. Nothing is looked for in a text, neither markup nor emoji."""
+    from rich.console import Console
+
     return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def track(items: Iterable[Item], what: str, total: int | None) -> Iterator[Item]:
     """The items as they come, counted in a bar with the time left, or without an end where `total` is not known."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     shown = console()
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:
@@ -53,7 +58,8 @@ class Printer(logging.Handler):
     """Prints on whatever stderr is at that moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        console().print("\n".join(map(printable, self.format(record).split("\n"))))
+        if sys.stderr:  # a program without a console has none
+            print(*map(printable, self.format(record).split("\n")), sep="\n", file=sys.stderr)
 
 
 PRINTER = Printer()

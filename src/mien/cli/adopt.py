@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from mien.cli.app import Json, app, print_json, print_lines, quoted
-from mien.cli.data import DataSettable
+from mien.cli.app import Json
+from mien.cli.data_settings import DataSettable
+from mien.cli.output import print_json, print_lines, quoted
 from mien.errors import UsageError
 from mien.progress import note
 
 
-@app.command
 def adopt(
     source: Annotated[str, Parameter(show_default=False)],
     *,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import DataPath, Json, app, print_json, print_lines, quoted
+from mien.cli.app import DataPath, Json
+from mien.cli.output import print_json, print_lines, quoted
 from mien.errors import UsageError
 from mien.progress import note, warn
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from mien.runs.records import AveragedRun
 
 
-@app.command
 def average(
     *runs: Path,
     shares: str | None = None,

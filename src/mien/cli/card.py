@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mien.atomic import written_whole
-from mien.cli.app import app, print_lines
+from mien.cli.output import print_lines
 
 
-@app.command
 def card(model: str, *, out: Path | None = None) -> None:
     """Print the model card of an exported network: data, scores by class, calibration, what it must not be used for.
 

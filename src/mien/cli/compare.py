@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mien.cli.app import By, DataPath, Json, Table, app, print_json, print_lines, refuse_lone_table
+from mien.cli.app import By, DataPath, Json, Table, refuse_lone_table
+from mien.cli.output import print_json, print_lines
 from mien.errors import UsageError
 from mien.progress import note
 
 
-@app.command
 def compare(
     *runs: Path,
     out: Path = Path("comparison.html"),

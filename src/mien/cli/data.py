@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from cyclopts import App, Parameter
-from pydantic import Field
+from cyclopts import App
 
 from mien import config, media
-from mien.cli.app import Json, Path_, app, print_json, print_lines, quoted
-from mien.config import Settings
+from mien.cli.app import Json, Path_
+from mien.cli.data_settings import DataSettable, settings_of
+from mien.cli.forecast import forecast
+from mien.cli.output import print_json, print_lines, quoted
+from mien.cli.review import review
 from mien.errors import MienError, UsageError
 from mien.progress import note
 
 if TYPE_CHECKING:
     from mien.data.audit import Audit
 
-data_app = App(name="data", help="Look at a data set before training on it.")
-app.command(data_app)
+data = App(name="data", help="Look at a data set before training on it.")
+data.command(forecast)
+data.command(review)
 
 
-class DataSettings(Settings):
-    """The data section of a recipe, for the `mien data` commands."""
-
-    data: config.Data = Field(default_factory=config.Data)
-
-
-DataSettable = Annotated[DataSettings | None, Parameter(name="*", show_default=False)]
-
-
-@data_app.command
+@data.command
 def prepare(path: Path_, *, out: Path | None = None, json_: Json = False, settings: DataSettable = None) -> None:
     """Decode a data set once into a store, which every later run opens at once.
 
@@ -60,7 +54,7 @@ def prepare(path: Path_, *, out: Path | None = None, json_: Json = False, settin
     note(f"Next: mien data audit {quoted(path)}")
 
 
-@data_app.command
+@data.command
 def show(path: Path_, *, out: Path = Path("data.png"), settings: DataSettable = None) -> None:
     """Draw how many images each class has, and samples of each.
 
@@ -78,7 +72,7 @@ def show(path: Path_, *, out: Path = Path("data.png"), settings: DataSettable = 
     print_lines(str(out))
 
 
-@data_app.command
+@data.command
 def audit(
     path: Path_,
     *,
@@ -139,39 +133,14 @@ def audit(
         raise MienError(f"The audit found {', '.join(failed)}.")
 
 
-def _next(data: config.Data, findings: Audit) -> str:
+def _next(chosen: config.Data, findings: Audit) -> str:
     """The command that trains on what was audited, without what stops or spoils it."""
-    if data.source not in ("folder", "table"):
+    if chosen.source not in ("folder", "table"):
         return "mien recipes lists what trains on it"
-    words = ["mien", "run", "folder_cnn", "--data.path", str(data.path)]
-    words += ["--data.source", "table"] if data.source == "table" else []
-    words += ["--data.encoding", data.encoding] if data.encoding else []
+    words = ["mien", "run", "folder_cnn", "--data.path", str(chosen.path)]
+    words += ["--data.source", "table"] if chosen.source == "table" else []
+    words += ["--data.encoding", chosen.encoding] if chosen.encoding else []
     words += ["--data.skip_bad"] if findings.unreadable else []
     enough = len(findings.classes) - len(findings.small_classes) >= 2
     words += [word for name in findings.small_classes if enough for word in ("--data.without", name)]
     return " ".join(map(quoted, words))
-
-
-def data_of(path: Path, settings: DataSettings | None) -> tuple[config.Data, str | None]:
-    """The data section of a path, and the network of its own that it has as a run."""
-    from mien.evaluate.embedding import of_run
-    from mien.runs import is_run
-    from mien.runs.data import lying_at
-
-    if not is_run(path):
-        return settings_of(path, settings), None
-    given = settings.data.model_dump(exclude_unset=True) if settings else {}
-    if given.keys() - {"path"}:
-        raise UsageError(f"{path} is a run: its data settings are its own. Say only where its images lie: --data.path.")
-    with lying_at(given.get("path")):
-        return of_run(path), str(path)
-
-
-def settings_of(path: Path, settings: DataSettings | None) -> config.Data:
-    """The data section for a path: flags over the environment, the source guessed where none is named."""
-    from mien.data import guess_source
-
-    given = settings.data.model_dump(exclude_unset=True) if settings else {}
-    given = config.merge(config.from_environment().get("data", {}), given)
-    source = given.get("source") or guess_source(path, given.get("encoding"))
-    return config.build({"data": {**given, "path": path, "source": source}}).data

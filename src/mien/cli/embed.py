@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from mien.cli.app import Json, Path_, app, print_json, print_lines
-from mien.cli.data import DataSettable, data_of
+from mien.cli.app import Json, Path_
+from mien.cli.data_settings import DataSettable, data_of
+from mien.cli.output import print_json, print_lines
 from mien.progress import note
 
 
-@app.command
 def embed(
     path: Path_,
     *,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from mien.assets import OWN
-from mien.cli.app import By, Json, Path_, Table, app, print_json, print_lines, quoted, refuse_lone_table
-from mien.cli.data import DataSettable, DataSettings
+from mien.cli.app import By, Json, Path_, Table, refuse_lone_table
+from mien.cli.data_settings import DataSettable, DataSettings
+from mien.cli.output import print_json, print_lines, quoted
 from mien.errors import UsageError
 from mien.hub import HUB
 from mien.runs.folder import is_without_data
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from mien.runs import ChangeScore, Scores
 
 
-@app.command
 def evaluate(
     run: Path_,
     *,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from mien.cli.app import DataPath, Json, Path_, app, print_json, print_lines
+from mien.cli.app import DataPath, Json, Path_
+from mien.cli.output import print_json, print_lines
 from mien.errors import UsageError
 from mien.progress import note, warn
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from mien.explain.explanation import Explanation
 
 
-@app.command
 def explain(
     model: Path_,
     image: Path_ | None = None,

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from mien.cli.app import DataPath, Json, Path_, app, print_json, print_lines, quoted
+from mien.cli.app import DataPath, Json, Path_
+from mien.cli.output import print_json, print_lines, quoted
 from mien.progress import note, warn
 
 if TYPE_CHECKING:
     from mien.evaluate.calibration import Calibration
 
 
-@app.command
 def export(
     run: Path_,
     *,

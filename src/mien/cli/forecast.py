@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien import config
-from mien.cli.app import Json, Path_, Settable, print_json, print_lines, recipe_layers
-from mien.cli.data import data_app
-from mien.cli.setting_flags import takes_settings
+from mien.cli.app import Json, Path_
+from mien.cli.output import print_json, print_lines
+from mien.cli.setting_flags import recipe_layers, takes_settings
 from mien.config import Recipe
 from mien.errors import UsageError
 from mien.progress import note
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mien.train.forecast import Learner
 
 
-@data_app.command
 @takes_settings(recipe_flag="--recipe")
 def forecast(
     path: Path_,
@@ -29,7 +28,7 @@ def forecast(
     out: Path = Path("forecast"),
     check: Path | None = None,
     json_: Json = False,
-    settings: Settable = None,
+    settings: Recipe | None = None,
 ) -> None:
     """Say what more pictures should bring: a learning curve with a 90 % band, overall and for each class.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mien.cli.app import Json, app, print_json, print_lines
+from mien.cli.app import Json
+from mien.cli.output import print_json, print_lines
 from mien.progress import note
 
 
-@app.command
 def models(*, json_: Json = False) -> None:
     """List the networks that come with mien: those for --model, and backbones for --model.init."""
     rows = [*_ready(), *_backbones()]

@@ -1,10 +1,15 @@
-"""Text that the terminal or pipe cannot show is written as escapes, not as a traceback."""
+"""What a verb prints. Text that the terminal or pipe cannot show is written as escapes, not as a traceback."""
 
 from __future__ import annotations
 
 import codecs
+import json
+import shlex
 import sys
 from io import TextIOWrapper
+from typing import Any
+
+from mien.progress import console, printable
 
 HANDLER = "mien.escapes"
 
@@ -22,3 +27,25 @@ def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
         return codecs.lookup_error("surrogateescape")(error)
     except UnicodeError:
         return codecs.lookup_error("backslashreplace")(error)
+
+
+def print_lines(*lines: str, flush: bool = False) -> None:
+    """Print lines of a result. Every verb prints through here: names of files and classes may be a stranger's."""
+    print(*map(printable, lines), sep="\n", flush=flush)
+
+
+def quoted(name: Any) -> str:
+    """A name as a shell takes it, for commands in hints."""
+    return shlex.quote(str(name))
+
+
+def print_json(values: Any, indent: int | None = 1) -> None:
+    """Print a result as JSON, whose escapes keep it to printable characters; without indent on one line, at once."""
+    print_lines(*json.dumps(values, indent=indent).split("\n"), flush=indent is None)
+
+
+def fail(text: str, code: int) -> int:
+    """Print what went wrong on stderr; returns the exit code."""
+    lines = "\n".join(map(printable, f"mien: {text}".split("\n")))
+    console().print(lines, style="red" if code != 130 else None)
+    return code

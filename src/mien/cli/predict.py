@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, Token
 
-from mien.cli.app import Json, Path_, app, print_json, print_lines
+from mien.cli.app import Json, Path_
+from mien.cli.output import print_json, print_lines
 from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.progress import note
 from mien.report.words import alternatives, count
@@ -25,7 +26,6 @@ def _seconds(_: type, tokens: Sequence[Token]) -> float:
     return float(tokens[0].value.removesuffix("s"))
 
 
-@app.command
 def predict(
     *sources: Path_,
     model: str | None = None,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from mien import config
-from mien.cli.app import Json, app, print_json, print_lines, quoted
+from mien.cli.app import Json
+from mien.cli.output import print_json, print_lines, quoted
 from mien.config import Recipe
 from mien.progress import note
 
 
-@app.command
 def quickstart(*, out: Path = Path("runs"), json_: Json = False) -> None:
     """Train a small CNN and a small ViT on drawn faces, and compare them: one to two minutes, nothing to download.
 

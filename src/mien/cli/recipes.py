@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from mien import config
-from mien.cli.app import Json, app, print_json, print_lines
+from mien.cli.app import Json
+from mien.cli.output import print_json, print_lines
 from mien.config import Recipe
 from mien.errors import MissingError
 from mien.progress import note
 
 
-@app.command
 def recipes(name: str | None = None, *, json_: Json = False) -> None:
     """List the recipes, or show one in full.
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import By, DataPath, Path_, Table, app, print_lines, refuse_lone_table
+from mien.cli.app import By, DataPath, Path_, Table, refuse_lone_table
+from mien.cli.output import print_lines
 
 
-@app.command
 def report(
     run: Path_,
     *,

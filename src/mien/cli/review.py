@@ -9,8 +9,9 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from mien import config
-from mien.cli.app import Json, Open, Path_, print_json, print_lines, quoted
-from mien.cli.data import DataSettable, DataSettings, data_app, settings_of
+from mien.cli.app import Json, Open, Path_
+from mien.cli.data_settings import DataSettable, DataSettings, settings_of
+from mien.cli.output import print_json, print_lines, quoted
 from mien.errors import UsageError, require
 from mien.progress import note
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from mien.runs import Predictions
 
 
-@data_app.command
 def review(
     path: Path_,
     *,

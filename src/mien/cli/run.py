@@ -9,8 +9,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from mien import config
-from mien.cli.app import Json, Settable, app, print_json, print_lines, quoted, recipe_layers
-from mien.cli.setting_flags import takes_settings
+from mien.cli.app import Json
+from mien.cli.output import print_json, print_lines, quoted
+from mien.cli.setting_flags import recipe_layers, takes_settings
 from mien.config import Recipe
 from mien.errors import UsageError
 from mien.progress import note, warn
@@ -18,7 +19,6 @@ from mien.progress import note, warn
 PLACES = {"data": "path", "model": "init", "distill": "teachers"}  # settings that say where something lies
 
 
-@app.command
 @takes_settings()
 def run(
     recipe: str | None = None,
@@ -28,7 +28,7 @@ def run(
     resume: Annotated[bool, Parameter(negative="")] = False,
     config_: Annotated[Path | None, Parameter(name="--config")] = None,
     json_: Json = False,
-    settings: Settable = None,
+    settings: Recipe | None = None,
 ) -> None:
     """Data -> training -> evaluation -> report, as a recipe says.
 

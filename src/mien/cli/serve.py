@@ -7,11 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import Open, app, print_lines
+from mien.cli.app import Open
+from mien.cli.output import print_lines
 from mien.progress import note
 
 
-@app.command
 def serve(
     *,
     model: str | None = None,

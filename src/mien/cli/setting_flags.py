@@ -9,21 +9,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
-from pydantic import BaseModel
 
-from mien import config
-from mien.config import Recipe
-from mien.config.sweep_plan import is_sweep
-from mien.errors import nearest
-from mien.models import DEFAULT
+from mien.errors import UsageError, nearest
 
-Made = Callable[[type[Recipe]], type[BaseModel]]
+if TYPE_CHECKING:  # verbs that take no settings do without
+    from pydantic import BaseModel
+
+    from mien.config import Recipe
+
+    Made = Callable[[type[Recipe]], type[BaseModel]]
 Command = Callable[..., Any]
 
-_offered: list[type[Recipe]] = [Recipe]
+_offered: list[type[Recipe]] = []  # empty: Recipe itself
 _commands: list[tuple[Command, Made]] = []
 _recipe_flags: dict[str, str] = {}
 
@@ -38,7 +38,7 @@ def takes_settings(made: Made = lambda recipe: recipe, recipe_flag: str | None =
         _commands.append((command, made))
         if recipe_flag:
             _recipe_flags[command.__name__] = recipe_flag
-        _offer(command, made(_offered[-1]))
+        _offer(command, made(offered()))
         return command
 
     return mark
@@ -50,6 +50,8 @@ def offer_sizes(arguments: list[str]) -> None:
     verb, *words = (arguments[1:] if arguments[:1] == ["data"] else arguments) or [""]
     if verb not in verbs:
         return
+    from mien import config
+
     if verb in _recipe_flags:
         recipe = _value(words, _recipe_flags[verb])
         words = [recipe, *words] if recipe else ["--", *words]
@@ -60,14 +62,16 @@ def offer_sizes(arguments: list[str]) -> None:
 
 def offered() -> type[Recipe]:
     """Recipe, with the sizes that are flags now."""
-    return _offered[-1]
+    from mien.config import Recipe
+
+    return _offered[-1] if _offered else Recipe
 
 
 def unknown_size(flag: str) -> str | None:
     """What is to be said of a flag such as --model.kernel that the network has no size for; None of any other flag."""
     if not flag.startswith("--model."):
         return None
-    sizes = list(_offered[-1].model_fields["model"].annotation.model_fields)  # type: ignore[union-attr]
+    sizes = list(offered().model_fields["model"].annotation.model_fields)  # type: ignore[union-attr]
     size = flag.removeprefix("--model.").partition("=")[0].replace("-", "_")
     near = nearest(size, sizes).replace("'", "").replace("mean ", "mean --model.")
     return f"The network has no size '{size}'.{near} Known here: {', '.join(sizes)}."
@@ -75,6 +79,10 @@ def unknown_size(flag: str) -> str | None:
 
 def networks_of(arguments: list[str]) -> list[str]:
     """The networks that the arguments of a verb are about: of the flag, the environment, --config or the recipe."""
+    from mien import config
+    from mien.config.sweep_plan import is_sweep
+    from mien.models import DEFAULT
+
     if "--resume" in arguments:  # takes no settings
         return [DEFAULT]
     file = _value(arguments, "--config")
@@ -112,3 +120,16 @@ def _value(arguments: list[str], flag: str) -> str | None:
 def _offer(command: Command, settings: type[BaseModel]) -> None:
     optional: Any = settings | None
     command.__annotations__["settings"] = Annotated[optional, Parameter(name="*", show_default=False)]
+
+
+def recipe_layers(name: str | None, file: Path | None) -> list[dict[str, Any]]:
+    """Recipe < --config file < environment: the settings below the flags, later ones winning."""
+    from mien import config
+    from mien.recipes import load
+
+    if name is None and file is None:
+        raise UsageError("Which recipe? 'mien recipes' lists them; or give --config FILE.")
+    layers: list[dict[str, Any]] = [load(name)[0].model_dump()] if name else []
+    if file:
+        layers.append(config.from_file(file))
+    return [*layers, config.from_environment()]

@@ -7,11 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import Json, Path_, app, print_json, print_lines
+from mien.cli.app import Json, Path_
+from mien.cli.output import print_json, print_lines
 from mien.progress import note
 
 
-@app.command
 def submission(
     run: Path_,
     *,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import CycloptsError, Parameter
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from mien.cli.app import Json, app, print_json, print_lines, quoted, recipe_layers
-from mien.cli.setting_flags import takes_settings
+from mien.cli.app import Json, app
+from mien.cli.output import print_json, print_lines, quoted
+from mien.cli.setting_flags import recipe_layers, takes_settings
 from mien.cli.wording import flag
 from mien.errors import MienError, UsageError
 from mien.progress import note, warn
@@ -32,7 +33,6 @@ def _as_text(section: type[BaseModel]) -> Any:
     return create_model(section.__name__, __config__=ConfigDict(extra="forbid"), **fields)
 
 
-@app.command
 @takes_settings(_as_text)
 def sweep(
     recipe: str | None = None,

@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from mien.cli.app import Json, Path_, app, print_json, print_lines
-from mien.cli.data import DataSettable
+from mien.cli.app import Json, Path_
+from mien.cli.data_settings import DataSettable
+from mien.cli.output import print_json, print_lines
 from mien.cli.wording import worded
 from mien.errors import DataError, UsageError
 from mien.progress import note
 
 
-@app.command
 def verify(
     path: Path_,
     *more: Path_,
