@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from PIL import Image
 
 import mien
 from mien.cli import main
@@ -20,6 +21,7 @@ from mien.errors import UsageError
 from mien.evaluate import claims
 from mien.export import export
 from mien.runs import RunFolder
+from mien.runtime.network import Network
 from mien.runtime.seal import KEY, network_of, seal
 
 FIXTURES = Path(__file__).parent / "fixtures" / "v0_1_0"
@@ -54,6 +56,17 @@ def resealed(path: Path, edit, out: Path) -> Path:
 
 def verdicts(proof, verdict):
     return [claim.name for claim in proof.claims if claim.verdict == verdict]
+
+
+def test_data_without_validation_images_prove_no_score(run, tmp_path):
+    noise = np.random.default_rng(0)
+    for label in Network.open(run / "model.onnx").labels:
+        (tmp_path / label).mkdir()
+        for name in "abc":
+            Image.fromarray(noise.integers(256, size=(16, 16), dtype=np.uint8)).save(tmp_path / label / f"{name}.png")
+    data = {"source": "folder", "path": str(tmp_path), "folds": 2, "fold": "all"}
+    found = {claim.name: claim for claim in mien.verify(run / "model.onnx", data=data).claims}
+    assert found["accuracy"].reason == "these data have no validation images"
 
 
 def test_what_an_export_says_of_itself_holds(run):

@@ -34,7 +34,9 @@ def checked(claimant: Claimant, store: Store, read_test: bool, robustness: bool)
     """Every claim with its verdict. read_test, robustness: see `mien.proof.prove`."""
     evidence = _Evidence(claimant, store)
     if not store.has("validation"):
-        reason = "out of fold, by networks that are not in it: prove the folds"
+        reason = "these data have no validation images"
+        if claimant.card.get("out_of_fold"):
+            reason = "out of fold, by networks that are not in it: prove the folds"
         told = share({"accuracy": claimant.card["validation_accuracy"], "images": claimant.card["validation_images"]})
         return [*_data(evidence), Claim("accuracy", told, None, CANNOT, reason), *_test(evidence, read_test)]
     return [
