@@ -35,6 +35,7 @@ ALLOWED = {
         "runtime",
         "review": "atomic cells config data errors evaluate intervals labels page pretrained progress runs runtime "
         "serve",
+        "web": "assets atomic drafts errors labels page runtime",
         "report": "config data errors evaluate explain atomic labels pretrained progress recipes runs runtime",
     }.items()
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mien import plugins
-from mien.arguments import file_of, is_network, place_of, reading, run_place, settings_of, verb
+from mien.arguments import file_of, is_exported, is_network, place_of, reading, run_place, settings_of, verb
 from mien.catalogue import from_pretrained
 from mien.config import Recipe
 from mien.errors import UsageError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mien.proof import Proof
     from mien.runs import Scores
     from mien.runtime import Detector, Reader
+    from mien.web import WebFolder
 
     Split = Literal["validation", "test", "train"]
 
@@ -61,7 +62,13 @@ class Run(RunFolder):
             network = from_pretrained(self)
             return nearest_training(self.path, network, seen(network, image), n)[0]
 
-    def export(self, out: str | Path | None = None, **options: Any) -> Export:
+    @overload
+    def export(self, out: str | Path | None = None, *, web: None = None, **options: Any) -> Export: ...
+
+    @overload
+    def export(self, out: str | Path | None = None, *, web: str | Path, **options: Any) -> WebFolder: ...
+
+    def export(self, out: str | Path | None = None, **options: Any) -> Export | WebFolder:
         """As `mien.export(run, out)`."""
         return export(self, out, **options)
 
@@ -261,36 +268,54 @@ def embed(
         return look(config.build({"data": {"path": place, "source": guess_source(place)}}).data, network)
 
 
+@overload
+def export(
+    run: Source, out: str | Path | None = None, *, weights: WeightType = ..., error_rate: float = ...,
+    coverage: float = ..., outliers: bool = ..., data: Place | None = ..., allow_code: Sequence[str] = ...,
+    web: None = None, margin: float = ..., overwrite: bool = ...,
+) -> Export: ...  # fmt: skip
+
+
+@overload
+def export(
+    run: Source, out: str | Path | None = None, *, weights: WeightType = ..., error_rate: float = ...,
+    coverage: float = ..., outliers: bool = ..., data: Place | None = ..., allow_code: Sequence[str] = ...,
+    web: str | Path, margin: float = ..., overwrite: bool = ...,
+) -> WebFolder: ...  # fmt: skip
+
+
 @verb
 def export(
-    run: Source,
-    out: str | Path | None = None,
-    *,
-    weights: WeightType = "fp16",
-    error_rate: float = 0.2,
-    coverage: float = 0.9,
-    outliers: bool = True,
-    data: Place | None = None,
-    allow_code: Sequence[str] = (),
-) -> Export:
+    run: Source, out: str | Path | None = None, *, weights: WeightType = "fp16", error_rate: float = 0.2,
+    coverage: float = 0.9, outliers: bool = True, data: Place | None = None, allow_code: Sequence[str] = (),
+    web: str | Path | None = None, margin: float = 0.0, overwrite: bool = False,
+) -> Export | WebFolder:  # fmt: skip
     """Write a finished run as one .onnx file, by default RUN/model.onnx, that `load` reads without torch.
 
     weights: 'fp16', 'fp32' or 'int8'. error_rate: the share of wrong answers that the threshold for "unsure" allows.
     coverage: the share of prediction sets that are to hold the true class. outliers: False: the file does not tell what
     is unlike its training images, and up to 1,500 of them are not read.
-    Raises MissingError for a run that is not finished, MienError when the file's answers are not the run's.
+    web: also a folder for any static host, which is returned: the page of `mien serve` with the network in the browser.
+    `run` may then be an .onnx file or 'mien:tiny', too. margin: what the network sees around a face there, as a share
+    of its side. overwrite: replace the web folder that is there.
+    Raises MissingError for a run that is not finished, MienError when the file's answers are not the run's, UsageError
+    for a web folder that is in use.
     """
-    from mien.export import export as write
+    from mien.web import refuse_used, write_web_folder
 
-    with reading(allow_code, data):
-        return write(
-            run_place(run, "export"),
-            None if out is None else Path(out),
-            weights=weights,
-            error_rate=error_rate,
-            coverage=coverage,
-            outliers=outliers,
-        )
+    place, file = place_of(run), None if out is None else Path(out).expanduser()
+    options: dict[str, Any] = {"weights": weights, "error_rate": error_rate, "coverage": coverage, "outliers": outliers}
+    exported = is_exported(place, web, out=file, margin=margin, overwrite=overwrite, **options)
+    if web is not None:
+        refuse_used(web, overwrite)
+    if not exported:
+        from mien.export import export as write
+
+        with reading(allow_code, data):
+            done = write(run_place(run, "export"), file, **options)
+    if web is None:
+        return done
+    return write_web_folder(place if exported else done.path, web, margin=margin, overwrite=overwrite)
 
 
 @verb

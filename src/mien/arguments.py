@@ -82,3 +82,29 @@ def is_network(place: str | Path) -> bool:
     from mien.runtime.network import is_export
 
     return isinstance(place, str) or (is_export(place) and not is_run(place))
+
+
+EXPORTED = {
+    "out": None,
+    "weights": "fp16",
+    "error_rate": 0.2,
+    "coverage": 0.9,
+    "outliers": True,
+}  # where nothing is said
+ON_THE_WEB = {"margin": 0.0, "overwrite": False}
+
+
+def is_exported(place: str | Path, web: str | Path | None, **options: Any) -> bool:
+    """Whether a web folder is to be made of a file that is exported already. options: all others of `mien.export`.
+
+    Raises UsageError for options that would say nothing.
+    """
+    exported = web is not None and is_network(place)
+    for name, default in (EXPORTED if exported else {} if web is not None else ON_THE_WEB).items():
+        if options[name] != default:
+            raise UsageError(
+                f"{place} is exported already, so `{name}` says nothing: leave it out, or give the run."
+                if exported
+                else f"`{name}` is of a web folder. Say where it is to be written: `web`."
+            )
+    return exported

@@ -1,9 +1,9 @@
-"""`mien export`: a run as one .onnx file."""
+"""`mien export`: a run as one .onnx file, and as a web page that reads pictures in the browser."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -13,6 +13,8 @@ from mien.progress import note, warn
 
 if TYPE_CHECKING:
     from mien.evaluate.calibration import Calibration
+    from mien.export import Export
+    from mien.web import WebFolder
 
 
 def export(
@@ -24,14 +26,19 @@ def export(
     coverage: float = 0.9,
     outliers: Annotated[bool, Parameter(negative="--no-outliers")] = True,
     data_path: DataPath = None,
+    web: Path | None = None,
+    margin: float = 0.0,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
     json_: Json = False,
 ) -> None:
     """Write a finished run as one .onnx file with labels, preprocessing and calibration, for use without torch.
 
+    With --web also as a folder for any static host: the page of mien serve, with the network in the browser.
+
     Parameters
     ----------
     run
-        A finished run folder.
+        A finished run folder; with --web also an exported .onnx file, mien:base, mien:tiny or hf-hub:OWNER/NAME.
     out
         The file; RUN/model.onnx if not given.
     weights
@@ -45,19 +52,62 @@ def export(
     outliers
         The file also tells what is unlike its training images, for which up to 1,500 of them go through the network;
         --no-outliers leaves that out.
+    web
+        A folder for the page, the network, the finder of faces and onnxruntime-web.
+    margin
+        For --web: what the network sees around a found face, as a share of its side; as it was trained.
+    overwrite
+        Replace the web folder that is there.
     """
+    from mien.arguments import is_exported, place_of
+    from mien.web import refuse_used, write_web_folder
+
+    options = {"weights": weights, "error_rate": error_rate, "coverage": coverage, "outliers": outliers}
+    exported = is_exported(place_of(run), web, out=out, margin=margin, overwrite=overwrite, **options)
+    if web is not None:
+        refuse_used(web, overwrite)
+    done = None if exported else _write(run, out, options, data_path)
+    page = web and write_web_folder(done.path if done else run, web, margin=margin, overwrite=overwrite)
+    if json_:
+        print_json((_values(done) if done else {}) | ({"web": _web_values(page)} if page else {}))
+        return
+    if done:
+        _show(done, error_rate)
+    if page:
+        _show_web(page)
+    elif done:
+        note(f"Next: mien predict PHOTO --model {quoted(done.path)}")
+
+
+def _write(run: Path, out: Path | None, options: dict[str, Any], data_path: Path | None) -> Export:
     from mien.export import export as write
     from mien.runs.data import lying_at
 
     with lying_at(data_path):
-        done = write(run, out, weights=weights, error_rate=error_rate, coverage=coverage, outliers=outliers)
+        return write(run, out, **options)
+
+
+def _values(done: Export) -> dict[str, Any]:
+    values = {"file": str(done.path), "bytes": done.size, "largest_difference": done.difference}
+    values |= {"accuracy_lost": done.accuracy_lost, "sets": done.sets.to_dict()}
+    values["outliers"] = done.outliers.to_dict() if done.outliers else None
+    return values | {"calibration": done.calibration.to_dict()}
+
+
+def _web_values(page: WebFolder) -> dict[str, Any]:
+    return {"folder": str(page.path), "bytes": page.size, "files": page.files, "fingerprint": page.fingerprint}
+
+
+def _show_web(page: WebFolder) -> None:
+    wide = max(map(len, page.files))
+    print_lines(f"{page.path}  {page.size / 1e6:.2f} MB")
+    print_lines(*(f"  {name:{wide}}  {size:>9,}" for name, size in page.files.items()))
+    note(f"Next: python -m http.server -d {quoted(page.path)}")
+    note("or copy the folder to any static host: the camera, and use without a network, need https or localhost there.")
+
+
+def _show(done: Export, error_rate: float) -> None:
     calibration = done.calibration
-    if json_:
-        values = {"file": str(done.path), "bytes": done.size, "largest_difference": done.difference}
-        values |= {"accuracy_lost": done.accuracy_lost, "sets": done.sets.to_dict()}
-        values["outliers"] = done.outliers.to_dict() if done.outliers else None
-        print_json(values | {"calibration": calibration.to_dict()})
-        return
     print_lines(f"{done.path}  {done.size / 1e6:.2f} MB")
     note(
         f"probabilities equal the run's within {done.difference:.1g}; calibration error "
@@ -80,7 +130,6 @@ def export(
             "nearly every answer will be 'unsure': the model is wrong too often to answer at the error rate "
             f"of {error_rate:.0%}. Train it longer, or allow more errors: --error-rate 0.5"
         )
-    note(f"Next: mien predict PHOTO --model {quoted(done.path)}")
 
 
 def _answers(calibration: Calibration) -> str:

@@ -1,9 +1,9 @@
-// The camera: one frame at a time to the server, the answer drawn over the running picture.
+// The camera: one frame at a time to the network, the answer drawn over the running picture.
 
-import { predict, Refused } from "./api.js";
+import { predict, Refused, still } from "./api.js";
 import { headline, percent } from "./faces.js";
 
-const WIDTH = 640; // of the frames that are sent, pixels
+const WIDTH = 640; // of the frames that are read, pixels
 const OVERLAP = 0.3; // intersection over union above which two boxes are the same face, as in mien predict
 const MEMORY = 0.6; // of a face's earlier probabilities, as in mien predict
 
@@ -78,7 +78,7 @@ function frame(video) {
   canvas.width = Math.round(scale * video.videoWidth);
   canvas.height = Math.round(scale * video.videoHeight);
   canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
-  return new Promise(resolve => canvas.toBlob(resolve, "image/jpeg", 0.85));
+  return still(canvas);
 }
 
 // Faces of this frame, from left to right as on the mirrored screen, each with the probabilities it had mixed in.

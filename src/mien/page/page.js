@@ -1,6 +1,6 @@
 // The page: photos that are dropped, pasted or chosen, and the camera.
 
-import { aboutModel, predict, Refused } from "./api.js";
+import { aboutModel, predict, privacy, programs, Refused } from "./api.js";
 import { film } from "./camera.js";
 import { counted, drawBoxes, element, faceCard, named, percent, promise, sentence, speakOf } from "./faces.js";
 
@@ -8,11 +8,13 @@ const get = id => document.getElementById(id);
 const stage = get("stage");
 const results = get("results");
 let model = { labels: [], unsure_below: 0, limits: { body: Infinity } };
-const ready = aboutModel().then(showModel).catch(() => trouble("The server does not answer. Is mien serve still running?"));
+const ready = aboutModel().then(showModel).catch(error => trouble(told(error)));
 
 function say(text) {
   get("status").textContent = text;
 }
+
+const told = error => (error instanceof Refused ? error.message : String(error));
 
 function trouble(text) {
   get("trouble").textContent = text;
@@ -50,7 +52,7 @@ class Photo {
     this.image = element("img");
     this.image.alt = file.name ? `Your photo ${file.name}` : "Your photo";
     this.image.src = URL.createObjectURL(file);
-    this.image.addEventListener("error", () => (this.picture.hidden = true)); // a format that only the server reads
+    this.image.addEventListener("error", () => (this.picture.hidden = true)); // a format that the browser does not show
     this.picture.append(this.image);
     this.faces = element("div", "faces");
     const body = element("div", "body");
@@ -67,7 +69,7 @@ class Photo {
       }
       this.show(await predict(this.file, { detect }));
     } catch (error) {
-      this.showError(error instanceof Refused ? error.message : String(error));
+      this.showError(told(error));
     }
     this.article.classList.remove("reading");
   }
@@ -176,7 +178,7 @@ get("camera").addEventListener("click", async () => {
       say("The camera is on.");
     }
   } catch (error) {
-    if (!calledOff) endCamera(error instanceof Refused ? error.message : String(error));
+    if (!calledOff) endCamera(told(error));
   }
   get("camera").disabled = false;
 });
@@ -262,7 +264,5 @@ function showModel(found) {
   get("accepted").textContent += `, up to ${limits.body / 1e6} MB and ${limits.pixels / 1e6} megapixels`;
 }
 
-if (!["127.0.0.1", "localhost", "[::1]"].includes(location.hostname)) {
-  get("private").textContent = `Pictures go to ${location.host} and nowhere else: they are read there in memory, never written `
-    + "down, and forgotten with the answer.";
-}
+if (privacy) get("private").textContent = privacy;
+get("programs").hidden = !programs;

@@ -2,10 +2,23 @@
 
 export class Refused extends Error {}
 
+const SILENT = "The server does not answer. Is mien serve still running?";
+const isHere = ["127.0.0.1", "localhost", "[::1]"].includes(location.hostname);
+
+export const programs = true; // may ask too
+export const privacy = isHere
+  ? undefined
+  : `Pictures go to ${location.host} and nowhere else: they are read there in memory, never written down, and forgotten `
+    + "with the answer.";
+
 const wait = seconds => new Promise(resolve => setTimeout(resolve, 1000 * seconds));
 
 export async function aboutModel() {
-  return (await fetch("v1/model")).json();
+  try {
+    return await (await fetch("v1/model")).json();
+  } catch {
+    throw new Refused(SILENT);
+  }
 }
 
 // A picture -> {faces, width, height}. Refused says, for a person, why there is no answer.
@@ -19,7 +32,7 @@ export async function predict(picture, { detect } = {}) {
     try {
       response = await fetch("v1/predict", { method: "POST", body: form });
     } catch {
-      throw new Refused("The server does not answer. Is mien serve still running?");
+      throw new Refused(SILENT);
     }
     if (response.status === 503 && attempt < 5) {
       await wait(Number(response.headers.get("Retry-After")) || 1);
@@ -30,3 +43,6 @@ export async function predict(picture, { detect } = {}) {
     return answer.images[0];
   }
 }
+
+// A frame of the camera as `predict` takes it.
+export const still = canvas => new Promise(resolve => canvas.toBlob(resolve, "image/jpeg", 0.85));
