@@ -298,7 +298,7 @@ RESULTS = """\
 Every finished run whose figures are quoted anywhere ([recipes](reference/recipes.md) say what each is), from
 `results/runs.csv`, where all metrics stand (recall by class, calibration, loss, accuracy under noise, blur and so
 on); `benchmarks/record.py RUN` adds a run. Scores are those of the validation split, of the best epoch, without
-test-time augmentation; the private test of FER2013 has not been read. "No identical copy" leaves out the validation
+test-time augmentation; no run has read the private test of FER2013. "No identical copy" leaves out the validation
 images that are pixel-identical to a training image (280 of FER2013's 3,589), "clean" near copies too (623 more); where
 a run's answers are gone, clean images were not scored. Names in `_average` are means of weights (`mien
 average`); their seconds are those of all runs that they are made of.
