@@ -245,7 +245,16 @@ MODULES = {
         "explain.drawn_truth",
         "explain.position",
     ),
-    "Train": ("train.build", "train.task", "train.masked_task", "train.teachers", "train.sweep", "train.average"),
+    "Train": (
+        "train.build",
+        "train.task",
+        "train.metrics",
+        "train.moving_average",
+        "train.masked_task",
+        "train.teachers",
+        "train.sweep",
+        "train.average",
+    ),
     "Networks": (
         "models",
         "models.protocol",

@@ -16,6 +16,8 @@ AFTERWARDS = ("onnx", "onnxscript", "captum")
 SERVING = ("fastapi", "starlette", "uvicorn", "httptools", "python_multipart")
 EXTRAS = {
     "tensorboard": "tensorboard",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
     "optuna": "tune",
     "pyarrow": "parquet",
     "sklearn": "map",

@@ -4,6 +4,7 @@ import torch
 
 from mien.data.batches import Batches, TrainBatches
 from mien.data.store import Store
+from mien.errors import UsageError
 from mien.preprocessing import Preprocessing
 
 
@@ -55,6 +56,20 @@ def test_processes_share_each_batch():
     whole = seen(TrainBatches(store(), 4, seed=0))
     parts = [seen(TrainBatches(store(), 4, seed=0, rank=rank, processes=2)) for rank in (0, 1)]
     assert [one + two for one, two in zip(*parts, strict=True)] == whole
+
+
+def test_the_batches_of_a_step_are_the_parts_of_one_large_batch():
+    def flat(**settings):
+        return [value for row in seen(TrainBatches(store(), seed=0, **settings)) for value in row]
+
+    assert flat(batch_size=4, accumulated=2) == flat(batch_size=8)
+    assert len(flat(batch_size=4, accumulated=2)) == 16, "and what is left over is no step"
+    assert len(flat(batch_size=64, accumulated=3)) == 21, "few images make one step"
+
+
+def test_too_few_images_for_the_parts_of_a_step():
+    with pytest.raises(UsageError, match=r"^3 training images are too few for `train\.processes` 2 and `train\.accum"):
+        TrainBatches(store(train=3), 4, 0, accumulated=2, processes=2)
 
 
 def test_fewer_images_than_a_batch_make_one_batch():

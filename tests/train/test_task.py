@@ -12,8 +12,10 @@ from mien.hardware import choose_device, choose_precision
 from mien.models import create_model
 from mien.runs import Predictions
 from mien.train.callbacks import epoch_line
+from mien.train.metrics import CalibrationError
+from mien.train.moving_average import moving_average
 from mien.train.optimizers import make_optimizer, rate
-from mien.train.task import CalibrationError, _moving_average, entropy, hard
+from mien.train.task import entropy, hard
 
 
 def test_rate_by_hand():
@@ -55,13 +57,13 @@ def test_frozen_parameters_are_left_to_themselves():
 def test_moving_average_by_hand():
     """Decays min(0.9, (1 + n) / (10 + n)): the first update copies, the second keeps 2/11."""
     model = nn.Linear(1, 1, bias=False)
-    averaged = _moving_average(model, 0.9)
+    averaged = moving_average(model, 0.9)
     for value in (1.0, 2.0):
         model.weight.data.fill_(value)
         averaged.update_parameters(model)
     assert averaged.module.weight.item() == pytest.approx(2 / 11 * 1.0 + 9 / 11 * 2.0)
     assert not averaged.module.weight.requires_grad
-    assert _moving_average(model, 0.0) is None
+    assert moving_average(model, 0.0) is None
 
 
 def test_entropy():

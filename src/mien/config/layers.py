@@ -140,7 +140,8 @@ def _refuse_misfits(recipe: Recipe) -> None:
             f"train.batch_size {train.batch_size} cannot be shared equally by train.processes {train.processes}."
         )
     share = train.batch_size // train.processes
-    if share % 2 and train.processes > 1 and (recipe.augment.mixup or recipe.augment.cutmix):
+    parts = train.processes * train.accumulate_grad_batches
+    if share % 2 and parts > 1 and (recipe.augment.mixup or recipe.augment.cutmix):
         raise UsageError(
             f"augment.mixup and augment.cutmix mix two neighbours of a batch, and the {share} images of each of "
             f"train.processes {train.processes} are no pairs. Take a train.batch_size that "

@@ -170,7 +170,10 @@ class Train(Settings):
     """Optimizer, schedule and everything else that happens between the first and the last step."""
 
     epochs: int = Field(default=10, ge=1, description="Passes over the training images.")
-    batch_size: int = Field(default=128, ge=1, description="Images a step, over all processes.")
+    batch_size: int = Field(default=128, ge=1, description="Images a batch, over all processes.")
+    accumulate_grad_batches: int = Field(
+        default=1, ge=1, description="Batches a step: their gradients are added up, as of one larger batch."
+    )
     optimizer: Literal["sgd", "adam", "adamw", "muon"] = Field(
         default="adamw",
         description="sgd is Nesterov's. muon trains matrices and filters, adamw beside it norms, biases, positions and "
@@ -228,13 +231,29 @@ class Train(Settings):
         description="auto is bf16 where the hardware computes in it, else fp32; on a CPU also fp32 for depthwise "
         "convolutions, which train slowly in bf16.",
     )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="Keep what the blocks take and give alone, and compute what is between again for the gradients: "
+        "much less memory, about a third more time.",
+    )
     compile: bool = Field(default=False, description="torch.compile the model (needs a C++ compiler).")
     processes: int = Field(
         default=1,
         ge=1,
         description="Processes (or GPUs) that share each batch; batch norm sees each one's own share of it.",
     )
-    tensorboard: bool = Field(default=False, description="Also write TensorBoard files.")
+    logger: Literal["none", "tensorboard", "mlflow", "wandb"] = Field(
+        default="none", description="Also log curves, confusion matrix and surest mistakes there, in the run folder."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tensorboard(cls, values: Any) -> Any:
+        """Read the true or false that `tensorboard` was until mien 0.2."""
+        if not isinstance(values, Mapping) or "tensorboard" not in values:
+            return values
+        rest = {key: value for key, value in values.items() if key != "tensorboard"}
+        return {"logger": "tensorboard", **rest} if values["tensorboard"] in (True, "true") else rest
 
     @field_validator("class_weights", mode="before")
     @classmethod

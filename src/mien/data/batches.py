@@ -14,6 +14,7 @@ from torch import Tensor
 from mien.data.augment import stream
 from mien.data.pixels import Pixels
 from mien.data.store import Store
+from mien.errors import UsageError
 
 Batch = tuple[Tensor, Tensor]  # images, and labels (b,) or soft labels (b, K)
 
@@ -47,29 +48,44 @@ class TrainBatches:
 
     Targets are labels int64 (b,), or soft labels float32 (b, K) where the store has any.
 
-    Every process walks the same order and takes its own part of each batch. A last batch that is not
-    full is left out, unless it is the only one.
+    Every process walks the same order and takes its own part of each batch. accumulated: how many batches make a step.
+    The images of a last step that is not full are left out, unless it is the only one.
     """
 
     def __init__(
-        self, store: Store, batch_size: int, seed: int, *, balanced: bool = False, rank: int = 0, processes: int = 1
+        self,
+        store: Store,
+        batch_size: int,
+        seed: int,
+        *,
+        balanced: bool = False,
+        accumulated: int = 1,
+        rank: int = 0,
+        processes: int = 1,
     ) -> None:
         indices = store.indices("train")
         self.store = store
-        self.batch_size = min(batch_size, len(indices) // processes * processes)
+        parts = accumulated * processes
+        if len(indices) < parts:
+            raise UsageError(
+                f"{len(indices)} training images are too few for `train.processes` {processes} and "
+                f"`train.accumulate_grad_batches` {accumulated}: each batch of each process needs one."
+            )
+        self.share = min(batch_size // processes, len(indices) // parts)
+        self.steps = len(indices) // (parts * self.share)
+        self.accumulated = accumulated
         self.rank = rank
         self.processes = processes
         self.sampler = Order(indices, store.labels[indices], seed, balanced)
 
     def __len__(self) -> int:
-        return len(self.sampler.indices) // self.batch_size
+        return self.steps * self.accumulated
 
     def __iter__(self) -> Iterator[Batch]:
         order = self.sampler.draw()
-        share = self.batch_size // self.processes
-        for step in range(len(self)):
-            start = step * self.batch_size + self.rank * share
-            yield gather(self.store.images, self.store.targets, order[start : start + share].numpy())
+        for batch in range(len(self)):
+            start = (batch * self.processes + self.rank) * self.share
+            yield gather(self.store.images, self.store.targets, order[start : start + self.share].numpy())
 
 
 class Batches:

@@ -52,6 +52,11 @@ class Masked(nn.Module, ABC):
             if unused is not None:
                 unused.requires_grad_(False)
 
+    @property
+    def block_names(self) -> list[str]:
+        """The encoder's."""
+        return [f"encoder.{name}" for name in self.encoder.block_names]
+
     def draw(self, batch: int, generator: torch.Generator) -> Tensor:
         """Which patches are masked, bool (B, N): in each image those with the most noise (MAE, appendix A.1)."""
         noise = torch.rand(batch, self.patches, generator=generator)

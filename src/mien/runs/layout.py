@@ -23,7 +23,8 @@ TEACHERS_ANSWERS = "answers.npz"  # to the training images, where they are store
 MISTAKE_MAPS = "mistakes.npz"  # which pixels speak for the surest wrong answers
 REPORT = "report.html"
 EXPLANATIONS = "explain"  # a folder of pages
-TENSORBOARD = "tensorboard"  # a folder
+TENSORBOARD = "tensorboard"  # a folder; of what loggers write nothing is in the manifest
+MLFLOW = "mlflow"  # a folder; Weights & Biases calls its own wandb
 
 SWEEP_PAGE = "sweep.html"  # in the folder of a sweep, whose runs lie below it
 OUT_OF_FOLD = "out-of-fold.csv"  # there too, of a cross-validation: `Predictions` of every image

@@ -10,7 +10,7 @@ from torch import nn
 from mien import config, hardware, plugins, pretrained
 from mien.config import Recipe
 from mien.data import Store
-from mien.errors import UsageError, require
+from mien.errors import UsageError
 from mien.models import TIMM, accepts, create_model
 from mien.models.sizes import FROM_DATA
 from mien.pretrained import timm_checkpoint
@@ -18,6 +18,7 @@ from mien.pretrained.checkpoint import Checkpoint
 from mien.pretrained.own import save_folder
 from mien.progress import note
 from mien.runs import layout, manifest
+from mien.train import gradient_checkpointing, loggers
 from mien.train.masked_task import Filling
 from mien.train.task import Task, Training
 
@@ -68,8 +69,7 @@ def check_sizes(recipe: Recipe) -> None:
     """
     fixed = {"img_size": recipe.data.size, "in_chans": recipe.data.channels, "num_classes": 2}
     create_model(recipe.model.name, **fixed, **recipe.model.sizes())
-    if recipe.train.tensorboard:
-        require("`train.tensorboard`", "tensorboard")
+    loggers.check(recipe)
 
 
 def build_model(recipe: Recipe, store: Store, checkpoint: Checkpoint | None = None) -> nn.Module:
@@ -83,6 +83,7 @@ def build_model(recipe: Recipe, store: Store, checkpoint: Checkpoint | None = No
         model = checkpoint.build(tuple(store.classes), **fixed, **recipe.model.sizes())
     if recipe.augment.crop:
         _check_crop(model, recipe)
+    gradient_checkpointing.check(model, recipe)
     return model
 
 

@@ -62,7 +62,7 @@ class Filling(Training):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on this process's part of the batch; returns its mean loss. The labels are not looked at."""
         pixels, _ = self._changed(batch[0])
-        masked = cast(Masked, self.model).draw(len(pixels) * self.trainer.world_size, self.random)
+        masked = cast(Masked, self.model).draw(self._images_a_step(len(pixels)), self.random)
         loss = self.model(self._scaled(pixels), moved(self._own(masked, len(pixels)), pixels.device))
         self._log("train", loss.detach(), len(pixels))
         return loss

@@ -22,10 +22,11 @@ from mien.runs.data import anchored, moved, note_images, open_data, refuse_missi
 from mien.runs.folder import read_env, runs_in
 from mien.runs.history import read_epochs
 from mien.runs.writing import hold, is_first_process, new_folder, processes_started, refuse_used, release, write_env
-from mien.train import features, freeze
+from mien.train import features, freeze, loggers
 from mien.train.build import build_task, check_sizes, lay_out, read_checkpoint, save_model, with_sizes_of
 from mien.train.checkpoints import discard_earlier, whole_checkpoint
 from mien.train.environment import as_before, environment, opening
+from mien.train.gradient_checkpointing import checkpoint_blocks
 from mien.train.more_epochs import is_stretched, lengthen
 from mien.train.task import Task, Training
 from mien.train.teachers import Teacher, with_answers
@@ -187,23 +188,34 @@ def _train(task: Training, store: Store, folder: Path, device: str, precision: s
     if recipe.distill.teachers and recipe.distill.stored:
         source = with_answers(source, recipe, device, folder)
     lay_out(task, device)
+    if recipe.train.gradient_checkpointing:
+        checkpoint_blocks(task.model)
     if recipe.train.compile:
         fitted.model.compile()
     warnings: list[str] = []
     own = task.callbacks(env, warnings)
     fitted.stretched = stretched
-    if not fit(fitted, source, folder, device, precision, callbacks=own, preparation=env.feature_seconds or 0.0):
-        return folder
+    with loggers.opened(recipe, folder) as logger:
+        preparation = env.feature_seconds or 0.0
+        if not fit(fitted, source, folder, device, precision, callbacks=own, preparation=preparation, logger=logger):
+            return folder
+        _finish(task, fitted, store, folder, device, replace(env, warnings=(*env.warnings, *warnings)))
+        if logger is not None:
+            loggers.log_results(logger, folder, store)
+    return folder
+
+
+def _finish(task: Training, fitted: Training, store: Store, folder: Path, device: str, env: Env) -> None:
+    """Write what a run ends with: the best epoch's network, what it cost, and its scores."""
     best = load_best(fitted, folder)
     model = fitted.kept if fitted is task else _with_head(task.model, fitted.trained)
     model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # as all who read the run have it
     epochs = read_epochs(folder)
     cost = {"seconds": epochs[-1]["seconds"], "best_epoch": best, "epochs": len(epochs)}
-    write_env(folder, replace(env, **cast(Any, cost), warnings=(*env.warnings, *warnings)))
-    save_model(folder, model, recipe, store)
+    write_env(folder, replace(env, **cast(Any, cost)))
+    save_model(folder, model, task.recipe, store)
     discard_earlier(folder)  # before what makes it a finished run, which nobody clears up after
     task.finish(folder, store, model, device)
-    return folder
 
 
 def _on_features(task: Training, store: Store, env: Env) -> tuple[Training, Store, Env]:

@@ -14,9 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torchmetrics import Metric
-from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
+from torchmetrics.classification import MulticlassAccuracy
 
 from mien.config import Recipe
 from mien.data import Store
@@ -30,42 +28,10 @@ from mien.runs import Env
 from mien.train import freeze
 from mien.train.callbacks import StuckWarning
 from mien.train.class_weights import class_weights, ignorant_loss
+from mien.train.metrics import CalibrationError, MeanLoss
+from mien.train.moving_average import moving_average
 from mien.train.optimizers import make_optimizer, rate
 from mien.train.teachers import Teacher, two_answers
-
-
-class MeanLoss(Metric):
-    """The mean over images of losses that are means over batches.
-
-    torchmetrics' MeanMetric checks its input, so a GPU finishes its queue at every step; without the check it ignores
-    weights, and a last batch of 5 images counts as much as one of 256.
-    """
-
-    total: Tensor
-    images: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name in ("total", "images"):
-            self.add_state(name, torch.tensor(0.0), dist_reduce_fx="sum")
-
-    def update(self, loss: Tensor, images: int) -> None:
-        self.total += loss * images
-        self.images += images
-
-    def compute(self) -> Tensor:
-        return self.total / self.images
-
-
-class CalibrationError(MulticlassCalibrationError):
-    """torchmetrics' l1 error in 15 bins, of logits; a confidence of 1 falls into the last bin, as in mien.evaluate."""
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__(num_classes, validate_args=False)
-
-    def update(self, logits: Tensor, labels: Tensor) -> None:
-        """logits (B, K), labels (B,)."""
-        super().update(logits.softmax(dim=1).clamp(max=1 - 1e-6), labels)
 
 
 class Training(L.LightningModule, ABC):
@@ -90,7 +56,7 @@ class Training(L.LightningModule, ABC):
         self.recipe = recipe
         self.preprocessing = preprocessing
         self.model = model
-        self.averaged = _moving_average(model, recipe.train.ema)
+        self.averaged = moving_average(model, recipe.train.ema)
         self.augmentation = Augmentation(recipe.augment, num_classes)
         for split in ("train", "val"):
             self.add_module(f"{split}_loss", MeanLoss())
@@ -160,11 +126,14 @@ class Training(L.LightningModule, ABC):
         freeze.freeze(self.model, self.recipe.train, self.current_epoch + 1)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        self.random = stream(self.recipe.seed, self.current_epoch, batch_idx)
+        step, self.part = divmod(batch_idx, self.recipe.train.accumulate_grad_batches)
+        self.random = stream(self.recipe.seed, self.current_epoch, step)
         # Dropout and drop-path draw from torch's own generator; each process its own numbers.
         torch.manual_seed(stream(self.recipe.seed, self.current_epoch, batch_idx, 1 + self.global_rank).initial_seed())
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """lightning's step, which the moving average follows."""
+        super().optimizer_step(*args, **kwargs)
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
 
@@ -228,14 +197,18 @@ class Training(L.LightningModule, ABC):
 
     def _changed(self, images: Tensor) -> tuple[Tensor, Draws]:
         """Images (B, C, H, W) augmented as floats 0..1, and what was drawn for them."""
-        draws = self.augmentation.draw(len(images) * self.trainer.world_size, self.random)
+        draws = self.augmentation.draw(self._images_a_step(len(images)), self.random)
         own = {name: self._own(values, len(images)) for name, values in draws.items()}
         with torch.autocast(images.device.type, enabled=False):  # in bf16 a warp would miss its pixels
             return self.augmentation.apply(images.float() / 255, own), own
 
+    def _images_a_step(self, share: int) -> int:
+        """share: of this process, of one of the batches that make a step."""
+        return share * self.trainer.world_size * self.recipe.train.accumulate_grad_batches
+
     def _own(self, drawn: Tensor, share: int) -> Tensor:
-        """This process's rows of what was drawn for the whole batch."""
-        start = self.global_rank * share
+        """This process's rows, of this batch, of what was drawn for the whole step."""
+        start = (self.part * self.trainer.world_size + self.global_rank) * share
         return drawn[start : start + share]
 
     def _log(self, split: str, loss: Tensor, images: int) -> None:
@@ -368,20 +341,3 @@ def entropy(counts: np.ndarray) -> float:
 def hard(labels: Tensor) -> Tensor:
     """Labels (B,) as they are, soft labels (B, K) as their most probable class, (B,)."""
     return labels if labels.ndim == 1 else labels.argmax(dim=1)
-
-
-def _moving_average(model: nn.Module, decay: float) -> AveragedModel | None:
-    if not decay:
-        return None
-
-    def average(averaged: Any, current: Any, updates: Any) -> None:
-        if not averaged[0].is_floating_point():  # counts and tables of places are copied: torch rounds means of these
-            for kept, new in zip(averaged, current, strict=True):
-                kept.copy_(new)
-            return
-        # Young averages follow fast, else a short run would keep its random start (as in timm's warm-up).
-        now = min(decay, (1 + int(updates)) / (10 + int(updates)))
-        get_ema_multi_avg_fn(now)(averaged, current, updates)
-
-    copy = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
-    return copy.requires_grad_(False)

@@ -8,16 +8,17 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import LearningRateMonitor
+from lightning.pytorch.loggers import Logger
 
 from mien import hardware
 from mien.config import Recipe, Train
 from mien.data import Store
 from mien.data.batches import Batches, TrainBatches
-from mien.errors import MienError, MissingError
+from mien.errors import MienError
 from mien.progress import note
 from mien.runs import layout
 from mien.train.callbacks import Display, Diverged, EarlyStopping, History, ModelCheckpoint
@@ -34,6 +35,7 @@ def fit(
     *,
     callbacks: Sequence[L.Callback] = (),
     preparation: float = 0.0,
+    logger: Logger | None = None,
 ) -> bool:
     """Train a task on a store, from the last finished epoch of the folder where there is one.
 
@@ -41,11 +43,18 @@ def fit(
     Returns whether this is the first of the run's processes. Raises KeyboardInterrupt on Ctrl-C, MienError when the
     folder cannot be written.
     """
-    trainer = _trainer(task, folder, device, precision, callbacks, preparation, store.has("validation"))
+    found = _callbacks(task.recipe, folder, callbacks, preparation, store.has("validation"))
+    trainer = _trainer(task, folder, device, precision, found, logger)
     settings = task.recipe.train
     shared = {"rank": trainer.global_rank, "processes": trainer.world_size}
-    balanced = settings.sampler == "balanced"
-    train = TrainBatches(store, settings.batch_size, task.recipe.seed, balanced=balanced, **shared)
+    train = TrainBatches(
+        store,
+        settings.batch_size,
+        task.recipe.seed,
+        balanced=settings.sampler == "balanced",
+        accumulated=settings.accumulate_grad_batches,
+        **shared,
+    )
     held_out = store.has("validation")  # not in a run on everything, which folds have scored
     validation = Batches(store, store.indices("validation"), **shared) if held_out else None
     last = whole_checkpoint(layout.last_checkpoint(folder))
@@ -79,9 +88,8 @@ def _trainer(
     folder: Path,
     device: str,
     precision: str,
-    callbacks: Sequence[L.Callback],
-    preparation: float,
-    held_out: bool,
+    callbacks: list[L.Callback],
+    logger: Logger | None,
 ) -> L.Trainer:
     settings = task.recipe.train
     with _quiet():
@@ -93,9 +101,10 @@ def _trainer(
             plugins=[WholeCheckpoints()],
             benchmark=device == "cuda",
             max_epochs=settings.epochs,
+            accumulate_grad_batches=settings.accumulate_grad_batches,
             gradient_clip_val=settings.gradient_clip or None,
-            callbacks=_callbacks(task.recipe, folder, callbacks, preparation, held_out),
-            logger=_logger(folder) if settings.tensorboard else False,
+            callbacks=callbacks,
+            logger=logger or False,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
@@ -122,6 +131,8 @@ def _callbacks(
         ModelCheckpoint(checkpoints, last, monitor="step", mode="max", enable_version_counter=False),
         Display(history),
     ]
+    if settings.logger != "none":
+        found.append(LearningRateMonitor("epoch"))
     if settings.checkpoint_every:
         every = settings.checkpoint_every
         found.append(ModelCheckpoint(checkpoints, "{epoch:03d}", every_n_epochs=every, save_top_k=-1))
@@ -134,17 +145,6 @@ def _strategy(settings: Train) -> str:
     if settings.processes == 1:
         return "auto"
     return "ddp_find_unused_parameters_true" if settings.unfreeze else "ddp"  # unused: those still frozen
-
-
-def _logger(folder: Path) -> Any:
-    from lightning.pytorch.loggers import TensorBoardLogger
-
-    try:
-        return TensorBoardLogger(folder, name="", version=layout.TENSORBOARD)
-    except ModuleNotFoundError as error:
-        raise MissingError(
-            "`train.tensorboard` needs the 'tensorboard' extra: pip install 'mien[tensorboard]'"
-        ) from error
 
 
 @contextmanager
