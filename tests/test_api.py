@@ -83,6 +83,8 @@ def test_a_run_from_the_first_line_to_a_reader(run, tmp_path):
     assert (other.path / "model.onnx").exists()
     face = reader.read(tmp_path / "photo.png", detect=False)[0]
     assert set(face.probabilities) == set(reader.names)
+    page = run.export(tmp_path / "own.onnx", web=tmp_path / "page")
+    assert page.files["model.onnx"] == (tmp_path / "own.onnx").stat().st_size
     assert mien.resume(run).path == run.path
     assert mien.from_pretrained(run).labels == tuple(run.env.classes)
 

@@ -11,6 +11,7 @@ from mien.export import Export
 from mien.pretrained import Classifier
 from mien.proof import Proof
 from mien.runs import Scores, Subgroups
+from mien.web import WebFolder
 
 
 def every_verb() -> None:
@@ -25,6 +26,7 @@ def every_verb() -> None:
     assert_type(mien.explain(run, "photo.jpg", ["grad_cam"]), mien.Explanation)
     assert_type(mien.embed(run), mien.Embedding)
     assert_type(mien.export(run, weights="int8"), Export)
+    assert_type(mien.export("mien:tiny", web="page", overwrite=True), WebFolder)
     assert_type(mien.from_pretrained("mien:base"), Classifier)
     assert_type(mien.create_model("vit", depth=3), nn.Module)
     assert_type(mien.list_models("*vit*"), list[str])

@@ -7,6 +7,7 @@ import { counted, drawBoxes, element, faceCard, named, percent, promise, sentenc
 const get = id => document.getElementById(id);
 const stage = get("stage");
 const results = get("results");
+get("asleep").hidden = true;
 let model = { labels: [], unsure_below: 0, limits: { body: Infinity } };
 const ready = aboutModel().then(showModel).catch(error => trouble(told(error)));
 

@@ -9,7 +9,7 @@ export class Damaged extends Error {}
 // The metadata of an .onnx file. Throws Damaged, with a sentence for a person, where it has none or does not fit them.
 export async function unseal(content) {
   const { text, start } = entryOf(content) ?? refuse("is not one that mien exported: it does not say its labels");
-  const { fingerprint, ...values } = JSON.parse(text);
+  const { fingerprint, ...values } = parsed(text);
   const said = new TextEncoder().encode(sorted(text, "fingerprint"));
   const network = content.subarray(0, start);
   const whole = new Uint8Array(network.length + said.length);
@@ -23,6 +23,14 @@ export async function unseal(content) {
 
 function refuse(what) {
   throw new Damaged(`The network, model.onnx, ${what}. Export it again.`);
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return refuse("is damaged: its metadata cannot be read");
+  }
 }
 
 // The metadata's text and where its entry begins; it is the last entry of the file.

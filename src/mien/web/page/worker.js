@@ -24,11 +24,10 @@ async function start() {
     throw new Refused("Browsers let a page check its files only at https or localhost. Open it there.");
   }
   const settings = bytes("settings.json").then(found => JSON.parse(new TextDecoder().decode(found)));
-  const finder = settings.then(({ detect: looks }) => looks && bytes("yunet/yunet.onnx"));
+  const finder = settings.then(({ detect: looks }) => (looks ? bytes("yunet/yunet.onnx") : undefined));
   const [content] = await Promise.all([bytes("model.onnx"), finder, runtime()]);
   const values = await unseal(content);
-  const network = await session(content);
-  return new Reader(await settings, values, network, (await finder) && (await session(await finder)));
+  return new Reader(await settings, values, await session(content), await finder);
 }
 
 async function bytes(name) {
@@ -63,7 +62,9 @@ async function session(content) {
 
 class Reader {
   constructor({ detect: looks, margin }, values, network, finder) {
-    Object.assign(this, { margin, network, finder, asked: values.preprocessing });
+    Object.assign(this, { margin, network, asked: values.preprocessing });
+    this.finder = finder && session(finder); // is made while a person looks for a photo
+    this.finder?.catch(() => {}); // whoever reads is told
     const { labels, calibration, sets, outliers, card, mien, fingerprint } = values;
     const lower = labels.map(label => label.toLowerCase());
     this.labels = looks && new Set(lower).size === lower.length ? lower : labels;
@@ -90,7 +91,7 @@ class Reader {
   async read(file, looked) {
     const picture = await decoded(file);
     const finds = this.finder && looked !== false;
-    const boxes = finds ? await detect(ort, this.finder, picture) : [[0, 0, picture.width, picture.height]];
+    const boxes = finds ? await detect(ort, await this.finder, picture) : [[0, 0, picture.width, picture.height]];
     const seen = boxes.map(box => pixels(finds ? cut(picture, withMargin(box, this.margin, picture)) : picture, this.asked));
     const faces = [];
     for (let first = 0; first < seen.length; first += BATCH) {
