@@ -6,7 +6,6 @@ backticks, as Python knows them (`data.path`, `mien.resume(run)`): mien.cli.word
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
@@ -77,5 +76,7 @@ def require(what: str, *packages: str) -> None:
 
 def nearest(name: str, choices: Iterable[str]) -> str:
     """' Did you mean 'x'?' for the choice closest to `name`, or '' when none is close."""
+    import difflib
+
     found = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
     return f" Did you mean '{found[0]}'?" if found else ""

@@ -9,9 +9,7 @@ through `refuse_foreign`; what reaches `load` may be imported.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import json
 import os
 import re
 import sys
@@ -21,11 +19,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from mien.atomic import json_sha256, write_json
 from mien.cache import cache_folder
 from mien.errors import DataError, MienError, UsageError, missing_extra, nearest
-from mien.locks import lock
-from mien.module_files import module_files
 
 SCHEMES = ("mien", "hf-hub", "timm")  # mien:base and the like name no module
 KNOWN = "own_code.json"  # in the cache folder: "names" {name: {file: sha256}}, and their own "sha256"
@@ -115,6 +110,9 @@ def _doubt(name: str) -> str:
 
 def remember(place: str) -> None:
     """Keep the hashes of a name's files in the user's cache, so that files made with it here go on working."""
+    from mien.atomic import json_sha256, write_json
+    from mien.locks import lock
+
     with suppress(OSError, MienError):  # a cache that cannot be written only means that the user is asked again
         if hashes := _hashes(_files(place)):
             cache_folder().mkdir(parents=True, exist_ok=True)
@@ -141,6 +139,10 @@ def _is_remembered(place: str) -> bool:
 
 
 def _remembered() -> dict[str, Any]:
+    import json
+
+    from mien.atomic import json_sha256
+
     with suppress(OSError, ValueError, MienError):
         known = json.loads((cache_folder() / KNOWN).read_text(encoding="utf-8"))
         if isinstance(known, dict) and known.get("sha256") == json_sha256(known.get("names")):
@@ -149,11 +151,15 @@ def _remembered() -> dict[str, Any]:
 
 
 def _files(place: str) -> list[Path]:
+    from mien.module_files import module_files
+
     return module_files(place.partition(":")[0])
 
 
 def _hashes(files: Iterable[Path]) -> dict[str, str]:
     """{file: sha256}; {} when one cannot be read."""
+    import hashlib
+
     try:
         return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     except OSError:

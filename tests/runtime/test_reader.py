@@ -289,6 +289,12 @@ def test_a_tampered_or_foreign_file(finished, tmp_path):
     (tmp_path / "no.onnx").write_bytes(seal(model.SerializeToString(), {"labels": ["a"]}))
     with pytest.raises(DataError, match=r"no\.onnx is damaged: its metadata cannot be read"):
         mien.load(tmp_path / "no.onnx")
+    onnx.save(model, tmp_path / "apart.onnx", save_as_external_data=True, location="weights.bin")
+    (tmp_path / "apart.onnx").write_bytes(seal((tmp_path / "apart.onnx").read_bytes(), values))
+    with pytest.raises(DataError, match=r"apart\.onnx keeps weights in another file, which nothing proves"):
+        mien.load(tmp_path / "apart.onnx")
+    model = onnx.load(finished / "model.onnx")
+    del model.metadata_props[:]
     del values["fingerprint"]
     (tmp_path / "two.onnx").write_bytes(seal(model.SerializeToString(), values | {"labels": ["a", "b"]}))
     with pytest.raises(DataError, match=r"two\.onnx was changed: it takes .* and 2 labels"):

@@ -8,24 +8,25 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from mien import media
 from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.pictures import image_files, odd_kind
 from mien.progress import note, track
-from mien.runtime.draw import save_drawing
 from mien.runtime.film.camera import is_camera
-from mien.runtime.film.drawings import Drawings
 from mien.runtime.film.video import Moment, Tracked, is_video, moments
 from mien.runtime.reader import Face, Reader, opened
-from mien.runtime.table import Table, open_table
+
+if TYPE_CHECKING:  # what one answer on the screen does without is imported when it is needed
+    from PIL import Image
+
+    from mien.runtime.film.drawings import Drawings
+    from mien.runtime.table import Table
 
 AT_ONCE = 32  # pictures whose faces share the network's batches
 AHEAD = 4  # pictures that are decoded before they are asked for: as many as memory must hold
@@ -88,6 +89,8 @@ def read_folder(
             if table:
                 table.add(path, faces)
             if draw:
+                from mien.runtime.draw import save_drawing
+
                 save_drawing(path, faces, Path(draw), below)
             take(path, faces)
     return result
@@ -111,7 +114,7 @@ def read_video(
         name = str(source).replace(":", "-") if camera else Path(source).stem
         if result.held is not None:
             name += f"-after-{result.held:.2f}s"  # beside the drawings of what was read before
-        with closing(Drawings(Path(draw), name)) if draw else nullcontext() as drawings:
+        with _drawings(draw, name) as drawings:
             for moment in moments(reader, source, every, detect=detect, after=result.held):
                 result.frames += 1
                 if drawings:
@@ -145,7 +148,20 @@ def _of_several(sources: Sequence[Path], bad: dict[Path, str]) -> tuple[list[Pat
 
 def _table(out: str | Path | None, reader: Reader) -> AbstractContextManager[Table | None]:
     """The table to write, if any; closed at the end whatever happens, so that what has been read is kept."""
-    return closing(open_table(Path(out), reader.names)) if out else nullcontext()
+    if not out:
+        return nullcontext()
+    from mien.runtime.table import open_table
+
+    return closing(open_table(Path(out), reader.names))
+
+
+def _drawings(folder: str | Path | None, name: str) -> AbstractContextManager[Drawings | None]:
+    """What draws a film, if it is asked for; closed at the end too."""
+    if not folder:
+        return nullcontext()
+    from mien.runtime.film.drawings import Drawings
+
+    return closing(Drawings(Path(folder), name))
 
 
 def _nothing(path: Path, faces: list[Face]) -> None:
@@ -185,15 +201,14 @@ def read_all(
     Files are decoded by a few threads, AHEAD of where the faces are cut out, so that memory does not grow.
     """
     problems = {} if bad is None else bad
-    with ThreadPoolExecutor(AHEAD) as pool:
-        decoded = _ahead(pool, paths)
-        if len(paths) > 1:
-            decoded = track(decoded, "reading", len(paths))
-        for _ in range(0, len(paths), AT_ONCE):
-            good: list[Path] = []
-            group = _readable(islice(decoded, AT_ONCE), good, problems)
-            faces = list(reader.read_each(group, detect=detect))
-            yield from zip(good, faces, strict=True)
+    decoded = _ahead(paths)
+    if len(paths) > 1:
+        decoded = track(decoded, "reading", len(paths))
+    for _ in range(0, len(paths), AT_ONCE):
+        good: list[Path] = []
+        group = _readable(islice(decoded, AT_ONCE), good, problems)
+        faces = list(reader.read_each(group, detect=detect))
+        yield from zip(good, faces, strict=True)
 
 
 def _readable(
@@ -208,16 +223,22 @@ def _readable(
             yield picture
 
 
-def _ahead(pool: ThreadPoolExecutor, paths: Sequence[Path]) -> Iterator[tuple[Path, Image.Image | str]]:
+def _ahead(paths: Sequence[Path]) -> Iterator[tuple[Path, Image.Image | str]]:
     """Each path with its picture, or with what is wrong with it."""
+    if len(paths) == 1:
+        yield paths[0], _decoded(paths[0])
+        return
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     waiting: deque[tuple[Path, Future[Image.Image | str]]] = deque()
-    for path in paths:
-        waiting.append((path, pool.submit(_decoded, path)))
-        if len(waiting) == AHEAD:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    for path, future in waiting:
-        yield path, future.result()
+    with ThreadPoolExecutor(AHEAD) as pool:
+        for path in paths:
+            waiting.append((path, pool.submit(_decoded, path)))
+            if len(waiting) == AHEAD:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for path, future in waiting:
+            yield path, future.result()
 
 
 def _decoded(path: Path) -> Image.Image | str:

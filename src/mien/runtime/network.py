@@ -56,7 +56,7 @@ class Network:
     @classmethod
     def bare(cls, path: Path, threads: int = 0) -> Network:
         """A file without metadata, for its logits alone."""
-        return cls(_session(path.read_bytes(), str(path), threads))
+        return cls(_session(path, threads))
 
     @classmethod
     def open(cls, where: str | Path, threads: int = 0) -> Network:
@@ -65,12 +65,11 @@ class Network:
         Raises MissingError when there is none, DataError when it is no export of mien's or its metadata do not fit it.
         """
         path = locate(where)
-        content = path.read_bytes()
-        session = _session(content, str(path), threads)
+        session = _session(path, threads)
         found = session.get_modelmeta().custom_metadata_map.get(KEY)
         if found is None:
             raise DataError(f"{path} is an ONNX file, but not one that mien exported: it does not say its labels.")
-        values = unseal(content, found, str(path))
+        values = unseal(path.read_bytes(), found, str(path))  # read once more: a session that is given bytes keeps them
         try:
             calibration = values["calibration"]
             network = cls(
@@ -218,21 +217,23 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
-def _session(content: bytes, name: str, threads: int) -> onnxruntime.InferenceSession:
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as states
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # else waiting threads keep cores busy
     if not _adds_int8_exactly():
         options.add_session_config_entry("session.x64quantprecision", "1")
     known = (states.Fail, states.InvalidArgument, states.InvalidProtobuf, states.InvalidGraph, states.NotImplemented)
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        path.open("rb").close()  # whose errors name their reason, a missing permission say
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except (*known, RuntimeError) as error:
         raise DataError(
-            f"{name} cannot be read as an ONNX model: it is damaged, or was changed after it was exported. Export it "
+            f"{path} cannot be read as an ONNX model: it is damaged, or was changed after it was exported. Export it "
             "again: `mien.export(RUN)`"
         ) from error
 

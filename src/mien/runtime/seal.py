@@ -14,6 +14,7 @@ from typing import Any
 from mien.errors import DataError
 
 KEY = "mien"
+EXTERNAL = b"\x0a\x08location\x12"  # the entry of a tensor that says which file holds it, never written by mien
 PROPERTIES, NAME, VALUE = 0x72, 0x0A, 0x12  # tags: ModelProto field 14; StringStringEntryProto fields 1 and 2
 
 
@@ -33,7 +34,9 @@ def unseal(content: bytes, text: str, name: str) -> dict[str, Any]:
         known = values.pop("fingerprint")
     except (ValueError, KeyError, AttributeError) as error:
         raise DataError(f"{name} is damaged: its metadata cannot be read ({error}). Export it again.") from error
-    if not content.endswith(entry) or fingerprint(content[: -len(entry)], values) != known:
+    if EXTERNAL in content:
+        raise DataError(f"{name} keeps weights in another file, which nothing proves. Export it again.")
+    if not content.endswith(entry) or fingerprint(memoryview(content)[: -len(entry)], values) != known:
         raise DataError(f"{name} was changed after it was exported: its fingerprint does not fit. Export it again.")
     return {**values, "fingerprint": known}
 
@@ -43,9 +46,11 @@ def network_of(content: bytes, text: str) -> bytes:
     return content.removesuffix(_entry(text))
 
 
-def fingerprint(network: bytes, values: dict[str, Any]) -> str:
+def fingerprint(network: bytes | memoryview, values: dict[str, Any]) -> str:
     """sha256 of the network and of everything that is said of it, in hexadecimal."""
-    return hashlib.sha256(network + json.dumps(values, sort_keys=True).encode()).hexdigest()
+    found = hashlib.sha256(network)
+    found.update(json.dumps(values, sort_keys=True).encode())
+    return found.hexdigest()
 
 
 def _entry(text: str) -> bytes:
