@@ -52,6 +52,25 @@ def test_the_answer_that_the_server_is_said_to_give():
     }
 
 
+def test_the_kubernetes_example_asks_for_what_there_is():
+    from mien.serve.server import DRAIN, FINISH
+
+    deployment, service, scaler = yaml.safe_load_all(blocks(DOCS / "how-to" / "serve.md", "yaml")[0])
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    entry = re.search(r"ENTRYPOINT (\[.*\])", (DOCS.parent / "Dockerfile").read_text(encoding="utf-8"))
+    words = [*json.loads(entry[1]), *container["args"]]
+    assert not app.parse_known_args(words[1:])[2]
+    assert words[words.index("--port") + 1] == str(container["ports"][0]["containerPort"])
+    assert service["spec"]["ports"][0]["targetPort"] == 8000
+    source = Path(mien.__file__).with_name("serve").joinpath("app.py").read_text(encoding="utf-8")
+    for probe in ("livenessProbe", "readinessProbe"):
+        assert f'@app.get("{container[probe]["httpGet"]["path"]}"' in source
+    waits = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert pod["terminationGracePeriodSeconds"] >= waits + DRAIN + 2 * FINISH
+    assert scaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+
+
 def test_the_lines_without_mien_give_the_answers_of_mien(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copy(asset("base", "model.onnx"), "model.onnx")

@@ -24,7 +24,7 @@ ALLOWED = {
         "data": "cache config drafts errors atomic intervals labels media packed pictures plugins "
         "preprocessing progress",
         "runtime": "assets atomic cells drafts errors hub labels locks media pictures preprocessing progress",
-        "serve": "mien errors labels page pictures preprocessing runtime",
+        "serve": "mien errors labels page pictures preprocessing progress runtime",
         "pretrained": "drafts mien assets errors atomic hub models plugins preprocessing progress runs runtime",
         "runs": "cells drafts atomic config data errors labels locks progress",
         "train": "cache drafts config data errors evaluate atomic hardware intervals labels models operators plugins "

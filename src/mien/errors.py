@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 TRAINING = ("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2")
 AFTERWARDS = ("onnx", "onnxscript", "captum")
-SERVING = ("fastapi", "starlette", "uvicorn", "httptools", "python_multipart")
+SERVING = ("fastapi", "starlette", "uvicorn", "httptools", "python_multipart", "prometheus_client")
 EXTRAS = {
     "tensorboard": "tensorboard",
     "mlflow": "mlflow",

@@ -15,7 +15,9 @@ CALM = settings(max_examples=60, deadline=None, database=None, suppress_health_c
 def test_whatever_is_sent_is_answered_as_described(server, terminal, mode):
     url = f"http://{server[0]}:{server[1]}"
     operations = [found.ok() for found in schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations()]
-    assert {operation.label for operation in operations} == {"GET /healthz", "GET /v1/model", "POST /v1/predict"}
+    assert {operation.label for operation in operations} == {
+        *("GET /healthz", "GET /readyz", "GET /metrics", "GET /v1/model", "POST /v1/predict")
+    }
     asked = []
     for operation in operations:
         if mode is GenerationMode.NEGATIVE and not operation.body:

@@ -24,7 +24,7 @@ from mien.serve import Limits, create_app, reading
 from mien.serve.pictures import scans
 from mien.serve.pool import Pool
 from mien.serve.reading import ReadingSettings, RequestReader
-from mien.serve.service import AFTER, BROKEN, SLOW, Service
+from mien.serve.service import AFTER, BROKEN, PROCESSES, SLOW
 
 ROOT = Path(__file__).parents[2]
 
@@ -289,4 +289,4 @@ def test_a_process_loads_no_network_and_no_torch():
 
 
 def test_the_number_of_processes():
-    assert 2 <= Service.PROCESSES <= 4
+    assert 2 <= PROCESSES <= 4

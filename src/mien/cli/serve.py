@@ -19,6 +19,7 @@ def serve(
     port: int = 8000,
     detector: str = "yunet",
     margin: float = 0.0,
+    workers: int = 1,
     allow_host: Annotated[list[str] | None, Parameter(negative="")] = None,
     allow_origin: Annotated[list[str] | None, Parameter(negative="")] = None,
     open_: Open = False,
@@ -40,26 +41,26 @@ def serve(
         What finds the faces: 'yunet', which comes with mien, 'haar' (OpenCV's cascade), or a file of YuNet's weights.
     margin
         How much around a found face is shown to the model, as a share of its side.
+    workers
+        Server processes that answer at this address, each with the model and limits of its own. One that ends is
+        started again; /metrics counts them all.
     allow_host
         A name under which the server may be asked, besides localhost and --host; may be given several times. An address
         that others reach takes any name until one is given.
     allow_origin
         Where web pages come from that may use the API, as in http://localhost:5173; may be given several times.
     """
-    from mien.runtime import Network, open_detector
     from mien.runtime.network import default_model
-    from mien.serve.app import create_app
+    from mien.serve.app import open_app
     from mien.serve.server import address, is_local, listen, names, run
+    from mien.serve.supervisor import check_workers, run_workers
 
+    check_workers(workers)
     model = model or default_model()
-    network = Network.open(model)
-    application = create_app(
-        network,
-        partial(open_detector, detector),
-        margin,
-        hosts=names(host, allow_host or ()),
-        origins=allow_origin or (),
+    build = partial(
+        open_app, model, detector, margin, names(host, allow_host or ()), tuple(allow_origin or ()), workers
     )
+    application = build()  # with several workers too: what cannot be served is refused here
     listening = listen(host, port)
     url = address(listening)
     print_lines(url, flush=True)
@@ -72,4 +73,7 @@ def serve(
         import webbrowser
 
         webbrowser.open(url)
-    run(application, listening)
+    if workers == 1:
+        run(application, listening)
+    else:
+        run_workers(build, listening, workers)

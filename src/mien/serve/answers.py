@@ -23,6 +23,10 @@ class Health(BaseModel):
     mien: str = Field(description="Version of mien.")
 
 
+class Ready(BaseModel):
+    status: str = "ready"
+
+
 class Sets(BaseModel):
     """What makes the set of classes that an answer leaves open."""
 

@@ -1,16 +1,20 @@
-"""The application: three routes, a page, and errors as JSON."""
+"""The application: its routes, a page, and errors as JSON."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.routing import APIRoute
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -18,16 +22,17 @@ from starlette.types import ASGIApp
 
 import mien
 from mien.page import KINDS, page_files
-from mien.runtime.faces import Detector, YuNetDetector
+from mien.runtime.faces import Detector, YuNetDetector, open_detector
 from mien.runtime.network import Network
 from mien.runtime.reader import lower_case
-from mien.serve.answers import DETECT, Answer, Error, Health, Predict, ServedModel, Sets
+from mien.serve.answers import DETECT, Answer, Error, Health, Predict, Ready, ServedModel, Sets
 from mien.serve.door import Door, checked_origins
 from mien.serve.gate import Gate
 from mien.serve.guard import Guard
 from mien.serve.limits import Limits, RefusedError
+from mien.serve.metrics import Meter, Metrics
 from mien.serve.requests import check_kind
-from mien.serve.service import Sent, Service
+from mien.serve.service import PROCESSES, Sent, Service
 
 OWN = Path(__file__).parent / "page"  # what of the page is the server's alone
 PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp")
@@ -38,7 +43,7 @@ WRONG = {
     413: "too large",
     415: "neither form nor JSON nor picture",
     422: "no picture that can be read, or not in time",
-    503: "too many requests; Retry-After says when to come back",
+    503: "too many requests, or the server ends; Retry-After says when to come back",
 }
 OF_A_REQUEST = ("body", "pixels", "all_pixels", "images", "seconds", "reading")  # limits that clients are told
 
@@ -71,22 +76,24 @@ def create_app(
     limits: Limits | None = None,
     hosts: Sequence[str] = (),
     origins: Sequence[str] = (),
+    processes: int = PROCESSES,
 ) -> ASGIApp:
     """The ASGI application for an exported network.
 
     detector: makes one for each process that reads pictures; a class or function of a module, as it is sent there.
     margin: see `Reader`. hosts: the names under which it may be asked, any if none is given. origins: web pages of
-    other origins that may use it, as 'http://localhost:5173'; see `Door` for both. Raises UsageError for an origin that
-    is none, or a detector that cannot be sent.
+    other origins that may use it, as 'http://localhost:5173'; see `Door` for both. processes: how many read pictures.
+    Raises UsageError for an origin that is none, or a detector that cannot be sent.
     """
     limits = limits or Limits()
-    gate = Gate(limits)
-    service = Service(network, detector, margin, limits)
+    gate, metrics = Gate(limits), Metrics()
+    service = Service(network, detector, margin, limits, processes)
 
     @asynccontextmanager
-    async def running(app: FastAPI) -> AsyncIterator[None]:
+    async def running(app: FastAPI) -> AsyncIterator[dict[str, object]]:
+        metrics.started()
         async with service:
-            yield
+            yield {"gate": gate, "metrics": metrics}  # for the server: it drains the one, and counts what is no HTTP
 
     app = FastAPI(
         title="mien",
@@ -103,8 +110,23 @@ def create_app(
     _add_errors(app)
     _add_page(app)
     _add_facts(app, service)
-    _add_predict(app, service, gate)
+    _add_probes(app, service, gate, metrics)
+    _add_predict(app, service, gate, metrics)
+    paths = {route.path for route in app.routes if isinstance(route, APIRoute)}
+    app.add_middleware(Meter, metrics=metrics, paths=paths)  # the last one is the outermost
     return Guard(app)
+
+
+def open_app(
+    model: str, detector: str, margin: float, hosts: Sequence[str], origins: Sequence[str], workers: int
+) -> ASGIApp:
+    """The application of one of `workers` processes, which share the cores of this computer; see `create_app`.
+
+    model: as for `Network.open`. detector: as for `open_detector`.
+    """
+    network = Network.open(model, threads=0 if workers == 1 else max(1, (os.cpu_count() or 1) // workers))
+    finder = partial(open_detector, detector)
+    return create_app(network, finder, margin, None, hosts, origins, max(2, PROCESSES // workers))
 
 
 def _sets(network: Network) -> Sets | None:
@@ -127,18 +149,35 @@ def _add_facts(app: FastAPI, service: Service) -> None:
         limits={name: asdict(service.limits)[name] for name in OF_A_REQUEST},
     )
 
-    @app.get("/healthz")
-    async def healthz() -> Health:
-        """Whether the server answers."""
-        return Health(mien=mien.__version__)
-
     @app.get("/v1/model")
     async def model() -> ServedModel:
         """What answers: labels, where it comes from, how well it does, and what a request may hold."""
         return about
 
 
-def _add_predict(app: FastAPI, service: Service, gate: Gate) -> None:
+def _add_probes(app: FastAPI, service: Service, gate: Gate, metrics: Metrics) -> None:
+    """What is asked by machines that watch the server."""
+
+    @app.get("/healthz")
+    async def healthz() -> Health:
+        """Whether the server answers. If not, start it again."""
+        return Health(mien=mien.__version__)
+
+    @app.get("/readyz", responses={503: {"model": Error, "description": "It starts, or it ends."}})
+    async def readyz() -> Ready:
+        """Whether pictures may be sent: not before a process that reads them runs, and not while the server ends."""
+        gate.refuse_late()
+        if not service.ready:
+            raise RefusedError(503, "The server starts. Try again in a second.", retry_after=1)
+        return Ready()
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def counted() -> Response:
+        """Requests, seconds, refusals, pictures, faces and the queue, as Prometheus reads them."""
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_predict(app: FastAPI, service: Service, gate: Gate, metrics: Metrics) -> None:
     fingerprint = (service.network.card or {}).get("fingerprint", "")
     refusals: dict[int | str, dict[str, Any]] = {
         status: {"model": Error, "description": text} for status, text in WRONG.items()
@@ -153,10 +192,13 @@ def _add_predict(app: FastAPI, service: Service, gate: Gate) -> None:
             check_kind(kind)
             sent = Sent(kind, await visit.received(request), request.query_params.get("detect"))
             start = time.perf_counter()
-            async with gate.work(visit):
-                if await request.is_disconnected():
-                    raise ClientDisconnect
-                images = await service.read(sent)
+            with metrics.queued.track_inprogress():
+                async with gate.work(visit):
+                    if await request.is_disconnected():
+                        raise ClientDisconnect
+                    with metrics.at_work.track_inprogress():
+                        images = await service.read(sent)
+        metrics.read(images)
         answer = {"model": fingerprint, "milliseconds": round(1000 * (time.perf_counter() - start), 1)}
         if all("error" in image for image in images):
             return JSONResponse({"error": images[0]["error"], **answer, "images": images}, 422)
@@ -185,8 +227,8 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> Response:
         text = {
-            404: f"There is nothing at {request.url.path}. There are /, /healthz, /v1/model, /v1/predict and "
-            "/openapi.json.",
+            404: f"There is nothing at {request.url.path}. There are /, /healthz, /readyz, /metrics, "
+            "/v1/model, /v1/predict and /openapi.json.",
             405: f"{request.url.path} does not answer to {request.method}. /openapi.json says what does.",
         }.get(error.status_code, f"{error.detail}.")
         return JSONResponse({"error": text}, error.status_code, error.headers)

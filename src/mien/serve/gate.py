@@ -53,11 +53,17 @@ class Gate:
         self.receiving = Stage(limits.receiving)
         self._queue = Stage(limits.at_work + limits.waiting, last=True)
         self._work = asyncio.Semaphore(limits.at_work)
+        self.draining = False  # whether the server ends: what is inside is finished, and nobody else is let in
 
     @property
     def inside(self) -> int:
         """Requests from their first byte to their answer."""
         return len(self.visits)
+
+    @property
+    def taken(self) -> int:
+        """Those of which all has come: they wait, or are at work."""
+        return len(self._queue)
 
     @property
     def held(self) -> int:
@@ -66,13 +72,22 @@ class Gate:
 
     @contextmanager
     def visit(self, host: str = "") -> Iterator[Visit]:
-        """One request from its first byte to its answer. host: where it comes from."""
+        """One request from its first byte to its answer. host: where it comes from.
+
+        Raises RefusedError 503 while the server ends.
+        """
+        self.refuse_late()
         visit = Visit(self, network_of(host))
         self.visits.add(visit)
         try:
             yield visit
         finally:
             self.visits.discard(visit)
+
+    def refuse_late(self) -> None:
+        """Raise RefusedError 503 while the server ends."""
+        if self.draining:
+            raise RefusedError(503, "The server ends. Send the request again to the one that follows.", retry_after=1)
 
     @asynccontextmanager
     async def work(self, visit: Visit) -> AsyncIterator[None]:
@@ -96,6 +111,9 @@ class Stage:
         self.most = most
         self._last = last
         self._inside: dict[Visit, None] = {}  # in the order of their coming
+
+    def __len__(self) -> int:
+        return len(self._inside)
 
     @asynccontextmanager
     async def enter(self, visit: Visit, seconds: float | None = None) -> AsyncIterator[None]:

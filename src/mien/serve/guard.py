@@ -28,7 +28,7 @@ class Guard:
 
     A client that is refused before it has sent everything would lose the answer if the connection were closed at
     once: what it still sends resets the connection (RFC 9112, 9.6). So the answer goes out, then the rest is read and
-    dropped for a while, then the connection ends.
+    dropped for a while, then the connection ends. While the server ends, each connection does so with its answer.
     """
 
     def __init__(self, app: ASGIApp, linger: float = LINGER) -> None:
@@ -39,7 +39,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        body = _Body(scope, receive)
+        body, gate = _Body(scope, receive), scope.get("state", {}).get("gate")
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -47,7 +47,7 @@ class Guard:
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "no-store")
-                if not body.whole:
+                if not body.whole or (gate and gate.draining):
                     headers["Connection"] = "close"
             elif not message.get("more_body") and not body.whole:
                 await send({**message, "more_body": True})

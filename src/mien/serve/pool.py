@@ -131,6 +131,11 @@ class Pool:
         await asyncio.gather(*self._starting, return_exceptions=True)
         await asyncio.gather(*(process.ended() for process in self._all))
 
+    @property
+    def ready(self) -> bool:
+        """Whether one of them runs."""
+        return any(process.alive for process in self._all)
+
     @asynccontextmanager
     async def process(self) -> AsyncIterator[Process]:
         """One that is free, for one request. Where its work is not finished it is ended, and another one started."""

@@ -106,6 +106,8 @@ class PatientProtocol(HttpToolsProtocol):
             self._refuse("408 Request Timeout", text)
 
     def _refuse(self, status: str, text: str) -> None:
+        if metrics := self.app_state.get("metrics"):
+            metrics.refused(int(status.split()[0]))
         answering = self.cycle is not None and not self.cycle.response_complete
         if not answering or not (self.cycle.response_started or self.pipeline):  # else it would stand in an answer
             body = json.dumps({"error": text}).encode()

@@ -6,8 +6,12 @@ import asyncio
 import errno
 import ipaddress
 import logging
+import os
+import signal
 import socket
+import time
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -16,9 +20,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mien.errors import MienError, UsageError
 from mien.serve.door import LOCAL_NAMES
+from mien.serve.gate import Gate
 from mien.serve.protocol import PatientProtocol
 
 BACKLOG = 256  # connections that may wait to be accepted; all of them are in one turn of the event loop
+FINISH = 5  # seconds for a body to come once the server ends
+DRAIN = 25.0  # seconds to answer what was taken; Kubernetes kills after 30
+LINGER = 2.0  # seconds in which clients that were connected may ask, once more or anew, and hear that the server ends
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -92,12 +100,62 @@ def quietly_ended(app: ASGIApp) -> ASGIApp:
     return answer
 
 
-def run(app: ASGIApp, listening: socket.socket) -> None:
-    """Serve until Ctrl-C (KeyboardInterrupt) or SIGTERM. Requests are not logged: pictures are nobody's business."""
+class Server(uvicorn.Server):
+    """uvicorn's, which at SIGTERM finishes what it took before it stops to listen; meanwhile new requests get 503.
+
+    A body that has not come after FINISH seconds is waited for no longer. Ctrl-C, and a second SIGTERM, end it at once:
+    within FINISH seconds. parent: the process without which this one has nobody to serve for, and drains; None: none.
+    """
+
+    parent: int | None = None
+    _since: float | None = None  # when it began to drain
+    _linger = 0.0  # seconds that it does so at least
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listening in sockets or ():
+            listening.listen(BACKLOG)  # asyncio has set it to what it accepts in one turn
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig == signal.SIGTERM and self.started and self._gate and not self._gate.draining:
+            self._gate.draining, self._since = True, time.monotonic()
+            self._linger = LINGER if self.server_state.connections else 0.0
+        else:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        if self.parent and self.parent != os.getppid():
+            self.parent = None
+            self.handle_exit(signal.SIGTERM, None)
+        if self._drained():
+            self.config.timeout_graceful_shutdown = 1  # for answers on their way, and for what takes too long
+            super().handle_exit(signal.SIGTERM, None)
+        return await super().on_tick(counter)
+
+    @property
+    def _gate(self) -> Gate | None:
+        return self.lifespan.state.get("gate")
+
+    def _drained(self) -> bool:
+        if self._since is None or self.should_exit or not self._gate:
+            return False
+        passed = time.monotonic() - self._since
+        if passed >= DRAIN:
+            return True
+        return passed >= self._linger and not (self._gate.taken if passed >= FINISH else self._gate.inside)
+
+
+def run(app: ASGIApp, listening: socket.socket, *, at_once: int = BACKLOG, parent: int | None = None) -> None:
+    """Serve until Ctrl-C (KeyboardInterrupt) or SIGTERM. Requests are not logged: pictures are nobody's business.
+
+    at_once: connections that are accepted before others have a turn. parent: as of `Server`.
+    """
     settings: dict[str, Any] = {"access_log": False, "log_config": None, "log_level": "error"}
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what is wrong with a form is told to its sender
     config = uvicorn.Config(
         quietly_ended(app), http=PatientProtocol, ws="none", lifespan="on", server_header=False, proxy_headers=False,
-        timeout_graceful_shutdown=5, backlog=BACKLOG, **settings,
+        timeout_graceful_shutdown=FINISH, backlog=at_once, **settings,
     )  # fmt: skip
-    uvicorn.Server(config).run(sockets=[listening])
+    server = Server(config)
+    server.parent = parent
+    server.run(sockets=[listening])

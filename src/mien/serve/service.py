@@ -20,6 +20,8 @@ from mien.serve.limits import Limits, RefusedError
 from mien.serve.pool import EndedError, Pool
 from mien.serve.reading import ReadingSettings
 
+PROCESSES = min(4, max(2, os.cpu_count() or 1))  # that read pictures: a slow one leaves a core to others
+
 SLOW = "This picture takes too long to read. Send it in another copy or format."
 BROKEN = "This picture breaks what reads it. Send it in another copy or format."
 AFTER = "This picture was not read, as one before it could not be. Send it again without that one."
@@ -47,18 +49,18 @@ class Service:
     """Reads pictures for many clients at once. Used as `async with Service(...) as service`.
 
     detector: makes one for each process; a class or function of a module, as it is sent there. One request is read by
-    one process, so it leaves the others to other requests.
+    one process, so it leaves the others to other requests. processes: how many there are.
     """
 
-    PROCESSES = min(4, max(2, os.cpu_count() or 1))
-
-    def __init__(self, network: Network, detector: Callable[[], Detector], margin: float, limits: Limits) -> None:
+    def __init__(
+        self, network: Network, detector: Callable[[], Detector], margin: float, limits: Limits, processes: int
+    ) -> None:
         self.network = network
         self.detects = has_expressions(network.labels)  # where a request does not say
         self.limits = limits
         self._reader = Reader(network, detector(), margin)
         settings = ReadingSettings(network.preprocessing, detector, margin, self.detects, limits)
-        self._pool = Pool(self.PROCESSES, settings)
+        self._pool = Pool(processes, settings)
         self._large = asyncio.Semaphore(1)  # however many there are, the others get through, and memory is bounded
         self._batcher = Batcher(network.predict)
 
@@ -70,6 +72,11 @@ class Service:
     async def __aexit__(self, *error: object) -> None:
         await self._pool.__aexit__(*error)
         await self._batcher.__aexit__(*error)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a process that reads pictures runs."""
+        return self._pool.ready
 
     async def read(self, sent: Sent) -> list[dict[str, Any]]:
         """For each picture {"faces", "width", "height"}, or {"error"} for one that cannot be read.

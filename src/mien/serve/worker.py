@@ -1,0 +1,22 @@
+"""One of several server processes behind one address, `python -m mien.serve.worker`; see `supervisor`."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import sys
+from contextlib import suppress
+
+from mien.serve.server import run
+
+
+def main() -> None:
+    build, handle, parent = pickle.load(sys.stdin.buffer)  # from the supervisor, which started this process
+    if parent == os.getppid():
+        run(build(), socket.socket(fileno=handle), at_once=1, parent=parent)  # so that each takes its share
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        main()
