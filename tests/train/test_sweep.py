@@ -10,8 +10,10 @@ from fake_runs import picture_names, write_run
 from mien import config
 from mien.config.sweep_plan import Plan, Range, make_plan, nested, parse, read_plan, refuse_changed
 from mien.errors import DataError, MienError, MissingError, UsageError
+from mien.evaluate.sweep_table import read_table
 from mien.recipes import load
-from mien.train import sweep
+from mien.runs.history import read_epochs
+from mien.train import callbacks, sweep
 
 LAYERS = [load("folder_cnn")[0].model_dump()]
 
@@ -362,3 +364,72 @@ def test_a_search_takes_nothing_from_its_log_but_what_its_plan_allows(trainer, t
 
 def test_nested_settings():
     assert nested({"train.lr": 1, "train.ema": 0, "seed": 2}) == {"train": {"lr": 1, "ema": 0}, "seed": 2}
+
+
+# --- pruning
+
+
+def by_rate(trainer, monkeypatch):
+    """Runs of four epochs that tell their accuracy, which falls with the learning rate; returns how far each came."""
+    came: dict[str, int] = {}
+
+    def train(recipe, folder, *, watch):
+        for epoch in range(1, 5):
+            came[folder.name] = epoch
+            if watch(epoch, epoch * (1 - recipe.train.lr) / 4):
+                raise callbacks.PrunedError(epoch)
+        trainer._make("run", folder, recipe)
+
+    monkeypatch.setattr(sweep.training, "run", train)
+    return came
+
+
+def test_a_search_gives_up_runs_below_the_median_and_says_so(trainer, tmp_path, monkeypatch):
+    pytest.importorskip("optuna")
+    came = by_rate(trainer, monkeypatch)
+    made = plan({"train.lr": "1e-2:0.9", "train.epochs": "4"}, search=9, prune=True)
+    begun, _ = run_all(made, tmp_path / "s")
+    pruned = begun.source.pruned
+    assert pruned
+    assert all(came[name] == 2 for name in pruned), "the first quarter of the epochs is waited for"
+    assert all(came[trial.name] == 4 for trial in begun.trials[:5]), "the first five are trained whole"
+    assert begun.problems == {}
+    table = read_table(made, tmp_path / "s", begun.trials, begun.problems, begun.total, pruned)
+    assert {row.name for row in table.rows if row.state == "pruned"} == pruned
+    assert table.count("failed") == 0
+    assert len(table.rows) == 9
+    came.clear()
+    again, ran = run_all(made, tmp_path / "s")
+    assert (came, ran, again.source.pruned) == ({}, [], pruned), "what is pruned stays so"
+
+
+@pytest.mark.parametrize(
+    ("flags", "how", "text"),
+    [
+        ({"train.lr": "0.1,0.2"}, {}, "`prune=True` gives up runs of a search; a grid trains all of its runs."),
+        ({"train.lr": "0.1:0.2", "train.epochs": "2:5"}, {"search": 3}, "`train.epochs` 2:5: runs are pruned by"),
+        ({"train.lr": "0.1:0.2", "train.epochs": "2,5"}, {"search": 3}, "`train.epochs` 2,5: runs are pruned by"),
+    ],
+)
+def test_what_cannot_be_pruned(flags, how, text):
+    with pytest.raises(UsageError) as caught:
+        plan(flags, prune=True, **how)
+    assert text in str(caught.value)
+
+
+def test_a_run_that_is_given_up_ends_after_that_epoch(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    heard = []
+
+    def watch(epoch, accuracy):
+        heard.append((epoch, accuracy))
+        return epoch == 2
+
+    recipe = config.build(
+        {"data": {"source": "drawn_faces", "images": 70, "size": 16}, "model": {"name": "lenet"}},
+        {"train": {"epochs": 4, "batch_size": 35}},
+    )
+    with pytest.raises(callbacks.PrunedError, match="given up after epoch 2"):
+        sweep.training.run(recipe, tmp_path / "run", watch=watch)
+    assert [epoch for epoch, _ in heard] == [1, 2]
+    assert [row["val_accuracy"] for row in read_epochs(tmp_path / "run")] == pytest.approx([a for _, a in heard])

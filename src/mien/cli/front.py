@@ -29,6 +29,7 @@ VERBS = {
     "explain": "Show how a picture becomes a prediction, where the reasons lie, and how far that can be believed.",
     "export": "Write a finished run as one .onnx file with labels, preprocessing and calibration, for use without "
     "torch.",
+    "lr": "Find a learning rate: make a few steps at rates that rise, and say where the loss falls fastest.",
     "models": "List the networks that come with mien: those for --model, and backbones for --model.init.",
     "predict": "Find faces in a photo, a folder of photos, a video or a camera's picture and read their expressions.",
     "quickstart": "Train a small CNN and a small ViT on drawn faces, and compare them: one to two minutes, nothing to "

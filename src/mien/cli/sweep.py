@@ -39,6 +39,7 @@ def sweep(
     *,
     zip_: Annotated[bool, Parameter(name="--zip", negative="")] = False,
     search: int | None = None,
+    prune: Annotated[bool, Parameter(negative="")] = False,
     out: Path | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
     config_: Annotated[Path | None, Parameter(name="--config")] = None,
@@ -58,6 +59,8 @@ def sweep(
         Take the lists side by side (first with first, second with second) instead of every combination.
     search
         Search with this many runs instead of a grid, each chosen in the light of those before (needs 'mien[tune]').
+    prune
+        Give up runs of the search whose best accuracy so far is below the median of the others at that epoch.
     out
         Folder of the sweep; runs/sweep-RECIPE-DATE if not given. The same command goes on with what it has.
     resume
@@ -66,9 +69,9 @@ def sweep(
         YAML file of settings, such as a run's recipe.yaml.
     """
     if resume:
-        plan, folder = _to_resume(recipe, out, given=[settings, search, config_, zip_ or None])
+        plan, folder = _to_resume(recipe, out, given=[settings, search, config_, zip_ or None, prune or None])
     else:
-        plan = _plan(recipe, config_, settings, zip_, search)
+        plan = _plan(recipe, config_, settings, pairs=zip_, search=search, prune=prune)
         folder = out or _new_folder(plan)
 
     from mien.data import check
@@ -102,11 +105,11 @@ def _warn_of_warm_up(plan: Plan) -> None:
             return
 
 
-def _plan(recipe: str | None, file: Path | None, settings: BaseModel | None, pairs: bool, search: int | None) -> Plan:
+def _plan(recipe: str | None, file: Path | None, settings: BaseModel | None, **how: Any) -> Plan:
     from mien.config.sweep_plan import make_plan
 
     layers = recipe_layers(recipe, file)
-    return make_plan(recipe, file, layers, _typed(settings), pairs=pairs, search=search)
+    return make_plan(recipe, file, layers, _typed(settings), **how)
 
 
 def _typed(settings: BaseModel | None) -> dict[str, str]:
@@ -139,7 +142,7 @@ def _run(begun: Sweep) -> SweepTable:
 
     try:
         for trial in begun.run():
-            if trial.name not in begun.problems:
+            if trial.name not in begun.problems and trial.name not in begun.source.pruned:
                 write_report(begun.folder / trial.name)
             write_sweep(_table(begun))
     except KeyboardInterrupt:
@@ -154,7 +157,7 @@ def _run(begun: Sweep) -> SweepTable:
 def _table(begun: Sweep) -> SweepTable:
     from mien.evaluate.sweep_table import read_table
 
-    return read_table(begun.plan, begun.folder, begun.trials, begun.problems, begun.total)
+    return read_table(begun.plan, begun.folder, begun.trials, begun.problems, begun.total, begun.source.pruned)
 
 
 def _print(table: SweepTable, as_json: bool) -> None:

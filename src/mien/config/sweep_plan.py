@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,7 +59,7 @@ class Plan:
 
     recipe, config: the recipe's name and the file of settings. layers: the settings below, later ones winning.
     fixed: flags that all runs share. fields: what is swept. pairs: the lists go side by side, not crossed.
-    search: how many runs a search makes; 0 is a grid.
+    search: how many runs a search makes; 0 is a grid. prune: whether it gives up runs that do worse than most.
     """
 
     recipe: str | None
@@ -69,6 +69,7 @@ class Plan:
     fields: dict[str, list[Any] | Range]
     pairs: bool = False
     search: int = 0
+    prune: bool = False
 
     @cached_property
     def short(self) -> dict[str, str]:
@@ -128,7 +129,8 @@ class Plan:
             for key, values in self.fields.items()
         )
         crossed = (" beside " if self.pairs else " x ").join(lists)
-        return f"{self.search} runs of a search over {crossed}" if self.search else crossed
+        pruned = ", pruned" if self.prune else ""
+        return f"{self.search} runs of a search over {crossed}{pruned}" if self.search else crossed
 
     def save(self, folder: Path) -> None:
         """Write the plan, and for a grid its runs in order, into the folder of a sweep."""
@@ -144,12 +146,15 @@ def make_plan(
     *,
     pairs: bool = False,
     search: int | None = None,
+    prune: bool = False,
 ) -> Plan:
     """A plan from flags as they were typed, {"train.lr": "1e-3,1e-4"}; one value is fixed for all runs.
 
     Raises UsageError for a value that does not fit its field, and when nothing is left to sweep.
     """
     _refuse_search(flags, pairs, search)
+    if prune:
+        _refuse_pruning(flags, search)
     networks = _networks(layers, flags)
     values = {key: _values(key, text, search is not None, networks) for key, text in flags.items()}
     swept = {key: found for key, found in values.items() if isinstance(found, Range) or len(found) > 1}
@@ -162,7 +167,7 @@ def make_plan(
     fixed = {key: found[0] for key, found in values.items() if key not in swept and isinstance(found, list)}
     plan = Plan(
         recipe, str(file) if file else None, _plain(layers), fixed, swept,
-        pairs=pairs, search=search or 0,
+        pairs=pairs, search=search or 0, prune=prune,
     )  # fmt: skip
     for settings in plan.probes():
         plan.build(settings)
@@ -209,12 +214,17 @@ def refuse_changed(folder: Path, plan: Plan) -> None:
     """Raise UsageError when `folder` holds a sweep with another plan."""
     known = read_plan(folder)
     ways_out = "Choose another `out`, or `resume` that one."
-    if (known.fields, known.pairs, known.search) != (plan.fields, plan.pairs, plan.search):
+    if [*_kind(known)] != [*_kind(plan)]:
         raise UsageError(f"{folder} holds another sweep: {known.describe()}; not {plan.describe()}. {ways_out}")
     for settings in plan.probes():
         was, now = known.build(settings), plan.build(settings)
         if was != now:
             raise UsageError(f"{folder} was started with other settings: {_difference(was, now)}. {ways_out}")
+
+
+def _kind(plan: Plan) -> Iterator[Any]:
+    """What makes two sweeps of one recipe different ones."""
+    yield from (plan.fields, plan.pairs, plan.search, plan.prune)
 
 
 def nested(settings: Settings) -> dict[str, Any]:
@@ -279,6 +289,16 @@ def _refuse_search(flags: Mapping[str, str], pairs: bool, search: int | None) ->
                 f"A search over {word}s finds the luckiest one. Search with one `{key}`, then sweep the best settings "
                 "over several of them."
             )
+
+
+def _refuse_pruning(flags: Mapping[str, str], search: int | None) -> None:
+    if search is None:
+        raise UsageError("`prune=True` gives up runs of a search; a grid trains all of its runs. Add `search=20`.")
+    if OUTSIDE_BRACKETS.search(text := flags.get("train.epochs", "")) or ":" in text:
+        raise UsageError(
+            f"`train.epochs` {text}: runs are pruned by comparing them epoch by epoch, and these differ in length. "
+            "Give one number, or leave `prune` out."
+        )
 
 
 def _values(key: str, text: str, searching: bool, networks: Sequence[str]) -> list[Any] | Range:

@@ -54,7 +54,7 @@ def show(store: Store, out: Path) -> None:
         bars, grid = figure.subplots(2, 1, height_ratios=(2.4, grid_height))
         _draw_counts(bars, store)
         _draw_samples(grid, store, len(shown))
-        _save(figure, out)
+        save(figure, out)
 
 
 def sample_grid(store: Store, classes: int) -> np.ndarray:
@@ -121,7 +121,8 @@ def _draw_samples(axes: Axes, store: Store, classes: int) -> None:
     axes.tick_params(length=0)
 
 
-def _save(figure: Figure, out: Path) -> None:
+def save(figure: Figure, out: Path) -> None:
+    """Write a figure as a PNG. Raises MienError when it cannot be written."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         FigureCanvasAgg(figure).print_figure(out, format="png", dpi=120)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mien.data import Store
-from mien.data.show import PAGE, STYLE
+from mien.data.show import COLOURS, PAGE, STYLE, save
 from mien.evaluate.metrics import confusion_matrix
 from mien.evaluate.mistakes import most_confident_errors
 from mien.runs import Predictions
@@ -52,6 +55,19 @@ def mistakes_picture(predictions: Predictions, store: Store) -> np.ndarray | Non
         for axes in figure.axes:
             axes.set_axis_off()
         return _pixels(figure)
+
+
+def draw_rates(rates: Sequence[float], losses: Sequence[float], suggestion: float | None, out: Path) -> None:
+    """Draw the loss by the learning rate into `out`, a PNG. Raises MienError when it cannot be written."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+        axes = figure.subplots()
+        axes.plot(rates, losses, color=COLOURS["train"])
+        axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed")
+        if suggestion is not None:
+            axes.plot([suggestion], [losses[list(rates).index(suggestion)]], "o", color=COLOURS["validation"])
+            axes.set_title(f"The loss falls fastest at {suggestion:.2g}")
+        save(figure, out)
 
 
 def _pixels(figure: Figure) -> np.ndarray:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,8 +19,8 @@ from mien.evaluate.folds import PooledFolds, pool
 from mien.evaluate.metrics import scores_of, warning
 from mien.runs import RunFolder, Scores, is_run
 
-State = Literal["finished", "failed", "stopped", "waiting"]
-STATES: tuple[State, ...] = ("finished", "failed", "stopped", "waiting")
+State = Literal["finished", "pruned", "failed", "stopped", "waiting"]
+STATES: tuple[State, ...] = ("finished", "pruned", "failed", "stopped", "waiting")
 
 
 @dataclass(frozen=True)
@@ -200,9 +200,18 @@ def _chosen(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in REPEATS}
 
 
-def read_table(plan: Plan, folder: Path, trials: list[Trial], problems: Mapping[str, str], total: int) -> SweepTable:
-    """What the runs of a sweep have left in its folder by now."""
-    return SweepTable(plan, folder, [_row(folder / trial.name, trial, problems) for trial in trials], total)
+def read_table(
+    plan: Plan,
+    folder: Path,
+    trials: list[Trial],
+    problems: Mapping[str, str],
+    total: int,
+    pruned: Collection[str] = (),
+) -> SweepTable:
+    """What the runs of a sweep have left in its folder by now. pruned: names of those that were given up."""
+    rows = [_row(folder / trial.name, trial, problems) for trial in trials]
+    marked = [replace(row, state="pruned") if row.name in pruned else row for row in rows]
+    return SweepTable(plan, folder, marked, total)
 
 
 def _row(path: Path, trial: Trial, problems: Mapping[str, str]) -> SweepRun:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from mien.errors import MienError
 from mien.intervals import wilson
 from mien.progress import console, note, warn
 from mien.runs.history import COLUMNS, EpochMetrics, read_epochs, write_epochs
+
+Watch = Callable[[int, float], bool]  # an epoch from 1 and its validation accuracy -> whether to give the run up
 
 
 class History(L.Callback):
@@ -190,3 +193,59 @@ class StuckWarning(L.Callback):
         self.warnings.append(text)
         if trainer.is_global_zero:
             warn(text)
+
+
+class RisingRate(L.Callback):
+    """Makes each step at the next learning rate, every group of parameters at its share of it.
+
+    losses: of the steps, smoothed; the last is not finite, or 4 times the least, where the rates became too large.
+    """
+
+    SMOOTHING, TOO_MUCH = 0.98, 4.0  # as in fastai and lightning
+
+    def __init__(self, rates: Sequence[float]) -> None:
+        self.rates = rates
+        self.losses: list[float] = []
+        self.average = 0.0
+        self.batches: list[float] = []  # losses of those of a step
+
+    def on_train_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:
+        groups = trainer.optimizers[0].param_groups
+        self.shares = [group["lr"] / groups[0]["lr"] for group in groups]
+
+    def on_train_batch_start(self, trainer: L.Trainer, task: L.LightningModule, batch: Any, index: int) -> None:
+        for group, share in zip(trainer.optimizers[0].param_groups, self.shares, strict=True):
+            group["lr"] = self.rates[len(self.losses)] * share
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, task: L.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        self.batches.append(outputs["loss"].item())
+        if len(self.batches) < trainer.accumulate_grad_batches:
+            return
+        loss = sum(self.batches) / len(self.batches)
+        self.batches = []
+        self.average = self.SMOOTHING * self.average + (1 - self.SMOOTHING) * loss
+        self.losses.append(self.average / (1 - self.SMOOTHING ** (len(self.losses) + 1)))
+        if not self.losses[-1] <= self.TOO_MUCH * min(self.losses):
+            trainer.should_stop = True
+
+
+class PrunedError(Exception):
+    """A run was given up after an epoch (from 1), because others do better."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"given up after epoch {epoch}")
+        self.epoch = epoch
+
+
+class Pruning(L.Callback):
+    """Tells `watch` the validation accuracy after each epoch; where it answers True, the run ends with PrunedError."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+
+    def on_train_epoch_end(self, trainer: L.Trainer, task: L.LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        if self.watch(epoch, float(trainer.callback_metrics["val_accuracy"])):
+            raise PrunedError(epoch)

@@ -24,6 +24,7 @@ from mien.runs.history import read_epochs
 from mien.runs.writing import hold, is_first_process, new_folder, processes_started, refuse_used, release, write_env
 from mien.train import features, freeze, loggers
 from mien.train.build import build_task, check_sizes, lay_out, read_checkpoint, save_model, with_sizes_of
+from mien.train.callbacks import Pruning, Watch
 from mien.train.checkpoints import discard_earlier, whole_checkpoint
 from mien.train.environment import as_before, environment, opening
 from mien.train.gradient_checkpointing import checkpoint_blocks
@@ -33,9 +34,10 @@ from mien.train.teachers import Teacher, with_answers
 from mien.train.trainer import fit, load_best
 
 
-def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> Path:
+def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False, watch: Watch | None = None) -> Path:
     """Train a recipe from the start; returns the run folder.
 
+    watch: hears of each epoch's accuracy, and ends the run with `callbacks.PrunedError` where it says so.
     Raises UsageError when `out` exists and overwrite is False.
     """
     if out and is_first_process():
@@ -57,7 +59,7 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False) -> 
         Teacher(recipe, store.classes)  # asked later; one that does not fit is refused here
     folder = new_folder(recipe, out, overwrite)
     try:
-        return _train(task, store, folder, device, precision, checkpoint.fingerprint if checkpoint else None)
+        return _train(task, store, folder, device, precision, checkpoint.fingerprint if checkpoint else None, watch)
     finally:
         release(folder)
 
@@ -71,7 +73,7 @@ def _refuse_without_folds(recipe: Recipe, out: Path | None) -> None:
         raise UsageError("`train.schedule` plateau watches validation images, which a run on everything has not.")
 
 
-def resume(folder: Path, epochs: int | None = None) -> Path:
+def resume(folder: Path, epochs: int | None = None, *, watch: Watch | None = None) -> Path:
     """Go on with a run after its last finished epoch. Raises MissingError when `folder` is no run.
 
     epochs: how many it is to have in all, more than it has; a finished run goes on too, see `more_epochs.lengthen`.
@@ -87,12 +89,12 @@ def resume(folder: Path, epochs: int | None = None) -> Path:
             )
         if epochs is not None and (is_finished(folder) or epochs != recipe.train.epochs):
             recipe = lengthen(folder, recipe, epochs)
-        return _go_on(folder, recipe)
+        return _go_on(folder, recipe, watch)
     finally:
         release(folder)
 
 
-def _go_on(folder: Path, recipe: Recipe) -> Path:
+def _go_on(folder: Path, recipe: Recipe, watch: Watch | None) -> Path:
     known = read_env(folder)
     if known.average:
         raise UsageError(
@@ -111,7 +113,7 @@ def _go_on(folder: Path, recipe: Recipe) -> Path:
     task = build_task(recipe, store, checkpoint)
     precision = _precision(task, device)
     _refuse_other_teachers(task, known, folder)
-    return _train(task, store, folder, device, precision, known.init)
+    return _train(task, store, folder, device, precision, known.init, watch)
 
 
 def latest(recipe_name: str, seed: int, runs: Path = Path("runs")) -> Path:
@@ -169,8 +171,10 @@ def _same_checkpoint(recipe: Recipe, known: Env, folder: Path) -> Checkpoint | N
     return checkpoint
 
 
-def _train(task: Training, store: Store, folder: Path, device: str, precision: str, init: str | None) -> Path:
-    """init: the fingerprint of the checkpoint that the run started from."""
+def _train(
+    task: Training, store: Store, folder: Path, device: str, precision: str, init: str | None, watch: Watch | None
+) -> Path:
+    """init: the fingerprint of the checkpoint that the run started from. watch: as `run` has it."""
     recipe = task.recipe
     hardware.keep_freed_memory()
     env = as_before(folder, environment(task, store, device, precision), recipe.train.epochs)
@@ -193,7 +197,7 @@ def _train(task: Training, store: Store, folder: Path, device: str, precision: s
     if recipe.train.compile:
         fitted.model.compile()
     warnings: list[str] = []
-    own = task.callbacks(env, warnings)
+    own = [*task.callbacks(env, warnings), *([Pruning(watch)] if watch else [])]
     fitted.stretched = stretched
     with loggers.opened(recipe, folder) as logger:
         preparation = env.feature_seconds or 0.0

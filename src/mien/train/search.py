@@ -19,6 +19,7 @@ from optuna.trial import TrialState
 
 from mien.config.sweep_plan import Plan, Range, Settings, Trial
 from mien.errors import DataError
+from mien.train.callbacks import Watch
 
 
 class Search:
@@ -30,7 +31,8 @@ class Search:
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         self.plan = plan
-        self.seed = plan.build(plan.probes()[0]).seed
+        first = plan.build(plan.probes()[0])
+        self.seed = first.seed
         folder.mkdir(parents=True, exist_ok=True)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.log = str(folder / "optuna.log")
@@ -38,8 +40,9 @@ class Search:
         with self._reading():
             storage = JournalStorage(JournalFileBackend(self.log, lock_obj=lock))
             self.study = optuna.create_study(
-                storage=storage, study_name="sweep", direction="maximize", load_if_exists=True
-            )
+                storage=storage, study_name="sweep", direction="maximize", load_if_exists=True,
+                pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=first.train.epochs // 4 + 1),
+            )  # fmt: skip
 
     @property
     def trials(self) -> list[Trial]:
@@ -56,13 +59,40 @@ class Search:
             asked = self.study.ask({key: _distribution(values) for key, values in self.plan.fields.items()})
             yield self._trial(asked.number, asked.params)
 
+    @property
+    def pruned(self) -> set[str]:
+        """Names of the runs that were given up."""
+        known = self.study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
+        return {self._trial(each.number, each.params).name for each in known}
+
+    def watch(self, trial: Trial) -> Watch | None:
+        """What hears of the accuracy of each epoch of a run and says whether to give it up; None without pruning.
+
+        Given up is a run whose best accuracy so far is below the median of what the others had reached by that epoch;
+        not among the first five, and not in the first quarter of its epochs.
+        """
+        if not self.plan.prune:
+            return None
+        known = self.study.get_trials(deepcopy=False)[_number(trial)]
+        begun = optuna.trial.Trial(self.study, known._trial_id)
+
+        def watch(epoch: int, accuracy: float) -> bool:
+            if epoch not in begun.storage.get_trial(known._trial_id).intermediate_values:  # else it was resumed
+                begun.report(accuracy, epoch)
+            return begun.should_prune()
+
+        return watch
+
+    def drop(self, trial: Trial) -> None:
+        """A run was given up."""
+        self.study.tell(_number(trial), state=TrialState.PRUNED)
+
     def tell(self, trial: Trial, accuracy: float | None) -> None:
         """The validation accuracy (0..1) of a run that has finished; None for one that failed."""
-        number = int(trial.name.partition(",")[0]) - 1
         if accuracy is None:
-            self.study.tell(number, state=TrialState.FAIL)
+            self.study.tell(_number(trial), state=TrialState.FAIL)
         else:
-            self.study.tell(number, accuracy)
+            self.study.tell(_number(trial), accuracy)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -89,6 +119,10 @@ class Search:
             f"{self.log} is not of this sweep: it proposes {key} {params.get(key)}. Start the sweep again in another "
             "folder."
         )
+
+
+def _number(trial: Trial) -> int:
+    return int(trial.name.partition(",")[0]) - 1
 
 
 def _distribution(values: list[Any] | Range) -> BaseDistribution:

@@ -17,6 +17,7 @@ from mien.runs import is_finished, is_run, layout
 from mien.runs.folder import read_scores
 from mien.train import build, freeze
 from mien.train import run as training
+from mien.train.callbacks import PrunedError, Watch
 
 
 class Source(Protocol):
@@ -24,18 +25,29 @@ class Source(Protocol):
 
     @property
     def trials(self) -> list[Trial]: ...
+    @property
+    def pruned(self) -> set[str]: ...
     def __iter__(self) -> Iterator[Trial]: ...
+    def watch(self, trial: Trial) -> Watch | None: ...
+    def drop(self, trial: Trial) -> None: ...
     def tell(self, trial: Trial, accuracy: float | None) -> None: ...
 
 
 class Grid:
-    """All runs of a plan, in its order."""
+    """All runs of a plan, in its order; none is given up."""
 
     def __init__(self, plan: Plan) -> None:
         self.trials = plan.trials()
+        self.pruned: set[str] = set()
 
     def __iter__(self) -> Iterator[Trial]:
         return iter(self.trials)
+
+    def watch(self, trial: Trial) -> None:
+        """Nobody watches."""
+
+    def drop(self, trial: Trial) -> None:
+        """Never called."""
 
     def tell(self, trial: Trial, accuracy: float | None) -> None:
         """A grid learns nothing from its runs."""
@@ -82,11 +94,16 @@ class Sweep:
     def _train(self, trial: Trial) -> None:
         folder = self.folder / trial.name
         self.problems.pop(trial.name, None)
+        how: dict[str, Any] = {"watch": watch} if (watch := self.source.watch(trial)) else {}
         try:
             if is_run(folder):
-                training.resume(folder)
+                training.resume(folder, **how)
             else:
-                training.run(self.plan.build(trial.settings), folder)
+                training.run(self.plan.build(trial.settings), folder, **how)
+        except PrunedError as pruned:
+            note(f"Given up after epoch {pruned.epoch}: most runs were better by then.")
+            self.source.drop(trial)
+            return
         except MienError as error:
             self.problems[trial.name] = str(error)
         except RuntimeError as error:  # torch's for a device that is full, CPU and MPS too

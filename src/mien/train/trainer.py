@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -21,7 +22,7 @@ from mien.data.batches import Batches, TrainBatches
 from mien.errors import MienError
 from mien.progress import note
 from mien.runs import layout
-from mien.train.callbacks import Display, Diverged, EarlyStopping, History, ModelCheckpoint
+from mien.train.callbacks import Display, Diverged, EarlyStopping, History, ModelCheckpoint, RisingRate
 from mien.train.checkpoints import WholeCheckpoints, whole_checkpoint
 from mien.train.task import Training
 
@@ -45,16 +46,8 @@ def fit(
     """
     found = _callbacks(task.recipe, folder, callbacks, preparation, store.has("validation"))
     trainer = _trainer(task, folder, device, precision, found, logger)
-    settings = task.recipe.train
+    train = _batches(task, store, trainer)
     shared = {"rank": trainer.global_rank, "processes": trainer.world_size}
-    train = TrainBatches(
-        store,
-        settings.batch_size,
-        task.recipe.seed,
-        balanced=settings.sampler == "balanced",
-        accumulated=settings.accumulate_grad_batches,
-        **shared,
-    )
     held_out = store.has("validation")  # not in a run on everything, which folds have scored
     validation = Batches(store, store.indices("validation"), **shared) if held_out else None
     last = whole_checkpoint(layout.last_checkpoint(folder))
@@ -74,6 +67,32 @@ def fit(
     return bool(trainer.is_global_zero)
 
 
+def try_rates(
+    task: Training, store: Store, folder: str, device: str, precision: str, rates: Sequence[float]
+) -> list[float]:
+    """Make a step at each learning rate; returns their smoothed losses, as far as it went (see RisingRate)."""
+    rising = RisingRate(rates)
+    limits = {"max_epochs": -1, "max_steps": len(rates), "limit_val_batches": 0, "enable_checkpointing": False}
+    trainer = _trainer(task, Path(folder), device, precision, [rising], None, **limits)
+    train = _batches(task, store, trainer)
+    with _quiet():
+        trainer.fit(task, train)
+    return rising.losses
+
+
+def _batches(task: Training, store: Store, trainer: L.Trainer) -> TrainBatches:
+    settings = task.recipe.train
+    return TrainBatches(
+        store,
+        settings.batch_size,
+        task.recipe.seed,
+        balanced=settings.sampler == "balanced",
+        accumulated=settings.accumulate_grad_batches,
+        rank=trainer.global_rank,
+        processes=trainer.world_size,
+    )
+
+
 def load_best(task: Training, folder: Path) -> int:
     """Give a task the weights of its best epoch; returns the epoch, from 1."""
     best = whole_checkpoint(folder / layout.CHECKPOINTS / layout.BEST)
@@ -90,6 +109,7 @@ def _trainer(
     precision: str,
     callbacks: list[L.Callback],
     logger: Logger | None,
+    **limits: Any,
 ) -> L.Trainer:
     settings = task.recipe.train
     with _quiet():
@@ -100,7 +120,7 @@ def _trainer(
             precision=hardware.PRECISIONS[precision],  # type: ignore[arg-type]
             plugins=[WholeCheckpoints()],
             benchmark=device == "cuda",
-            max_epochs=settings.epochs,
+            **{"max_epochs": settings.epochs, **limits},
             accumulate_grad_batches=settings.accumulate_grad_batches,
             gradient_clip_val=settings.gradient_clip or None,
             callbacks=callbacks,
