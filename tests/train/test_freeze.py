@@ -115,6 +115,19 @@ def test_frozen_parts_are_in_eval_mode_and_have_no_gradient():
     assert all(module.training for module in model.modules())
 
 
+def test_batch_norms_keep_their_statistics_and_train_their_weights():
+    model = create_model(**CNN)
+    freeze.freeze(model, Train(freeze_batch_norm=True), epoch=1)
+    norms = freeze.batch_norms(model)
+    assert norms
+    assert not any(norm.training for norm in norms)
+    assert all(norm.weight.requires_grad and norm.bias.requires_grad for norm in norms)
+    assert model.training
+    before = [norm.running_mean.clone() for norm in norms]
+    model(torch.randn(2, 1, 16, 16))
+    assert all(torch.equal(norm.running_mean, mean) for norm, mean in zip(norms, before, strict=True))
+
+
 def test_fixed_positions_stay_fixed():
     model = create_model("vit", **VIT, pos_embed="sincos2d")
     for settings in (Train(), Train(trainable="last_blocks", last_blocks=3), Train(trainable="attention")):
@@ -295,6 +308,7 @@ def test_two_processes_unfreeze_as_one_does(tmp_path):
         ),
         ({"name": "lenet"}, {"unfreeze": {2: 0}}, "train.unfreeze needs a model with blocks.*Take a vit or a resnet"),
         ({"name": "lenet"}, {"layer_decay": 0.75}, "train.layer_decay 0.75 needs a model with blocks"),
+        ({}, {"freeze_batch_norm": True}, "train.freeze_batch_norm does nothing: vit has no batch norm"),
         (CNN, {"trainable": "attention"}, "'resnet' has no attention to train. Take a vit"),
     ],
 )

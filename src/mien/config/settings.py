@@ -210,6 +210,11 @@ class Train(Settings):
         "once; last_blocks adds the last blocks and the norm after them, attention the blocks' attention.",
     )
     last_blocks: int = Field(default=0, ge=0, description="How many blocks train, with trainable last_blocks.")
+    freeze_batch_norm: bool = Field(
+        default=False,
+        description="Batch norms keep the means and variances that they came with, as is usual for fine-tuning on few "
+        "pictures; their weights and biases train.",
+    )
     layer_decay: float = Field(
         default=1.0,
         gt=0,

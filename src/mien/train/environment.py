@@ -82,6 +82,10 @@ def _warnings(recipe: Recipe, store: Store) -> list[str]:
         found.append(unequal)
     if freeze.freezes(recipe.train) and recipe.model.checkpoint is None:
         found.append("What is frozen has random weights and stays so. Start from trained ones: `model.init`.")
+    if recipe.train.freeze_batch_norm and recipe.model.checkpoint is None:
+        found.append(
+            "Batch norms that have seen nothing keep mean 0 and variance 1. Start from trained ones: `model.init`."
+        )
     for source in filter(None, (recipe.model.checkpoint, *recipe.distill.teachers)):
         if seen := max((_seen(run, recipe, store) for run in _runs_behind(source)), default=0):
             found.append(

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mien.config import Recipe, Train
 from mien.errors import UsageError
@@ -36,6 +37,8 @@ def check(model: nn.Module, recipe: Recipe) -> None:
             f"train.unfreeze says by itself what trains when. Leave train.trainable at 'all', not "
             f"'{settings.trainable}', or take train.unfreeze out."
         )
+    if settings.freeze_batch_norm and not batch_norms(model):
+        raise UsageError(f"train.freeze_batch_norm does nothing: {recipe.model.name} has no batch norm. Take it out.")
     if settings.last_blocks and settings.trainable != "last_blocks":
         raise UsageError(f"train.last_blocks {settings.last_blocks} does nothing without train.trainable last_blocks.")
     if not freezes(settings) and settings.layer_decay == 1:
@@ -68,11 +71,18 @@ def trained(model: nn.Module, settings: Train, epoch: int) -> list[str]:
 def freeze(model: nn.Module, settings: Train, epoch: int) -> None:
     """Set the model up for an epoch (from 1): what trains is in train mode, all else frozen and in eval mode."""
     model.train()
-    if not freezes(settings):
-        return  # parameters that are fixed for good, such as sine-cosine positions, stay so
-    model.requires_grad_(False).eval()
-    for name in trained(model, settings, epoch):
-        model.get_submodule(name).requires_grad_(True).train()
+    if freezes(settings):  # else parameters that are fixed for good, such as sine-cosine positions, stay so
+        model.requires_grad_(False).eval()
+        for name in trained(model, settings, epoch):
+            model.get_submodule(name).requires_grad_(True).train()
+    if settings.freeze_batch_norm:
+        for norm in batch_norms(model):
+            norm.eval()
+
+
+def batch_norms(model: nn.Module) -> list[nn.Module]:
+    """The batch norms of a network, timm's and synchronised ones too."""
+    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
 
 def rates(model: nn.Module, layer_decay: float) -> dict[str, float]:
