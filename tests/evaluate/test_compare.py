@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.stats
 from fake_runs import CLASSES, picture_names, write_run
+from growth import growth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,6 +96,26 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     assert 930 <= covered <= 970
 
 
+def test_every_two_of_many_runs_are_as_each_pair_alone() -> None:
+    random = np.random.default_rng(0)
+    correct = [random.random(1000) < share for share in (0.5, 0.52, 0.7, 0.71)]
+    names = [str(i) for i in range(4)]
+    for pair in pairs_of(names, correct):
+        a, b = correct[int(pair.first)], correct[int(pair.second)]
+        assert pair.p_value == mcnemar(a, b)
+        assert (pair.difference, pair.interval) == paired_difference(a, b)
+        counts = [(a & b).sum(), (a & ~b).sum(), (~a & b).sum(), (~a & ~b).sum()]
+        assert [pair.both, pair.only_first, pair.only_second, pair.neither] == counts
+
+
+def test_every_two_of_twenty_runs_take_time_that_grows_with_the_images() -> None:
+    def made(images: int) -> list[np.ndarray]:
+        random = np.random.default_rng(0)
+        return [random.random(images) < 0.7 for _ in range(20)]
+
+    assert growth(made, lambda correct: pairs_of([*"abcdefghijklmnopqrst"], correct), 100_000) < 5
+
+
 def test_holm_of_a_hand_worked_case() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.7]) == [1, 1]
@@ -174,6 +196,21 @@ def test_json_even_where_a_loss_is_not_a_number(runs: list[Path]) -> None:
     found = json.loads(json.dumps(compare(runs).to_dict(), allow_nan=False))
     assert found["rows"][0]["curve"]["val_loss"][1] is None
     assert found["pairs"][0]["p_value"] == compare(runs).pairs[0].p_value
+
+
+def test_the_predictions_of_many_runs_are_never_held_together(tmp_path: Path, monkeypatch) -> None:
+    names, labels = picture_names()
+    folders = [write_run(tmp_path / f"cnn-{i}", names=names, labels=labels, seed=i) for i in range(7)]
+    load, held, most = Predictions.load, weakref.WeakSet(), []
+
+    def counted(path: Path) -> Predictions:
+        held.add(found := load(path))
+        most.append(len(held))
+        return found
+
+    monkeypatch.setattr(Predictions, "load", counted)
+    assert len(compare(folders).rows) == 7
+    assert max(most) <= 3  # the two best ones, and one that is just let go
 
 
 def test_images_and_classes_are_matched_by_name(runs: list[Path]) -> None:

@@ -1,5 +1,7 @@
 """Predictions of several runs on the same images, image by image.
 
+It is worked out from names and labels; probabilities, which may be many, are read of one run at a time.
+
 Runs of one data set name their images alike. A run on a corrected table does not: its images are found by where they
 lie, or by their pixels, and those whose label was changed, or that were dropped, are left out. What is left is a fair
 test of what the correction brought, as nobody has touched its labels.
@@ -17,7 +19,7 @@ import numpy as np
 
 from mien import labels
 from mien.errors import DataError
-from mien.runs import Predictions, RunFolder
+from mien.runs import Asked, Predictions, RunFolder
 from mien.runs.data import Images, moved
 
 
@@ -39,24 +41,58 @@ class LeftOut:
         )
 
 
-def align(folders: Sequence[RunFolder], found: Sequence[Predictions]) -> tuple[list[Predictions], LeftOut | None]:
-    """Bring predictions into the image and class order of the first; what was left out, None where nothing was.
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Where the compared images are in the predictions of each run.
+
+    orders: for each run the positions of the M compared images, int (M,); None where these are all, as they lie.
+    targets: for each run the class of the first run that each of its own is, int (K,). classes: the first run's.
+    left_out: None where every image is compared.
+    """
+
+    folders: Sequence[RunFolder]
+    split: str
+    classes: tuple[str, ...]
+    orders: list[np.ndarray | None]
+    targets: list[np.ndarray]
+    left_out: LeftOut | None = None
+
+    def predictions(self, run: int) -> Predictions:
+        """What one of the runs said of the compared images, classes in the first run's order; read at each call."""
+        found, order, target = self.folders[run].predictions(self.split), self.orders[run], self.targets[run]
+        if order is None and found.classes == self.classes:
+            return found
+        order = np.arange(len(found)) if order is None else order
+        return Predictions(
+            names=[found.names[i] for i in order],
+            labels=target[found.labels[order]],
+            probabilities=found.probabilities[order][:, np.argsort(target)],
+            classes=self.classes,
+        )
+
+
+def align(folders: Sequence[RunFolder], split: str) -> Alignment:
+    """Find the images and classes of the first run in the others' predictions of a split.
 
     Where a run is on a table, differing labels and missing images are left out if most are the same; then each keeps
-    its own names of the images. Raises DataError for other images, labels or classes.
+    its own names of the images. Raises DataError for other images, labels or classes, and what reading them raises.
     """
+    first = folders[0].asked(split)
     try:
-        return [_align(other, found[0], folder, folders[0]) for other, folder in zip(found, folders, strict=True)], None
+        placed = [_placed(folder.asked(split), first, folder, folders[0]) for folder in folders]
     except DataError:
         if not any(folder.recipe.data.source == "table" for folder in folders):
             raise
-        common = _unchanged(folders, found)
+        common = _unchanged(folders, [folder.asked(split) for folder in folders])
         if common is None:
             raise
-        return common
+        orders, targets, left_out = common
+        return Alignment(folders, split, first.classes, orders, targets, left_out)
+    orders, targets = zip(*placed, strict=True)
+    return Alignment(folders, split, first.classes, list(orders), list(targets))
 
 
-def _class_order(other: Predictions, first: Predictions, folder: RunFolder, reference: RunFolder) -> list[int]:
+def _class_order(other: Asked, first: Asked, folder: RunFolder, reference: RunFolder) -> list[int]:
     """For each class of `other`, its index in `first`: by name, never by position."""
     if len(other.classes) != len(first.classes):
         raise DataError(
@@ -68,8 +104,23 @@ def _class_order(other: Predictions, first: Predictions, folder: RunFolder, refe
     return labels.match(other.classes, first.classes)
 
 
-def _align(other: Predictions, first: Predictions, folder: RunFolder, reference: RunFolder) -> Predictions:
-    """`other` in the image order and class order of `first`; images and classes are matched by name."""
+def _placed(
+    other: Asked, first: Asked, folder: RunFolder, reference: RunFolder
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """Where the images of `first` are in `other`, None for as they lie, and its classes; matched by name."""
+    order = None if other.names == first.names else _order(other, first, folder, reference)
+    target = np.array(_class_order(other, first, folder, reference))
+    labels_ = target[other.labels if order is None else other.labels[order]]
+    different = np.flatnonzero(labels_ != first.labels)
+    if len(different):
+        raise DataError(
+            f"{folder.path} and {reference.path} do not agree on the labels of {len(different):,} images, "
+            f"{first.names[different[0]]} among them. Compare runs of the same data."
+        )
+    return order, target
+
+
+def _order(other: Asked, first: Asked, folder: RunFolder, reference: RunFolder) -> np.ndarray:
     by_name, order_first = _sorted_positions(other.names), _sorted_positions(first.names)
     if [other.names[i] for i in by_name] != [first.names[i] for i in order_first]:
         shared = len(set(other.names) & set(first.names))
@@ -79,30 +130,19 @@ def _align(other: Predictions, first: Predictions, folder: RunFolder, reference:
             f"{len(first):,}, of which {shared:,} are in both. "
             f"{folds if folder.recipe.data.folds else 'Compare runs of the same data and split.'}"
         )
-    target = np.array(_class_order(other, first, folder, reference))
     order = np.empty(len(first), dtype=np.int64)
     order[order_first] = by_name
-    aligned = Predictions(
-        names=first.names,
-        labels=target[other.labels[order]],
-        probabilities=other.probabilities[order][:, np.argsort(target)],
-        classes=first.classes,
-    )
-    different = np.flatnonzero(aligned.labels != first.labels)
-    if len(different):
-        raise DataError(
-            f"{folder.path} and {reference.path} do not agree on the labels of {len(different):,} images, "
-            f"{first.names[different[0]]} among them. Compare runs of the same data."
-        )
-    return aligned
+    return order
 
 
 def _sorted_positions(names: Sequence[str]) -> list[int]:
     return sorted(range(len(names)), key=names.__getitem__)
 
 
-def _unchanged(folders: Sequence[RunFolder], found: Sequence[Predictions]) -> tuple[list[Predictions], LeftOut] | None:
-    """Predictions of the images that all runs have under one label; None where these are not most of each."""
+def _unchanged(
+    folders: Sequence[RunFolder], found: Sequence[Asked]
+) -> tuple[list[np.ndarray | None], list[np.ndarray], LeftOut] | None:
+    """Positions of the images that all runs have under one label, and classes; None where these are too few."""
     targets = [
         np.array(_class_order(each, found[0], folder, folders[0])) for folder, each in zip(folders, found, strict=True)
     ]
@@ -116,22 +156,13 @@ def _unchanged(folders: Sequence[RunFolder], found: Sequence[Predictions]) -> tu
     common = [key for key in labelled[0] if all(key in place for place in places)]
     if 2 * len(common) < max(map(len, found)):
         return None
-    orders = [[place[key] for key in common] for place in places]
     shared = len(set.intersection(*map(set, images)))
     every = len(set.union(*map(set, images)))
-    chosen = [
-        Predictions(
-            names=[each.names[i] for i in order],
-            labels=own[order],
-            probabilities=each.probabilities[order][:, np.argsort(target)],
-            classes=found[0].classes,
-        )
-        for each, own, order, target in zip(found, relabelled, orders, targets, strict=True)
-    ]
-    return chosen, LeftOut(shared - len(common), every - shared)
+    orders = [np.array([place[key] for key in common], dtype=np.int64) for place in places]
+    return [*orders], targets, LeftOut(shared - len(common), every - shared)
 
 
-def _best_keys(folders: Sequence[RunFolder], found: Sequence[Predictions]) -> list[list[Hashable]]:
+def _best_keys(folders: Sequence[RunFolder], found: Sequence[Asked]) -> list[list[Hashable]]:
     """What tells each run's images: names, where they lie, or pixels, whichever of these most have in common."""
     pairs = list(zip(folders, found, strict=True))
     kinds: list[list[list[Hashable]]] = [
@@ -143,14 +174,14 @@ def _best_keys(folders: Sequence[RunFolder], found: Sequence[Predictions]) -> li
     return max(kinds, key=lambda keys: len(set.intersection(*map(set, keys))))
 
 
-def _places(folder: RunFolder, found: Predictions) -> list[Hashable]:
+def _places(folder: RunFolder, found: Asked) -> list[Hashable]:
     """Where each image lies: the path of its file, or of its row of a table of pixels."""
     data = moved(folder.recipe).data.path or Path(folder.recipe.data.source)
     base = data if data.is_dir() else data.parent
     return [os.path.normpath(base / name) for name in found.names]
 
 
-def _pixels(folder: RunFolder, found: Predictions) -> list[Hashable]:
+def _pixels(folder: RunFolder, found: Asked) -> list[Hashable]:
     """A digest of each image's pixels; [] where the run noted none."""
     known = Images.of(folder.path)
     digests = dict(zip(known.names, map(bytes, known.digests), strict=True)) if known else {}

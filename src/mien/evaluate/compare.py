@@ -14,8 +14,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mien.errors import UsageError
-from mien.evaluate.alignment import LeftOut, align
+from mien.evaluate.alignment import Alignment, LeftOut, align
 from mien.evaluate.metrics import score
 from mien.evaluate.mistakes import Disagreement, Mistake, disagreements, most_confident_errors
 from mien.evaluate.significance import Interval, Pair, pairs_of
@@ -121,33 +123,37 @@ def compare(
         raise UsageError(f"Comparing needs at least two runs, given {len(runs)}. Try: `mien.compare(RUN, RUN)`")
     folders = [RunFolder.open(path) for path in runs]
     names = run_labels(folders)
-    found = [folder.predictions(split) for folder in folders]
-    predictions, left_out = align(folders, found)
-    scores = [
-        score(aligned) if left_out else _scores(folder, split, aligned)
-        for folder, aligned in zip(folders, predictions, strict=True)
-    ]
-    rows = [_row(*each) for each in zip(names, folders, scores, predictions, strict=True)]
-    correct = [aligned.correct for aligned in predictions]
-    subgroups = None
-    if by:
-        values = dict(zip(found[0].names, values_of_run(folders[0].path, split, by, table)[0], strict=True))
-        subgroups = compare_subgroups(names, correct, [values[name] for name in predictions[0].names], by)
-    best, next_best = sorted(range(len(rows)), key=lambda i: -scores[i].accuracy)[:2]
+    aligned = align(folders, split)
+    rows, correct = [], []
+    for run, name in enumerate(names):  # one at a time: the probabilities of many runs may be more than memory holds
+        predictions = aligned.predictions(run)
+        rows.append(_row(name, aligned, run, predictions))
+        correct.append(predictions.correct)
+    best, next_best = sorted(range(len(rows)), key=lambda i: -rows[i].scores.accuracy)[:2]
     return Comparison(
         split=split,
-        images=len(predictions[0]),
-        classes=predictions[0].classes,
+        images=len(correct[0]),
+        classes=aligned.classes,
         rows=rows,
         pairs=pairs_of(names, correct),
         groups=_groups(rows),
         equal_epochs=at_equal(rows, "epoch"),
         equal_seconds=at_equal(rows, "seconds"),
-        robustness=[] if left_out else on_changed_images([each.robustness.get(split, []) for each in folders]),
-        disagreements=disagreements((names[best], predictions[best]), (names[next_best], predictions[next_best])),
-        subgroups=subgroups,
-        left_out=left_out,
+        robustness=[] if aligned.left_out else on_changed_images([each.robustness.get(split, []) for each in folders]),
+        disagreements=disagreements(*((names[i], aligned.predictions(i)) for i in (best, next_best))),
+        subgroups=_subgroups(aligned, names, correct, by, table) if by else None,
+        left_out=aligned.left_out,
     )
+
+
+def _subgroups(
+    aligned: Alignment, names: list[str], correct: list[np.ndarray], by: str, table: Path | None
+) -> ComparedSubgroups:
+    """The runs within the subgroups of a column of the first run's table, or of `table`."""
+    values = values_of_run(aligned.folders[0].path, aligned.split, by, table)[0]
+    order = aligned.orders[0]
+    chosen = values if order is None else [values[i] for i in order]
+    return compare_subgroups(names, correct, chosen, by)
 
 
 def at_equal(rows: Sequence[ComparedRun], axis: str) -> Equal | None:
@@ -188,7 +194,9 @@ def run_labels(folders: Sequence[RunFolder]) -> list[str]:
     return distinct[0]
 
 
-def _row(label: str, folder: RunFolder, scores: Scores, predictions: Predictions) -> ComparedRun:
+def _row(label: str, aligned: Alignment, run: int, predictions: Predictions) -> ComparedRun:
+    folder = aligned.folders[run]
+    scores = score(predictions) if aligned.left_out else _scores(folder, aligned.split, predictions)
     env, history = folder.env, folder.history
     return ComparedRun(
         label=label,

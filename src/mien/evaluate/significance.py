@@ -16,6 +16,7 @@ import numpy as np
 from mien.intervals import Z95
 
 Interval = tuple[float, float]
+PART = 2**16  # images whose answers are counted at a time
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,20 @@ def mcnemar(a_correct: np.ndarray, b_correct: np.ndarray) -> float:
     The images that only one model gets right are tossed coins if the models are equally good; p is the
     probability of a split at least as uneven. McNemar (1947), Psychometrika 12: 153-157.
     """
-    only_a, only_b = _discordant(a_correct, b_correct)
+    return _mcnemar(*_discordant(a_correct, b_correct))
+
+
+def _mcnemar(only_a: int, only_b: int) -> float:
+    """The p-value of these numbers of images that one model alone gets right."""
     tossed, fewer = only_a + only_b, min(only_a, only_b)
     if only_a == only_b:
         return 1.0
-    # Binomial(tossed, 1/2) up to `fewer`, by logarithms: 2^tossed overflows from 1,024 images on.
-    logs = [_log_choose(tossed, k) - tossed * math.log(2) for k in range(fewer + 1)]
-    return min(1.0, 2 * math.fsum(math.exp(log) for log in logs))
+    # Binomial(tossed, 1/2) from `fewer` downwards, by logarithms: 2^tossed overflows from 1,024 images on. What is
+    # further off than ten roots of `tossed` is below e^-200 of the first.
+    k = np.arange(fewer, max(0, fewer - 10 * math.isqrt(tossed)), -1)
+    falling = np.exp(np.cumsum(np.log(k / (tossed - k + 1))))
+    first = _log_choose(tossed, fewer) - tossed * math.log(2)
+    return min(1.0, 2 * math.exp(first + math.log1p(falling.sum())))
 
 
 def paired_difference(a_correct: np.ndarray, b_correct: np.ndarray) -> tuple[float, Interval]:
@@ -77,8 +85,10 @@ def paired_difference(a_correct: np.ndarray, b_correct: np.ndarray) -> tuple[flo
     The interval is Agresti and Min's (2005, Statistics in Medicine 24: 729-740): Wald's with half an image
     added to each of the four outcomes, so that it does not shrink to a point when the models hardly differ.
     """
-    only_a, only_b = _discordant(a_correct, b_correct)
-    images = len(a_correct)
+    return _difference(*_discordant(a_correct, b_correct), len(a_correct))
+
+
+def _difference(only_a: int, only_b: int, images: int) -> tuple[float, Interval]:
     total, b, c = images + 2, only_a + 0.5, only_b + 0.5
     centre = (b - c) / total
     half = Z95 * math.sqrt(b + c - (b - c) ** 2 / total) / total
@@ -115,26 +125,42 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def pairs_of(names: Sequence[str], correct: Sequence[np.ndarray]) -> list[Pair]:
     """Every two of some runs, each with its name and bool (N,) over the same images; adjusted for their number."""
     couples = list(itertools.combinations(range(len(names)), 2))
-    p_values = [mcnemar(correct[i], correct[j]) for i, j in couples]
-    found = zip(couples, p_values, holm(p_values), strict=True)
-    return [_pair(names[i], names[j], correct[i], correct[j], p, adjusted) for (i, j), p, adjusted in found]
+    right, both = _common(correct)
+    alone = [(right[i] - both[i][j], right[j] - both[i][j]) for i, j in couples]  # right in one of the two
+    p_values = [_mcnemar(*each) for each in alone]
+    found = zip(couples, alone, p_values, holm(p_values), strict=True)
+    return [
+        _pair((names[i], names[j]), both[i][j], each, len(correct[i]), (p, adjusted))
+        for (i, j), each, p, adjusted in found
+    ]
 
 
-def _pair(first: str, second: str, a: np.ndarray, b: np.ndarray, p_value: float, adjusted: float) -> Pair:
-    only_first, only_second = _discordant(a, b)
-    difference, interval = paired_difference(a, b)
+def _common(correct: Sequence[np.ndarray]) -> tuple[list[int], list[list[int]]]:
+    """Of runs' bool (N,): how many images each gets right (R,), and how many every two of them (R, R)."""
+    both = np.zeros((len(correct),) * 2)
+    for start in range(0, len(correct[0]) if correct else 0, PART):
+        part = np.stack([run[start : start + PART] for run in correct]).astype(np.float32)  # exact up to 2^24
+        both += part @ part.T
+    counts = both.astype(np.int64)
+    return np.diagonal(counts).tolist(), counts.tolist()
+
+
+def _pair(
+    names: tuple[str, str], both: int, alone: tuple[int, int], images: int, p_values: tuple[float, float]
+) -> Pair:
+    difference, interval = _difference(*alone, images)
     return Pair(
-        first=first,
-        second=second,
-        both=int((a & b).sum()),
-        only_first=only_first,
-        only_second=only_second,
-        neither=int((~a & ~b).sum()),
+        first=names[0],
+        second=names[1],
+        both=both,
+        only_first=alone[0],
+        only_second=alone[1],
+        neither=images - both - sum(alone),
         difference=difference,
         interval=interval,
-        p_value=p_value,
-        adjusted_p_value=adjusted,
-        more_than_chance=adjusted < 0.05,
+        p_value=p_values[0],
+        adjusted_p_value=p_values[1],
+        more_than_chance=p_values[1] < 0.05,
     )
 
 

@@ -16,7 +16,7 @@ from mien.config.sweep_plan import is_sweep
 from mien.errors import DataError, MissingError, UsageError, nearest
 from mien.runs import layout, manifest
 from mien.runs.history import read_columns
-from mien.runs.predictions import Predictions
+from mien.runs.predictions import Asked, Predictions
 from mien.runs.records import ChangeScore, Env, Scores, from_dict, problem
 
 Record = TypeVar("Record")
@@ -185,14 +185,21 @@ class RunFolder:
 
     def predictions(self, split: str = "validation") -> Predictions:
         """Raises MissingError when the run was not evaluated on the split, UsageError when it has no head to be."""
+        return Predictions.load(self._predictions_file(split))
+
+    def asked(self, split: str = "validation") -> Asked:
+        """The images of `predictions` without what the model said of them; errors as of it."""
+        return Predictions.load_asked(self._predictions_file(split))
+
+    def _predictions_file(self, split: str) -> Path:
         path = Predictions.of_run(self.path, split)
         if path is not None:
-            return Predictions.load(path)
+            return path
         refuse_headless(self.path)
         refuse_without_data(self.path)
         if not is_finished(self.path):
             raise MissingError(f"{self.path} has not finished. Finish it with: `mien.resume({str(self.path)!r})`")
-        return Predictions.load(layout.predictions(self.path, split))
+        return layout.predictions(self.path, split)
 
     def reconstructions(self) -> dict[str, np.ndarray]:
         """Of a run without labels: validation images, what of them it saw and how it filled them; {} of any other.

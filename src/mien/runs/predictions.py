@@ -19,6 +19,22 @@ COLUMNS = ["name", "split", "label", "predicted"]
 
 
 @dataclass(frozen=True, eq=False)
+class Asked:
+    """The images of one split that a model was asked about. names: N. labels: int (N,), index into classes."""
+
+    names: list[str]
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.labels.shape != (len(self.names),):
+            raise DataError(f"{len(self.names):,} names need as many labels; given {self.labels.shape}.")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True, eq=False)
 class Predictions:
     """What a model said about the images of one split.
 
@@ -88,15 +104,21 @@ class Predictions:
 
         Raises MissingError when the split was not evaluated, DataError when the file is damaged.
         """
-        again = f"`mien.evaluate({str(path.parent)!r}, split={_split_of(path)!r})`"
-        if not path.is_file():
-            raise MissingError(f"{path} is not there. Write it first: {again}")
-        manifest.check(path.parent, path.name, f"Write it anew: {again}")
+        again = _checked(path)
         if path.suffix == ".csv":
             return cls._load_table(path)
         with read_arrays(path, again) as saved:
             names, classes = saved["names"].tolist(), tuple(saved["classes"].tolist())
             return cls(names, saved["labels"], saved["probabilities"], classes)
+
+    @classmethod
+    def load_asked(cls, path: Path) -> Asked:
+        """Read a file that `save` wrote but for the probabilities, of which there may be many. Errors as of `load`."""
+        if path.suffix == ".csv":
+            found = cls.load(path)
+            return Asked(found.names, found.labels, found.classes)
+        with read_arrays(path, _checked(path)) as saved:
+            return Asked(saved["names"].tolist(), saved["labels"], tuple(saved["classes"].tolist()))
 
     @classmethod
     def _load_table(cls, path: Path) -> Predictions:
@@ -125,6 +147,15 @@ class Predictions:
         ):
             words = map(cell, (name, split, self.classes[label], self.classes[predicted]))
             yield [*words, *(f"{share:.9g}" for share in shares)]
+
+
+def _checked(path: Path) -> str:
+    """The command that writes a file of predictions anew. Raises what `Predictions.load` raises."""
+    again = f"`mien.evaluate({str(path.parent)!r}, split={_split_of(path)!r})`"
+    if not path.is_file():
+        raise MissingError(f"{path} is not there. Write it first: {again}")
+    manifest.check(path.parent, path.name, f"Write it anew: {again}")
+    return again
 
 
 def _split_of(path: Path) -> str:

@@ -53,14 +53,14 @@ def groups(store: Store, found: NearCopies) -> list[list[int]]:
 def disagreement(store: Store, found: NearCopies) -> LabelDisagreement | None:
     """How often labels of one photograph differ, None where no photograph is there twice."""
     _, group, counts = np.unique(found.group, return_inverse=True, return_counts=True)
-    tables = np.zeros((len(counts), len(store.classes)))
-    np.add.at(tables, (group.reshape(-1), store.labels), 1)
     several = counts > 1
     photographs = int(several.sum())
     if not photographs:
         return None
-    tables, counts = tables[several], counts[several]
-    agree = (tables * (tables - 1)).sum(axis=1) / (counts * (counts - 1))
+    classes = len(store.classes)
+    labelled, alike = np.unique(group.reshape(-1) * classes + store.labels, return_counts=True)
+    pairs = np.bincount(labelled // classes, weights=alike * (alike - 1), minlength=len(counts))
+    agree = pairs[several] / (counts * (counts - 1))[several]
     share = float(1 - agree.mean())
     low, high = wilson(share * photographs, photographs)
     best = (float(np.sqrt(1 - high)), float(np.sqrt(1 - low)))
@@ -69,19 +69,27 @@ def disagreement(store: Store, found: NearCopies) -> LabelDisagreement | None:
 
 def _pairs(store: Store, found: NearCopies, images: np.ndarray, others: np.ndarray) -> list[list[str]]:
     images = images[near_only(found, images, others)]
-    partners = [_nearest(found, int(image), others) for image in images]
-    return _named(store, np.array(partners, np.int64), images, np.ones(len(images), bool))
+    return _named(store, _nearest(found, images, others), images, np.ones(len(images), bool))
 
 
-def _nearest(found: NearCopies, image: int, others: np.ndarray) -> int:
-    """The most alike of `others`; where another image links them, the first of `others` in the image's group."""
-    linked = np.flatnonzero((found.pairs == found.equal[image]).any(axis=1))
-    for number in linked[np.argsort(-found.alike[linked])]:
-        partner = found.pairs[number].sum() - found.equal[image]
-        same = others[found.equal[others] == partner]
-        if len(same):
-            return int(same[0])
-    return int(others[found.group[others] == found.group[image]][0])
+def _nearest(found: NearCopies, images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Of each of `images` the most alike of `others`; where another image links them, the first of its group. (n,)"""
+    equal, grouped = _first(found.equal, others), _first(found.group, others)
+    start, end = np.concatenate([found.pairs, found.pairs[:, ::-1]]).T
+    alike = np.concatenate([found.alike, found.alike])
+    there = np.flatnonzero(equal[end] >= 0)
+    order = there[np.argsort(-alike[there], kind="stable")][::-1]  # the most alike is written last, and stays
+    nearest = np.full(len(found.equal), -1)
+    nearest[start[order]] = equal[end[order]]
+    direct = nearest[found.equal[images]]
+    return np.where(direct >= 0, direct, grouped[found.group[images]])
+
+
+def _first(numbers: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Of each number the first of `others`, positions, that has it; -1 where none has. (N,)"""
+    first = np.full(len(numbers), -1)
+    first[numbers[others[::-1]]] = others[::-1]
+    return first
 
 
 def _named(store: Store, first: np.ndarray, second: np.ndarray, kept: np.ndarray) -> list[list[str]]:
