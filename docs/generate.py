@@ -280,7 +280,7 @@ MODULES = {
 
 def python() -> str:
     """The front door with its members, then the public names of the modules behind it, for mkdocstrings to fill in."""
-    where = {name: module for module in ("api", "catalogue") for name in public(module) if name != "Run"}
+    where = {name: module for module in ("api", "catalogue", "shipping") for name in public(module) if name != "Run"}
     verbs_ = [f"::: mien.{where[name]}.{name}\n" for name in mien.__all__ if name in where]
     types_ = [f"{mien.TYPES[name]}.{name}" for name in sorted(mien.TYPES)]
     shown = [f"::: {name}\n    options: {{members: null, filters: ['!^_']}}\n" for name in ["mien.api.Run", *types_]]

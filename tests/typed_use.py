@@ -10,6 +10,7 @@ from mien.evaluate.compare import Comparison
 from mien.export import Export
 from mien.pretrained import Classifier
 from mien.proof import Proof
+from mien.push import Push
 from mien.runs import Scores, Subgroups
 from mien.web import WebFolder
 
@@ -27,6 +28,7 @@ def every_verb() -> None:
     assert_type(mien.embed(run), mien.Embedding)
     assert_type(mien.export(run, weights="int8"), Export)
     assert_type(mien.export("mien:tiny", web="page", overwrite=True), WebFolder)
+    assert_type(mien.push(run, "jane/faces", licence="mit", private=True, dry_run="dry"), Push)
     assert_type(mien.from_pretrained("mien:base"), Classifier)
     assert_type(mien.create_model("vit", depth=3), nn.Module)
     assert_type(mien.list_models("*vit*"), list[str])
@@ -44,6 +46,7 @@ def a_run(run: mien.Run) -> None:
     assert_type(run.evaluate("validation"), Scores)
     assert_type(run.explain("photo.jpg"), mien.Explanation)
     assert_type(run.export(), Export)
+    assert_type(run.push("jane/faces", message="The first"), Push)
     assert_type(run.load(), mien.Reader)
     assert_type(run.report(), Path)
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
         embed,
         evaluate,
         explain,
-        export,
-        load,
         resume,
         train,
         verify,
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
     from mien.evaluate.embedding import Embedding
     from mien.explain import Explanation
     from mien.runtime import Face, Reader
+    from mien.shipping import export, load, push
 
 __version__ = "0.2.0"
 
@@ -58,6 +57,7 @@ __all__ = [
     "list_models",
     "list_recipes",
     "load",
+    "push",
     "recipe",
     "resume",
     "train",
@@ -80,7 +80,7 @@ PLACES = TYPES | dict.fromkeys(NAMED, "mien.catalogue")
 
 
 # Verbs that share their name with a module: `mien.train` is both, whether or not the module has been imported before.
-MODULES = ("adopt", "evaluate", "explain", "export", "train", "verify")
+MODULES = ("adopt", "evaluate", "explain", "export", "push", "train", "verify")
 
 
 def __getattr__(name: str) -> Any:

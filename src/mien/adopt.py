@@ -27,6 +27,7 @@ from mien.models.onnx_file import OnnxFile
 from mien.models.transformers_classifier import TransformersClassifier
 from mien.preprocessing import DECODING, Preprocessing
 from mien.pretrained import Classifier, foreign_onnx, hf_settings, read
+from mien.pretrained.exchange import SECTION
 from mien.pretrained.foreign import Foreign
 from mien.pretrained.own import from_checkpoint, from_run, save_folder
 from mien.pretrained.weight_files import locate, read_json, read_with_config
@@ -133,14 +134,14 @@ def _is_foreign_onnx(source: str) -> bool:
 
 
 def _config(source: str) -> dict[str, Any]:
-    """config.json of transformers, {} where there is none."""
+    """config.json of transformers, {} where there is none, or `mien push` wrote it."""
     path = locate(source)
     file = (path if path.is_dir() else path.parent) / "config.json"
     try:
         config = read_json(file) if file.is_file() else {}
     except DAMAGED as error:
         raise DataError(f"{file} cannot be read: {error}") from error
-    return config if "model_type" in config else {}
+    return config if "model_type" in config and SECTION not in config else {}
 
 
 def _of_onnx(path: Path, output: str | None, pixels: Mapping[str, Any]) -> Classifier:
@@ -165,7 +166,8 @@ def _of_transformers(source: str) -> Classifier:
     folder = locate(source)
     _, config = read_with_config(folder)  # refuses what is damaged, or would run code
     processor = hf_settings.processor_of(config, source)
-    about = Foreign({key: value for key, value in config.items() if key != "preprocessor"}, source, hf_settings.CONFIG)
+    left_out = ("preprocessor", "_name_or_path", "name_or_path")  # the last two: where its maker kept it
+    about = Foreign({key: value for key, value in config.items() if key not in left_out}, source, hf_settings.CONFIG)
     about.only({"auto_map": ({},)}, "it names code that belongs to the network, which is not run")
     side = about.side("image_size", None) or _side(processor)
     sizes: dict[str, Any] = {"img_size": side, "in_chans": about.values.get("num_channels", 3)}

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mien import plugins
-from mien.arguments import file_of, is_exported, is_network, place_of, reading, run_place, settings_of, verb
+from mien.arguments import file_of, is_network, place_of, reading, run_place, settings_of, verb
 from mien.catalogue import from_pretrained
 from mien.config import Recipe
 from mien.errors import UsageError
 from mien.runs import RunFolder, is_run
+from mien.shipping import export, load, push
 
 if TYPE_CHECKING:
     from mien.arguments import Place, Source
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
     from mien.evaluate.training_pictures import TrainingPicture
     from mien.explain import Explanation
     from mien.explain.explanation import ImageLike
-    from mien.export import Export, WeightType
+    from mien.export import Export
     from mien.pretrained import Classifier
     from mien.proof import Proof
+    from mien.push import Push
     from mien.runs import Scores
-    from mien.runtime import Detector, Reader
+    from mien.runtime import Reader
     from mien.web import WebFolder
 
     Split = Literal["validation", "test", "train"]
@@ -85,6 +87,10 @@ class Run(RunFolder):
 
         with reading(data=data):
             return write_report(self.path, explain=explain, by=by, table=file_of(table))
+
+    def push(self, repository: str, **options: Any) -> Push:
+        """As `mien.push(run, repository)`."""
+        return push(self, repository, **options)
 
     def load(self) -> Reader:
         """As `mien.load(run)`."""
@@ -266,78 +272,6 @@ def embed(
         if is_run(place):
             return look(of_run(place), network or str(place))
         return look(config.build({"data": {"path": place, "source": guess_source(place)}}).data, network)
-
-
-@overload
-def export(
-    run: Source, out: str | Path | None = None, *, weights: WeightType = ..., error_rate: float = ...,
-    coverage: float = ..., outliers: bool = ..., data: Place | None = ..., allow_code: Sequence[str] = ...,
-    web: None = None, margin: float = ..., overwrite: bool = ...,
-) -> Export: ...  # fmt: skip
-
-
-@overload
-def export(
-    run: Source, out: str | Path | None = None, *, weights: WeightType = ..., error_rate: float = ...,
-    coverage: float = ..., outliers: bool = ..., data: Place | None = ..., allow_code: Sequence[str] = ...,
-    web: str | Path, margin: float = ..., overwrite: bool = ...,
-) -> WebFolder: ...  # fmt: skip
-
-
-@verb
-def export(
-    run: Source, out: str | Path | None = None, *, weights: WeightType = "fp16", error_rate: float = 0.2,
-    coverage: float = 0.9, outliers: bool = True, data: Place | None = None, allow_code: Sequence[str] = (),
-    web: str | Path | None = None, margin: float = 0.0, overwrite: bool = False,
-) -> Export | WebFolder:  # fmt: skip
-    """Write a finished run as one .onnx file, by default RUN/model.onnx, that `load` reads without torch.
-
-    weights: 'fp16', 'fp32' or 'int8'. error_rate: the share of wrong answers that the threshold for "unsure" allows.
-    coverage: the share of prediction sets that are to hold the true class. outliers: False: the file does not tell what
-    is unlike its training images, and up to 1,500 of them are not read.
-    web: also a folder for any static host, which is returned: the page of `mien serve` with the network in the browser.
-    `run` may then be an .onnx file or 'mien:tiny', too. margin: what the network sees around a face there, as a share
-    of its side. overwrite: replace the web folder that is there.
-    Raises MissingError for a run that is not finished, MienError when the file's answers are not the run's, UsageError
-    for a web folder that is in use.
-    """
-    from mien.web import refuse_used, write_web_folder
-
-    place, file = place_of(run), None if out is None else Path(out).expanduser()
-    options: dict[str, Any] = {"weights": weights, "error_rate": error_rate, "coverage": coverage, "outliers": outliers}
-    exported = is_exported(place, web, out=file, margin=margin, overwrite=overwrite, **options)
-    if web is not None:
-        refuse_used(web, overwrite)
-    if not exported:
-        from mien.export import export as write
-
-        with reading(allow_code, data):
-            done = write(run_place(run, "export"), file, **options)
-    if web is None:
-        return done
-    return write_web_folder(place if exported else done.path, web, margin=margin, overwrite=overwrite)
-
-
-@verb
-def load(
-    where: Source | None = None, detector: Detector | str | Path | None = None, margin: float = 0.0, threads: int = 0,
-    *, allow_code: Sequence[str] = (),
-) -> Reader:  # fmt: skip
-    """Return a Reader of pictures: an .onnx file, 'mien:base', 'hf-hub:OWNER/NAME', a Run or its folder.
-
-    where: the network; None is the first that comes with mien, as for `mien predict`.
-
-    A run that was never exported is exported first, which takes torch; all else does without.
-    detector: finds the faces: 'yunet' (if not given), 'haar', a file of YuNet's weights, or an own one. margin: what is
-    shown around a face, as a share of its side.
-    threads: 0 is one for each core.
-    """
-    from mien.runtime import load as open_reader
-
-    place = None if where is None else place_of(where)
-    if isinstance(place, Path) and is_run(place) and not (place / "model.onnx").is_file():
-        export(place, allow_code=allow_code)
-    return open_reader(place, detector, margin, threads)
 
 
 @overload

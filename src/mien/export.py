@@ -143,8 +143,11 @@ def _images_of(run: Path) -> Store | None:
         return None
 
 
-def _difference_on_noise(path: Path, model: nn.Module, preprocessing: Preprocessing, weights: WeightType) -> float:
-    """The largest difference of a probability where no image is left: on 32 of drawn noise, coarse and fine."""
+def difference_on_noise(path: Path, model: nn.Module, preprocessing: Preprocessing) -> float:
+    """The largest difference of a probability between a file and its network, on 32 images of drawn noise.
+
+    The noise is coarse and fine; it does where no image is left.
+    """
     C, S = preprocessing.channels, preprocessing.size
     drawn = torch.Generator().manual_seed(0)
     coarse = torch.rand(32, C, max(2, S // 8), max(2, S // 8), generator=drawn)
@@ -252,7 +255,7 @@ def _judged(
     lost. Where the images are gone, the predictions are those of the run.
     """
     if store is None:
-        return reference, None, _difference_on_noise(path, network.model, network.preprocessing, weights), 0.0
+        return reference, None, difference_on_noise(path, network.model, network.preprocessing), 0.0
     bare = replace(Network.bare(path), preprocessing=store.preprocessing)
     logits, similar = answers(bare, store, "validation")
     found = Predictions(reference.names, reference.labels, softmax(logits), reference.classes)

@@ -32,6 +32,8 @@ VERBS = {
     "lr": "Find a learning rate: make a few steps at rates that rise, and say where the loss falls fastest.",
     "models": "List the networks that come with mien: those for --model, and backbones for --model.init.",
     "predict": "Find faces in a photo, a folder of photos, a video or a camera's picture and read their expressions.",
+    "push": "Put a finished run on the Hugging Face hub, as one commit: card, weights, settings and the sealed .onnx "
+    "file.",
     "quickstart": "Train a small CNN and a small ViT on drawn faces, and compare them: one to two minutes, nothing to "
     "download.",
     "recipes": "List the recipes, or show one in full.",

@@ -160,15 +160,21 @@ def build(name: str, sizes: Sizes) -> nn.Module:
 
     Raises UsageError for a value that timm refuses.
     """
+    told = arguments(name, sizes)
+    try:
+        network = _library().create_model(architecture(name), **told)
+    except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise UsageError(f"Model '{name}': timm refuses {_told(told)}: {_reason(error)}") from error
+    return _speaking(network, sizes)
+
+
+def arguments(name: str, sizes: Sizes) -> dict[str, Any]:
+    """The arguments of timm's create_model with which it builds the network of these sizes."""
     given = {key: value for key, value in sizes.model_dump().items() if value is not None and key not in FROM_DATA}
     fixed: dict[str, Any] = {"num_classes": sizes.num_classes, "in_chans": sizes.in_chans}
     if "img_size" in _parameters(_constructor(name)):
         fixed["img_size"] = sizes.img_size
-    try:
-        network = _library().create_model(architecture(name), **fixed, **given)
-    except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise UsageError(f"Model '{name}': timm refuses {_told({**fixed, **given})}: {_reason(error)}") from error
-    return _speaking(network, sizes)
+    return fixed | given
 
 
 def sizes_of(name: str) -> type[Sizes]:

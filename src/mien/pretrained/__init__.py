@@ -14,6 +14,7 @@ from torch import Tensor
 from mien.errors import DataError, MissingError, UsageError
 from mien.models import TIMM
 from mien.pretrained import (
+    exchange,
     from_hf,
     from_npz,
     from_onnx,
@@ -48,8 +49,9 @@ def read(where: str | Path, num_heads: int | None = None, network: str = "") -> 
     if is_export(path):
         return from_onnx.read(path, str(where))
     weights, config = weight_files.read_with_config(Path(path))
-    if "mien" in config:
-        return own.convert(weights, config, str(where))
+    if exchange.SECTION in config:
+        folder = Path(path) if Path(path).is_dir() else Path(path).parent
+        return exchange.read(folder, weights, config, str(where))
     if network.startswith(TIMM):
         return timm_checkpoint.convert(weights, config, str(where), network)
     try:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import mien
 from mien import plugins
 from mien.atomic import json_sha256, write_json
-from mien.errors import DataError, MienError, MissingError, UsageError
+from mien.errors import DataError, MienError, UsageError
 from mien.preprocessing import Preprocessing
 from mien.pretrained.checkpoint import Checkpoint
 from mien.pretrained.weight_files import read_folder, write_weights
@@ -56,22 +56,6 @@ class Classifier(nn.Module):
             raise MienError(f"Cannot write to {folder}: {error.strerror}. Choose another folder.") from error
         save_folder(folder, self.model, self.name, self.sizes, self.labels, self.preprocessing, half)
         return folder
-
-    def push_to_hub(self, repository: str, **options: Any) -> str:
-        """Upload to the Hugging Face hub as 'OWNER/NAME'; returns its address. Needs a token (`hf auth login`).
-
-        options: those of huggingface_hub.upload_folder, such as commit_message.
-        """
-        from tempfile import TemporaryDirectory
-
-        try:
-            from huggingface_hub import create_repo, upload_folder
-        except ModuleNotFoundError as error:
-            raise MissingError("push_to_hub needs the 'hub' extra: pip install 'mien[hub]'") from error
-        with TemporaryDirectory() as folder:
-            address = create_repo(repository, exist_ok=True)
-            upload_folder(repo_id=repository, folder_path=self.save_pretrained(folder), **options)
-        return str(address)
 
 
 def from_checkpoint(checkpoint: Checkpoint, labels: Labels | None = None, **sizes: Any) -> Classifier:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,6 +15,7 @@ from mien.models.vit import VisionTransformer
 from mien.preprocessing import Interpolation, Preprocessing
 from mien.pretrained.weight_files import write_weights
 
+PROCESSOR = "preprocessor_config.json"
 NAMES = (
     (r"^(cls_token)$", r"vit.embeddings.\1"),
     (r"^pos_embed$", "vit.embeddings.position_embeddings"),
@@ -44,9 +46,8 @@ def save(model: VisionTransformer, folder: Path, labels: tuple[str, ...], prepro
     Raises UsageError for a ViT that transformers cannot express (another pooling or stem, post-norm, patch norm), and
     for pictures with bars.
     """
-    if preprocessing.fit == "pad":
-        raise UsageError("transformers' ViT cannot express this model: fit 'pad' adds bars to its pictures.")
-    _refuse_inexpressible(model)
+    if found := _obstacles(model, preprocessing):
+        raise UsageError(f"transformers' ViT cannot express this model: it has {', '.join(found)}.")
     weights: dict[str, Tensor] = {}
     for name, value in model.state_dict().items():
         for own, part in _separate(name, value):
@@ -56,7 +57,20 @@ def save(model: VisionTransformer, folder: Path, labels: tuple[str, ...], prepro
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(folder / "model.safetensors", weights)
     write_json(folder / "config.json", _config(model, labels))
-    write_json(folder / "preprocessor_config.json", _preprocessor(preprocessing))
+    write_json(folder / PROCESSOR, preprocessor(preprocessing))
+
+
+def can_express(model: VisionTransformer, preprocessing: Preprocessing) -> bool:
+    """Whether transformers' ViT answers as this one does."""
+    return not _obstacles(model, preprocessing)
+
+
+def names_of(labels: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The names of the classes as a config.json of transformers has them."""
+    return {
+        "id2label": {str(i): label for i, label in enumerate(labels)},
+        "label2id": {label: i for i, label in enumerate(labels)},
+    }
 
 
 def _separate(name: str, value: Tensor) -> list[tuple[str, Tensor]]:
@@ -85,12 +99,13 @@ def _config(model: VisionTransformer, labels: tuple[str, ...]) -> dict[str, Any]
         "qkv_bias": block.attn.qkv.bias is not None,
         "hidden_dropout_prob": 0.0,
         "attention_probs_dropout_prob": 0.0,
-        "id2label": {str(i): label for i, label in enumerate(labels)},
-        "label2id": {label: i for i, label in enumerate(labels)},
+        **names_of(labels),
     }
 
 
-def _preprocessor(preprocessing: Preprocessing) -> dict[str, Any]:
+def preprocessor(preprocessing: Preprocessing) -> dict[str, Any]:
+    """The preprocessor_config.json that prepares pictures in this way; it has no bars, fit 'pad'."""
+
     def each(value: float | tuple[float, ...]) -> list[float]:
         return list(value) if isinstance(value, tuple) else [value] * preprocessing.channels
 
@@ -111,7 +126,8 @@ def _preprocessor(preprocessing: Preprocessing) -> dict[str, Any]:
     }
 
 
-def _refuse_inexpressible(model: VisionTransformer) -> None:
+def _obstacles(model: VisionTransformer, preprocessing: Preprocessing) -> list[str]:
+    """What transformers' ViT has not."""
     sizes = model.sizes
     reasons = {
         "no class token": sizes.global_pool != "token",
@@ -130,7 +146,6 @@ def _refuse_inexpressible(model: VisionTransformer) -> None:
         "norms after the branches": not sizes.pre_norm,
         "a layer before the head": sizes.representation_size is not None,
         "an MLP head": bool(sizes.head_hidden),
+        "bars around its pictures (fit 'pad')": preprocessing.fit == "pad",
     }
-    found = [reason for reason, there in reasons.items() if there]
-    if found:
-        raise UsageError(f"transformers' ViT cannot express this model: it has {', '.join(found)}.")
+    return [reason for reason, there in reasons.items() if there]

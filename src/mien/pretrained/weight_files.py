@@ -98,14 +98,19 @@ def _config_of(folder: Path, weights: Path) -> dict[str, Any]:
 
 def _check(folder: Path, config: dict[str, Any], weights: Path) -> None:
     """Raise DataError for a folder of mien's whose files are not those that were written; 0.1 noted no checksums."""
-    known = config.get("sha256")
-    if known is not None and known != json_sha256({key: each for key, each in config.items() if key != "sha256"}):
+    own = config["mien"] if isinstance(config["mien"], dict) else config  # a section where another library reads it too
+    known = own.get("sha256")
+    if known is not None and known != json_sha256({key: each for key, each in own.items() if key != "sha256"}):
         raise DataError(
             f"{folder / 'config.json'} is damaged or was changed. Take it from a copy; if the change is yours, remove "
             "its line 'sha256'."
         )
-    if config.get("weights_sha256") not in (None, manifest.sha256(weights)):
-        raise DataError(f"{weights} is damaged: it is not the file that was written. Take it from a copy.")
+    if own.get("weights_sha256") not in (None, manifest.sha256(weights)):
+        trained = "; if another program trained it further, remove the part 'mien' of its config.json"
+        raise DataError(
+            f"{weights} is damaged: it is not the file that was written. Take it from a copy"
+            f"{trained if own is not config else ''}."
+        )
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
