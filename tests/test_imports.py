@@ -25,6 +25,7 @@ ALLOWED = {
         "preprocessing progress",
         "runtime": "assets atomic cells drafts errors hub labels locks media pictures preprocessing progress",
         "serve": "mien errors labels page pictures preprocessing progress runtime",
+        "scale": "atomic data errors pictures progress runtime",
         "pretrained": "drafts mien assets errors atomic hub models plugins preprocessing progress runs runtime",
         "runs": "cells drafts atomic config data errors labels locks progress",
         "train": "cache drafts config data errors evaluate atomic hardware intervals labels models operators plugins "

@@ -18,6 +18,7 @@ EXTRAS = {
     "mlflow": "mlflow",
     "wandb": "wandb",
     "optuna": "tune",
+    "ray": "scale",
     "pyarrow": "parquet",
     "sklearn": "map",
     "timm": "timm",

@@ -146,11 +146,14 @@ def end_under_load(process, url, pictures):
 def test_workers_end_with_their_supervisor(exported):
     process, _ = start(exported, "2")
     orphans = workers_of(process)
+    (place,) = re.findall(rb"PROMETHEUS_MULTIPROC_DIR=([^\0]+)", Path(f"/proc/{orphans[0]}/environ").read_bytes())
+    assert os.listdir(place)
     process.kill()
     end = time.monotonic() + 30
     while any(Path(f"/proc/{orphan}").exists() for orphan in orphans) and time.monotonic() < end:
         time.sleep(0.1)
     assert not any(Path(f"/proc/{orphan}").exists() for orphan in orphans)
+    assert not os.path.exists(place)
 
 
 def test_readiness_health_and_draining(network, pictures):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, Token
 
 from mien.cli.app import Json, Path_
 from mien.cli.output import print_json, print_lines
-from mien.errors import DataError, MienError, MissingError, UsageError
+from mien.cli.sources import written
+from mien.errors import DataError, MienError, MissingError, UsageError, require
 from mien.progress import note
 from mien.report.words import alternatives, count
 
@@ -36,6 +38,8 @@ def predict(
     draw: Path | None = None,
     out: Path | None = None,
     json_: Json = False,
+    on: Annotated[str | None, Parameter(show_default=False)] = None,
+    workers: Annotated[int | None, Parameter(show_default=False)] = None,
 ) -> None:
     """Find faces in a photo, a folder of photos, a video or a camera's picture and read their expressions.
 
@@ -64,7 +68,18 @@ def predict(
     out
         CSV or .parquet file, one row a face, or .jsonl file, one line a picture as --json prints it. If it
         is there already, what is in it is not read again: pictures are skipped, and a film that was stopped goes on.
+        With --on a folder, of Parquet files.
+    on
+        'ray': by many processes of this machine; 'ray:ADDRESS': by those of a cluster. The one source is a folder of
+        pictures, or of Parquet tables or tar archives with pictures in them, here or on an object store (s3://...).
+    workers
+        With --on: how many processes read; one a core if not given.
     """
+    if on is not None or workers is not None:
+        _predict_on(
+            on, sources, out, draw, json_, model=model, detect=detect, detector=detector, margin=margin, workers=workers
+        )
+        return
     from mien.cli.sources import listed
     from mien.runtime import load
     from mien.runtime.film.camera import is_camera
@@ -87,6 +102,30 @@ def predict(
             problems.append(error)
     if problems:
         raise problems[0]
+
+
+def _predict_on(
+    on: str | None, sources: Sequence[Path], out: Path | None, draw: Path | None, json_: bool, **settings: Any
+) -> None:
+    if on is None:
+        raise UsageError("--workers is of --on ray. On one computer plain `mien predict` uses every core by itself.")
+    if len(sources) != 1 or out is None or draw:
+        raise UsageError(f"--on {on} reads one source into one folder: mien predict SOURCE --out FOLDER --on {on}")
+    require(f"--on {on}", "ray", "pyarrow")
+    from mien.scale import predict as scaled
+
+    done = scaled(written(sources[0]), written(out), on=on, **settings)
+    held = f"; {count(done.held, 'part')} of {done.parts:,} had been written before" if done.held else ""
+    found = f"{count(done.found, 'face')} in {count(done.pictures, 'picture')}, {done.unsure:,} of them unsure"
+    if json_:
+        print_json({**asdict(done), "bad": len(done.bad)})
+    else:
+        print_lines(f"{written(out)}  {found}{held}")
+    if done.bad:
+        name, first = next(iter(done.bad.items()))
+        said = first if name in first else f"{name}: {first}"
+        bad = f"{count(len(done.bad), 'picture')} could not be read"
+        raise DataError(f"{bad}; {written(out)}/unreadable names them. The first: {said}")
 
 
 def _predict_pictures(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,11 @@ from mien.errors import MissingError, UsageError
 from mien.progress import note
 
 STDIN = Path("/dev/stdin")  # what `-` stands for
+
+
+def written(address: Path) -> str:
+    """What was typed for a path that may be an address: Path makes one slash of two, s3:/bucket of s3://bucket."""
+    return re.sub(r"^([a-z][a-z0-9+.-]+):/(?=[^/])", r"\1://", str(address))
 
 
 def listed(sources: Sequence[Path]) -> list[Path]:

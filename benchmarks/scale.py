@@ -1,0 +1,185 @@
+"""`mien predict --on ray` over many crops: speed with one worker and two, memory, a killed worker, a killed driver.
+
+Synthetic crops (48 x 48 JPEGs, random smooth pictures) in one Parquet table. Ray is started on this machine; runs with one
+worker and with two alternate, as other work on the machine changes the speed of both. Times are from Ray's being there to
+the last part. Prints JSON, results/scale.json.
+
+    PYTHONPATH=RAY python benchmarks/scale.py [--crops 20000] [--model mien:tiny] [--rounds 3] > results/scale.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import logging
+import os
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import ray
+from PIL import Image
+from pyarrow import parquet
+
+import mien
+from mien.scale import predict
+
+GROUP = 2048  # crops in a part
+KINDS = 512  # different crops, repeated
+DRIVER = (
+    "import sys\nfrom mien.scale import predict\npredict(*sys.argv[1:3], model=sys.argv[3], detect=False, workers=2)"
+)
+
+
+def write(path: Path, number: int) -> int:
+    """Write a table of as many crops; returns its bytes."""
+    rng, contents = np.random.default_rng(0), []
+    for small in rng.integers(0, 256, (KINDS, 8, 8), np.uint8):
+        buffer = io.BytesIO()
+        Image.fromarray(small).resize((48, 48), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
+        contents.append(buffer.getvalue())
+    schema = pyarrow.schema([("image", pyarrow.binary())])
+    with parquet.ParquetWriter(path, schema) as writer:
+        for start in range(0, number, GROUP):
+            rows = [contents[row % KINDS] for row in range(start, min(number, start + GROUP))]
+            writer.write_table(pyarrow.table({"image": rows}, schema=schema))
+    return path.stat().st_size
+
+
+def timed(table: Path, folder: Path, model: str, workers: int) -> tuple[float, int]:
+    """Faces a second, and the most memory that a worker took."""
+    start = time.perf_counter()
+    done = predict(table, folder, model=model, detect=False, workers=workers)
+    return done.pictures / (time.perf_counter() - start), done.peak
+
+
+def complete(folder: Path, number: int) -> bool:
+    """Whether each crop has one row."""
+    rows = parquet.read_table(folder / "faces", columns=["source"])["source"].to_pylist()
+    return len(rows) == len(set(rows)) == number
+
+
+def actors() -> list[int]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"ray::MapWorker" in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+        except OSError:
+            pass
+    return found
+
+
+def wait_for(parts: int, folder: Path) -> None:
+    while len(list(folder.glob("faces/part-*"))) < parts:
+        time.sleep(0.02)
+
+
+def killed_worker(table: Path, folder: Path, model: str) -> int:
+    """One of two workers is killed with two parts written; returns the faces that were read (again)."""
+
+    def kill() -> None:
+        wait_for(2, folder)
+        os.kill(actors()[0], signal.SIGKILL)
+
+    killing = threading.Thread(target=kill)
+    killing.start()
+    done = predict(table, folder, model=model, detect=False, workers=2)
+    killing.join()
+    return done.pictures
+
+
+def killed_driver(table: Path, folder: Path, model: str) -> int:
+    """The whole job is killed with two parts written, and begun again; returns the parts that were held."""
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(table), str(folder), model])
+    wait_for(2, folder)
+    driver.kill()
+    driver.wait()
+    return predict(table, folder, model=model, detect=False, workers=2).held
+
+
+def overhead(table: Path, folder: Path, model: str) -> float:
+    """Seconds that a part costs besides its pictures: the same crops in parts of 32 and of 2,048, with one worker."""
+    small = folder / "small.parquet"
+    rows = parquet.ParquetFile(table).read_row_group(0)
+    parquet.write_table(rows, small, row_group_size=32)
+    one = folder / "one.parquet"
+    parquet.write_table(rows, one)
+    seconds = []
+    for name, path in (("a", one), ("b", small)):
+        start = time.perf_counter()
+        predict(path, folder / name, model=model, detect=False, workers=1)
+        seconds.append(time.perf_counter() - start)
+    return (seconds[1] - seconds[0]) / (GROUP // 32 - 1)
+
+
+def plain(table: Path, model: str) -> float:
+    """Faces a second of a plain reader on one thread in this process."""
+    crops = parquet.ParquetFile(table).read_row_group(0)["image"].to_pylist()
+    reader = mien.load(model, threads=1)
+    start = time.process_time()
+    reader.read(crops, detect=False)
+    return len(crops) / (time.process_time() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--crops", type=int, default=20_000)
+    parser.add_argument("--model", default="mien:tiny")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        table = folder / "crops.parquet"
+        size = write(table, options.crops)
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        start = time.perf_counter()
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
+                 object_store_memory=200_000_000)  # fmt: skip
+        ready = time.perf_counter() - start
+        speeds: dict[int, list[float]] = {1: [], 2: []}
+        peaks, whole = [], []
+        for number in range(options.rounds):
+            for workers in (1, 2):
+                out = folder / f"{number}-{workers}"
+                speed, peak = timed(table, out, options.model, workers)
+                print(f"{workers} workers: {speed:.0f} faces/s", file=sys.stderr, flush=True)
+                speeds[workers].append(speed)
+                peaks.append(peak)
+                whole.append(complete(out, options.crops))
+        ratios = [two / one for one, two in zip(speeds[1], speeds[2], strict=True)]
+        again = killed_worker(table, folder / "worker", options.model)
+        held = killed_driver(table, folder / "driver", options.model)
+        result = {
+            "crops": options.crops,
+            "bytes_a_crop": round(size / options.crops),
+            "bytes_a_row": round(sum(f.stat().st_size for f in (folder / "0-1" / "faces").iterdir()) / options.crops),
+            "model": options.model,
+            "faces_per_core_second_plain": round(plain(table, options.model)),
+            "faces_per_second": {str(n): [round(each) for each in found] for n, found in speeds.items()},
+            "two_workers_to_one": {"each": [round(each, 2) for each in ratios], "median": statistics.median(ratios)},
+            "seconds_a_part": round(overhead(table, folder, options.model), 4),
+            "seconds_to_start_ray": round(ready, 1),
+            "peak_memory_of_a_worker": max(peaks),
+            "peak_memory_of_the_driver": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+            "complete": all(whole),
+            "killed_worker": {"complete": complete(folder / "worker", options.crops), "pictures_counted": again},
+            "killed_driver": {"complete": complete(folder / "driver", options.crops), "parts_held": held},
+            "hardware": "AMD EPYC, 2 cores, shared with other work",
+            "versions": {"mien": mien.__version__, "ray": ray.__version__},
+        }
+        ray.shutdown()
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""One part of a job: read, and written as one file that is there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
+
+import pyarrow
+from pyarrow import fs, parquet
+
+from mien.atomic import written_whole
+from mien.errors import DataError
+from mien.runtime import Face, Network, Reader, open_detector
+from mien.runtime.job import AT_ONCE
+from mien.runtime.reader import opened
+from mien.runtime.table import ParquetTable
+from mien.scale.source import Item, Place, SourcePart, items
+
+# In the folder that a job writes. The network lies there too, as that is where every process can read it.
+FACES, UNREADABLE, RECORD, MODEL = "faces", "unreadable", "job.json", "model.onnx"
+TRIES = "tries"  # there too, while it goes on: a file for each time that a part was begun
+MOST_TRIES = 4
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every process of a job is told.
+
+    source: what is read. out: the folder that is written. detector, margin, detect: as for `mien.load` and
+    `Reader.read`. run: what tells this run of the job from others.
+    """
+
+    source: str
+    out: str
+    detector: str
+    margin: float
+    detect: bool | None
+    run: str = field(default_factory=lambda: uuid4().hex)
+
+
+@dataclass
+class Done:
+    """What became of a part: pictures read, faces found, unsure answers among them, pictures that could not be read.
+
+    peak: the most memory that its process has taken so far, bytes; 0 where that cannot be told.
+    """
+
+    number: int
+    pictures: int = 0
+    found: int = 0
+    unsure: int = 0
+    bad: int = 0
+    peak: int = 0
+
+    def to_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+@dataclass
+class ScaleResult:
+    """What became of a job.
+
+    parts: how many there are. held: those that were written before. pictures, found, unsure: read in the others, faces
+    found in them, and unsure answers among these. bad: what is wrong with each picture that could not be read, of all
+    parts. peak: the most memory that one process took, bytes.
+    """
+
+    parts: int = 0
+    held: int = 0
+    pictures: int = 0
+    found: int = 0
+    unsure: int = 0
+    bad: dict[str, str] = field(default_factory=dict)
+    peak: int = 0
+
+    def add(self, done: Done) -> None:
+        self.pictures += done.pictures
+        self.found += done.found
+        self.unsure += done.unsure
+        self.peak = max(self.peak, done.peak)
+
+
+def reader_of(job: Job) -> Reader:
+    """A reader of the job's network, on one core."""
+    out = Place(job.out)
+    with TemporaryDirectory(prefix="mien-model-") as folder:
+        file = Path(folder) / MODEL
+        with out.system.open_input_stream(out.below(MODEL)) as content, file.open("wb") as here:
+            shutil.copyfileobj(content, here)
+        return Reader(Network.open(file, threads=1), open_detector(job.detector), job.margin)
+
+
+def score(reader: Reader, job: Job, part: SourcePart) -> Done:
+    """Read a part and write its file.
+
+    Ray gives a part whose process has ended to another one without end, and a picture may be what ends them: when it
+    comes for the fifth time the part is given up, and what it holds counts as unreadable.
+    """
+    out = Place(job.out)
+    tries = f"{TRIES}/{job.run}/{part.name}"
+    number = sum(1 for _ in names_in(out, tries))
+    bad: dict[str, str] = {}
+    if number >= MOST_TRIES:
+        reason = f"the process that read it ended {number} times; a picture in it may be what ends it"
+        return _write(reader, out, part, [], dict.fromkeys(part.described, reason))
+    with TemporaryDirectory(prefix="mien-try-") as folder:
+        mark = Path(folder, "mark")
+        mark.touch()
+        put(mark, out, f"{tries}/{number}")
+    return _write(reader, out, part, read(reader, items(part, Place(job.source), bad), job.detect, bad), bad)
+
+
+def _write(
+    reader: Reader, out: Place, part: SourcePart, answers: Iterable[tuple[str, list[Face]]], bad: dict[str, str]
+) -> Done:
+    """Write a part's file; that of what could not be read, `bad` at the end, comes first, so that both are there."""
+    done = Done(part.number)
+    with TemporaryDirectory(prefix="mien-part-") as folder:
+        faces = Path(folder) / part.name
+        with closing(ParquetTable(faces, reader.names)) as table:
+            for name, found in answers:
+                table.add(name, found)
+                done.pictures += 1
+                done.found += len(found)
+                done.unsure += sum(not face.sure for face in found)
+        if bad:
+            errors = Path(folder) / "unreadable.parquet"
+            rows = {"source": [*map(_utf8, bad)], "error": [*map(_utf8, bad.values())]}
+            parquet.write_table(pyarrow.table(rows), errors)
+            put(errors, out, f"{UNREADABLE}/{part.name}")
+        put(faces, out, f"{FACES}/{part.name}")
+    done.bad, done.peak = len(bad), _peak()
+    return done
+
+
+def _utf8(text: str) -> str:
+    """As `ParquetTable` writes names of files that are no UTF-8."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def names_in(out: Place, folder: str) -> Iterator[str]:
+    """Names of the files of a folder that are there whole; drafts are hidden."""
+    where = fs.FileSelector(out.below(folder), allow_not_found=True)
+    yield from (info.base_name for info in out.system.get_file_info(where) if not info.base_name.startswith("."))
+
+
+def read(
+    reader: Reader, pictures: Iterator[Item], detect: bool | None, bad: dict[str, str]
+) -> Iterator[tuple[str, list[Face]]]:
+    """Faces of each picture, in order, in the batches of `mien.runtime.job.read_all`; see there for `bad`."""
+    while group := list(islice(pictures, AT_ONCE)):
+        good: list[str] = []
+        faces = list(reader.read_each(_readable(group, good, bad), detect=detect))
+        yield from zip(good, faces, strict=True)
+
+
+def _readable(group: list[Item], good: list[str], bad: dict[str, str]) -> Iterator[Any]:
+    for name, content in group:
+        try:
+            picture = opened(content)
+        except DataError as error:
+            bad[name] = str(error)
+        else:
+            good.append(name)
+            yield picture
+
+
+def put(file: Path, out: Place, name: str) -> None:
+    """Copy a file to its place in the folder `out`, whole or not at all."""
+    if out.local:
+        with file.open("rb") as content, written_whole(Path(out.path, name), binary=True) as there:
+            shutil.copyfileobj(content, there)
+        return
+    final = out.below(name)
+    folder, _, last = final.rpartition("/")
+    out.system.create_dir(folder, recursive=True)
+    draft = f"{folder}/.{last}.{uuid4().hex}"
+    with file.open("rb") as content, out.system.open_output_stream(draft) as stream:
+        shutil.copyfileobj(content, stream)
+    out.system.move(draft, final)
+
+
+def put_json(values: dict[str, Any], out: Place, name: str) -> None:
+    with TemporaryDirectory(prefix="mien-job-") as folder:
+        file = Path(folder) / name
+        file.write_text(json.dumps(values, indent=1), encoding="utf-8")
+        put(file, out, name)
+
+
+def _peak() -> int:
+    """Bytes; Linux counts in kB, macOS in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

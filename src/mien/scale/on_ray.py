@@ -1,0 +1,76 @@
+"""The parts of a job on Ray Data: actors that hold the network take a part at a time and say what became of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import ray
+import ray.data
+
+from mien.errors import MissingError
+from mien.scale.job import Done, Job, reader_of, score
+from mien.scale.source import SourcePart
+
+QUEUED = 2  # parts that a process has or waits for; the rest is for whoever is free first
+
+
+class Scorer:
+    """An actor: the network is opened once, then parts come one by one."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.reader = reader_of(job)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, int]:
+        values = json.loads(row["part"])
+        part = SourcePart(**{**values, "files": tuple(values["files"])})
+        return score(self.reader, self.job, part).to_dict()
+
+
+def each_done(job: Job, parts: Sequence[SourcePart], address: str | None, workers: int | None) -> Iterator[Done]:
+    """What became of each part, as soon as it is written.
+
+    Ray starts an actor again that was killed, and gives the part that it had to one of them. Only what parts are, and
+    what became of them, goes through Ray: pictures are read where they are needed, so that no memory fills with them.
+    """
+    with _ray(address, workers):
+        number = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        rows = [{"part": json.dumps(asdict(part))} for part in parts]
+        scored = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+            Scorer,
+            fn_constructor_kwargs={"job": job},
+            compute=ray.data.ActorPoolStrategy(size=min(number, len(rows)), max_tasks_in_flight_per_actor=QUEUED),
+            num_cpus=1,
+        )
+        for row in scored.iter_rows():
+            yield Done(**row)
+
+
+@contextmanager
+def _ray(address: str | None, workers: int | None) -> Iterator[None]:
+    """A connection to a cluster, or Ray on this machine until the end. Raises MissingError where no cluster answers."""
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    own = not ray.is_initialized()
+    if own:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+        try:
+            if address:
+                ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+            else:
+                ray.init("local", num_cpus=workers, **quiet)
+        except ConnectionError as error:
+            raise MissingError(f"`on` ray:{address}: no cluster of Ray answers there ({error}).") from error
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    try:
+        yield
+    finally:
+        if own:
+            ray.shutdown()
