@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from mien import media
 from mien.errors import DataError, MienError
+from mien.jpeg import small_grey
 from mien.packed import PackedPath, path_of, scan
 
 # Files of these names are pictures, or are told to be none when they are opened. Others are by their content.
@@ -168,6 +169,9 @@ def _recognised(path: Path) -> Image.Image:
 
 
 def _opened(path: Path) -> Image.Image:
+    with path.open("rb") as file:
+        if found := small_grey(file):
+            return found
     return Image.open(path.open("rb") if isinstance(path, PackedPath) else path)
 
 

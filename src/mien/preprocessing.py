@@ -81,10 +81,14 @@ class Preprocessing:
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """A picture of any size and mode -> uint8 array (channels, size, size)."""
-        image = plain(upright(image))
+        return self.pixels_of_upright(plain(upright(image)))
+
+    def pixels_of_upright(self, image: Image.Image) -> np.ndarray:
+        """The same of a picture that is upright and of 8 bits a channel already, as `plain(upright(image))` is."""
         if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-        image = image.convert("L" if self.channels == 1 else "RGB")
+        mode = "L" if self.channels == 1 else "RGB"
+        image = image if image.mode == mode else image.convert(mode)  # which would copy
         if image.size != (self.size, self.size) or self.resize_size:
             image = self._resize(image)
         array = np.asarray(image, dtype=np.uint8)

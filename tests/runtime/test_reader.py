@@ -477,7 +477,7 @@ def test_labels_that_differ_in_case_alone_stay_apart(faces):
         labels, threshold, sets = ("A", "a"), 0.0, None
 
         class preprocessing:  # noqa: N801
-            pixels = staticmethod(lambda image: np.zeros((1, 4, 4), np.uint8))
+            pixels_of_upright = staticmethod(lambda image: np.zeros((1, 4, 4), np.uint8))
 
         @staticmethod
         def predict(pixels):

@@ -19,7 +19,7 @@ import numpy as np
 
 from mien import labels
 from mien.errors import DataError
-from mien.runs import Asked, Predictions, RunFolder
+from mien.runs import AskedImages, Predictions, RunFolder
 from mien.runs.data import Images, moved
 
 
@@ -92,7 +92,7 @@ def align(folders: Sequence[RunFolder], split: str) -> Alignment:
     return Alignment(folders, split, first.classes, list(orders), list(targets))
 
 
-def _class_order(other: Asked, first: Asked, folder: RunFolder, reference: RunFolder) -> list[int]:
+def _class_order(other: AskedImages, first: AskedImages, folder: RunFolder, reference: RunFolder) -> list[int]:
     """For each class of `other`, its index in `first`: by name, never by position."""
     if len(other.classes) != len(first.classes):
         raise DataError(
@@ -105,7 +105,7 @@ def _class_order(other: Asked, first: Asked, folder: RunFolder, reference: RunFo
 
 
 def _placed(
-    other: Asked, first: Asked, folder: RunFolder, reference: RunFolder
+    other: AskedImages, first: AskedImages, folder: RunFolder, reference: RunFolder
 ) -> tuple[np.ndarray | None, np.ndarray]:
     """Where the images of `first` are in `other`, None for as they lie, and its classes; matched by name."""
     order = None if other.names == first.names else _order(other, first, folder, reference)
@@ -120,7 +120,7 @@ def _placed(
     return order, target
 
 
-def _order(other: Asked, first: Asked, folder: RunFolder, reference: RunFolder) -> np.ndarray:
+def _order(other: AskedImages, first: AskedImages, folder: RunFolder, reference: RunFolder) -> np.ndarray:
     by_name, order_first = _sorted_positions(other.names), _sorted_positions(first.names)
     if [other.names[i] for i in by_name] != [first.names[i] for i in order_first]:
         shared = len(set(other.names) & set(first.names))
@@ -140,7 +140,7 @@ def _sorted_positions(names: Sequence[str]) -> list[int]:
 
 
 def _unchanged(
-    folders: Sequence[RunFolder], found: Sequence[Asked]
+    folders: Sequence[RunFolder], found: Sequence[AskedImages]
 ) -> tuple[list[np.ndarray | None], list[np.ndarray], LeftOut] | None:
     """Positions of the images that all runs have under one label, and classes; None where these are too few."""
     targets = [
@@ -162,7 +162,7 @@ def _unchanged(
     return [*orders], targets, LeftOut(shared - len(common), every - shared)
 
 
-def _best_keys(folders: Sequence[RunFolder], found: Sequence[Asked]) -> list[list[Hashable]]:
+def _best_keys(folders: Sequence[RunFolder], found: Sequence[AskedImages]) -> list[list[Hashable]]:
     """What tells each run's images: names, where they lie, or pixels, whichever of these most have in common."""
     pairs = list(zip(folders, found, strict=True))
     kinds: list[list[list[Hashable]]] = [
@@ -174,14 +174,14 @@ def _best_keys(folders: Sequence[RunFolder], found: Sequence[Asked]) -> list[lis
     return max(kinds, key=lambda keys: len(set.intersection(*map(set, keys))))
 
 
-def _places(folder: RunFolder, found: Asked) -> list[Hashable]:
+def _places(folder: RunFolder, found: AskedImages) -> list[Hashable]:
     """Where each image lies: the path of its file, or of its row of a table of pixels."""
     data = moved(folder.recipe).data.path or Path(folder.recipe.data.source)
     base = data if data.is_dir() else data.parent
     return [os.path.normpath(base / name) for name in found.names]
 
 
-def _pixels(folder: RunFolder, found: Asked) -> list[Hashable]:
+def _pixels(folder: RunFolder, found: AskedImages) -> list[Hashable]:
     """A digest of each image's pixels; [] where the run noted none."""
     known = Images.of(folder.path)
     digests = dict(zip(known.names, map(bytes, known.digests), strict=True)) if known else {}

@@ -16,7 +16,7 @@ from mien.config.sweep_plan import is_sweep
 from mien.errors import DataError, MissingError, UsageError, nearest
 from mien.runs import layout, manifest
 from mien.runs.history import read_columns
-from mien.runs.predictions import Asked, Predictions
+from mien.runs.predictions import AskedImages, Predictions
 from mien.runs.records import ChangeScore, Env, Scores, from_dict, problem
 
 Record = TypeVar("Record")
@@ -187,7 +187,7 @@ class RunFolder:
         """Raises MissingError when the run was not evaluated on the split, UsageError when it has no head to be."""
         return Predictions.load(self._predictions_file(split))
 
-    def asked(self, split: str = "validation") -> Asked:
+    def asked(self, split: str = "validation") -> AskedImages:
         """The images of `predictions` without what the model said of them; errors as of it."""
         return Predictions.load_asked(self._predictions_file(split))
 

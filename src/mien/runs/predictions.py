@@ -19,7 +19,7 @@ COLUMNS = ["name", "split", "label", "predicted"]
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class AskedImages:
     """The images of one split that a model was asked about. names: N. labels: int (N,), index into classes."""
 
     names: list[str]
@@ -112,13 +112,13 @@ class Predictions:
             return cls(names, saved["labels"], saved["probabilities"], classes)
 
     @classmethod
-    def load_asked(cls, path: Path) -> Asked:
+    def load_asked(cls, path: Path) -> AskedImages:
         """Read a file that `save` wrote but for the probabilities, of which there may be many. Errors as of `load`."""
         if path.suffix == ".csv":
             found = cls.load(path)
-            return Asked(found.names, found.labels, found.classes)
+            return AskedImages(found.names, found.labels, found.classes)
         with read_arrays(path, _checked(path)) as saved:
-            return Asked(saved["names"].tolist(), saved["labels"], tuple(saved["classes"].tolist()))
+            return AskedImages(saved["names"].tolist(), saved["labels"], tuple(saved["classes"].tolist()))
 
     @classmethod
     def _load_table(cls, path: Path) -> Predictions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -96,9 +96,13 @@ class Network:
     def answer(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """uint8 pixels (B, C, size, size) -> logits float32 (B, K), and the similarities float32 (B,) to those of the
         training; None where the file has no such output."""
-        told = any(output.name == SIMILARITY for output in self.session.get_outputs())
-        logits, *similar = self.session.run(["logits", *[SIMILARITY] * told], {"images": self._inputs(pixels)})
-        return logits, similar[0] if told else None
+        logits, *similar = self.session.run(self._outputs, {"images": self._inputs(pixels)})
+        return logits, similar[0] if similar else None
+
+    @cached_property
+    def _outputs(self) -> list[str]:
+        """The names of what the session answers with: the logits, and the similarity where it has one."""
+        return ["logits", *[output.name for output in self.session.get_outputs() if output.name == SIMILARITY]]
 
     def predict(self, pixels: np.ndarray) -> list[Prediction]:
         """What is said of each picture, uint8 pixels (B, C, size, size)."""

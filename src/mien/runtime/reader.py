@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,7 @@ class FaceFinder:
         if not whole:
             x, y, width, height = with_margin(box, self.margin, (picture.height, picture.width))
             picture = picture.crop((x, y, x + width, y + height))
-        return self.preprocessing.pixels(picture)
+        return self.preprocessing.pixels_of_upright(picture)
 
 
 class Reader(FaceFinder):
@@ -105,12 +106,12 @@ class Reader(FaceFinder):
         super().__init__(network.preprocessing, detector, margin)
         self.network = network
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of the classes as answers carry them."""
         return lower_case(self.network.labels)
 
-    @property
+    @cached_property
     def detects(self) -> bool:
         """Whether faces are looked for where nothing else is asked: one of the classes is an expression."""
         return has_expressions(self.network.labels)
@@ -207,16 +208,15 @@ class Reader(FaceFinder):
         return [answer for part in parts for answer in self.network.predict(part)]
 
     def _face(self, box: Box, answer: Prediction) -> Face:
-        row = answer.probabilities
-        best = int(row.argmax())
-        probabilities = {name: float(value) for name, value in zip(self.names, row, strict=True)}
+        row = answer.probabilities.tolist()
+        best = row.index(max(row))
         return Face(
             box=box,
             label=self.names[best],
-            probabilities=probabilities,
-            confidence=float(row[best]),
-            sure=bool(row[best] >= self.network.threshold),
-            prediction_set=self.network.sets.names(row.tolist(), self.names) if self.network.sets else (),
+            probabilities=dict(zip(self.names, row, strict=True)),
+            confidence=row[best],
+            sure=bool(answer.probabilities[best] >= self.network.threshold),
+            prediction_set=self.network.sets.names(row, self.names) if self.network.sets else (),
             outlier=answer.outlier,
         )
 

@@ -38,6 +38,5 @@ class PredictionSets:
 
     def names(self, probabilities: Sequence[float], labels: Sequence[str]) -> tuple[str, ...]:
         """The set of one picture by the names of its classes, the most probable first."""
-        row = np.asarray(probabilities, dtype=np.float64)
-        inside = self.mask(row[None])[0]
-        return tuple(labels[k] for k in np.argsort(-row, kind="stable") if inside[k])
+        order = sorted(range(len(labels)), key=lambda k: -probabilities[k])
+        return tuple(labels[k] for k in order if k == order[0] or probabilities[k] >= self.least[k])
