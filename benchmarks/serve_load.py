@@ -1,7 +1,9 @@
 """A running `mien serve` under many clients: requests/s, latencies, errors and the growth of its memory.
 
 Each client keeps one connection and sends the next request when it has the answer. The first tenth of the time warms up
-and is not counted. Memory is the resident size of the process --pid (Linux), after the warm-up and at the end.
+and is not counted. Memory is the resident size of the process --pid (Linux), after the warm-up and at the end; at the
+end also that of it and all that it started. The server's own count of answers, /metrics, is set beside that of the
+clients, who must be the only ones since its start.
 
     mien serve --model model.onnx & python benchmarks/serve_load.py http://127.0.0.1:8000 PHOTO --pid $! \\
         [--clients 64] [--seconds 60] [--no-detect]
@@ -27,11 +29,14 @@ class Tally:
         self.counting = False
         self.seconds: list[float] = []
         self.errors: Counter[str] = Counter()
+        self.answers = 0  # of status 200, with those of the warm-up
 
     def add(self, seconds: float, error: str | None) -> None:
         if error is not None:
             self.errors[error] += 1
-        elif self.counting:
+            return
+        self.answers += 1
+        if self.counting:
             self.seconds.append(seconds)
 
 
@@ -59,6 +64,19 @@ def resident(pid: int | None) -> float | None:
     return int(line.split()[1]) / 1000
 
 
+def family(pid: int) -> list[int]:
+    """A process and all that it started."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(each for child in children for each in family(int(child)))]
+
+
+def counted(url: str) -> float:
+    """Answers of status 200 to /v1/predict, as the server has counted them."""
+    text = httpx.get(f"{url}/metrics", timeout=60).text
+    start = 'mien_requests_total{path="/v1/predict",status="200"} '
+    return next(float(line.removeprefix(start)) for line in text.splitlines() if line.startswith(start))
+
+
 async def load(options: argparse.Namespace) -> dict[str, object]:
     content, tally = options.photo.read_bytes(), Tally()
     warm_up = options.seconds / 10
@@ -79,7 +97,9 @@ async def load(options: argparse.Namespace) -> dict[str, object]:
         "p50_ms": round(1000 * statistics.median(found), 1),
         "p99_ms": round(1000 * found[min(len(found) - 1, int(0.99 * len(found)))], 1),
         "errors": dict(tally.errors),
+        "answers": {"of_the_clients": tally.answers, "of_the_server": counted(options.url)},
         "memory_mb": after,
+        "memory_of_all_mb": options.pid and round(sum(resident(each) or 0 for each in family(options.pid)), 1),
         "memory_growth_mb": None if before is None or after is None else round(after - before, 1),
     }
 

@@ -16,6 +16,8 @@ from test_source import faces, write_table, write_tar
 import mien
 from mien.cli import main
 from mien.errors import DataError, UsageError
+from mien.scale import driver
+from mien.scale.job import Job
 
 PARTS = 8
 
@@ -46,8 +48,9 @@ def answers_of(table):
     return table.drop_columns(["source"])
 
 
-def test_a_folder_gives_the_bytes_of_plain_predict(cluster, folder, plain, tmp_path, capsys):
-    out = tmp_path / "out"
+def test_a_folder_gives_the_bytes_of_plain_predict(cluster, folder, plain, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    out = Path("out")
     words = ["predict", str(folder), "--model", "mien:tiny", "--no-detect", "--out", str(out), "--on", "ray"]
     for said in ("38 faces in 38 pictures", "1 part of 1 had been written before"):
         assert main(words) == 4
@@ -144,6 +147,8 @@ def test_what_is_no_job(tmp_path, folder, capsys):
             predict(folder, tmp_path, on=on)
     with pytest.raises(UsageError, match="`workers` 0: give 1 or more"):
         predict(folder, tmp_path, workers=0)
+    with pytest.raises(UsageError, match="lies in the source"):
+        driver._refuse_within(Job(str(folder), str(folder / "out"), "yunet", 0.0, None, ""))
     assert main(["predict", str(folder), "--on", "ray"]) == 2
     assert "mien predict SOURCE --out FOLDER --on ray" in capsys.readouterr().err
     assert main(["predict", str(folder), "--workers", "2"]) == 2

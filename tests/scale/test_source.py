@@ -83,7 +83,7 @@ def test_shards_count_and_what_is_left_out_is_said(tmp_path, caplog):
         SourcePart(number, "parquet", (f"{tmp_path}/{name}.parquet",), group, row)
         for number, (name, group, row) in enumerate([("a", 0, 0), ("a", 1, 4), ("b", 0, 0)])
     ]
-    assert "left out are 1 other files" in caplog.text
+    assert "1 other file is left out" in caplog.text
     write_tar(tmp_path / "c.tar", faces(1))
     with pytest.raises(UsageError, match="holds Parquet tables and tar archives"):
         parts_of(str(tmp_path))
@@ -109,7 +109,7 @@ def test_a_part_that_ends_its_process_again_and_again_is_given_up(tmp_path):
     write_table(tmp_path / "one.parquet", faces(3))
     (part,) = parts_of(str(tmp_path / "one.parquet"))
     out = tmp_path / "out"
-    job = Job(str(tmp_path / "one.parquet"), str(out), "yunet", 0.0, False)
+    job = Job(str(tmp_path / "one.parquet"), str(out), "yunet", 0.0, False, str(tmp_path))
     reader = mien.load("mien:tiny", threads=1)
     for _ in range(MOST_TRIES):  # without the mark that it is done, as when the process was killed
         assert score(reader, job, part).pictures == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -46,11 +47,11 @@ def predict(
         raise UsageError(f"`workers` {workers}: give 1 or more.")
     require("`on` ray", "ray", "pyarrow")
     file = locate(model or default_model())
-    fingerprint = (Network.open(file, threads=1).card or {}).get("fingerprint", "")
-    Reader(Network.open(file, threads=1), open_detector(detector), margin)  # refuses here what no process could do
-    job = Job(str(source), str(out), detector, margin, detect)
+    reader = Reader(Network.open(file, threads=1), open_detector(detector), margin)  # refuses what no process could do
+    job = Job(str(source), str(out), detector, margin, detect, os.getcwd())
+    _refuse_within(job)
     parts = parts_of(job.source)
-    _begin(job, file, fingerprint, parts)
+    _begin(job, file, (reader.network.card or {}).get("fingerprint", ""), parts)
     there = set(names_in(Place(job.out), FACES))
     result = ScaleResult(parts=len(parts), held=sum(part.name in there for part in parts))
     missing = [part for part in parts if part.name not in there]
@@ -62,6 +63,15 @@ def predict(
         Place(job.out).system.delete_dir(Place(job.out).below(TRIES))
     result.bad = dict(_unreadable(Place(job.out)))
     return result
+
+
+def _refuse_within(job: Job) -> None:
+    """Raise UsageError where the answers would lie in the source, and be taken for a part of it the next time."""
+    source, out = Place(job.source), Place(job.out)
+    if source.local == out.local:
+        inner, outer = (Path(os.path.abspath(place.path) if place.local else place.path) for place in (out, source))
+        if type(source.system) is type(out.system) and inner.is_relative_to(outer):
+            raise UsageError(f"`out` {job.out} lies in the source {job.source}. Choose a folder beside it.")
 
 
 def address_of(on: str) -> str | None:

@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -38,7 +39,7 @@ class Job:
     """What every process of a job is told.
 
     source: what is read. out: the folder that is written. detector, margin, detect: as for `mien.load` and
-    `Reader.read`. run: what tells this run of the job from others.
+    `Reader.read`. folder: where relative paths start. run: what tells this run of the job from others.
     """
 
     source: str
@@ -46,6 +47,7 @@ class Job:
     detector: str
     margin: float
     detect: bool | None
+    folder: str
     run: str = field(default_factory=lambda: uuid4().hex)
 
 
@@ -53,7 +55,7 @@ class Job:
 class Done:
     """What became of a part: pictures read, faces found, unsure answers among them, pictures that could not be read.
 
-    peak: the most memory that its process has taken so far, bytes; 0 where that cannot be told.
+    processor: seconds of processor time that it took. peak: the most memory that its process has taken so far, bytes.
     """
 
     number: int
@@ -61,9 +63,10 @@ class Done:
     found: int = 0
     unsure: int = 0
     bad: int = 0
+    processor: float = 0.0
     peak: int = 0
 
-    def to_dict(self) -> dict[str, int]:
+    def to_dict(self) -> dict[str, float]:
         return asdict(self)
 
 
@@ -73,7 +76,8 @@ class ScaleResult:
 
     parts: how many there are. held: those that were written before. pictures, found, unsure: read in the others, faces
     found in them, and unsure answers among these. bad: what is wrong with each picture that could not be read, of all
-    parts. peak: the most memory that one process took, bytes.
+    parts. processor: seconds of processor time that the workers took for the parts of this run. peak: the most memory
+    that one of them took, bytes.
     """
 
     parts: int = 0
@@ -82,12 +86,14 @@ class ScaleResult:
     found: int = 0
     unsure: int = 0
     bad: dict[str, str] = field(default_factory=dict)
+    processor: float = 0.0
     peak: int = 0
 
     def add(self, done: Done) -> None:
         self.pictures += done.pictures
         self.found += done.found
         self.unsure += done.unsure
+        self.processor += done.processor
         self.peak = max(self.peak, done.peak)
 
 
@@ -125,7 +131,7 @@ def _write(
     reader: Reader, out: Place, part: SourcePart, answers: Iterable[tuple[str, list[Face]]], bad: dict[str, str]
 ) -> Done:
     """Write a part's file; that of what could not be read, `bad` at the end, comes first, so that both are there."""
-    done = Done(part.number)
+    done, start = Done(part.number), time.process_time()
     with TemporaryDirectory(prefix="mien-part-") as folder:
         faces = Path(folder) / part.name
         with closing(ParquetTable(faces, reader.names)) as table:
@@ -140,7 +146,7 @@ def _write(
             parquet.write_table(pyarrow.table(rows), errors)
             put(errors, out, f"{UNREADABLE}/{part.name}")
         put(faces, out, f"{FACES}/{part.name}")
-    done.bad, done.peak = len(bad), _peak()
+    done.bad, done.processor, done.peak = len(bad), time.process_time() - start, _peak()
     return done
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -24,10 +24,12 @@ class Scorer:
     """An actor: the network is opened once, then parts come one by one."""
 
     def __init__(self, job: Job) -> None:
+        with suppress(OSError):  # on another machine
+            os.chdir(job.folder)
         self.job = job
         self.reader = reader_of(job)
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, int]:
+    def __call__(self, row: dict[str, Any]) -> dict[str, float]:
         values = json.loads(row["part"])
         part = SourcePart(**{**values, "files": tuple(values["files"])})
         return score(self.reader, self.job, part).to_dict()

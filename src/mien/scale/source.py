@@ -129,7 +129,7 @@ def parts_of(source: str) -> list[SourcePart]:
 
 def _tell_rest(source: str, number: int) -> None:
     if number:
-        note(f"{source}: left out are {number:,} other files.")
+        note(f"{source}: {number:,} other {'file is' if number == 1 else 'files are'} left out.")
 
 
 def _numbered(kind: str, names: Sequence[str], place: Place) -> list[SourcePart]:
