@@ -152,6 +152,7 @@ def test_the_answers_are_those_of_python(page: Any, url: str) -> None:
     for picture in (several_faces(), Image.open(ASTRONAUT).convert("L"), Image.new("RGB", (33, 50), "teal")):
         assert_equal(ask(page, png(picture)), reader.read(png(picture)))
     assert len(reader.read(png(several_faces()))) == 4
+    assert f"{url}model.onnx" in page.requests  # those of the worker are counted too
     assert [asked for asked in page.requests if not asked.startswith((url, f"blob:{url}"))] == []
     assert page.complaints == []
 

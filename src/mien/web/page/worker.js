@@ -50,9 +50,11 @@ async function runtime() {
   ort.env.wasm.wasmPaths = { mjs: new URL("onnxruntime/ort-wasm-simd-threaded.js", import.meta.url).href };
 }
 
+// 'basic': further optimisations of the graph cost more at the start than they save in a visit.
 async function session(content) {
+  const how = { executionProviders: ["wasm"], graphOptimizationLevel: "basic", logSeverityLevel: 3 };
   try {
-    return await ort.InferenceSession.create(content, { executionProviders: ["wasm"], logSeverityLevel: 3 });
+    return await ort.InferenceSession.create(content, how);
   } catch (error) {
     throw new Refused(`This browser cannot run the network (${error.message ?? error}).`);
   }
