@@ -4,9 +4,10 @@ For each network, in a browser without anything cached, served by http.server: s
 first answer, and the processor time of all of Chromium's processes meanwhile; the same on the second visit; the time
 that a later photo takes. Then 50 faces of FER2013's validation split as PNG, and photos as they are, in the browser and
 by `mien predict`: the largest difference of a probability, and of a box in pixels. JPEG is decoded by each in its own
-way. Sizes of files are those that travel.
+way. Sizes of files are those that travel. Where others use the machine, --quiet waits before each opening until they
+leave it a second alone, for so many seconds at most; `busy` is the share of the processors that they took then.
 
-Command   python benchmarks/web_page.py FACES PHOTO [PHOTO ...] [--opens 5] [--json result.json]
+Command   python benchmarks/web_page.py FACES PHOTO [PHOTO ...] [--opens 5] [--quiet 120] [--json result.json]
           FACES is a folder of cut-out faces. Linux, Chromium and playwright.
 Time      two minutes on two cores.
 Expected  at most 3 seconds with mien:tiny, 1e-4 for PNG: results/web_page.json
@@ -68,6 +69,24 @@ def processor_seconds() -> float:
     return found / os.sysconf("SC_CLK_TCK")
 
 
+def await_quiet(most: float) -> float:
+    """Wait until the processors are idle for a second; returns the share of their time that was taken in the last."""
+    end = time.monotonic() + most
+    while True:
+        before = processor_times()
+        time.sleep(1)
+        busy, idle = (after - earlier for after, earlier in zip(processor_times(), before, strict=True))
+        share = busy / max(1, busy + idle)
+        if share < 0.1 or time.monotonic() > end:
+            return share
+
+
+def processor_times() -> tuple[int, int]:
+    """Ticks of all processors: busy and idle."""
+    ticks = list(map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9]))
+    return sum(ticks) - ticks[3] - ticks[4], ticks[3] + ticks[4]
+
+
 def first_answer(page: Page, url: str, photo: Path) -> tuple[float, float]:
     """Wall and processor seconds from opening the page until a face stands on it."""
     start, used = time.perf_counter(), processor_seconds()
@@ -77,10 +96,11 @@ def first_answer(page: Page, url: str, photo: Path) -> tuple[float, float]:
     return time.perf_counter() - start, processor_seconds() - used
 
 
-def opening(browser: Browser, url: str, photo: Path, opens: int) -> dict[str, Any]:
+def opening(browser: Browser, url: str, photo: Path, opens: int, quiet: float) -> dict[str, Any]:
     """Medians and extremes of cold opens, of second visits, and of later photos."""
-    cold, warm, later = [], [], []
+    cold, warm, later, busy = [], [], [], []
     for _ in range(opens):
+        busy.append(await_quiet(quiet))
         context = browser.new_context()
         page = context.new_page()
         cold.append(first_answer(page, url, photo))
@@ -89,6 +109,7 @@ def opening(browser: Browser, url: str, photo: Path, opens: int) -> dict[str, An
         later += [read(page, photo.read_bytes(), None)["milliseconds"] for _ in range(5)]
         context.close()
     return {
+        "busy": spread(busy),
         "first visit, seconds": spread([wall for wall, _ in cold]),
         "first visit, processor seconds": spread([used for _, used in cold]),
         "second visit, seconds": spread([wall for wall, _ in warm]),
@@ -153,7 +174,7 @@ def measured(browser: Browser, model: str, options: argparse.Namespace, place: P
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(place)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/"
-    times = opening(browser, url, options.photos[0], options.opens)
+    times = opening(browser, url, options.photos[0], options.opens, options.quiet)
     page = browser.new_page()
     page.goto(url)
     reader = mien.load(model, threads=1)
@@ -170,6 +191,7 @@ def main() -> None:
     parser.add_argument("faces", type=Path)
     parser.add_argument("photos", type=Path, nargs="+")
     parser.add_argument("--opens", type=int, default=5)
+    parser.add_argument("--quiet", type=float, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     found: dict[str, Any] = {"hardware": hardware(), "commit": commit(), "load": round(os.getloadavg()[0], 1)}
