@@ -158,7 +158,7 @@ def adopt(
 @verb
 def evaluate(
     model: Source, split: Split | Literal["all"] = "validation", *, data: Place | None = None, by: str | None = None,
-    table: str | Path | None = None, allow_code: Sequence[str] = (),
+    table: str | Path | None = None, device: str = "cpu", allow_code: Sequence[str] = (),
 ) -> Scores:  # fmt: skip
     """Score a run on a split of its data, or an export on any data.
 
@@ -169,7 +169,7 @@ def evaluate(
     section. Of an adopted run without data: those that it is to have. Of a run whose images were moved: where they lie
     now, the path alone.
     by: a column of the data's table by which to score subgroups as well, `scores.subgroups`. table: another table with
-    that column, and the pictures' names in a column path.
+    that column, and the pictures' names in a column path. device: what computes the network, as of `load`.
     """
     from mien.evaluate.exported import evaluate_export
     from mien.evaluate.split import evaluate as score_run
@@ -178,9 +178,8 @@ def evaluate(
 
     place = place_of(model)
     if data is not None and not (isinstance(place, Path) and is_run(place)):
-        return evaluate_export(
-            Network.open(place), Recipe().with_(data=settings_of(data)).data, split, by=by, table=file_of(table)
-        )
+        network, chosen = Network.open(place, device=device), Recipe().with_(data=settings_of(data)).data
+        return evaluate_export(network, chosen, split, by=by, table=file_of(table))
     if is_network(place):
         raise UsageError(f"{place} has no data of its own. Say on which to score it: give `data`, a folder of images.")
     if data is not None and is_without_data(Path(place)):
@@ -189,7 +188,7 @@ def evaluate(
         meet(Path(place), settings_of(data))
         data = None
     with reading(allow_code, data):
-        return score_run(place, split, by=by, table=file_of(table))
+        return score_run(place, split, by=by, table=file_of(table), device=device)
 
 
 @verb

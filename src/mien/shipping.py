@@ -100,7 +100,7 @@ def push(
 @verb
 def load(
     where: Source | None = None, detector: Detector | str | Path | None = None, margin: float = 0.0, threads: int = 0,
-    *, allow_code: Sequence[str] = (),
+    *, device: str = "cpu", allow_code: Sequence[str] = (),
 ) -> Reader:  # fmt: skip
     """Return a Reader of pictures: an .onnx file, 'mien:base', 'hf-hub:OWNER/NAME', a Run or its folder.
 
@@ -109,11 +109,12 @@ def load(
     A run that was never exported is exported first, which takes torch; all else does without.
     detector: finds the faces: 'yunet' (if not given), 'haar', a file of YuNet's weights, or an own one. margin: what is
     shown around a face, as a share of its side.
-    threads: 0 is one for each core.
+    threads: 0 is one for each core. device: what computes the network: 'cpu', 'cuda', 'rocm', 'directml', 'openvino',
+    'coreml', or 'auto' for the fastest that is there. Where it is not there, a warning says so and the CPU computes.
     """
     from mien.runtime import load as open_reader
 
     place = None if where is None else place_of(where)
     if isinstance(place, Path) and is_run(place) and not (place / "model.onnx").is_file():
         export(place, allow_code=allow_code)
-    return open_reader(place, detector, margin, threads)
+    return open_reader(place, detector, margin, threads, device)

@@ -73,7 +73,7 @@ def test_a_turned_photo_is_upright(client, pictures):
 
 
 def test_healthz_model_and_openapi(client, network):
-    assert client.get("/healthz").json() == {"status": "ok", "mien": mien.__version__}
+    assert client.get("/healthz").json() == {"status": "ok", "mien": mien.__version__, "device": "cpu"}
     found = client.get("/v1/model").json()
     assert found["labels"] == [label.lower() for label in network.labels]
     assert found["detect"] is True

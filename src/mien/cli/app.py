@@ -35,6 +35,14 @@ Table = Annotated[
         help="For --by: another table (CSV, Parquet) with that column, and the pictures' names in a column path.",
     ),
 ]
+ComputedOn = Annotated[
+    str,
+    Parameter(
+        name="--device",
+        help="What computes the network: cpu, cuda, rocm, directml, openvino, coreml, or auto for the fastest that is "
+        "there. Where it is not there, a warning says so and the CPU computes.",
+    ),
+]
 Path_ = Annotated[Path, Parameter(show_default=False)]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from mien.assets import OWN
-from mien.cli.app import By, Json, Path_, Table, refuse_lone_table
+from mien.cli.app import By, ComputedOn, Json, Path_, Table, refuse_lone_table
 from mien.cli.data_settings import DataSettable, DataSettings
 from mien.cli.output import print_json, print_lines, quoted
 from mien.errors import UsageError
@@ -28,6 +28,7 @@ def evaluate(
     csv: Annotated[bool, Parameter(negative="")] = False,
     by: By = None,
     table: Table = None,
+    device: ComputedOn = "cpu",
     json_: Json = False,
     settings: DataSettable = None,
 ) -> None:
@@ -72,9 +73,10 @@ def evaluate(
     with lying_at(None if exported else data.get("path")):
         rows = _robustness(run) if robustness else []
         score = partial(_score_export, str(run), split, settings) if exported else partial(_score_run, run, split, csv)
-        scores = score(by=by, table=table)
+        scores, used = score(by=by, table=table, device=device)
     if json_:
-        print_json(to_dict(scores) | ({"robustness": [to_dict(row) for row in rows]} if rows else {}))
+        changes = {"robustness": [to_dict(row) for row in rows]} if rows else {}
+        print_json(to_dict(scores) | {"device": used} | changes)
         return
     print_lines(*describe(scores, split).split("\n"))
     if scores.subgroups:
@@ -94,20 +96,26 @@ def _robustness(run: Path) -> list[ChangeScore]:
 
 
 def _score_export(
-    where: str, split: str, settings: DataSettings | None, *, by: str | None, table: Path | None
-) -> Scores:
+    where: str, split: str, settings: DataSettings | None, *, by: str | None, table: Path | None, device: str
+) -> tuple[Scores, str]:
+    """The scores, and what computed them."""
     if settings is None or (settings.data.path is None and settings.data.source != "drawn_faces"):
         raise UsageError(f"{where} has no data of its own. Say on which to score it: --data.path FOLDER")
     from mien.evaluate.exported import evaluate_export
     from mien.runtime.network import Network
 
-    return evaluate_export(Network.open(where), settings.data, split, by=by, table=table)
+    network = Network.open(where, device=device)
+    return evaluate_export(network, settings.data, split, by=by, table=table), network.device
 
 
-def _score_run(run: Path, split: str, csv: bool, *, by: str | None, table: Path | None) -> Scores:
+def _score_run(
+    run: Path, split: str, csv: bool, *, by: str | None, table: Path | None, device: str
+) -> tuple[Scores, str]:
+    """As `_score_export`."""
+    from mien.evaluate.run_model import torch_device
     from mien.evaluate.split import evaluate as score
     from mien.report import write_report
 
-    scores = score(run, split, csv=csv, by=by, table=table)
+    scores = score(run, split, csv=csv, by=by, table=table, device=device)
     write_report(run)
-    return scores
+    return scores, torch_device(device).type

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, Token
 
-from mien.cli.app import Json, Path_
+from mien.cli.app import ComputedOn, Json, Path_
 from mien.cli.output import print_json, print_lines
 from mien.cli.sources import written
 from mien.errors import DataError, MienError, MissingError, UsageError, require
@@ -35,6 +35,7 @@ def predict(
     detect: Annotated[bool | None, Parameter(negative="--no-detect")] = None,
     detector: str = "yunet",
     margin: float = 0.0,
+    device: ComputedOn = "cpu",
     draw: Path | None = None,
     out: Path | None = None,
     json_: Json = False,
@@ -76,6 +77,8 @@ def predict(
         With --on: how many processes read; one a core if not given.
     """
     if on is not None or workers is not None:
+        if device != "cpu":
+            raise UsageError(f"--device {device}: with --on, each process computes on one core.")
         _predict_on(
             on, sources, out, draw, json_, model=model, detect=detect, detector=detector, margin=margin, workers=workers
         )
@@ -90,7 +93,9 @@ def predict(
     camera = next(filter(is_camera, films), None)
     if camera and len(given) > 1:
         raise UsageError(f"'{camera}' shows pictures until Ctrl-C, so it stands alone. Read the others without it.")
-    reader = load(model, detector, margin)
+    reader = load(model, detector, margin, device=device)
+    if reader.network.device != "cpu":
+        note(f"Computed on {reader.network.device}")
     jobs = [partial(_predict_video, reader, film, every) for film in films]
     if pictures := [source for source in given if source not in films]:
         jobs.insert(0, partial(_predict_pictures, reader, pictures))

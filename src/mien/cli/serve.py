@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mien.cli.app import Open
+from mien.cli.app import ComputedOn, Open
 from mien.cli.output import print_lines
 from mien.progress import note
 
@@ -20,6 +20,7 @@ def serve(
     detector: str = "yunet",
     margin: float = 0.0,
     workers: int = 1,
+    device: ComputedOn = "cpu",
     allow_host: Annotated[list[str] | None, Parameter(negative="")] = None,
     allow_origin: Annotated[list[str] | None, Parameter(negative="")] = None,
     open_: Open = False,
@@ -58,7 +59,7 @@ def serve(
     check_workers(workers)
     model = model or default_model()
     build = partial(
-        open_app, model, detector, margin, names(host, allow_host or ()), tuple(allow_origin or ()), workers
+        open_app, model, detector, margin, names(host, allow_host or ()), tuple(allow_origin or ()), workers, device
     )
     application = build()  # with several workers too: what cannot be served is refused here
     listening = listen(host, port)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
+import torch
 from torch import nn
 
+from mien.hardware import choose_device
 from mien.preprocessing import Preprocessing
 from mien.pretrained.own import from_run
+from mien.progress import warn
 from mien.runs.folder import refuse_headless
+from mien.runtime.devices import AUTO, CPU, check_device
+
+OF_TORCH = {CPU: "cpu", "cuda": "cuda", "rocm": "cuda", "coreml": "mps"}  # a device's word -> torch's
 
 
 def load_model(run: Path) -> tuple[nn.Module, tuple[str, ...], Preprocessing]:
@@ -19,3 +26,26 @@ def load_model(run: Path) -> tuple[nn.Module, tuple[str, ...], Preprocessing]:
     refuse_headless(run)
     found = from_run(run)
     return found.model, found.labels, found.preprocessing
+
+
+def torch_device(device: str) -> torch.device:
+    """The device of torch for a word of `mien.runtime.devices`; the CPU where torch has none, which is said.
+
+    Raises UsageError for an unknown word.
+    """
+    check_device(device)
+    if device == AUTO:
+        return torch.device(choose_device(AUTO))
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    found = OF_TORCH.get(device, "")
+    if there.get(found):
+        return torch.device(found)
+    names = ", ".join(name for name, known in OF_TORCH.items() if there[known])
+    _say_instead(device, names)
+    return torch.device("cpu")
+
+
+@cache
+def _say_instead(device: str, there: str) -> None:
+    """Warn once in a process."""
+    warn(f"`device` {device}: torch computes on {there} here. The CPU computes instead.")

@@ -17,7 +17,7 @@ from mien.data.listing import ALL
 from mien.errors import UsageError
 from mien.evaluate.clean import equals_none, is_clean, label_disagreement
 from mien.evaluate.metrics import score
-from mien.evaluate.run_model import load_model
+from mien.evaluate.run_model import load_model, torch_device
 from mien.evaluate.subgroups import score_subgroups, values_of_images
 from mien.hardware import device_of
 from mien.preprocessing import Preprocessing
@@ -37,11 +37,13 @@ def evaluate(
     csv: bool = False,
     by: str | None = None,
     table: Path | None = None,
+    device: str = "cpu",
 ) -> Scores:
     """Score a run on a split of its data; predictions and scores are saved in the run.
 
     Every reading of the test split is noted with its date. csv: write the predictions as a table, too.
     by: a column of the data's table, or of `table`, by which to score subgroups as well.
+    device: a word of `mien.runtime.devices`, for the run's own model.
     split: of an adopted run also 'all', every image.
     Raises UsageError when the data has no such split, or no such column.
     """
@@ -53,6 +55,7 @@ def evaluate(
     classes: tuple[str, ...] | None = None
     if model is None:
         model, classes, _ = load_model(run)
+        model.to(torch_device(device))
     if store is None:
         store = open_data(run)
     if not store.has(split):

@@ -16,11 +16,13 @@ def load(
     detector: Detector | str | Path | None = None,
     margin: float = 0.0,
     threads: int = 0,
+    device: str = "cpu",
 ) -> Reader:
     """A Reader for an exported model: a path, a run folder with model.onnx, or one that comes with mien ('mien:tiny').
 
     where: None is the first that comes with mien. detector: finds the faces: 'yunet' (if not given), 'haar' (OpenCV's
     cascade), a file of YuNet's weights, or one of your own. margin: how much around a found face the network sees, as a
-    share of its side. threads: 0 is one for each core.
+    share of its side. threads: 0 is one for each core. device: what computes the network: 'cpu', 'cuda', 'rocm',
+    'directml', 'openvino', 'coreml', or 'auto' for the fastest that is there; the CPU, where it is not there.
     """
-    return Reader(Network.open(where or default_model(), threads), open_detector(detector or "yunet"), margin)
+    return Reader(Network.open(where or default_model(), threads, device), open_detector(detector or "yunet"), margin)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +13,7 @@ from mien.assets import OWN, asset, backbones, shipped
 from mien.errors import DataError, MissingError, nearest
 from mien.hub import HUB, download, hint
 from mien.preprocessing import Preprocessing
+from mien.runtime.devices import CPU, device_of, open_session
 from mien.runtime.seal import KEY, unseal
 from mien.runtime.sets import PredictionSets
 
@@ -54,18 +55,20 @@ class Network:
     outlier_below: float | None = None
 
     @classmethod
-    def bare(cls, path: Path, threads: int = 0) -> Network:
+    def bare(cls, path: Path, threads: int = 0, device: str = CPU) -> Network:
         """A file without metadata, for its logits alone."""
-        return cls(_session(path, threads))
+        return cls(open_session(path, threads, device))
 
     @classmethod
-    def open(cls, where: str | Path, threads: int = 0) -> Network:
-        """An exported file, or a model that comes with the package ('mien:tiny'). threads: 0 is one for each core.
+    def open(cls, where: str | Path, threads: int = 0, device: str = CPU) -> Network:
+        """An exported file, or a model that comes with the package ('mien:tiny').
 
-        Raises MissingError when there is none, DataError when it is no export of mien's or its metadata do not fit it.
+        threads: 0 is one for each core. device: what computes it, see `mien.runtime.devices`.
+        Raises MissingError when there is none, DataError when it is no export of mien's or its metadata do not fit it,
+        UsageError for an unknown device.
         """
         path = locate(where)
-        session = _session(path, threads)
+        session = open_session(path, threads, device)
         found = session.get_modelmeta().custom_metadata_map.get(KEY)
         if found is None:
             raise DataError(f"{path} is an ONNX file, but not one that mien exported: it does not say its labels.")
@@ -88,6 +91,11 @@ class Network:
             raise DataError(f"{path} is damaged: its metadata cannot be read ({error}). Export it again.") from error
         _refuse_misfit(network, path)
         return network
+
+    @property
+    def device(self) -> str:
+        """What computes it: 'cpu', 'cuda' ..."""
+        return device_of(self.session)
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
         """Scaled pixels float32 (B, C, size, size) -> logits float32 (B, K)."""
@@ -219,39 +227,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """Over the last axis: (B, K) -> (B, K)."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
-
-
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as states
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # else waiting threads keep cores busy
-    if not _adds_int8_exactly():
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    known = (states.Fail, states.InvalidArgument, states.InvalidProtobuf, states.InvalidGraph, states.NotImplemented)
-    try:
-        path.open("rb").close()  # whose errors name their reason, a missing permission say
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except (*known, RuntimeError) as error:
-        raise DataError(
-            f"{path} cannot be read as an ONNX model: it is damaged, or was changed after it was exported. Export it "
-            "again: `mien.export(RUN)`"
-        ) from error
-
-
-@cache
-def _adds_int8_exactly() -> bool:
-    """Whether this processor has VNNI; without it sums of int8 products may saturate, and onnxruntime has a slower way.
-
-    False where that cannot be told.
-    """
-    try:
-        return "vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
 
 
 def _refuse_misfit(network: Network, path: Path) -> None:

@@ -21,6 +21,7 @@ class Predict(BaseModel):
 class Health(BaseModel):
     status: str = "ok"
     mien: str = Field(description="Version of mien.")
+    device: str = Field(description="What computes the network: cpu, cuda ...")
 
 
 class Ready(BaseModel):

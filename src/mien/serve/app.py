@@ -118,13 +118,20 @@ def create_app(
 
 
 def open_app(
-    model: str, detector: str, margin: float, hosts: Sequence[str], origins: Sequence[str], workers: int
+    model: str,
+    detector: str,
+    margin: float,
+    hosts: Sequence[str],
+    origins: Sequence[str],
+    workers: int,
+    device: str = "cpu",
 ) -> ASGIApp:
     """The application of one of `workers` processes, which share the cores of this computer; see `create_app`.
 
-    model: as for `Network.open`. detector: as for `open_detector`.
+    model, device: as for `Network.open`. detector: as for `open_detector`.
     """
-    network = Network.open(model, threads=0 if workers == 1 else max(1, (os.cpu_count() or 1) // workers))
+    threads = 0 if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
+    network = Network.open(model, threads, device)
     finder = partial(open_detector, detector)
     return create_app(network, finder, margin, None, hosts, origins, max(2, PROCESSES // workers))
 
@@ -161,7 +168,7 @@ def _add_probes(app: FastAPI, service: Service, gate: Gate, metrics: Metrics) ->
     @app.get("/healthz")
     async def healthz() -> Health:
         """Whether the server answers. If not, start it again."""
-        return Health(mien=mien.__version__)
+        return Health(mien=mien.__version__, device=service.network.device)
 
     @app.get("/readyz", responses={503: {"model": Error, "description": "It starts, or it ends."}})
     async def readyz() -> Ready:
