@@ -5,7 +5,9 @@ Source    ours, beside dogs_vs_cats_efficientnet_head_only; a low rate, and lowe
           timm's move too slowly to follow in 80 steps.
 Reported  98.65 % on 2,000 test images with a ViT-B/16 and 20,000 training images.
 Command   mien run dogs_vs_cats_efficientnet_full --data.path DOGS_VS_CATS --model.init RUN_OF_THE_HEAD
-Result    never run. No figure.
+Result    99.1 % of 1,600 pictures in five folds (98.5 to 99.4; at the last epoch 98.9), as many as the head alone: 0.0
+          points (paired -.3 to .3); one seed. Five minutes a fold on one thread of a busy Intel Xeon, fp32.
+          log/2026-11-30-everything-fine-tuned-is-as-good-as-the-head.md
 """
 
 from mien.recipes.dogs_vs_cats_efficientnet_head_only import recipe as base

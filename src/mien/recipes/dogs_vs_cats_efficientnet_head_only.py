@@ -5,8 +5,8 @@ Source    ours: source report 3's experiment with a network whose weights come i
           reads them as they were trained: padding on the lower right, pixels from -1 to 1.
 Reported  96.5 % on 2,000 test images with a ViT-B/16 and 20,000 training images.
 Command   mien run dogs_vs_cats_efficientnet_head_only --data.path DOGS_VS_CATS
-Result    99.1 % of 1,600 pictures in five folds (98.5 to 99.4; at the last epoch 98.9); one seed. Six minutes for the
-          features, which the cache keeps, and 8 to 22 seconds a head, on one thread of a busy Intel Xeon, bf16.
+Result    99.1 % of 1,600 pictures in five folds (98.5 to 99.4; at the last epoch 98.9); one seed. A minute for the
+          features, which the cache keeps, and four seconds a head, on one thread of a busy Intel Xeon, bf16.
           log/2026-11-30-imagenet-features-tell-cats-from-dogs.md
 """
 
