@@ -28,6 +28,15 @@ def oriented() -> bytes:
     return jpeg(exif=exif)
 
 
+def oriented_after_the_frame() -> bytes:
+    """The same mark behind the frame, just before the data, where few programs write it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    mark = b"\xff\xe1" + (2 + len(exif.tobytes())).to_bytes(2) + exif.tobytes()
+    before, scan, after = jpeg().partition(b"\xff\xda")
+    return before + mark + scan + after
+
+
 @pytest.mark.parametrize("quality", [10, 75, 100])
 @pytest.mark.parametrize("progressive", [False, True])
 def test_pixels_are_pillows(quality, progressive, tmp_path):
@@ -53,6 +62,7 @@ def test_faces_of_fer2013():
     "content",
     [
         oriented(),
+        oriented_after_the_frame(),
         jpeg(np.stack([PHOTO] * 3, axis=-1)),
         jpeg(np.zeros((200, 200), np.uint8)),
         jpeg()[:-2],
@@ -63,7 +73,19 @@ def test_faces_of_fer2013():
         b"no picture",
         b"",
     ],
-    ids=["turned", "colour", "large", "cut off", "torn", "with a note", "start", "empty", "text", "nothing"],
+    ids=[
+        "turned",
+        "turned late",
+        "colour",
+        "large",
+        "cut off",
+        "torn",
+        "with a note",
+        "start",
+        "empty",
+        "text",
+        "nothing",
+    ],
 )
 def test_what_is_left_to_pillow(content):
     assert small_grey(file := io.BytesIO(content)) is None
@@ -71,8 +93,9 @@ def test_what_is_left_to_pillow(content):
 
 
 def test_a_picture_that_is_turned_or_cut_off_is_read_as_before(tmp_path):
-    (tmp_path / "turned.jpg").write_bytes(oriented())
-    assert open_image(tmp_path / "turned.jpg").getexif()[0x0112] == 6
+    for content in (oriented(), oriented_after_the_frame()):
+        (tmp_path / "turned.jpg").write_bytes(content)
+        assert open_image(tmp_path / "turned.jpg").getexif()[0x0112] == 6
     (tmp_path / "cut.jpg").write_bytes(jpeg()[:400])
     with pytest.raises(DataError, match=r"cut\.jpg cannot be read as an image"):
         open_image(tmp_path / "cut.jpg")

@@ -14,6 +14,7 @@ from PIL import Image
 START, END = b"\xff\xd8\xff", b"\xff\xd9"
 FRAMES = (0xC0, 0xC1, 0xC2)  # markers of sizes: baseline, extended and progressive, with Huffman's code
 PLAIN = (0xDB, 0xC4, 0xDD, 0xE0)  # tables, restarts and JFIF, which change nothing that is not known
+SCAN = 0xDA  # begins the picture's data; marks that count, such as EXIF, come before it
 MOST = 2**14  # bytes of a file, and pixels
 
 
@@ -34,14 +35,16 @@ def small_grey(file: IO[bytes]) -> Image.Image | None:
 
 
 def _is_small_grey(content: bytes) -> bool:
-    """Whether the segments before the frame are plain ones and the frame has one channel of 8 bits."""
-    at = 2
+    """Whether the segments before the data are plain ones and the frame has one channel of 8 bits."""
+    at, framed = 2, False
     while at + 10 <= len(content) and content[at] == 0xFF:
         marker = content[at + 1]
+        if marker == SCAN:
+            return framed
         if marker in FRAMES:
             height, width = (int.from_bytes(content[i : i + 2]) for i in (at + 5, at + 7))
-            return content[at + 4] == 8 and content[at + 9] == 1 and 0 < width * height <= MOST
-        if marker not in PLAIN:
+            framed = content[at + 4] == 8 and content[at + 9] == 1 and 0 < width * height <= MOST
+        elif marker not in PLAIN:
             return False
         at += 2 + int.from_bytes(content[at + 2 : at + 4])
     return False

@@ -208,9 +208,39 @@ def test_workers_that_end_at_once_are_not_started_for_ever(monkeypatch):
     from mien.serve.server import listen
 
     monkeypatch.setattr(supervisor, "TRIES", 2)
+    monkeypatch.setattr(supervisor, "SOON", 600.0)  # a busy machine takes a while to start one
     with (
         listen("127.0.0.1", 0) as listening,
         pytest.raises(MienError, match=r"2 workers in a row ended soon .* the last one with exit code 1"),
         Supervisor(fails, listening, 1) as started,
     ):
         started.watch()
+
+
+class Started:
+    """In place of a process: notes which signals it was sent."""
+
+    def __init__(self):
+        self.told = []
+
+    def send_signal(self, sig):
+        self.told.append(sig)
+
+    def wait(self, seconds):
+        return 0
+
+
+def test_a_worker_that_is_started_while_the_server_is_told_to_end_is_told_too(monkeypatch):
+    from mien.serve.server import listen
+
+    started = []
+
+    def start_late(self):
+        os.kill(os.getpid(), signal.SIGTERM)  # before the supervisor knows of the worker
+        started.append(Started())
+        return supervisor.Worker(started[-1], 0.0)
+
+    monkeypatch.setattr(Supervisor, "_start", start_late)
+    with listen("127.0.0.1", 0) as listening, Supervisor(fails, listening, 1) as begun:
+        begun.watch()
+    assert [worker.told for worker in started] == [[signal.SIGTERM]]

@@ -61,9 +61,8 @@ class Supervisor:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Wait for the workers, which end by themselves once they are told."""
-        if self._signal is None:
-            self._tell(signal.SIGINT)
+        """Tell the workers to end, and wait for them."""
+        self._tell(self._signal or signal.SIGINT)
         last = time.monotonic() + DRAIN + 2 * FINISH
         for worker in self._workers:
             try:
@@ -108,8 +107,13 @@ class Supervisor:
         return Worker(process, time.monotonic())
 
     def _end(self, sig: int, frame: FrameType | None) -> None:
+        """Note that the server is to end; what leaves `watch` tells the workers, one that is just started too.
+
+        A second signal is for those that drain already.
+        """
+        if self._signal is not None:
+            self._tell(sig)
         self._signal = sig
-        self._tell(sig)
 
     def _tell(self, sig: int) -> None:
         for worker in self._workers:
