@@ -324,7 +324,7 @@ def verify(
 
 def _finished(folder: Path) -> Run:
     from mien.report import write_report
-    from mien.runs.writing import is_first_process
+    from mien.runs.processes import is_first_process
 
     if is_first_process():
         write_report(folder)

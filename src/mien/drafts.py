@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from mien.locks import is_at
+from mien.locks import is_at, lock
 
 if sys.platform != "win32":
     import fcntl
@@ -60,6 +60,24 @@ def aside(path: Path) -> Iterator[None]:
         except BaseException:
             _bring_back(place)
             raise
+
+
+@contextmanager
+def alone(place: Path) -> Iterator[None]:
+    """Within it no other process of this machine is in the same lines for this place; they wait for their turn.
+
+    Not where the file system has no locks, or nothing can be written.
+    """
+    turn, handle = place.parent / f".{_host()}-{place.name}{SUFFIX}", None
+    with suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle = lock(turn, wait=True, create=True)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            turn.unlink(missing_ok=True)
+            os.close(handle)
 
 
 @cache

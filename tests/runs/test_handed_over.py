@@ -17,7 +17,8 @@ import mien
 from mien.cli import main
 from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.runs import layout, manifest
-from mien.runs.writing import _held, _rank, hold, new_folder, release
+from mien.runs.processes import rank
+from mien.runs.writing import _held, hold, new_folder, release
 from mien.train import checkpoints as kept
 
 KILL = """
@@ -361,7 +362,7 @@ def test_a_second_process_does_not_train_in_the_same_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("environment", "rank"),
+    ("environment", "number"),
     [
         ({}, 0),
         ({"RANK": "1"}, 0),  # left behind by an earlier job
@@ -371,8 +372,8 @@ def test_a_second_process_does_not_train_in_the_same_folder(tmp_path):
         ({"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, 0),  # in a batch script, not under srun
     ],
 )
-def test_which_process_this_is(environment, rank):
-    assert _rank(environment) == rank
+def test_which_process_this_is(environment, number):
+    assert rank(environment) == number
 
 
 def test_a_name_leads_nowhere_else(tmp_path, monkeypatch):

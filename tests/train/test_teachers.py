@@ -402,14 +402,3 @@ def test_networks_that_were_moved_are_found_where_they_lie_now(teacher_run, tmp_
     assert main([*words, *(word for flag, name in places.items() for word in (flag, str(tmp_path / name)))]) == 0
     assert mien.Run.open(folder).scores["validation"].images
     assert main([*words, "--train.lr", "9"]) == 2
-
-
-@pytest.mark.parametrize(
-    "launcher", [{"SLURM_NTASKS": "4", "SLURM_STEP_ID": "0"}, {"WORLD_SIZE": "4", "TORCHELASTIC_RUN_ID": "none"}]
-)
-def test_four_processes_and_a_recipe_for_one(tmp_path, monkeypatch, launcher):
-    for name, value in launcher.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(UsageError, match=r"one of 4 processes .* and `train\.processes` is 1"):
-        run(recipe(), tmp_path / "run")
-    assert not (tmp_path / "run").exists()

@@ -55,7 +55,8 @@ def run(
     from mien.cli.sweep import train_all
     from mien.config.sweep_plan import flat, fold_plan, is_sweep, read_plan
     from mien.data import check
-    from mien.runs.writing import is_first_process, refuse_used
+    from mien.runs.processes import is_first_process, launched
+    from mien.runs.writing import refuse_used
 
     if resume and (folds := out or (Path(recipe) if recipe else None)) and is_sweep(folds):
         if config_ or settings:
@@ -78,7 +79,7 @@ def run(
         train_all(plan, out or Path("runs") / f"folds-{chosen.name}-{time.strftime('%Y%m%d-%H%M%S')}", json_)
         return
     check(chosen.data)  # what is wrong with the names is said before torch is imported, which takes seconds
-    if out and is_first_process():
+    if out and is_first_process() and not launched():  # what torchrun starts again goes on
         refuse_used(out, overwrite)
 
     from mien.train.run import run as train
@@ -129,7 +130,7 @@ def _go_on(begun: Path, settings: Recipe | None, json_: bool) -> None:
 
 def _show_first(folder: Path, json_: bool) -> None:
     """What a run ends with, of several processes said by the first."""
-    from mien.runs.writing import is_first_process
+    from mien.runs.processes import is_first_process
 
     if is_first_process():
         _show_run(folder, json_)

@@ -231,6 +231,9 @@ class Train(Settings):
     early_stopping: int = Field(default=0, ge=0, description="Epochs without a better validation score; 0 is off.")
     monitor: Literal["accuracy", "loss"] = Field(default="accuracy", description="What the best epoch is best at.")
     checkpoint_every: int = Field(default=0, ge=0, description="Also keep every n-th epoch; 0 keeps best and last.")
+    checkpoint_minutes: float = Field(
+        default=0.0, ge=0, description="Save so often within an epoch, to go on from there; 0 saves at its end alone."
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto",
         description="auto is bf16 where the hardware computes in it, else fp32; on a CPU also fp32 for depthwise "
@@ -245,7 +248,10 @@ class Train(Settings):
     processes: int = Field(
         default=1,
         ge=1,
-        description="Processes (or GPUs) that share each batch; batch norm sees each one's own share of it.",
+        description="Processes (or GPUs) that share each batch; torchrun and srun say it themselves.",
+    )
+    sync_batchnorm: bool = Field(
+        default=True, description="Of several processes, batch norm sees the whole batch, not each one's own share."
     )
     logger: Literal["none", "tensorboard", "mlflow", "wandb"] = Field(
         default="none", description="Also log curves, confusion matrix and surest mistakes there, in the run folder."

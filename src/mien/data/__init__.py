@@ -20,7 +20,7 @@ from mien.data.sources import affectnet, dogs_vs_cats, ferplus, raf_db, tiny_ima
 from mien.data.store import Store
 from mien.data.store_folder import META, load, read_meta, verify
 from mien.data.text_table import header_of
-from mien.drafts import clear
+from mien.drafts import alone, clear
 from mien.errors import DataError, MissingError, UsageError
 from mien.pictures import odd_kind
 from mien.preprocessing import DECODING, Preprocessing
@@ -74,10 +74,13 @@ def prepare(data: Data, out: Path | None = None) -> Store:
     clear(place.parent)
     store = _reopened(place, listing, preprocessing)
     if store is None:
-        size = len(listing) * data.channels * data.size**2
-        note(f"Decoding {len(listing):,} images into {place} ({size / 1e6:,.0f} MB)")
-        elsewhere = "`out`" if out else "the environment variable MIEN_CACHE"
-        return build(listing, preprocessing, place, skip_bad=data.skip_bad, elsewhere=elsewhere)
+        with alone(place):  # of several processes one decodes
+            store = _reopened(place, listing, preprocessing)
+            if store is None:
+                size = len(listing) * data.channels * data.size**2
+                note(f"Decoding {len(listing):,} images into {place} ({size / 1e6:,.0f} MB)")
+                elsewhere = "`out`" if out else "the environment variable MIEN_CACHE"
+                return build(listing, preprocessing, place, skip_bad=data.skip_bad, elsewhere=elsewhere)
     if store.unreadable and not data.skip_bad:
         raise unreadable(next(iter(store.unreadable.values())))
     return store
@@ -114,13 +117,13 @@ def _reopened(place: Path, listing: Listing, preprocessing: Preprocessing) -> St
     """The store in `place` if it was made from this source in this way and is whole, else None."""
     meta = read_meta(place)
     if not meta and (place / META).is_file():
-        note(f"The store {place} is damaged, or of another version of mien. It is prepared anew.")
+        _say_once(f"The store {place} is damaged, or of another version of mien. It is prepared anew.")
     if (meta.get("signature"), meta.get("classes")) != (listing.signature, list(listing.classes)):
         return None
     try:
         store = load(place)
     except (DataError, MissingError) as error:
-        note(f"{error} It is prepared anew.")
+        _say_once(f"{error} It is prepared anew.")
         return None
     if store.preprocessing.decoding != preprocessing.decoding:
         return None

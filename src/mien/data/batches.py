@@ -77,15 +77,26 @@ class TrainBatches:
         self.rank = rank
         self.processes = processes
         self.sampler = Order(indices, store.labels[indices], seed, balanced)
+        self.next = 0
 
     def __len__(self) -> int:
         return self.steps * self.accumulated
 
     def __iter__(self) -> Iterator[Batch]:
         order = self.sampler.draw()
-        for batch in range(len(self)):
+        first, self.next = self.next, 0
+        for batch in range(first, len(self)):
+            self.next = (batch + 1) % len(self)
             start = (batch * self.processes + self.rank) * self.share
             yield gather(self.store.images, self.store.targets, order[start : start + self.share].numpy())
+
+    def state_dict(self) -> dict[str, int]:
+        """The next batch of the epoch, which lightning keeps in a checkpoint."""
+        return {"next": self.next}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin the next epoch with that batch."""
+        self.next = state["next"]
 
 
 class Batches:

@@ -21,36 +21,18 @@ from mien.locks import lock
 from mien.runs import layout, manifest
 from mien.runs.folder import is_run, read_record
 from mien.runs.predictions import Predictions
+from mien.runs.processes import is_first_process
 from mien.runs.records import ChangeScore, Env, Scores, to_dict
 
 _held: dict[Path, int] = {}  # folders that this process trains in, and the handles that lock them
 FOLDER_VARIABLE = "MIEN_RUN_FOLDER"  # tells the processes of one run where rank 0 writes
 
 
-def is_first_process() -> bool:
-    """Of the processes that share a run, the first one makes the folder, evaluates and reports."""
-    return _rank(os.environ) == 0
-
-
-def _rank(environment: Mapping[str, str]) -> int:
-    """Which of several processes this is, from 0; a RANK that an earlier job left behind, alone, counts for nothing."""
-    if int(environment.get("WORLD_SIZE", "1")) > 1:
-        return int(environment.get("RANK", environment.get("LOCAL_RANK", "0")))
-    return int(environment.get("SLURM_PROCID", "0")) if _slurm_tasks(environment) > 1 else 0
-
-
-def processes_started() -> int:
-    """How many processes torchrun or srun started, this one counted; 1 without them."""
-    by_torchrun = int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
-    return max(by_torchrun, _slurm_tasks(os.environ))
-
-
-def _slurm_tasks(environment: Mapping[str, str]) -> int:
-    return int(environment.get("SLURM_NTASKS", "1")) if "SLURM_STEP_ID" in environment else 1
-
-
 def new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
-    """`out`, or runs/RECIPE-DATE-SEED, with the recipe in it; only the first process makes it."""
+    """`out`, or runs/RECIPE-DATE-SEED, with the recipe in it; only the first process makes it.
+
+    The others are told `out`; of a folder with a date they know nothing, and need not.
+    """
     if not is_first_process():
         return Path(os.environ.get(FOLDER_VARIABLE) or out or ".")
     if out and not refuse_used(out, overwrite):

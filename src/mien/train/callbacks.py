@@ -34,8 +34,16 @@ class History(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:
         self.rows = [row for row in read_epochs(self.run) if row["epoch"] <= trainer.current_epoch]
-        self.seconds_before = self.preparation + (self.rows[-1]["seconds"] if self.rows else 0.0)
+        until_then = self.rows[-1]["seconds"] if self.rows else self.preparation
+        self.seconds_before = max(until_then, self.seconds_before)
         self.started = time.perf_counter()
+        self.on_train_epoch_start(trainer, task)  # which lightning leaves out where it goes on within an epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds_before + time.perf_counter() - self.started}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds_before = state_dict["seconds"]
 
     def on_train_epoch_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:
         self.images = 0
@@ -125,7 +133,16 @@ def _result(row: EpochMetrics, split: str) -> str:
 
 
 class ModelCheckpoint(callbacks.ModelCheckpoint):
-    """lightning's, which forgets which epoch was the best where the run was moved."""
+    """lightning's, which forgets which epoch was the best where the run was moved.
+
+    Within an epoch it saves after whole steps alone, and not after the last, as the end of the epoch saves too.
+    """
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, task: L.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        if not trainer.is_last_batch and (index + 1) % trainer.accumulate_grad_batches == 0:
+            super().on_train_batch_end(trainer, task, outputs, batch, index)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the state for one of this folder."""

@@ -21,7 +21,7 @@ from mien.data import Store
 from mien.errors import require
 from mien.runs import RunFolder, layout
 from mien.runs.folder import read_env
-from mien.runs.writing import is_first_process
+from mien.runs.processes import is_first_process
 
 MLFLOW_SERVER = os.environ.get("MLFLOW_TRACKING_URI")  # read here, as mlflow sets it to what it was told last
 TAG = "mien_run"

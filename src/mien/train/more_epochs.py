@@ -35,7 +35,7 @@ def lengthen(folder: Path, recipe: Recipe, epochs: int) -> Recipe:
             f"{folder} has no {layout.CHECKPOINTS}/{layout.LAST} to go on from. Start another run from its network: "
             f"`model.init` {folder}."
         )
-    longer = config.build(config.merge(recipe.model_dump(), {"train": {"epochs": epochs}}))
+    longer = longer_recipe(folder, recipe, epochs)
     if done:
         now = datetime.now().astimezone().isoformat(timespec="seconds")
         before = tuple(part for part in known.extensions if part.epochs <= recipe.train.epochs)
@@ -46,6 +46,11 @@ def lengthen(folder: Path, recipe: Recipe, epochs: int) -> Recipe:
         note(f"The export of the network of before is {put_aside} now.")
     write_recipe(folder, longer)
     return longer
+
+
+def longer_recipe(folder: Path, recipe: Recipe, epochs: int) -> Recipe:
+    """The same recipe with more epochs."""
+    return config.build(config.merge(recipe.model_dump(), {"train": {"epochs": epochs}}))
 
 
 def is_stretched(folder: Path, recipe: Recipe) -> bool:

@@ -17,18 +17,19 @@ from mien.errors import MienError, MissingError, UsageError
 from mien.evaluate.folds import folds_beside
 from mien.pretrained.checkpoint import Checkpoint
 from mien.progress import note, warn
-from mien.runs import Env, is_finished, layout, read_recipe
+from mien.runs import Env, is_finished, is_run, layout, read_recipe
 from mien.runs.data import anchored, moved, note_images, open_data, refuse_missing
 from mien.runs.folder import read_env, runs_in
 from mien.runs.history import read_epochs
-from mien.runs.writing import hold, is_first_process, new_folder, processes_started, refuse_used, release, write_env
-from mien.train import features, freeze, loggers
+from mien.runs.processes import is_first_process, launched
+from mien.runs.writing import hold, new_folder, refuse_used, release, write_env
+from mien.train import features, freeze, launch, loggers
 from mien.train.build import build_task, check_sizes, lay_out, read_checkpoint, save_model, with_sizes_of
 from mien.train.callbacks import Pruning, Watch
 from mien.train.checkpoints import discard_earlier, whole_checkpoint
 from mien.train.environment import as_before, environment, opening
 from mien.train.gradient_checkpointing import checkpoint_blocks
-from mien.train.more_epochs import is_stretched, lengthen
+from mien.train.more_epochs import is_stretched, lengthen, longer_recipe
 from mien.train.task import Task, Training
 from mien.train.teachers import Teacher, with_answers
 from mien.train.trainer import fit, load_best
@@ -38,14 +39,21 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False, wat
     """Train a recipe from the start; returns the run folder.
 
     watch: hears of each epoch's accuracy, and ends the run with `callbacks.PrunedError` where it says so.
-    Raises UsageError when `out` exists and overwrite is False.
+    What torchrun or srun starts again goes on where it was. Raises UsageError when `out` exists and overwrite is False.
     """
-    if out and is_first_process():
+    launch.quiet_others()
+    out = launch.place(recipe, out, overwrite)
+    begun = launched() and out and is_run(out)
+    if out and is_first_process() and not begun:
         refuse_used(out, overwrite)
     _refuse_without_folds(recipe, out)
     checkpoint = read_checkpoint(recipe)
-    recipe = anchored(with_sizes_of(checkpoint, recipe))
-    device = _device(recipe)
+    own = anchored(with_sizes_of(checkpoint, recipe))
+    if begun and out and is_first_process():
+        launch.refuse_other(out, own)
+        return resume(out, watch=watch)
+    recipe = launch.shared(own)
+    device = hardware.choose_device(recipe.device)
     check_sizes(recipe)
     store = open_store(recipe.data)
     if not store.has("train"):
@@ -57,7 +65,7 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False, wat
     precision = _precision(task, device)
     if recipe.distill.teachers and recipe.distill.stored:
         Teacher(recipe, store.classes)  # asked later; one that does not fit is refused here
-    folder = new_folder(recipe, out, overwrite)
+    folder = new_folder(own, out, overwrite)
     try:
         return _train(task, store, folder, device, precision, checkpoint.fingerprint if checkpoint else None, watch)
     finally:
@@ -78,6 +86,7 @@ def resume(folder: Path, epochs: int | None = None, *, watch: Watch | None = Non
 
     epochs: how many it is to have in all, more than it has; a finished run goes on too, see `more_epochs.lengthen`.
     """
+    launch.quiet_others()
     recipe = read_recipe(folder)
     if is_first_process():
         hold(folder)  # first: what is read next, another process that trains in it would be changing
@@ -88,7 +97,8 @@ def resume(folder: Path, epochs: int | None = None, *, watch: Watch | None = Non
                 f"{folder}."
             )
         if epochs is not None and (is_finished(folder) or epochs != recipe.train.epochs):
-            recipe = lengthen(folder, recipe, epochs)
+            longer = lengthen if is_first_process() else longer_recipe
+            recipe = longer(folder, recipe, epochs)
         return _go_on(folder, recipe, watch)
     finally:
         release(folder)
@@ -101,9 +111,9 @@ def _go_on(folder: Path, recipe: Recipe, watch: Watch | None) -> Path:
             f"{folder} is an average of runs: there is nothing to train. Average its runs again, with "
             f"`out` {folder} and `overwrite=True`."
         )
-    recipe = moved(recipe)
+    recipe = launch.shared(moved(recipe), goes_on=True)
     store = open_data(folder, recipe)
-    device = _device(recipe)
+    device = hardware.choose_device(recipe.device)
     # Once begun, all weights are in last.ckpt; but where features are stored, only the head's are.
     begun = whole_checkpoint(layout.last_checkpoint(folder)) is not None and not features.can_be_stored(recipe)
     checkpoint = None if begun else _same_checkpoint(recipe, known, folder)
@@ -132,16 +142,6 @@ def _is_of(folder: Path, recipe_name: str, seed: int) -> bool:
     except MienError:  # a damaged one is said when it is named
         return False
     return (recipe.name, recipe.seed) == (recipe_name, seed)
-
-
-def _device(recipe: Recipe) -> str:
-    """The device to train on. Raises UsageError where a launcher started more processes than the recipe has."""
-    if (started := processes_started()) > 1 and recipe.train.processes == 1:
-        raise UsageError(
-            f"This is one of {started} processes that srun or torchrun started, and `train.processes` is 1: each would "
-            f"train for itself. Give `train.processes` {started}, or start one process."
-        )
-    return hardware.choose_device(recipe.device)
 
 
 def _precision(task: Training, device: str) -> str:

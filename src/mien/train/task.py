@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from mien.config import Recipe
@@ -44,10 +45,13 @@ class Training(L.LightningModule, ABC):
     a run that is interrupted and resumed goes through the same steps as one that was not.
 
     preprocessing: None when the batches hold features in place of images, and `model` is a head.
+    steps: in an epoch; lightning's estimate would open the batches before it knows with which one to go on.
     stretched: whether training goes on where a run was given more epochs, with the states of a shorter schedule.
     """
 
+    steps = 0
     stretched = False
+    counted: Mapping[str, Mapping[str, Tensor]] = {}  # by a checkpoint within an epoch
 
     def __init__(
         self, recipe: Recipe, model: nn.Module, preprocessing: Preprocessing | None, num_classes: int = 0
@@ -102,14 +106,29 @@ class Training(L.LightningModule, ABC):
         """Optimizer and processes are made for all that will ever train; what is frozen until then has no gradient."""
         freeze.freeze(self.model, self.recipe.train, self.recipe.train.epochs)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Within an epoch, keep what all processes have counted so far."""
+        if not self.trainer.is_last_batch:
+            total = partial(self.trainer.strategy.reduce, reduce_op="sum")
+            checkpoint["counted"] = {
+                name: {key: total(value.clone()) for key, value in state.items()} for name, state in self._counted()
+            }
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let a stretched schedule keep its own length."""
+        """Let a stretched schedule keep its own length; whether it is one, the first process knows."""
+        self.stretched = self.trainer.strategy.broadcast(self.stretched)
+        self.counted = checkpoint.get("counted", {})
         for state in checkpoint["lr_schedulers"] if self.stretched else ():
             for key in ("total_steps", "_schedule_phases"):  # of a one-cycle schedule
                 state.pop(key, None)
 
     def on_train_start(self) -> None:
-        """Begin a stretched schedule at its own rate, not at the one at which the shorter one ended."""
+        """Go on within an epoch; begin a stretched schedule at its own rate, not where the shorter one ended."""
+        self.on_train_epoch_start()
+        if self.trainer.is_global_zero:  # what all processes have counted
+            for name, state in self._counted():
+                for key, value in self.counted.get(name, {}).items():
+                    state[key].copy_(value)
         group = self.trainer.optimizers[0].param_groups[0]
         before = group["lr"]
         for schedule in self.trainer.lr_scheduler_configs if self.stretched else ():
@@ -151,7 +170,7 @@ class Training(L.LightningModule, ABC):
         """The optimizer and, unless it is constant without warm-up, the schedule."""
         optimizer = make_optimizer(self.model, self.recipe.train)
         settings = self.recipe.train
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps = self.steps * settings.epochs
         rising = min(settings.warmup_epochs / settings.epochs, 0.5)  # a run cut short warms up for half of it
         if settings.schedule == "plateau":
             plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=2)
@@ -201,6 +220,12 @@ class Training(L.LightningModule, ABC):
         own = {name: self._own(values, len(images)) for name, values in draws.items()}
         with torch.autocast(images.device.type, enabled=False):  # in bf16 a warp would miss its pixels
             return self.augmentation.apply(images.float() / 255, own), own
+
+    def _counted(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """The sums of the training's metrics, by their names."""
+        for name, metric in self.named_children():
+            if name.startswith("train_") and isinstance(metric, Metric):
+                yield name, {key: value for key, value in metric.metric_state.items() if isinstance(value, Tensor)}
 
     def _images_a_step(self, share: int) -> int:
         """share: of this process, of one of the batches that make a step."""

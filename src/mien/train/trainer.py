@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import Logger
 
@@ -22,6 +25,8 @@ from mien.data.batches import Batches, TrainBatches
 from mien.errors import MienError
 from mien.progress import note
 from mien.runs import layout
+from mien.runs.processes import Launch, launched
+from mien.train.batch_norm import SharedBatchNorm
 from mien.train.callbacks import Display, Diverged, EarlyStopping, History, ModelCheckpoint, RisingRate
 from mien.train.checkpoints import WholeCheckpoints, whole_checkpoint
 from mien.train.task import Training
@@ -47,6 +52,7 @@ def fit(
     found = _callbacks(task.recipe, folder, callbacks, preparation, store.has("validation"))
     trainer = _trainer(task, folder, device, precision, found, logger)
     train = _batches(task, store, trainer)
+    task.steps = train.steps
     shared = {"rank": trainer.global_rank, "processes": trainer.world_size}
     held_out = store.has("validation")  # not in a run on everything, which folds have scored
     validation = Batches(store, store.indices("validation"), **shared) if held_out else None
@@ -57,14 +63,31 @@ def fit(
             trainer.fit(task, train, validation, ckpt_path=last, weights_only=True)
     except SystemExit:  # lightning turns Ctrl-C into an exit and switches the signal off
         signal.signal(signal.SIGINT, at_interrupt)
-        note(f"Stopped. Everything up to the last finished epoch is kept: `mien.resume({str(folder)!r})`")
+        note(f"Stopped. Everything up to the last checkpoint is kept: `mien.resume({str(folder)!r})`")
         raise KeyboardInterrupt from None
+    except RuntimeError as error:
+        if trainer.world_size == 1 or not _is_of_others(error):
+            raise
+        raise MienError(
+            f"Another process of this run ended ({_said_by_gloo(error)}). What was trained until the last "
+            f"checkpoint is kept in {folder}: start the same command again, where torchrun does not."
+        ) from error
     except OSError as error:
         raise MienError(
             f"Saving to {folder} failed ({error.strerror or error}). Free some space, then: "
             f"`mien.resume({str(folder)!r})`"
         ) from error
     return bool(trainer.is_global_zero)
+
+
+def _is_of_others(error: RuntimeError) -> bool:
+    """Whether an error comes from the connection to another process."""
+    return isinstance(error, torch.distributed.DistError) or any(word in str(error) for word in ("gloo", "NCCL"))
+
+
+def _said_by_gloo(error: RuntimeError) -> str:
+    """Its first sentence, without the file it comes from."""
+    return re.sub(r"^\[\S+:\d+\] ", "", str(error).splitlines()[0]).partition(". ")[0]
 
 
 def try_rates(
@@ -75,6 +98,7 @@ def try_rates(
     limits = {"max_epochs": -1, "max_steps": len(rates), "limit_val_batches": 0, "enable_checkpointing": False}
     trainer = _trainer(task, Path(folder), device, precision, [rising], None, **limits)
     train = _batches(task, store, trainer)
+    task.steps = train.steps
     with _quiet():
         trainer.fit(task, train)
     return rising.losses
@@ -111,14 +135,16 @@ def _trainer(
     logger: Logger | None,
     **limits: Any,
 ) -> L.Trainer:
-    settings = task.recipe.train
+    settings, started = task.recipe.train, launched()
     with _quiet():
         return L.Trainer(
             accelerator=device,
-            devices=settings.processes,
+            devices=started.a_node if started else settings.processes,
+            num_nodes=started.nodes if started else 1,
             strategy=_strategy(settings),
             precision=hardware.PRECISIONS[precision],  # type: ignore[arg-type]
-            plugins=[WholeCheckpoints()],
+            plugins=_plugins(settings, started, device),
+            sync_batchnorm=settings.sync_batchnorm and device != "cpu",
             benchmark=device == "cuda",
             **{"max_epochs": settings.epochs, **limits},
             accumulate_grad_batches=settings.accumulate_grad_batches,
@@ -156,8 +182,20 @@ def _callbacks(
     if settings.checkpoint_every:
         every = settings.checkpoint_every
         found.append(ModelCheckpoint(checkpoints, "{epoch:03d}", every_n_epochs=every, save_top_k=-1))
+    if settings.checkpoint_minutes:
+        often = timedelta(minutes=settings.checkpoint_minutes)
+        found.append(ModelCheckpoint(checkpoints, last, train_time_interval=often, enable_version_counter=False))
     if settings.early_stopping and held_out:
         found.append(EarlyStopping(watched, patience=settings.early_stopping, mode=mode))
+    return found
+
+
+def _plugins(settings: Train, started: Launch | None, device: str) -> list[Any]:
+    found: list[Any] = [WholeCheckpoints()]
+    if started and started.launcher == "srun":
+        found.append(SLURMEnvironment())
+    if settings.sync_batchnorm and settings.processes > 1 and device == "cpu":
+        found.append(SharedBatchNorm())
     return found
 
 
