@@ -5,7 +5,7 @@ torch.nn.SyncBatchNorm takes no tensors of a CPU.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -57,7 +57,7 @@ class _Shared(nn.Module):
         """count: numbers of each channel, over all processes."""
         if norm.num_batches_tracked is not None:
             norm.num_batches_tracked += 1
-        share = norm.momentum if norm.momentum is not None else 1 / norm.num_batches_tracked.item()
+        share = norm.momentum if norm.momentum is not None else 1 / float(cast(Tensor, norm.num_batches_tracked))
         norm.running_mean.lerp_(mean, share)
         norm.running_var.lerp_(variance * count / max(count - 1, 1), share)
 
