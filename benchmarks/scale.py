@@ -179,9 +179,11 @@ def main() -> None:
             "complete": all(whole),
             "killed_worker": {"complete": complete(folder / "worker", options.crops), "pictures_counted": again},
             "killed_driver": {"complete": complete(folder / "driver", options.crops), "parts_held": held},
-            "hardware": "AMD EPYC, 2 cores, shared with other work",
             "versions": {"mien": mien.__version__, "ray": ray.__version__},
         }
+        from mien.hardware import hardware  # not before: torch, which it imports, is no memory of the driver's
+
+        result["hardware"] = hardware()
         ray.shutdown()
     print(json.dumps(result, indent=1))
 

@@ -65,7 +65,8 @@ def push(
     refuse_without_data(run)
     _require_hub()
     licence = _licence_of(RunFolder.open(run), licence)
-    network, exported = from_run(run), _exported(run)
+    network = from_run(run)
+    exported = _exported(run, network)
     with TemporaryDirectory() as place:
         folder = Path(place)
         reader = exchange.save(network, folder)
@@ -117,13 +118,13 @@ def _licence_of(run: RunFolder, licence: str | None) -> str | None:
     return wanted
 
 
-def _exported(run: Path) -> Path:
+def _exported(run: Path, network: Classifier) -> Path:
     """The run's sealed file, written where it is not there yet. Raises MienError where it is of another network."""
     path = run / layout.EXPORT
     if not path.is_file():
         note(f"{run} is exported first")
         return export(run).path
-    network, sealed = from_run(run), Network.open(path)
+    sealed = Network.open(path)
     weights = str((sealed.card or {}).get("weights", "fp16"))
     same = sealed.labels == network.labels and sealed.preprocessing == network.preprocessing
     apart = difference_on_noise(path, network.model, network.preprocessing) if same else 1.0

@@ -60,5 +60,5 @@ def lr(
     if found.suggestion is None:
         raise MienError(f"The loss falls at no learning rate; see {out}. Try more --steps, or a larger batch.")
     print_lines(f"{found.suggestion:.2g}", str(out))
-    named = quoted(recipe) if recipe else f"--config {quoted(config_)}"
-    note(f"The loss falls fastest at this rate. Next: mien run {named} --train.lr {found.suggestion:.2g}")
+    named = [quoted(recipe)] * bool(recipe) + [f"--config {quoted(config_)}"] * bool(config_)
+    note(f"The loss falls fastest at this rate. Next: mien run {' '.join(named)} --train.lr {found.suggestion:.2g}")

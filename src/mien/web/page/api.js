@@ -15,7 +15,11 @@ const about = new Promise((resolve, reject) => {
     else if (data.id === undefined) reject(new Refused(data.refused));
     else settle(data);
   });
-  worker.addEventListener("error", () => reject(new Refused("This browser cannot run the page. Try a newer one.")));
+  worker.addEventListener("error", () => {
+    const refused = "This browser cannot run the page. Try a newer one.";
+    reject(new Refused(refused));
+    for (const id of waiting.keys()) settle({ id, refused });
+  });
 });
 
 function settle({ id, answer, refused }) {
