@@ -334,7 +334,7 @@ def test_the_page_fits_and_can_be_read(page: Any, photo: Path, width: int, schem
 
 
 def test_its_colours_are_those_of_the_reports() -> None:
-    css = (PAGE / "page.css").read_text(encoding="utf-8")
+    css = (PAGE / "colours.css").read_text(encoding="utf-8")
     light, dark = css.split("@media (prefers-color-scheme: dark)")[:2]
     for text, colours in ((light, LIGHT), (dark, DARK)):
         own = [line.strip() for part in text.split("}")[0].split("\n") for line in part.split(";")]

@@ -274,4 +274,5 @@ def test_what_the_page_says(client):
     assert client.get("/page.js").headers["Content-Type"].startswith("text/javascript")
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
-    assert json.dumps(client.get("/page.css").text).count("url(") == 0
+    for sheet in ("/page.css", "/colours.css"):
+        assert json.dumps(client.get(sheet).text).count("url(") == 0

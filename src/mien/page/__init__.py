@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 PAGE = Path(__file__).parent
-ICON = PAGE / "icon.svg"
+ICON, COLOURS = PAGE / "icon.svg", PAGE / "colours.css"  # which the page of a review has too
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 

@@ -17,14 +17,14 @@ from starlette.types import ASGIApp
 
 from mien.data.listing import Listing
 from mien.errors import MienError, UsageError, nearest
-from mien.page import ICON, KINDS
+from mien.page import COLOURS, ICON, KINDS
 from mien.review.corrected import CorrectedTable
 from mien.review.session import Answer, Decision, Session, Shown
 from mien.serve.door import Door
 from mien.serve.guard import Guard
 
 PAGE = Path(__file__).parent / "page"
-FILES = [*(file for file in PAGE.iterdir() if file.suffix in KINDS), ICON]
+FILES = [*(file for file in PAGE.iterdir() if file.suffix in KINDS), ICON, COLOURS]
 LARGEST = 720  # pixels of a picture's longer side on the page
 AHEAD = 3  # pictures that the page loads before they are shown
 
