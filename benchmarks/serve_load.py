@@ -3,7 +3,7 @@
 Each client keeps one connection and sends the next request when it has the answer. The first tenth of the time warms up
 and is not counted. Memory is the resident size of the process --pid (Linux), after the warm-up and at the end; at the
 end also that of it and all that it started. The server's own count of answers, /metrics, is set beside that of the
-clients, who must be the only ones since its start.
+clients, who must be the only ones since its start. Processor time is the server's: other work disturbs it least.
 
     mien serve --model model.onnx & python benchmarks/serve_load.py http://127.0.0.1:8000 PHOTO --pid $! \\
         [--clients 64] [--seconds 60] [--no-detect]
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import time
 from collections import Counter
@@ -70,7 +71,15 @@ def family(pid: int) -> list[int]:
     return [pid, *(each for child in children for each in family(int(child)))]
 
 
-def counted(url: str) -> float:
+def processor(pid: int | None) -> float:
+    """Seconds of processor time that a process and all that it started have taken."""
+    ticks = 0
+    for each in family(pid) if pid else ():
+        ticks += sum(map(int, Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def told(url: str) -> float:
     """Answers of status 200 to /v1/predict, as the server has counted them."""
     text = httpx.get(f"{url}/metrics", timeout=60).text
     start = 'mien_requests_total{path="/v1/predict",status="200"} '
@@ -85,7 +94,7 @@ async def load(options: argparse.Namespace) -> dict[str, object]:
         asyncio.create_task(client(options, content, tally, start + options.seconds)) for _ in range(options.clients)
     ]
     await asyncio.sleep(warm_up)
-    tally.counting, before = True, resident(options.pid)
+    tally.counting, before, used = True, resident(options.pid), processor(options.pid)
     await asyncio.gather(*clients)
     counted, after = time.perf_counter() - start - warm_up, resident(options.pid)
     found = sorted(tally.seconds) or [float("nan")]
@@ -97,7 +106,8 @@ async def load(options: argparse.Namespace) -> dict[str, object]:
         "p50_ms": round(1000 * statistics.median(found), 1),
         "p99_ms": round(1000 * found[min(len(found) - 1, int(0.99 * len(found)))], 1),
         "errors": dict(tally.errors),
-        "answers": {"of_the_clients": tally.answers, "of_the_server": counted(options.url)},
+        "answers": {"of_the_clients": tally.answers, "of_the_server": told(options.url)},
+        "processor_ms_a_request": options.pid and round(1000 * (processor(options.pid) - used) / len(found), 1),
         "memory_mb": after,
         "memory_of_all_mb": options.pid and round(sum(resident(each) or 0 for each in family(options.pid)), 1),
         "memory_growth_mb": None if before is None or after is None else round(after - before, 1),
