@@ -287,14 +287,13 @@ def environment(hub: Hub, cache: str) -> dict[str, str]:
 
 def point_at(monkeypatch, hub: Hub, cache) -> None:
     """As `environment`, for huggingface_hub in this process, which read its variables when it was imported."""
-    import huggingface_hub
-    from huggingface_hub import constants, hf_api
+    from huggingface_hub import constants, file_download, hf_api
     from huggingface_hub.utils import disable_progress_bars
 
     disable_progress_bars()
     for name, value in environment(hub, str(cache)).items():
         monkeypatch.setenv(name, value)
-    for module in (constants, huggingface_hub.file_download):
+    for module in (constants, file_download):
         for name, value in {
             "ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": True, "HF_HUB_OFFLINE": False, "HF_HUB_CACHE": str(cache),
             "HUGGINGFACE_HUB_CACHE": str(cache), "HF_TOKEN_PATH": str(cache / "token"),

@@ -21,7 +21,7 @@ ALLOWED = {
     folder: {folder, *names.split()}
     for folder, names in {
         "models": "errors operators plugins",
-        "data": "cache config drafts errors atomic intervals labels media packed pictures plugins "
+        "data": "cache config drafts errors atomic hub intervals labels media packed pictures plugins "
         "preprocessing progress",
         "runtime": "assets atomic cells drafts errors hub labels locks media pictures preprocessing progress",
         "serve": "mien errors labels page pictures preprocessing progress runtime",

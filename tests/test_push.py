@@ -12,6 +12,8 @@ from pathlib import Path
 import hub_server
 import numpy as np
 import onnx
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 import yaml
@@ -289,3 +291,34 @@ def test_predict_reads_it_without_torch(hub, runs, photo):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["faces"] == [mien.load(runs / "vit").read(photo, detect=False)[0].to_dict()]
+
+
+def test_a_data_set_of_the_hub_is_read(hub, tmp_path, capsys):
+    """Parquet tables in Hugging Face's layout; nothing else of the repository is downloaded."""
+    from mien import config
+    from mien.data import guess_source, listed
+    from mien.runs.data import anchored
+
+    drawn = np.random.default_rng(1)
+    for split in ("train", "validation"):
+        rows = []
+        for _ in range(6):
+            Image.fromarray(drawn.integers(0, 256, (16, 16), dtype=np.uint8)).save(tmp_path / "one.png")
+            rows.append({"bytes": (tmp_path / "one.png").read_bytes(), "path": "one.png"})
+        table = pyarrow.table({"image": rows, "label": ["angry", "happy", "sad"] * 2})
+        pyarrow.parquet.write_table(table, tmp_path / f"{split}.parquet")
+    files = {f"data/{split}-00000-of-00001.parquet": f"{split}.parquet" for split in ("train", "validation")}
+    content = {name: (tmp_path / file).read_bytes() for name, file in files.items()}
+    hub.put("ann/faces", {"README.md": b"", "loader.py": b"", **content}, kind="datasets")
+
+    path = Path("hf-hub:ann/faces")
+    assert guess_source(path) == "parquet"
+    recipe = config.build({"data": {"path": path, "source": "parquet", "size": 16}})
+    assert anchored(recipe).data.path == path
+    found = listed(recipe.data)
+    assert (found.classes, len(found)) == (("angry", "happy", "sad"), 12)
+    assert not [asked for asked in hub.asked if "loader.py" in asked]
+    assert main(["evaluate", "mien:tiny", "--data.path", str(path), "--data.source", "parquet", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 6
+    with pytest.raises(mien.MienError, match=r"hf-hub:ann/nothing: the hub has no such data set that you may read"):
+        guess_source(Path("hf-hub:ann/nothing"))

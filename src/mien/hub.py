@@ -15,6 +15,8 @@ HUB = "hf-hub:"
 ID = re.compile(r"[\w.-]+/[\w.-]+")
 MINE = "mien"  # library_name in the card of what mien pushed
 CARD = "README.md"
+WORDS = {"model": "model", "dataset": "data set"}
+EXAMPLES = {"model": "google/vit-base-patch16-224", "dataset": "uoft-cs/cifar10"}
 
 
 def hint(text: str) -> str:
@@ -22,12 +24,14 @@ def hint(text: str) -> str:
     return f" A model on the Hugging Face hub is {HUB}{text}." if text.count("/") == 1 and not Path(text).suffix else ""
 
 
-def download(repository: str, choose: Callable[[list[str] | None], list[str]], instead: str) -> Path:
+def download(
+    repository: str, choose: Callable[[list[str] | None], list[str]], instead: str, kind: str = "model"
+) -> Path:
     """The folder of a repository in the hub's own cache, downloaded with a progress bar and resumed where it stopped.
 
     repository: OWNER/NAME, of which the newest revision is taken, or OWNER/NAME@REVISION.
     choose: names of all its files -> patterns of the wanted ones; it is given None where the hub cannot be asked, and
-    then the cache decides. instead: what to do without the hub.
+    then the cache decides. instead: what to do without the hub. kind: 'model' or 'dataset'.
     Raises MissingError when the hub has no such repository or cannot be reached, or the extra is missing.
     """
     try:
@@ -43,14 +47,14 @@ def download(repository: str, choose: Callable[[list[str] | None], list[str]], i
     name, _, revision = repository.partition("@")
     note(f"Looking for {repository} on the Hugging Face hub")
     try:
-        wanted = choose(_files_of(name, revision or None))
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=wanted))
+        wanted = choose(_files_of(name, revision or None, kind))
+        return Path(snapshot_download(name, revision=revision or None, repo_type=kind, allow_patterns=wanted))
     except RevisionNotFoundError as error:
         raise MissingError(f"{HUB}{repository}: {name} has no revision {revision}. Leave @{revision} out.") from error
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise MissingError(
-            f"{HUB}{repository}: the hub has no such model that you may read. An id is OWNER/NAME, such as "
-            f"{HUB}google/vit-base-patch16-224."
+            f"{HUB}{repository}: the hub has no such {WORDS[kind]} that you may read. An id is OWNER/NAME, such as "
+            f"{HUB}{EXAMPLES[kind]}."
         ) from error
     except (HfHubHTTPError, OSError, RuntimeError) as error:  # no network, or told to stay offline
         raise MissingError(
@@ -58,13 +62,13 @@ def download(repository: str, choose: Callable[[list[str] | None], list[str]], i
         ) from error
 
 
-def _files_of(repository: str, revision: str | None) -> list[str] | None:
+def _files_of(repository: str, revision: str | None, kind: str) -> list[str] | None:
     """What a repository holds; None where the hub cannot be asked."""
     from huggingface_hub import list_repo_files
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        return list(list_repo_files(repository, revision=revision))
+        return list(list_repo_files(repository, revision=revision, repo_type=kind))
     except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError):
         raise
     except Exception:  # no network, in the words of whichever HTTP library

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from mien.data.hub_data import is_on_hub
 from mien.errors import MienError, UsageError, nearest
 from mien.export import TOLERANCE, difference_on_noise, export
 from mien.hub import CARD, HUB, ID, missing_hub, upload
@@ -142,10 +143,12 @@ def _card(
 ) -> str:  # fmt: skip
     folder = RunFolder.open(run)
     start = str(folder.env.adopted or folder.recipe.model.init or "")
+    place = folder.recipe.data.path
+    dataset = place.as_posix().removeprefix(HUB).partition("@")[0] if place and is_on_hub(place) else None
     base = start.removeprefix(HUB).partition("@")[0] if start.startswith(HUB) else None
     return readme(
         Network.open(exported), repository, licence=licence, architecture=network.name, reader=reader,
-        base_model=base, revision=revision,
+        base_model=base, dataset=dataset, revision=revision,
     )  # fmt: skip
 
 

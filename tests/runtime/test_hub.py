@@ -23,13 +23,13 @@ def repository(monkeypatch, tmp_path):
     folder.mkdir()
     asked = []
 
-    def snapshot_download(name, revision, allow_patterns):
+    def snapshot_download(name, revision, repo_type, allow_patterns):
         assert name == "jane/faces"
         asked.append(allow_patterns)
         return str(folder)
 
     def put(*names):
-        monkeypatch.setattr(hub, "list_repo_files", lambda name, revision: ["README.md", *names])
+        monkeypatch.setattr(hub, "list_repo_files", lambda name, revision, repo_type: ["README.md", *names])
         for name in names:
             (folder / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(asset("tiny", "model.onnx"), folder / name)

@@ -29,7 +29,10 @@ class Data(Settings):
         description=f"Reader of the images: one of {', '.join(SOURCES)}; or MODULE:FUNCTION, a reader of your own, "
         "looked for where you start.",
     )
-    path: Path | None = Field(default=None, description="Folder or file the images are read from.")
+    path: Path | None = Field(
+        default=None,
+        description="Folder or file the images are read from, or hf-hub:OWNER/NAME, a data set of the hub.",
+    )
     encoding: str | None = Field(
         default=None,
         description="Encoding of a table or list that is not UTF-8, such as gbk, cp1251 or cp1252.",

@@ -14,6 +14,7 @@ from mien.cache import cache_folder
 from mien.config import Data
 from mien.data import archives, shards, splits
 from mien.data.decode import build, unreadable
+from mien.data.hub_data import local
 from mien.data.layouts import laid_out, sub_folders
 from mien.data.listing import SPLITS, Listing, existing, file_stamp, signature
 from mien.data.sources import affectnet, dogs_vs_cats, ferplus, raf_db, tiny_imagenet
@@ -46,7 +47,7 @@ def check(data: Data) -> None:
     preprocessing_of(data)
     _reader(data.source)
     if data.source != "drawn_faces":
-        existing(data.path, f"the data ({data.source})")
+        existing(data.path and local(data.path), f"the data ({data.source})")
 
 
 def open_store(data: Data) -> Store:
@@ -89,6 +90,7 @@ def prepare(data: Data, out: Path | None = None) -> Store:
 def guess_source(path: Path, encoding: str | None = None) -> str:
     """Which reader a path needs: a known data set's layout, shards, a CSV of pixels, a table of paths,
     any folder or archive of one."""
+    path = local(path)
     if shards.are_parquet(path):
         return "parquet"
     if shards.are_samples(path):
@@ -134,7 +136,8 @@ def listed(data: Data) -> Listing:
     """The images that a recipe's source has, none of them decoded yet."""
     read = _reader(data.source)
     drawn = data.source == "drawn_faces"
-    how = (data.images, data.size, data.split_seed, data.clutter) if drawn else (data.path, *_encoding(data, read))
+    place = data.path and local(data.path)
+    how = (data.images, data.size, data.split_seed, data.clutter) if drawn else (place, *_encoding(data, read))
     listing: Listing = read(*how)
     if ":" in data.source:
         _refuse_misfit(listing, data.source)

@@ -20,6 +20,7 @@ from mien import config
 from mien.atomic import read_arrays, write_arrays
 from mien.config import Recipe
 from mien.data import Store, open_store
+from mien.data.hub_data import is_on_hub
 from mien.data.listing import SPLITS
 from mien.data.store import sha256_of
 from mien.errors import MissingError, UsageError
@@ -53,7 +54,7 @@ def lying_at(path: Path | None, *, init: str | None = None, teachers: Sequence[s
 def anchored(recipe: Recipe) -> Recipe:
     """The recipe with its relative paths made absolute, so that its run can be used from any folder."""
     changes: dict[str, dict[str, object]] = {}
-    if recipe.data.path is not None:
+    if recipe.data.path is not None and not is_on_hub(recipe.data.path):
         changes["data"] = {"path": _absolute(recipe.data.path)}
     if (checkpoint := recipe.model.checkpoint) is not None and Path(checkpoint).exists():
         changes["model"] = {"init": str(_absolute(Path(checkpoint)))}
@@ -185,4 +186,4 @@ def note_images(run: Path, store: Store) -> None:
 
 
 def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path.expanduser()))
+    return path if is_on_hub(path) else Path(os.path.abspath(path.expanduser()))
