@@ -62,9 +62,14 @@ def test_a_folder_is_replaced_only_where_it_is_told_and_ours(page: Path, tmp_pat
         mien.export("mien:tiny", web=tmp_path / "photos", overwrite=True)
     with pytest.raises(UsageError, match=r"photos/me\.jpg holds other things"):
         mien.export("mien:tiny", web=tmp_path / "photos" / "me.jpg", overwrite=True)
-    (page / "old.js").touch()
-    assert "old.js" not in mien.export("mien:tiny", web=page, overwrite=True, margin=0.1).files
-    assert not (page / "old.js").exists()
+    (page / ".git").mkdir()
+    (page / ".git" / "config").touch()
+    with pytest.raises(UsageError, match=r"page/\.git/config is no part of a web folder, and would be lost"):
+        mien.export("mien:tiny", web=page, overwrite=True)
+    (page / ".git" / "config").unlink()
+    (page / "worker.js").write_text("old")
+    assert mien.export("mien:tiny", web=page, overwrite=True, margin=0.1).path == page
+    assert (page / "worker.js").read_text() != "old"
     assert json.loads((page / "settings.json").read_text()) == {"detect": True, "margin": 0.1}
 
 

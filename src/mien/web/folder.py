@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def write_web_folder(
     a folder that is in use, or a network that the page cannot run.
     """
     place = Path(folder).expanduser()
+    place = place if place.name else place.absolute()  # the folder that one is in
     refuse_used(place, overwrite)
     files = web_files(Path(locate(model)), margin)
     try:
@@ -81,10 +83,28 @@ def refuse_used(folder: str | Path, overwrite: bool) -> None:
     drafts.clear(folder.parent)
     if not folder.is_file() and not (folder.is_dir() and any(folder.iterdir())):
         return
-    if not (folder / OFFLINE).is_file() or not (folder / SETTINGS).is_file():
+    others = _others(folder)
+    if others is None:
         raise UsageError(f"{folder} holds other things than a web folder. Choose another folder for `web`.")
+    if others:
+        raise UsageError(
+            f"{folder / others[0]} is no part of a web folder, and would be lost. Move it away, or choose another "
+            "folder for `web`."
+        )
     if not overwrite:
         raise UsageError(f"{folder} exists. Choose another folder for `web`, or `overwrite` it.")
+
+
+def _others(folder: Path) -> list[str] | None:
+    """What lies in a web folder beside its own files; None where it is no web folder."""
+    offline = folder / OFFLINE
+    written = offline.read_text(encoding="utf-8", errors="replace") if offline.is_file() else ""
+    found = re.search(r"^const FILES = ({[^}]*});", written, re.M)
+    if found is None:
+        return None
+    entries = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    there = {path.relative_to(folder).as_posix() for path in entries}
+    return sorted(there - json.loads(found[1]).keys() - {OFFLINE})
 
 
 def web_files(model: Path, margin: float = 0.0) -> dict[str, bytes]:
