@@ -1,4 +1,4 @@
-"""Small grey JPEGs, such as FER2013's 35,887, decoded by OpenCV: Pillow's pixels in a third of its time.
+"""Small grey JPEGs, such as FER2013's 35,887, decoded by OpenCV: Pillow's pixels in less time (benchmarks/photos.py).
 
 Both decode with libjpeg-turbo; what Pillow spends on a picture of 48 x 48 pixels is mostly Python. Whatever is not as
 simple as it can be (colours, EXIF or Adobe's marks, large or cut off) is left to Pillow.

@@ -139,6 +139,18 @@ def test_a_job_whose_driver_is_killed_goes_on(cluster, tmp_path):
     assert sorted(names) == sorted({f"{tmp_path}/many.parquet row {row + 1}" for row in range(2000)})
 
 
+def test_a_process_that_cannot_write_ends_the_job_in_a_sentence(cluster, tmp_path, capsys):
+    write_table(tmp_path / "one.parquet", faces(1))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "tries").touch()  # a file where a folder is needed
+    words = ["--model", "mien:tiny", "--no-detect", "--out", str(tmp_path / "out"), "--on", "ray", "--workers", "1"]
+    assert main(["predict", str(tmp_path / "one.parquet"), *words]) == 1
+    said = capsys.readouterr().err
+    assert "mien: A part could not be read or written (" in said
+    assert "give the same command again." in said
+    assert "Traceback" not in said
+
+
 def test_what_is_no_job(tmp_path, folder, capsys):
     from mien.scale import predict
 

@@ -13,7 +13,7 @@ from typing import Any
 import ray
 import ray.data
 
-from mien.errors import MissingError
+from mien.errors import MienError, MissingError
 from mien.scale.job import Done, Job, reader_of, score
 from mien.scale.source import SourcePart
 
@@ -40,6 +40,7 @@ def each_done(job: Job, parts: Sequence[SourcePart], address: str | None, worker
 
     Ray starts an actor again that was killed, and gives the part that it had to one of them. Only what parts are, and
     what became of them, goes through Ray: pictures are read where they are needed, so that no memory fills with them.
+    Raises MienError where a process cannot go on: a full disk, a store that cannot be reached.
     """
     with _ray(address, workers):
         number = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -50,8 +51,15 @@ def each_done(job: Job, parts: Sequence[SourcePart], address: str | None, worker
             compute=ray.data.ActorPoolStrategy(size=min(number, len(rows)), max_tasks_in_flight_per_actor=QUEUED),
             num_cpus=1,
         )
-        for row in scored.iter_rows():
-            yield Done(**row)
+        try:
+            for row in scored.iter_rows():
+                yield Done(**row)
+        except ray.exceptions.RayError as error:  # whose text is the process's traceback
+            why = str(error).strip().splitlines()[-1].rstrip(".")
+            raise MienError(
+                f"A part could not be read or written ({why}). Those that are written stay: once that is mended, give "
+                "the same command again."
+            ) from error
 
 
 @contextmanager
