@@ -108,17 +108,13 @@ def killed_driver(table: Path, folder: Path, model: str) -> int:
 
 
 def overhead(table: Path, folder: Path, model: str) -> float:
-    """Seconds that a part costs besides its pictures: the same crops in parts of 32 and of 512, with one worker."""
-    small = folder / "small.parquet"
+    """Processor seconds of a worker for a part besides its pictures: the same crops in parts of 32 and of 512."""
     rows = parquet.ParquetFile(table).read_row_group(0)
-    parquet.write_table(rows, small, row_group_size=32)
-    one = folder / "one.parquet"
-    parquet.write_table(rows, one)
     seconds = []
-    for name, path in (("a", one), ("b", small)):
-        start = time.perf_counter()
-        predict(path, folder / name, model=model, detect=False, workers=1)
-        seconds.append(time.perf_counter() - start)
+    for size in (GROUP, 32):
+        path = folder / f"parts-of-{size}.parquet"
+        parquet.write_table(rows, path, row_group_size=size)
+        seconds.append(predict(path, folder / path.stem, model=model, detect=False, workers=1).processor)
     return (seconds[1] - seconds[0]) / (GROUP // 32 - 1)
 
 
@@ -172,7 +168,7 @@ def main() -> None:
             "faces_per_processor_second": {str(n): [round(each) for each in found] for n, found in used.items()},
             "two_workers_to_one": [round(each, 2) for each in ratios],
             "speed_kept_beside_another": [round(each, 3) for each in kept],
-            "seconds_a_part": round(overhead(table, folder, options.model), 4),
+            "processor_seconds_a_part": round(overhead(table, folder, options.model), 4),
             "seconds_to_start_ray": round(ready, 1),
             "peak_memory_of_a_worker": max(peaks),
             "peak_memory_of_the_driver": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,

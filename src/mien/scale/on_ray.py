@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -80,7 +81,8 @@ def _ray(address: str | None, workers: int | None) -> Iterator[None]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     try:
-        yield
+        with redirect_stdout(sys.stderr):  # where Ray's threads say which process has ended; results go to stdout
+            yield
     finally:
         if own:
             ray.shutdown()
