@@ -318,6 +318,11 @@ def test_a_data_set_of_the_hub_is_read(hub, tmp_path, capsys):
     found = listed(recipe.data)
     assert (found.classes, len(found)) == (("angry", "happy", "sad"), 12)
     assert not [asked for asked in hub.asked if "loader.py" in asked]
+    data = {"path": path, "source": "parquet"}
+    run = mien.adopt(
+        write_linear(tmp_path / "linear.onnx"), tmp_path / "run", labels=LABELS, data=data, mean=0.5, std=0.5
+    )
+    assert mien.evaluate(run).images == 6  # whose recipe says hf-hub:ann/faces
     assert main(["evaluate", "mien:tiny", "--data.path", str(path), "--data.source", "parquet", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["images"] == 6
     with pytest.raises(mien.MienError, match=r"hf-hub:ann/nothing: the hub has no such data set that you may read"):

@@ -114,7 +114,7 @@ def open_data(run: Path, recipe: Recipe | None = None) -> Store:
     """
     recipe = moved(recipe or read_recipe(run))
     path = recipe.data.path
-    if path is not None and not path.exists():
+    if path is not None and not is_on_hub(path) and not path.exists():
         named = _place.get() or _place_of_variable()
         what = (
             f"there is nothing at {path}{_named_by_variable()}" if named else f"its images are not at {path} any more"
