@@ -215,6 +215,19 @@ def test_a_dry_run_writes_what_would_be_uploaded(hub, runs, tmp_path, photo, cap
     assert "is not empty. Give a folder that is not there yet." in capsys.readouterr().err
 
 
+def test_a_dry_run_that_fails_leaves_nothing(hub, runs, tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file is no folder"):
+        mien.push(runs / "vit", "jane/faces", licence="mit", dry_run=tmp_path / "file")
+    monkeypatch.setattr("mien.push.put", full)
+    with pytest.raises(mien.MienError, match=r"Writing .*dry failed: No space left on device"):
+        mien.push(runs / "vit", "jane/faces", licence="mit", dry_run=tmp_path / "dry")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 @pytest.mark.parametrize(
     ("answer", "code", "text"),
     [

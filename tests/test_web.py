@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 
@@ -71,6 +72,22 @@ def test_a_folder_is_replaced_only_where_it_is_told_and_ours(page: Path, tmp_pat
     assert mien.export("mien:tiny", web=page, overwrite=True, margin=0.1).path == page
     assert (page / "worker.js").read_text() != "old"
     assert json.loads((page / "settings.json").read_text()) == {"detect": True, "margin": 0.1}
+
+
+def test_a_link_is_followed_and_neither_the_working_folder_nor_a_pipe_makes_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "behind").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "behind")
+    mien.export("mien:tiny", web=tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "behind" / "index.html").is_file()
+    monkeypatch.chdir(tmp_path / "behind")
+    with pytest.raises(UsageError, match=r"\. is the folder that you are in\. Choose another folder for `web`"):
+        mien.export("mien:tiny", web=".", overwrite=True)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="pipe holds other things"):
+        mien.export("mien:tiny", web=tmp_path / "pipe", overwrite=True)
 
 
 def test_where_writing_fails_the_folder_from_before_stays(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 from zipfile import BadZipFile, ZipFile
 
 from mien.drafts import draft
-from mien.errors import DataError, MienError
+from mien.errors import DataError, unwritable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ def written_whole(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
             share(beside)
             put(beside, path)
     except OSError as error:
-        raise MienError(f"Writing {path} failed: {error.strerror}. Free some space, or write elsewhere.") from error
+        raise unwritable(path, error) from error
 
 
 def put(beside: Path, path: Path) -> None:

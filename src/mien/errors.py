@@ -6,9 +6,11 @@ backticks, as Python knows them (`data.path`, `mien.resume(run)`): mien.cli.word
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
 TRAINING = ("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2")
 AFTERWARDS = ("onnx", "onnxscript", "captum")
@@ -59,6 +61,19 @@ class DataError(MienError):
     """The data is bad: unreadable, foreign, mislabelled or empty. Exit code 4."""
 
     exit_code = 4
+
+
+def unwritable(path: Path, error: OSError, elsewhere: str = "write elsewhere") -> MienError:
+    """Return what to raise where `path` could not be written: why, the file that is in its way if any, what to do.
+
+    elsewhere: the way out. To free space is one only where the disk is full.
+    """
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    way_out = f"Free some space, or {elsewhere}." if full else f"{elsewhere[0].upper()}{elsewhere[1:]}."
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        in_the_way = (parent for parent in path.parents if parent.exists() and not parent.is_dir())
+        way_out = "".join(f"{file} is no folder. " for file in in_the_way) + way_out
+    return MienError(f"Writing {path} failed: {error.strerror or error}. {way_out}")
 
 
 def missing_extra(error: ModuleNotFoundError) -> MissingError | None:

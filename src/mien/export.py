@@ -25,7 +25,7 @@ from mien.config import Recipe
 from mien.config.sweep_plan import Plan, flat
 from mien.data import Store
 from mien.drafts import draft
-from mien.errors import MienError, MissingError, UsageError, require
+from mien.errors import MienError, MissingError, UsageError, require, unwritable
 from mien.evaluate import claims
 from mien.evaluate.calibration import Calibration, calibrate, with_temperature
 from mien.evaluate.exported import answers
@@ -125,7 +125,7 @@ def export(
             _write_metadata(beside, network, tensors, calibration, sets, unlike, card)
             put(beside, out)
     except OSError as error:
-        raise MienError(f"Writing {out} failed: {error.strerror}. Free some space, or choose another `out`.") from error
+        raise unwritable(out, error, "choose another `out`") from error
     return Export(out, out.stat().st_size, difference, lost, calibration, sets, unlike)
 
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from mien.atomic import put, share
 from mien.data.hub_data import is_on_hub
-from mien.errors import MienError, UsageError, nearest
+from mien.drafts import draft
+from mien.errors import MienError, UsageError, nearest, unwritable
 from mien.export import TOLERANCE, difference_on_noise, export
 from mien.hub import CARD, HUB, ID, missing_hub, upload
 from mien.hub_card import readme
@@ -62,6 +64,8 @@ def push(
 ) -> Push:
     """Put a finished run on the hub as one commit; see `mien.push`."""
     repository = _checked(repository)
+    if dry_run is not None:
+        _refuse_used(dry_run)
     refuse_headless(run)
     refuse_without_data(run)
     _require_hub()
@@ -152,14 +156,26 @@ def _card(
     )  # fmt: skip
 
 
-def _laid_out(files: dict[str, Path], folder: Path) -> Path:
-    """The files in a folder of their own."""
+def _refuse_used(folder: Path) -> None:
+    """Raise UsageError where a dry run has no folder of its own to write to."""
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise UsageError(f"`dry_run` {folder} is the folder that you are in. Give one that is not there yet.")
     if folder.is_dir() and any(folder.iterdir()):
         raise UsageError(f"`dry_run` {folder} is not empty. Give a folder that is not there yet.")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"`dry_run` {folder} is no folder. Give one that is not there yet.")
+
+
+def _laid_out(files: dict[str, Path], folder: Path) -> Path:
+    """The files in a folder of their own, all of them or none."""
+    place = folder.resolve()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, path in files.items():
-            shutil.copyfile(path, folder / name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with draft(place.parent, folder=True) as new:
+            for name, path in files.items():
+                shutil.copyfile(path, new / name)
+            share(new)
+            put(new, place)
     except OSError as error:
-        raise MienError(f"Writing to {folder} failed: {error.strerror}. Choose another folder.") from error
+        raise unwritable(folder, error, "choose another folder") from error
     return folder

@@ -53,13 +53,13 @@ def export(
     Raises MissingError for a run that is not finished, MienError when the file's answers are not the run's, UsageError
     for a web folder that is in use.
     """
-    from mien.web import refuse_used, write_web_folder
+    from mien.web import refuse, write_web_folder
 
     place, file = place_of(run), None if out is None else Path(out).expanduser()
     options: dict[str, Any] = {"weights": weights, "error_rate": error_rate, "coverage": coverage, "outliers": outliers}
     exported = is_exported(place, web, out=file, margin=margin, overwrite=overwrite, **options)
     if web is not None:
-        refuse_used(web, overwrite)
+        refuse(web, margin, overwrite)
     if not exported:
         from mien.export import export as write
 

@@ -264,6 +264,7 @@ def test_a_network_of_other_things_reads_whole_pictures(browser: Any, tmp_path: 
     assert not [name for name in written.files if name.startswith("yunet")]
     with hosted(written.path) as url, opened(browser, url) as page:
         assert page.locator("h1").inner_text() == "What does this picture seem to show?"
+        assert "expression" not in page.locator("section:has(#must-not)").inner_text()
         reader = mien.load(file, threads=1)
         picture = Image.open(ASTRONAUT)
         for part in itertools.chain((picture,), (picture.crop((x, 9, x + 90, 70)) for x in range(0, 300, 100))):

@@ -64,10 +64,10 @@ READ = rows(
 
 REFUSED = rows(
     Odd("no such folder", tree({}, "nowhere"), 3, "HERE/nowhere: there is no such file or folder."),
-    Odd("an empty folder", tree({}), 4, "HERE has 0 class folder(s); a classifier needs at least two. Put the pictures "
+    Odd("an empty folder", tree({}), 4, "HERE has no class folder; a classifier needs at least two. Put the pictures "
         "of each class in a sub-folder named after it, or list them in a CSV of path,label."),
-    Odd("pictures without folders", tree({".": 4}), 4, "HERE has 0 class folder(s)"),
-    Odd("one class", tree({"cat": 4}), 4, "HERE has 1 class folder(s)"),
+    Odd("pictures without folders", tree({".": 4}), 4, "HERE has no class folder"),
+    Odd("one class", tree({"cat": 4}), 4, "HERE has one class folder"),
     Odd("the folder above the data", tree({"archive/cat": 1, "archive/dog": 1}), 4, "Did you mean HERE/archive?"),
     Odd("the folder of a table", tree({"faces.csv": b"path,label\n"}), 4, "Did you mean HERE/faces.csv?"),
     Odd("nothing but an archive", tree({"pets.zip": b"PK\x03\x04" + bytes(40)}), 4, "Unpack pets.zip first."),

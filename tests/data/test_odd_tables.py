@@ -99,7 +99,7 @@ PACKED = rows(
     Odd("two tables", table(zipped({"a.csv": CSV, "b.csv": CSV}), "faces.zip"), 4,
         "faces.zip holds 2 tables (a.csv, b.csv). Unpack it, and give one of them."),
     Odd("an archive of pictures", table(zipped({"cat/a.png": png(0)}), "pets.zip"), 4,
-        "pets.zip has 1 class folder(s); a classifier needs at least two."),
+        "pets.zip has one class folder; a classifier needs at least two."),
     Odd("an Excel workbook", table(zipped({"xl/workbook.xml": "x"}), "faces.xlsx"), 4,
         "faces.xlsx is an Excel workbook. Save it as 'CSV UTF-8' and give that file."),
     Odd("an old Excel file", table(b"\xd0\xcf\x11\xe0" + bytes(600), "faces.xls"),

@@ -117,7 +117,7 @@ OBJECTS = rows(
         "6 classes: buildings, forest, glacier, mountain, sea, street",
         "left out: 4 pictures in seg_pred/, which is none of train, validation, test")),
     Odd("a phone's folder", tree({"DCIM/Camera/IMG_1.jpg": JPEG, "DCIM/Screenshots/S.png": png(1)}), 4,
-        "HERE has 1 class folder(s); a classifier needs at least two. Did you mean HERE/DCIM?"),
+        "HERE has one class folder; a classifier needs at least two. Did you mean HERE/DCIM?"),
     Odd("a phone's pictures in folders", tree({"cat": 2, "dog": 2, "cat/IMG_1.MOV": FILM, "cat/IMG_1.AAE": b"<xml>",
         "dog/.nomedia": b"", "dog/.thumbnails/1.jpg": JPEG, "dog/VID_2.mp4": FILM}), 0,
         ("4 train images", "left out: 1 .aae file, 1 .mov file, 1 .mp4 file")),

@@ -13,7 +13,7 @@ import pytest
 from served import HEAD, LIMITED
 
 from mien.cli import main
-from mien.errors import MienError, UsageError
+from mien.errors import UsageError
 from mien.serve.server import PatientProtocol, address, listen
 
 
@@ -116,7 +116,7 @@ def test_a_port_that_is_taken(exported, capsys):
         assert address(taken) == f"http://127.0.0.1:{port}/"
         assert main(["serve", "--model", str(exported), "--port", str(port)]) == 1
     assert f"127.0.0.1 port {port} cannot be used: " in capsys.readouterr().err
-    with pytest.raises(MienError, match="port 70000 cannot be used"):
+    with pytest.raises(UsageError, match="`port` 70000: ports go from 0 to 65535"):
         listen("127.0.0.1", 70000)
     for host in ("no.such.host.invalid", "192.0.2.1"):  # RFC 5737: nobody's address
         with pytest.raises(UsageError, match=f"`host` {host} is no address of this computer"):

@@ -50,6 +50,7 @@ def test_the_steepest_fall_by_hand():
     assert steepest(rates, losses) in (10.0**2, 10.0**3)
     assert steepest(rates, [float(i) for i in range(16)]) is None
     assert steepest(rates[:9], losses[:9]) is None
+    assert steepest(rates, [*losses, 4.0, 1.15, 6.0]) == steepest(rates, losses)  # it falls again once it has diverged
 
 
 def test_the_command_says_a_rate_draws_a_picture_and_changes_no_run(tmp_path, monkeypatch, capsys):
@@ -68,8 +69,12 @@ def test_the_command_says_a_rate_draws_a_picture_and_changes_no_run(tmp_path, mo
     after = run.run(RECIPE, tmp_path / "after")
     one, two = (each / "model" / "model.safetensors" for each in (folder, after))
     assert one.read_bytes() == two.read_bytes()
+    assert main(["lr", "quickstart", "--config", "tiny.yaml", "--steps", "24", "--train.class_weights", "sqrt"]) == 0
+    assert "mien run quickstart --config tiny.yaml --train.class_weights sqrt --train.lr " in capsys.readouterr().err
     assert main(["lr", "--config", "tiny.yaml", "--steps", "24", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert f"{found['lr']:.2g}" == rate
     assert len(found["rates"]) == len(found["losses"])
     assert main(["lr", "--config", "tiny.yaml", "--steps", "3"]) == 2
+    assert main(["lr", "--config", "tiny.yaml", "--out", "lr.txt"]) == 2
+    assert "--out lr.txt: the picture is a PNG" in capsys.readouterr().err

@@ -382,6 +382,8 @@ def test_a_recipe_that_cannot_be_built_leaves_no_folder_and_overwrites_none(tmp_
     assert (folder / "model" / "model.safetensors").exists()
     with pytest.raises(UsageError, match="must be divisible by patch_size"):
         run.run(change(model={"patch_size": 7}), tmp_path / "other")
+    with pytest.raises(UsageError, match=r"too few for `train\.processes` 1 and `train\.accumulate_grad_batches` 1000"):
+        run.run(change(train={"accumulate_grad_batches": 1000}), tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
 

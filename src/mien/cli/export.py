@@ -60,12 +60,12 @@ def export(
         Replace the web folder that is there.
     """
     from mien.arguments import is_exported, place_of
-    from mien.web import refuse_used, write_web_folder
+    from mien.web import refuse, write_web_folder
 
     options = {"weights": weights, "error_rate": error_rate, "coverage": coverage, "outliers": outliers}
     exported = is_exported(place_of(run), web, out=out, margin=margin, overwrite=overwrite, **options)
     if web is not None:
-        refuse_used(web, overwrite)
+        refuse(web, margin, overwrite)
     done = None if exported else _write(run, out, options, data_path)
     page = web and write_web_folder(done.path if done else run, web, margin=margin, overwrite=overwrite)
     if json_:

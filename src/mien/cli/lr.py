@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -45,6 +46,8 @@ def lr(
 
     if steps < 20:
         raise UsageError(f"--steps {steps}: give at least 20.")
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"--out {out}: the picture is a PNG. Give it a name that ends in .png.")
     layers = [*recipe_layers(recipe, config_), settings.model_dump(exclude_unset=True) if settings else {}]
     chosen = config.build(*layers)
     check(chosen.data)
@@ -60,5 +63,25 @@ def lr(
     if found.suggestion is None:
         raise MienError(f"The loss falls at no learning rate; see {out}. Try more --steps, or a larger batch.")
     print_lines(f"{found.suggestion:.2g}", str(out))
-    named = [quoted(recipe)] * bool(recipe) + [f"--config {quoted(config_)}"] * bool(config_)
-    note(f"The loss falls fastest at this rate. Next: mien run {' '.join(named)} --train.lr {found.suggestion:.2g}")
+    note(f"The loss falls fastest at this rate. Next: {_next(recipe, config_, settings, found.suggestion)}")
+
+
+def _next(recipe: str | None, file: Path | None, settings: Recipe | None, lr: float) -> str:
+    """The command that trains at this rate, with all else that the test was given."""
+    words = ["mien", "run", *([recipe] if recipe else []), *(["--config", str(file)] if file else [])]
+    given = settings.model_dump(mode="json", exclude_unset=True) if settings else {}
+    for section, values in given.items():
+        for key, value in values.items() if isinstance(values, dict) else [("", values)]:
+            if (section, key) != ("train", "lr"):
+                words += _flag(f"{section}.{key}".rstrip("."), value)
+    return " ".join(map(quoted, [*words, "--train.lr", f"{lr:.2g}"]))
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    """A setting as it is given on the command line: a switch, one flag for each of several values, or one value."""
+    if isinstance(value, bool):
+        section, _, key = name.rpartition(".")
+        return [f"--{name}" if value else f"--{section}.no-{key}"]
+    if isinstance(value, list):
+        return [word for each in value for word in _flag(name, each)]
+    return [] if value is None else [f"--{name}", json.dumps(value) if isinstance(value, dict) else str(value)]

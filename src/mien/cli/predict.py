@@ -116,7 +116,8 @@ def _predict_on(
         raise UsageError("--workers is of --on ray. On one computer plain `mien predict` uses every core by itself.")
     if len(sources) != 1 or out is None or draw:
         raise UsageError(f"--on {on} reads one source into one folder: mien predict SOURCE --out FOLDER --on {on}")
-    require(f"--on {on}", "ray", "pyarrow")
+    if on.partition(":")[0] == "ray":  # what else is no engine, whatever is installed
+        require(f"--on {on}", "ray", "pyarrow")
     from mien.scale import predict as scaled
 
     done = scaled(written(sources[0]), written(out), on=on, **settings)

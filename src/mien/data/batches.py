@@ -43,6 +43,15 @@ class Order:
         return self.indices[chosen]
 
 
+def refuse_too_few(images: int, processes: int, accumulated: int) -> None:
+    """Raise UsageError where a step has more parts than there are training images."""
+    if images < processes * accumulated:
+        raise UsageError(
+            f"{images} training images are too few for `train.processes` {processes} and "
+            f"`train.accumulate_grad_batches` {accumulated}: each batch of each process needs one."
+        )
+
+
 class TrainBatches:
     """Training batches: uint8 images (b, C, H, W) and the store's targets, where b = batch_size / processes.
 
@@ -66,11 +75,7 @@ class TrainBatches:
         indices = store.indices("train")
         self.store = store
         parts = accumulated * processes
-        if len(indices) < parts:
-            raise UsageError(
-                f"{len(indices)} training images are too few for `train.processes` {processes} and "
-                f"`train.accumulate_grad_batches` {accumulated}: each batch of each process needs one."
-            )
+        refuse_too_few(len(indices), processes, accumulated)
         self.share = min(batch_size // processes, len(indices) // parts)
         self.steps = len(indices) // (parts * self.share)
         self.accumulated = accumulated

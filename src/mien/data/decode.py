@@ -16,7 +16,7 @@ from mien.data.listing import SPLITS, Listing
 from mien.data.store import Store
 from mien.data.store_folder import IMAGES, META, header, load, save
 from mien.drafts import aside, draft
-from mien.errors import DataError, MienError, MissingError, UsageError
+from mien.errors import DataError, MienError, MissingError, UsageError, unwritable
 from mien.pictures import UNREADABLE, refuse_shortage
 from mien.preprocessing import Preprocessing
 from mien.progress import track
@@ -168,9 +168,7 @@ def _written_whole(out: Path, elsewhere: str) -> Iterator[Path]:
             share(folder)
             _put_in_place(folder, out)
         except OSError as error:
-            raise MienError(
-                f"Writing {out} failed: {error.strerror or error}. Free some space, or choose {elsewhere}."
-            ) from error
+            raise unwritable(out, error, f"choose {elsewhere}") from error
 
 
 def _put_in_place(folder: Path, out: Path, tries: int = 10) -> None:

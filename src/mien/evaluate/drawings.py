@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from mien.data import Store
 from mien.data.show import COLOURS, PAGE, STYLE, save
@@ -64,6 +65,8 @@ def draw_rates(rates: Sequence[float], losses: Sequence[float], suggestion: floa
         axes = figure.subplots()
         axes.plot(rates, losses, color=COLOURS["train"])
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed")
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))  # matplotlib's own is set in TeX
+        axes.xaxis.set_minor_formatter(NullFormatter())
         if suggestion is not None:
             axes.plot([suggestion], [losses[list(rates).index(suggestion)]], "o", color=COLOURS["validation"])
             axes.set_title(f"The loss falls fastest at {suggestion:.2g}")

@@ -237,6 +237,7 @@ function unsureBelow(threshold) {
 function speakOfPictures() {
   speakOf("picture");
   document.title = "mien: guesses at photos";
+  for (const part of document.querySelectorAll(".of-faces")) part.hidden = true;
   document.querySelector("h1").textContent = "What does this picture seem to show?";
   get("deck").textContent = "Give it a photo or turn on the camera. Every picture gets a guess with a probability for each class, "
     + "and “unsure” where that guess would be wrong too often.";

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mien.atomic import written_whole
 from mien.cells import cell, words_of
-from mien.errors import DataError, MienError, MissingError, UsageError
+from mien.errors import DataError, MienError, MissingError, UsageError, unwritable
 from mien.locks import lock
 from mien.runtime.reader import Face
 
@@ -147,7 +147,7 @@ class Table:
             os.truncate(self.rows, size)
 
     def _unwritable(self, error: OSError) -> MienError:
-        return MienError(f"Writing {self.path} failed: {error.strerror}. Free some space, or write elsewhere.")
+        return unwritable(self.path, error)
 
 
 class ParquetTable(Table):

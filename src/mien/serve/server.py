@@ -38,7 +38,9 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except socket.gaierror as error:
         raise foreign from error
-    except (OSError, OverflowError) as error:
+    except OverflowError as error:
+        raise UsageError(f"`port` {port}: ports go from 0 to 65535. Choose another one: `port=8001`") from error
+    except OSError as error:
         if getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
             raise foreign from error
         reason = getattr(error, "strerror", None) or error

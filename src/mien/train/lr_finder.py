@@ -58,8 +58,12 @@ def find_lr(recipe: Recipe, steps: int = 100) -> RangeTest:
 
 
 def steepest(rates: list[float], losses: list[float]) -> float | None:
-    """The rate at which the loss falls fastest by the rate's logarithm; None where it falls nowhere."""
+    """The rate at which the loss falls fastest by the rate's logarithm; None where it falls nowhere.
+
+    Where it falls once more after its least, it has diverged already: that counts for nothing.
+    """
     there = [i for i in range(SKIPPED, len(losses) - 1) if math.isfinite(losses[i])]
+    there = there[: 1 + there.index(min(there, key=losses.__getitem__))] if there else []
     if len(there) < 2:
         return None
     slopes = np.gradient([losses[i] for i in there], np.log([rates[i] for i in there]))

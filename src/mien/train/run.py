@@ -13,6 +13,7 @@ from torch import nn
 from mien import hardware
 from mien.config import Recipe
 from mien.data import Store, open_store
+from mien.data.batches import refuse_too_few
 from mien.errors import MienError, MissingError, UsageError
 from mien.evaluate.folds import folds_beside
 from mien.pretrained.checkpoint import Checkpoint
@@ -60,7 +61,8 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False, wat
         raise UsageError(
             f"`data.val_split` {recipe.data.val_split}: all images are held out, and none is left to train on."
         )
-    # A recipe that cannot be built leaves no folder behind, and none overwritten.
+    # A recipe that cannot be built or trained leaves no folder behind, and none overwritten.
+    refuse_too_few(len(store.indices("train")), recipe.train.processes, recipe.train.accumulate_grad_batches)
     task = build_task(recipe, store, checkpoint)
     precision = _precision(task, device)
     if recipe.distill.teachers and recipe.distill.stored:

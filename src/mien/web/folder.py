@@ -14,7 +14,7 @@ from pathlib import Path
 from mien import drafts
 from mien.assets import asset
 from mien.atomic import put, share
-from mien.errors import MienError, UsageError, require
+from mien.errors import UsageError, require, unwritable
 from mien.labels import has_expressions
 from mien.page import page_files
 from mien.runtime.faces import YUNET
@@ -56,32 +56,35 @@ def write_web_folder(
     a folder that is in use, or a network that the page cannot run.
     """
     place = Path(folder).expanduser()
-    place = place if place.name else place.absolute()  # the folder that one is in
-    refuse_used(place, overwrite)
+    refuse(place, margin, overwrite)
+    real = place.resolve()  # where a link leads; the folder that one is in has a name there
     files = web_files(Path(locate(model)), margin)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with drafts.draft(place.parent, folder=True) as draft:
-            new = draft / place.name
+        real.parent.mkdir(parents=True, exist_ok=True)
+        with drafts.draft(real.parent, folder=True) as draft:
+            new = draft / real.name
             for name, content in files.items():
                 (new / name).parent.mkdir(parents=True, exist_ok=True)
                 (new / name).write_bytes(content)
             share(new)
-            with drafts.aside(place):
-                put(new, place)
+            with drafts.aside(real):
+                put(new, real)
     except OSError as error:
-        raise MienError(
-            f"Writing {place} failed: {error.strerror}. Free some space, or choose another folder."
-        ) from error
+        raise unwritable(place, error, "choose another folder for `web`") from error
     fingerprint = (Network.open(place / NETWORK, threads=1).card or {})["fingerprint"]
     return WebFolder(place, {name: len(content) for name, content in files.items()}, fingerprint)
 
 
-def refuse_used(folder: str | Path, overwrite: bool) -> None:
-    """Raise UsageError where a folder must not be written: it holds other things, or is not to be overwritten."""
+def refuse(folder: str | Path, margin: float, overwrite: bool) -> None:
+    """Raise UsageError where a folder must not be written: it holds other things, or is not to be overwritten.
+
+    Also for a margin that is none: both are known before a run is exported, which takes long.
+    """
+    if not 0 <= margin < float("inf"):
+        raise UsageError(f"`margin` {margin}: give the share of a face's side that is shown around it, 0 or more.")
     folder = Path(folder).expanduser()
     drafts.clear(folder.parent)
-    if not folder.is_file() and not (folder.is_dir() and any(folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     others = _others(folder)
     if others is None:
@@ -109,8 +112,6 @@ def _others(folder: Path) -> list[str] | None:
 
 def web_files(model: Path, margin: float = 0.0) -> dict[str, bytes]:
     """All files of a web folder by their paths in it. Errors as of `write_web_folder`."""
-    if not 0 <= margin < float("inf"):
-        raise UsageError(f"`margin` {margin}: give the share of a face's side that is shown around it, 0 or more.")
     network = Network.open(model, threads=1)
     require("A web folder", "onnx")
     _refuse_unknown_operators(model)

@@ -93,7 +93,7 @@ def test_an_empty_class_folder_is_named_and_stops_a_run_but_not_the_audit(write_
 
 
 def test_one_class_is_not_enough(write_folder):
-    with pytest.raises(DataError, match=r"pictures has 1 class folder\(s\); a classifier needs at least two"):
+    with pytest.raises(DataError, match=r"pictures has one class folder; a classifier needs at least two"):
         folder.read(write_folder({"cat": 2}))
 
 

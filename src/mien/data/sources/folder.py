@@ -131,9 +131,8 @@ def _open(item: Item) -> Image.Image:
 
 def _refuse_few(classes: Sequence[str], train: Path) -> None:
     if len(classes) < 2:
-        raise DataError(
-            f"{train} has {len(classes)} class folder(s); a classifier needs at least two.{advice_on_classes(train)}"
-        )
+        found = f"{train} has {'one' if classes else 'no'} class folder"
+        raise DataError(f"{found}; a classifier needs at least two.{advice_on_classes(train)}")
 
 
 def _refuse_strange(folders: Sequence[ClassFolder], index: Mapping[str, int], classes: Sequence[str]) -> None:
