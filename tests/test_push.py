@@ -215,7 +215,7 @@ def test_a_dry_run_writes_what_would_be_uploaded(hub, runs, tmp_path, photo, cap
     assert "is not empty. Give a folder that is not there yet." in capsys.readouterr().err
 
 
-def test_a_dry_run_that_fails_leaves_nothing(hub, runs, tmp_path, monkeypatch):
+def test_a_dry_run_that_fails_leaves_nothing(hub, runs, tmp_path, monkeypatch, caplog):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -224,7 +224,8 @@ def test_a_dry_run_that_fails_leaves_nothing(hub, runs, tmp_path, monkeypatch):
         mien.push(runs / "vit", "jane/faces", licence="mit", dry_run=tmp_path / "file")
     monkeypatch.setattr("mien.push.put", full)
     with pytest.raises(mien.MienError, match=r"Writing .*dry failed: No space left on device"):
-        mien.push(runs / "vit", "jane/faces", licence="mit", dry_run=tmp_path / "dry")
+        mien.push(runs / "vit", "jane/faces", licence="apach-2.0", dry_run=tmp_path / "dry")
+    assert "`licence` apach-2.0 is no word of the hub's that mien knows. Did you mean 'apache-2.0'?" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

@@ -115,6 +115,8 @@ def _licence_of(run: RunFolder, licence: str | None) -> str | None:
         warn("no licence is given, so the card says that nobody knows it. Give one: `licence='apache-2.0'`")
         return None
     wanted = licence.strip().lower().replace(" ", "-")
+    if wanted not in LICENCES and (near := nearest(wanted, LICENCES)):
+        warn(f"`licence` {licence} is no word of the hub's that mien knows.{near}")
     if wanted not in LICENCES and not re.fullmatch(r"[a-z0-9]+([.-][a-z0-9]+)+", wanted):
         raise UsageError(
             f"`licence` {licence}: the hub has no such word for one.{nearest(wanted, LICENCES)} 'other' is for what it "

@@ -1,6 +1,7 @@
 """A learning rate by a range test, for each optimizer and for groups with rates of their own."""
 
 import json
+import signal
 
 import pytest
 import torch
@@ -51,6 +52,20 @@ def test_the_steepest_fall_by_hand():
     assert steepest(rates, [float(i) for i in range(16)]) is None
     assert steepest(rates[:9], losses[:9]) is None
     assert steepest(rates, [*losses, 4.0, 1.15, 6.0]) == steepest(rates, losses)  # it falls again once it has diverged
+
+
+def test_ctrl_c_stops_the_test(tmp_path, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(config.dump(RECIPE))
+    monkeypatch.setattr(callbacks.RisingRate, "on_train_batch_end", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit, match="130"):  # of cyclopts
+        main(["lr", "--config", "tiny.yaml"])
+    assert signal.getsignal(signal.SIGINT) is before
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
 
 
 def test_the_command_says_a_rate_draws_a_picture_and_changes_no_run(tmp_path, monkeypatch, capsys):

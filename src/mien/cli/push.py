@@ -62,8 +62,10 @@ def push(
         print_json(vars(done))
         return
     print_lines(done.address)
-    note("  ".join(f"{name} {size / 1e6:.2f} MB" for name, size in done.files.items()))
+    note("  ".join(f"{name} {max(size / 1e3, 1):,.0f} kB" for name, size in done.files.items()))
     if done.reader:
         note(f"{done.reader} reads it too")
+    if dry_run:
+        note("Nothing was uploaded: the same command without --dry-run does that.")
     where = quoted(done.address) if dry_run else HUB + done.repository + (f"@{revision}" if revision else "")
     note(f"Next: mien predict PHOTO --model {where}")

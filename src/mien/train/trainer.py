@@ -57,14 +57,12 @@ def fit(
     held_out = store.has("validation")  # not in a run on everything, which folds have scored
     validation = Batches(store, store.indices("validation"), **shared) if held_out else None
     last = whole_checkpoint(layout.last_checkpoint(folder))
-    at_interrupt = signal.getsignal(signal.SIGINT)
     try:
-        with _quiet():
+        with _interruptible(), _quiet():
             trainer.fit(task, train, validation, ckpt_path=last, weights_only=True)
-    except SystemExit:  # lightning turns Ctrl-C into an exit and switches the signal off
-        signal.signal(signal.SIGINT, at_interrupt)
+    except KeyboardInterrupt:
         note(f"Stopped. Everything up to the last checkpoint is kept: `mien.resume({str(folder)!r})`")
-        raise KeyboardInterrupt from None
+        raise
     except RuntimeError as error:
         if trainer.world_size == 1 or not _is_of_others(error):
             raise
@@ -99,7 +97,7 @@ def try_rates(
     trainer = _trainer(task, Path(folder), device, precision, [rising], None, **limits)
     train = _batches(task, store, trainer)
     task.steps = train.steps
-    with _quiet():
+    with _interruptible(), _quiet():
         trainer.fit(task, train)
     return rising.losses
 
@@ -203,6 +201,17 @@ def _strategy(settings: Train) -> str:
     if settings.processes == 1:
         return "auto"
     return "ddp_find_unused_parameters_true" if settings.unfreeze else "ddp"  # unused: those still frozen
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Raise KeyboardInterrupt on Ctrl-C, which lightning turns into an exit, switching the signal off."""
+    at_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        signal.signal(signal.SIGINT, at_interrupt)
+        raise KeyboardInterrupt from None
 
 
 @contextmanager

@@ -58,7 +58,9 @@ def write_web_folder(
     place = Path(folder).expanduser()
     refuse(place, margin, overwrite)
     real = place.resolve()  # where a link leads; the folder that one is in has a name there
-    files = web_files(Path(locate(model)), margin)
+    source = Path(locate(model))
+    files = web_files(source, margin)
+    fingerprint = (Network.open(source, threads=1).card or {})["fingerprint"]
     try:
         real.parent.mkdir(parents=True, exist_ok=True)
         with drafts.draft(real.parent, folder=True) as draft:
@@ -71,7 +73,6 @@ def write_web_folder(
                 put(new, real)
     except OSError as error:
         raise unwritable(place, error, "choose another folder for `web`") from error
-    fingerprint = (Network.open(place / NETWORK, threads=1).card or {})["fingerprint"]
     return WebFolder(place, {name: len(content) for name, content in files.items()}, fingerprint)
 
 
