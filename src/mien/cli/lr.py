@@ -59,9 +59,10 @@ def lr(
     draw_rates(found.rates, found.losses, found.suggestion, out)
     if json_:
         print_json({"lr": found.suggestion, "picture": str(out), "rates": found.rates, "losses": found.losses})
-        return
     if found.suggestion is None:
         raise MienError(f"The loss falls at no learning rate; see {out}. Try more --steps, or a larger batch.")
+    if json_:
+        return
     print_lines(f"{found.suggestion:.2g}", str(out))
     note(f"The loss falls fastest at this rate. Next: {_next(recipe, config_, settings, found.suggestion)}")
 

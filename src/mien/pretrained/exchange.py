@@ -75,7 +75,7 @@ def _add_section(network: Classifier, folder: Path) -> None:
 def _save_adopted(model: TransformersClassifier, folder: Path, network: Classifier) -> None:
     """As transformers itself saves it, with the names of the classes and without the place it was read from."""
     folder.mkdir(parents=True, exist_ok=True)
-    model.network.save_pretrained(folder)
+    model.network.save_pretrained(folder, max_shard_size="1TB")  # whatever its size, one file
     config = read_json(folder / CONFIG)
     for key in ("_name_or_path", "name_or_path"):
         config.pop(key, None)
