@@ -54,7 +54,7 @@ def test_verbs_that_share_their_name_with_a_module_are_known():
 
 def test_a_verb_stays_a_verb_when_its_package_has_been_imported(run):
     for module in pkgutil.walk_packages(mien.__path__, "mien."):
-        if "__main__" not in module.name:
+        if not module.name.endswith(("__main__", "on_ray")):  # the one runs, the other needs an extra
             importlib.import_module(module.name)
     for name in VERBS:
         verb = getattr(mien, name)

@@ -67,7 +67,9 @@ def test_names_of_classes_reach_terminal_and_spreadsheet_escaped(tmp_path, monke
     names, labels = picture_names(classes, (2, 2, 2, 2))
     run = tmp_path / "run"
     write_run(run, names=names, labels=labels, classes=classes)
-    monkeypatch.setattr("mien.cli.evaluate._score_run", lambda *_, **__: RunFolder.open(run).scores["validation"])
+    monkeypatch.setattr(
+        "mien.cli.evaluate._score_run", lambda *_, **__: (RunFolder.open(run).scores["validation"], "cpu")
+    )
     assert main(["evaluate", str(run)]) == 0
     out = capsys.readouterr().out
     assert printable(classes[1]) in out

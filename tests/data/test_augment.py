@@ -208,7 +208,7 @@ def test_a_training_step_augments_in_full_precision():
     recipe = Recipe(augment=Augment(hflip=1.0))
     task = Task(recipe, torch.nn.Flatten(), Preprocessing(size=13, mean=0.0, std=1.0), np.array([1, 1]))
     task._trainer = SimpleNamespace(world_size=1, global_rank=0)
-    task.random = stream(0)
+    task.random, task.part = stream(0), 0
     images = (faces() * 255).byte()
     with torch.autocast("cpu", torch.bfloat16):
         pixels, _ = task._augmented(images, torch.zeros(6, dtype=torch.long))

@@ -39,11 +39,11 @@ class TwoBoxes:
 class FakeNetwork:
     """Probabilities that depend on the brightness of the crop."""
 
-    labels, threshold, sets = ("dark", "bright"), 0.6, None
+    labels, threshold, sets, device = ("dark", "bright"), 0.6, None, "cpu"
 
     class preprocessing:  # noqa: N801
         @staticmethod
-        def pixels(image):
+        def pixels_of_upright(image):
             return np.asarray(image.convert("L").resize((4, 4)))[None]
 
     def predict(self, pixels):
@@ -171,7 +171,7 @@ def test_the_commands_exit_code_and_table_of_a_broken_tail(cut, tmp_path, capsys
     import mien.runtime
     from mien.cli import main
 
-    monkeypatch.setattr(mien.runtime, "load", lambda *_: Reader(FakeNetwork(), TwoBoxes()))
+    monkeypatch.setattr(mien.runtime, "load", lambda *_, **__: Reader(FakeNetwork(), TwoBoxes()))
     out, drawn = tmp_path / "faces.csv", tmp_path / "drawn"
     assert main(["predict", str(cut), "--detect", "--every", "0.1", "--out", str(out), "--draw", str(drawn)]) == 4
     assert "take another copy" in capsys.readouterr().err.replace("\n", " ")
@@ -306,7 +306,7 @@ def test_the_commands_lines(film, tmp_path, capsys, monkeypatch):
     import mien.runtime
     from mien.cli import main
 
-    monkeypatch.setattr(mien.runtime, "load", lambda *arguments: Reader(FakeNetwork(), TwoBoxes()))
+    monkeypatch.setattr(mien.runtime, "load", lambda *_, **__: Reader(FakeNetwork(), TwoBoxes()))
     command = ["predict", str(film), "--every", "0.5s"]
     assert main([*command, "--json", "--draw", str(tmp_path / "drawn")]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -355,7 +355,7 @@ def test_a_camera_is_read_into_the_same_table_again(tmp_path, monkeypatch):
     import mien.runtime
     from mien.cli import main
 
-    monkeypatch.setattr(mien.runtime, "load", lambda *arguments: Reader(FakeNetwork(), TwoBoxes()))
+    monkeypatch.setattr(mien.runtime, "load", lambda *_, **__: Reader(FakeNetwork(), TwoBoxes()))
     monkeypatch.setattr(cv2, "VideoCapture", lambda number: Camera(frames=30))  # one that is taken away soon
     command = ["predict", "camera", "--every", "0.001", "--out", str(tmp_path / "new" / "faces.csv")]
     assert main(command) == 0
@@ -432,10 +432,10 @@ def test_a_film_that_was_stopped_goes_on(film, tmp_path, capsys, monkeypatch, en
 
     out, drawn, whole = tmp_path / f"faces.{ending}", tmp_path / "drawn", tmp_path / f"whole.{ending}"
     command = ["predict", str(film), "--detect", "--every", "0.3", "--draw", str(drawn), "--out"]
-    monkeypatch.setattr(mien.runtime, "load", lambda *_: Reader(FakeNetwork(), Stopped()))
+    monkeypatch.setattr(mien.runtime, "load", lambda *_, **__: Reader(FakeNetwork(), Stopped()))
     with pytest.raises(SystemExit, match="130"):
         main([*command, str(out)])
-    monkeypatch.setattr(mien.runtime, "load", lambda *_: Reader(FakeNetwork(), TwoBoxes()))
+    monkeypatch.setattr(mien.runtime, "load", lambda *_, **__: Reader(FakeNetwork(), TwoBoxes()))
     for table in (out, whole):
         assert main([*command, str(table)]) == 0
     for table in (out, whole):

@@ -37,7 +37,7 @@ VERBS = {
     "quickstart": "Train a small CNN and a small ViT on drawn faces, and compare them: one to two minutes, nothing to "
     "download.",
     "recipes": "List the recipes, or show one in full.",
-    "report": "Write a run's report.html anew.",
+    "report": "Write a run's report anew.",
     "run": "Data -> training -> evaluation -> report, as a recipe says.",
     "serve": "Open a page on this computer that reads expressions from photos and the camera, with an API behind it.",
     "submission": "Predict the unlabelled pictures of Kaggle's Dogs vs. Cats, and write what the competition takes.",

@@ -18,7 +18,7 @@ def report(
     table: Table = None,
     data_path: DataPath = None,
 ) -> None:
-    """Write a run's report.html anew.
+    """Write a run's report anew.
 
     Parameters
     ----------
