@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mien import config
-from mien.config import Data, Recipe, Train, build, dump, from_environment, from_file, merge
+from mien.config import Data, Model, Recipe, Train, build, dump, from_environment, from_file, merge
 from mien.errors import DataError, MissingError, UsageError
 from mien.runs import read_recipe
 
@@ -95,6 +95,14 @@ def test_recipes_are_frozen():
 def test_model_sizes_are_those_that_were_set():
     recipe = build({"model": {"name": "vit", "depth": 2, "qkv_bias": False}})
     assert recipe.model.sizes() == {"depth": 2, "qkv_bias": False}
+
+
+def test_null_takes_back_what_a_recipe_starts_from():
+    started = Recipe(model=Model(name="vit", init="mien:vit-tiny-imagenet"))
+    for none in (None, "null"):
+        model = build(started.model_dump(), {"model": {"init": none}}).model
+        assert (model.init, model.checkpoint, model.sizes()) == (None, None, {})
+    assert Model(name="timm:resnet18", init="null").sizes() == {}
 
 
 def test_another_model_leaves_the_sizes_of_the_first_behind():

@@ -30,7 +30,7 @@ class Chosen(Settings):
         default=None,
         description="Initialisation (the network's docstring names them), or a checkpoint to start from: a run, a "
         "file, a folder, mien:NAME (one that comes with mien), pip:NAME (an installed package that holds weights), "
-        "hf-hub:OWNER/NAME.",
+        "hf-hub:OWNER/NAME. null is the network's own initialisation, where a recipe names another.",
     )
 
     @property
@@ -38,6 +38,12 @@ class Chosen(Settings):
         """The checkpoint to start from, None where `init` is the name of an initialisation."""
         named = self.init is None or re.fullmatch(r"\w+", self.init)
         return None if named else self.init
+
+    @field_validator("init", mode="before")
+    @classmethod
+    def _null(cls, value: Any) -> Any:
+        """The command line gives text, null too."""
+        return None if value == "null" else value
 
     @field_validator("*", mode="before")
     @classmethod
