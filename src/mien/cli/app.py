@@ -11,7 +11,7 @@ import mien
 from mien.cli.front import ABOUT, EPILOGUE, VERBS
 from mien.errors import UsageError
 
-app = App(name="mien", version=mien.__version__, help=ABOUT, help_epilogue=EPILOGUE)
+app = App(name="mien", version=mien.__version__, help=ABOUT, help_epilogue=EPILOGUE, suppress_keyboard_interrupt=False)
 for verb in VERBS:  # each is imported when it is asked for
     app.command(f"mien.cli.{verb}:{verb}", name=verb)
 
