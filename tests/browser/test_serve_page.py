@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import uvicorn
 from detectors import TwoFaces
+from pages import opened
 from PIL import Image
 
 from mien.config import Data, Model, Recipe, Train
@@ -76,22 +77,6 @@ def url_with_real_detector(network: Network) -> Iterator[str]:
 def page(browser: Any, url: str) -> Iterator[Any]:
     with opened(browser, url) as page:
         yield page
-
-
-@contextmanager
-def opened(browser: Any, url: str) -> Iterator[Any]:
-    """The page; what it asked for and complained about is kept."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.requests, page.complaints = [], []
-    page.on("request", lambda asked: page.requests.append(asked.url))
-    page.on("console", lambda message: page.complaints.append(message.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.goto(url)
-    page.wait_for_selector("#facts dd")
-    yield page
-    context.close()
 
 
 def until(page: Any, expression: str, seconds: float = 60) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from pages import opened
 from PIL import Image
 
 import mien
@@ -72,22 +73,6 @@ def hosted(folder: Path, headers: dict[str, str] | None = None) -> Iterator[str]
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-@contextmanager
-def opened(browser: Any, url: str) -> Iterator[Any]:
-    """The page, once it has said which model answers, or why none does."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.requests, page.complaints = [], []
-    context.on("request", lambda asked: page.requests.append(asked.url))
-    page.on("console", lambda message: page.complaints.append(message.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.goto(url)
-    page.wait_for_selector("#facts dd, #trouble:not([hidden])")
-    yield page
-    context.close()
 
 
 @pytest.fixture(scope="module")
