@@ -6,6 +6,7 @@ from mien.config import Data, Model, Recipe, Train
 from mien.errors import UsageError
 from mien.runs import read_recipe
 from mien.runs.processes import Launch, is_first_process, launched
+from mien.runs.writing import FOLDER_VARIABLE, new_folder
 from mien.train import launch, run
 
 RECIPE = Recipe(
@@ -50,6 +51,12 @@ def test_what_launchers_say():
 def test_launches_that_cannot_share_a_run(variables, text):
     with pytest.raises(UsageError, match=text):
         launched(variables)
+
+
+def test_others_write_where_they_are_told_not_where_an_earlier_run_of_the_process_lies(by, tmp_path):
+    by({**TORCHRUN, FOLDER_VARIABLE: str(tmp_path / "earlier")})
+    assert new_folder(RECIPE, tmp_path / "told", overwrite=False) == tmp_path / "told"
+    assert new_folder(RECIPE, None, overwrite=False) == tmp_path / "earlier", "which the first process has named"
 
 
 def test_the_launcher_decides_how_many_processes_there_are(by):

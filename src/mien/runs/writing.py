@@ -34,7 +34,7 @@ def new_folder(recipe: Recipe, out: Path | None, overwrite: bool) -> Path:
     The others are told `out`; of a folder with a date they know nothing, and need not.
     """
     if not is_first_process():
-        return Path(os.environ.get(FOLDER_VARIABLE) or out or ".")
+        return out or Path(os.environ.get(FOLDER_VARIABLE, "."))  # which an earlier run of this process may have set
     if out and not refuse_used(out, overwrite):
         try:
             out.mkdir(parents=True, exist_ok=True)
