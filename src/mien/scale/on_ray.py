@@ -77,7 +77,7 @@ def _ray(address: str | None, workers: int | None) -> Iterator[None]:
                 ray.init("local", num_cpus=workers, **quiet)
         except ConnectionError as error:
             raise MissingError(f"`on` ray:{address}: no cluster of Ray answers there ({error}).") from error
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what ends a job is said in a sentence
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     try:
