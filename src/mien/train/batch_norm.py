@@ -1,6 +1,7 @@
-"""Batch norm over the whole batch where several processes share it: with torch's own on GPUs, with this on a CPU.
+"""Batch norm over the whole batch where several processes share it: with torch's own on GPUs, with this elsewhere.
 
-torch.nn.SyncBatchNorm takes no tensors of a CPU.
+torch.nn.SyncBatchNorm takes no tensors of a CPU, and in place of timm's batch norms, which end with an activation, it
+would leave that out.
 """
 
 from __future__ import annotations
@@ -9,18 +10,37 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as dist
-from lightning.pytorch.plugins.layer_sync import LayerSync
+from lightning.pytorch.plugins.layer_sync import LayerSync, TorchSyncBatchNorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
+def shared_batch_norm(model: nn.Module, device: str) -> LayerSync:
+    """What shares the batch norms of a model among the processes that train it."""
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    return TorchSyncBatchNorm() if device == "cuda" and all(map(_is_plain, norms)) else SharedBatchNorm()
+
+
+def _is_plain(norm: nn.Module) -> bool:
+    """Whether it computes what torch's batch norm does, and nothing more."""
+    return type(norm).forward is _BatchNorm.forward
+
+
+def _has_activation(norm: nn.Module) -> bool:
+    """Whether it is timm's BatchNormAct2d, or one like it."""
+    return isinstance(getattr(norm, "drop", None), nn.Module) and isinstance(getattr(norm, "act", None), nn.Module)
+
+
 class SharedBatchNorm(LayerSync):
-    """Makes the batch norms of a model those of all processes, and their own ones again."""
+    """Makes the batch norms of a model those of all processes, and their own ones again.
+
+    One that computes what nobody here knows stays that of its process.
+    """
 
     def apply(self, model: nn.Module) -> nn.Module:
         """Each batch norm keeps its parameters and its name."""
         for module in model.modules():
-            if isinstance(module, _BatchNorm):
+            if isinstance(module, _BatchNorm) and (_is_plain(module) or _has_activation(module)):
                 module.__class__ = type(type(module).__name__, (_Shared, type(module)), {})
         return model
 
@@ -50,7 +70,8 @@ class _Shared(nn.Module):
         scaled = centred * (variance + norm.eps).rsqrt().view(shape)
         if norm.affine:
             scaled = scaled * norm.weight.view(shape) + norm.bias.view(shape)
-        return scaled.to(x.dtype)
+        scaled = scaled.to(x.dtype)
+        return norm.act(norm.drop(scaled)) if _has_activation(self) else scaled
 
     @staticmethod
     def _track(norm: Any, mean: Tensor, variance: Tensor, count: int) -> None:

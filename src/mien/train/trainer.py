@@ -26,7 +26,7 @@ from mien.errors import MienError
 from mien.progress import note
 from mien.runs import layout
 from mien.runs.processes import Launch, launched
-from mien.train.batch_norm import SharedBatchNorm
+from mien.train.batch_norm import shared_batch_norm
 from mien.train.callbacks import Display, Diverged, EarlyStopping, History, ModelCheckpoint, RisingRate
 from mien.train.checkpoints import WholeCheckpoints, whole_checkpoint
 from mien.train.task import Training
@@ -141,8 +141,7 @@ def _trainer(
             num_nodes=started.nodes if started else 1,
             strategy=_strategy(settings),
             precision=hardware.PRECISIONS[precision],  # type: ignore[arg-type]
-            plugins=_plugins(settings, started, device),
-            sync_batchnorm=settings.sync_batchnorm and device != "cpu",
+            plugins=_plugins(task, started, device),
             benchmark=device == "cuda",
             **{"max_epochs": settings.epochs, **limits},
             accumulate_grad_batches=settings.accumulate_grad_batches,
@@ -188,12 +187,13 @@ def _callbacks(
     return found
 
 
-def _plugins(settings: Train, started: Launch | None, device: str) -> list[Any]:
+def _plugins(task: Training, started: Launch | None, device: str) -> list[Any]:
+    settings = task.recipe.train
     found: list[Any] = [WholeCheckpoints()]
     if started and started.launcher == "srun":
         found.append(SLURMEnvironment())
-    if settings.sync_batchnorm and settings.processes > 1 and device == "cpu":
-        found.append(SharedBatchNorm())
+    if settings.sync_batchnorm and settings.processes > 1:
+        found.append(shared_batch_norm(task.model, device))
     return found
 
 
