@@ -19,15 +19,18 @@ from mien.errors import MissingError, UsageError
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
+def devices() -> list[str]:
+    """torch's devices that are here, the fastest first."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [device for device, is_there in there.items() if is_there]
+
+
 def choose_device(wanted: str) -> str:
     """'cpu', 'cuda' or 'mps'; auto takes the fastest there is. Raises MissingError when it is not there."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if wanted == "auto":
-        return next(device for device in ("cuda", "mps", "cpu") if there[device])
-    if not there[wanted]:
-        raise MissingError(
-            f"`device` {wanted}: no such device here; there is {', '.join(d for d in there if there[d])}."
-        )
+        return devices()[0]
+    if wanted not in devices():
+        raise MissingError(f"`device` {wanted}: no such device here; there is {', '.join(devices())}.")
     return wanted
 
 

@@ -420,7 +420,7 @@ def test_memory_holds_a_few_pictures_only(reader, faces, tmp_path, monkeypatch):
         most.append(sum(alive() is not None for alive in given))
         return find(picture, **how)
 
-    monkeypatch.setattr(job, "_decoded", decoded)
+    monkeypatch.setattr(job, "decoded", decoded)
     monkeypatch.setattr(reader, "find", counted)
     paths, bad = [tmp_path / str(number) for number in range(40)], {}
     assert [path for path, _ in read_all(reader, paths, detect=False, bad=bad)] == paths[:5] + paths[6:]

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mien.hardware import choose_device
+from mien.hardware import choose_device, devices
 from mien.preprocessing import Preprocessing
 from mien.pretrained.own import from_run
 from mien.progress import warn
@@ -36,12 +36,10 @@ def torch_device(device: str) -> torch.device:
     check_device(device)
     if device == AUTO:
         return torch.device(choose_device(AUTO))
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    found = OF_TORCH.get(device, "")
-    if there.get(found):
-        return torch.device(found)
-    names = ", ".join(name for name, known in OF_TORCH.items() if there[known])
-    _say_instead(device, names)
+    there = devices()
+    if OF_TORCH.get(device) in there:
+        return torch.device(OF_TORCH[device])
+    _say_instead(device, ", ".join(name for name, known in OF_TORCH.items() if known in there))
     return torch.device("cpu")
 
 

@@ -10,9 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mien import media
 from mien.errors import DataError, MienError, MissingError, UsageError
@@ -27,6 +26,8 @@ if TYPE_CHECKING:  # what one answer on the screen does without is imported when
 
     from mien.runtime.film.drawings import Drawings
     from mien.runtime.table import Table
+
+Name = TypeVar("Name", Path, str)  # of a picture
 
 AT_ONCE = 32  # pictures whose faces share the network's batches
 AHEAD = 4  # pictures that are decoded before they are asked for: as many as memory must hold
@@ -201,39 +202,52 @@ def read_all(
     Files are decoded by a few threads, AHEAD of where the faces are cut out, so that memory does not grow.
     """
     problems = {} if bad is None else bad
-    decoded = _ahead(paths)
+    found = _ahead(paths)
     if len(paths) > 1:
-        decoded = track(decoded, "reading", len(paths))
-    for _ in range(0, len(paths), AT_ONCE):
-        good: list[Path] = []
-        group = _readable(islice(decoded, AT_ONCE), good, problems)
-        faces = list(reader.read_each(group, detect=detect))
+        found = track(found, "reading", len(paths))
+    yield from read_decoded(reader, iter(found), detect, problems)
+
+
+def read_decoded(
+    reader: Reader, stream: Iterator[tuple[Name, Image.Image | str]], detect: bool | None, bad: dict[Name, str]
+) -> Iterator[tuple[Name, list[Face]]]:
+    """Faces of each picture, in order, AT_ONCE of them sharing the network's batches.
+
+    stream: names, each with its picture, or with what is wrong with it, which goes into `bad`. Pictures are taken one
+    by one, and each is let go once its faces are cut out.
+    """
+    ended = False
+
+    def readable(good: list[Name]) -> Iterator[Image.Image]:
+        nonlocal ended
+        for _ in range(AT_ONCE):
+            name, picture = next(stream, (None, None))
+            if name is None or picture is None:
+                ended = True
+                return
+            if isinstance(picture, str):
+                bad[name] = picture
+            else:
+                good.append(name)
+                yield picture
+
+    while not ended:
+        good: list[Name] = []
+        faces = list(reader.read_each(readable(good), detect=detect))
         yield from zip(good, faces, strict=True)
-
-
-def _readable(
-    decoded: Iterator[tuple[Path, Image.Image | str]], good: list[Path], bad: dict[Path, str]
-) -> Iterator[Image.Image]:
-    """The pictures that could be decoded; their paths are put into `good`, what is wrong with others into `bad`."""
-    for path, picture in decoded:
-        if isinstance(picture, str):
-            bad[path] = picture
-        else:
-            good.append(path)
-            yield picture
 
 
 def _ahead(paths: Sequence[Path]) -> Iterator[tuple[Path, Image.Image | str]]:
     """Each path with its picture, or with what is wrong with it."""
     if len(paths) == 1:
-        yield paths[0], _decoded(paths[0])
+        yield paths[0], decoded(paths[0])
         return
     from concurrent.futures import Future, ThreadPoolExecutor
 
     waiting: deque[tuple[Path, Future[Image.Image | str]]] = deque()
     with ThreadPoolExecutor(AHEAD) as pool:
         for path in paths:
-            waiting.append((path, pool.submit(_decoded, path)))
+            waiting.append((path, pool.submit(decoded, path)))
             if len(waiting) == AHEAD:
                 first, future = waiting.popleft()
                 yield first, future.result()
@@ -241,8 +255,9 @@ def _ahead(paths: Sequence[Path]) -> Iterator[tuple[Path, Image.Image | str]]:
             yield path, future.result()
 
 
-def _decoded(path: Path) -> Image.Image | str:
+def decoded(picture: Path | bytes) -> Image.Image | str:
+    """The picture of a file, or what is wrong with it."""
     try:
-        return opened(path)
+        return opened(picture)
     except DataError as error:
         return str(error)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,12 +19,10 @@ import pyarrow
 from pyarrow import fs, parquet
 
 from mien.atomic import written_whole
-from mien.errors import DataError
 from mien.runtime import Face, Network, Reader, open_detector
-from mien.runtime.job import AT_ONCE
-from mien.runtime.reader import opened
+from mien.runtime.job import decoded, read_decoded
 from mien.runtime.table import ParquetTable
-from mien.scale.source import Item, Place, SourcePart, items
+from mien.scale.source import Place, SourcePart, items
 
 # In the folder that a job writes. The network lies there too, as that is where every process can read it.
 FACES, UNREADABLE, RECORD, MODEL = "faces", "unreadable", "job.json", "model.onnx"
@@ -123,7 +120,8 @@ def score(reader: Reader, job: Job, part: SourcePart) -> Done:
         mark = Path(folder, "mark")
         mark.touch()
         put(mark, out, f"{tries}/{number}")
-    return _write(reader, out, part, read(reader, items(part, Place(job.source), bad), job.detect, bad), bad)
+    pictures = ((name, decoded(content)) for name, content in items(part, Place(job.source), bad))
+    return _write(reader, out, part, read_decoded(reader, pictures, job.detect, bad), bad)
 
 
 def _write(
@@ -158,27 +156,6 @@ def names_in(out: Place, folder: str) -> Iterator[str]:
     """Names of the files of a folder that are there whole; drafts are hidden."""
     where = fs.FileSelector(out.below(folder), allow_not_found=True)
     yield from (info.base_name for info in out.system.get_file_info(where) if not info.base_name.startswith("."))
-
-
-def read(
-    reader: Reader, pictures: Iterator[Item], detect: bool | None, bad: dict[str, str]
-) -> Iterator[tuple[str, list[Face]]]:
-    """Faces of each picture, in order, in the batches of `mien.runtime.job.read_all`; see there for `bad`."""
-    while group := list(islice(pictures, AT_ONCE)):
-        good: list[str] = []
-        faces = list(reader.read_each(_readable(group, good, bad), detect=detect))
-        yield from zip(good, faces, strict=True)
-
-
-def _readable(group: list[Item], good: list[str], bad: dict[str, str]) -> Iterator[Any]:
-    for name, content in group:
-        try:
-            picture = opened(content)
-        except DataError as error:
-            bad[name] = str(error)
-        else:
-            good.append(name)
-            yield picture
 
 
 def put(file: Path, out: Place, name: str) -> None:

@@ -18,7 +18,7 @@ from mien.pretrained.checkpoint import Checkpoint
 from mien.pretrained.own import save_folder
 from mien.progress import note
 from mien.runs import layout, manifest
-from mien.train import gradient_checkpointing, loggers
+from mien.train import freeze, gradient_checkpointing, loggers
 from mien.train.masked_task import Filling
 from mien.train.task import Task, Training
 
@@ -90,6 +90,13 @@ def build_model(recipe: Recipe, store: Store, checkpoint: Checkpoint | None = No
 def build_task(recipe: Recipe, store: Store, checkpoint: Checkpoint | None = None) -> Training:
     """The recipe's model with all that it needs to be trained. Raises UsageError where the two do not fit."""
     return TASKS[recipe.learns].of(recipe, build_model(recipe, store, checkpoint), store)
+
+
+def precision_of(task: Training, device: str) -> str:
+    """The precision that a task trains in. What never trains is frozen: it has no backward pass that could be slow."""
+    settings = task.recipe.train
+    freeze.freeze(task.model, settings, settings.epochs)
+    return hardware.choose_precision(settings.precision, device, task.model)
 
 
 def lay_out(task: Training, device: str) -> None:

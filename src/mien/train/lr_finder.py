@@ -16,8 +16,7 @@ import numpy as np
 from mien import hardware
 from mien.config import Recipe
 from mien.data import open_store
-from mien.train import freeze
-from mien.train.build import build_task, check_sizes, lay_out, read_checkpoint, with_sizes_of
+from mien.train.build import build_task, check_sizes, lay_out, precision_of, read_checkpoint, with_sizes_of
 from mien.train.trainer import try_rates
 
 LOWEST, HIGHEST = 1e-6, 10.0
@@ -48,8 +47,7 @@ def find_lr(recipe: Recipe, steps: int = 100) -> RangeTest:
     check_sizes(recipe)
     device, store = hardware.choose_device(recipe.device), open_store(recipe.data)
     task = build_task(recipe, store, checkpoint)
-    freeze.freeze(task.model, recipe.train, 1)
-    precision = hardware.choose_precision(recipe.train.precision, device, task.model)
+    precision = precision_of(task, device)
     lay_out(task, device)
     rates = np.geomspace(LOWEST, HIGHEST, steps).tolist()
     with TemporaryDirectory() as folder:

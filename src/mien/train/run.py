@@ -24,8 +24,8 @@ from mien.runs.folder import read_env, runs_in
 from mien.runs.history import read_epochs
 from mien.runs.processes import is_first_process, launched
 from mien.runs.writing import hold, new_folder, refuse_used, release, write_env
-from mien.train import features, freeze, launch, loggers
-from mien.train.build import build_task, check_sizes, lay_out, read_checkpoint, save_model, with_sizes_of
+from mien.train import features, launch, loggers
+from mien.train.build import build_task, check_sizes, lay_out, precision_of, read_checkpoint, save_model, with_sizes_of
 from mien.train.callbacks import Pruning, Watch
 from mien.train.checkpoints import discard_earlier, whole_checkpoint
 from mien.train.environment import as_before, environment, opening
@@ -64,7 +64,7 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False, wat
     # A recipe that cannot be built or trained leaves no folder behind, and none overwritten.
     refuse_too_few(len(store.indices("train")), recipe.train.processes, recipe.train.accumulate_grad_batches)
     task = build_task(recipe, store, checkpoint)
-    precision = _precision(task, device)
+    precision = precision_of(task, device)
     if recipe.distill.teachers and recipe.distill.stored:
         Teacher(recipe, store.classes)  # asked later; one that does not fit is refused here
     folder = new_folder(own, out, overwrite)
@@ -123,7 +123,7 @@ def _go_on(folder: Path, recipe: Recipe, watch: Watch | None) -> Path:
         for source in recipe.distill.teachers:
             refuse_missing(folder, source, "distill.teachers")
     task = build_task(recipe, store, checkpoint)
-    precision = _precision(task, device)
+    precision = precision_of(task, device)
     _refuse_other_teachers(task, known, folder)
     return _train(task, store, folder, device, precision, known.init, watch)
 
@@ -144,12 +144,6 @@ def _is_of(folder: Path, recipe_name: str, seed: int) -> bool:
     except MienError:  # a damaged one is said when it is named
         return False
     return (recipe.name, recipe.seed) == (recipe_name, seed)
-
-
-def _precision(task: Training, device: str) -> str:
-    settings = task.recipe.train
-    freeze.freeze(task.model, settings, settings.epochs)  # what never trains has no backward pass that could be slow
-    return hardware.choose_precision(settings.precision, device, task.model)
 
 
 def _refuse_other_teachers(task: Training, known: Env, folder: Path) -> None:
