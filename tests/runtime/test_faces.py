@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,7 +9,18 @@ from PIL import Image
 import mien
 from mien.assets import asset
 from mien.errors import DataError, MissingError
-from mien.runtime.faces import HaarDetector, YuNetDetector, _boxes, inside, merged, open_detector, with_margin
+from mien.runtime.faces import (
+    YUNET,
+    HaarDetector,
+    YuNetDetector,
+    _boxes,
+    _shrunk,
+    _surest,
+    inside,
+    merged,
+    open_detector,
+    with_margin,
+)
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 MEDIA = Path(os.environ.get("MIEN_TEST_DATA", "/nowhere")) / "media"
@@ -40,8 +52,30 @@ def test_a_detector_file_that_is_not_there_or_none(tmp_path):
     with pytest.raises(MissingError, match="there is no such detector file"):
         YuNetDetector(tmp_path / "yunet.onnx")
     (tmp_path / "text.onnx").write_text("x")
-    with pytest.raises(DataError, match="no YuNet model that OpenCV reads"):
+    with pytest.raises(DataError, match="cannot be read as a YuNet model: it is no protobuf message"):
         YuNetDetector(tmp_path / "text.onnx")
+
+
+def test_a_detector_file_of_another_network():
+    with pytest.raises(DataError, match=r"is no YuNet model: it lacks the outputs cls_8, obj_8, bbox_8"):
+        YuNetDetector(asset("tiny", "model.onnx"))
+
+
+@pytest.mark.parametrize("size", [(512, 512), (353, 97), (960, 540), (31, 33), (1500, 1100)])
+def test_yunet_finds_what_opencv_finds_with_it(size):
+    """Several faces of several sizes, some of which overlap, in pictures whose sides are no multiples of 32."""
+    with Image.open(PICTURES / "astronaut.jpg") as image:
+        face = np.asarray(image.convert("RGB").crop((150, 0, 350, 220)))
+    scene = np.full((600, 900, 3), 90, np.uint8)
+    for x, y, side in ((0, 0, 150), (90, 40, 150), (300, 100, 60), (420, 300, 280), (700, 10, 190)):
+        scene[y : y + side, x : x + side] = cv2.resize(face, (side, side))
+    image = cv2.resize(scene, size)
+    small, shrink = _shrunk(image)
+    opencv = cv2.FaceDetectorYN.create(str(YUNET), "", small.shape[1::-1], 0.7)
+    _, found = opencv.detect(small[..., ::-1])
+    expected = [] if found is None else _boxes(found[:, :4], shrink, image)
+    assert YuNetDetector().detect(image) == expected
+    assert len(expected) >= (4 if min(size) > 500 else 0)
 
 
 def test_yunet_comes_with_mien_and_its_licence_and_is_the_default():
@@ -82,4 +116,4 @@ def test_yunet_finds_half_a_face():
 
 def test_boxes_without_end_are_no_faces():
     found = np.array([[1.0, 2.0, 3.0, 4.0], [np.inf, 0.0, 5.0, 5.0], [0.0, np.nan, 5.0, 5.0]], np.float32)
-    assert len(_boxes(found, 1.0, np.zeros((16, 16, 3), np.uint8))) == 1
+    assert _surest(found, np.ones(3, np.float32)).tolist() == [[1, 2, 3, 4]]

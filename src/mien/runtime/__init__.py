@@ -25,4 +25,5 @@ def load(
     share of its side. threads: 0 is one for each core. device: what computes the network: 'cpu', 'cuda', 'rocm',
     'directml', 'openvino', 'coreml', or 'auto' for the fastest that is there; the CPU, where it is not there.
     """
-    return Reader(Network.open(where or default_model(), threads, device), open_detector(detector or "yunet"), margin)
+    network = Network.open(where or default_model(), threads, device)
+    return Reader(network, open_detector(detector or "yunet", threads), margin)

@@ -107,21 +107,34 @@ def _say_instead(device: str, why: str) -> None:
     warn(f"`device` {device}: {why}.")
 
 
-def _on_cpu(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    from onnxruntime.capi import onnxruntime_pybind11_state as states
+def session_of(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
+    """A session on the CPU for the bytes of an .onnx file. Raises ValueError for what is no ONNX model."""
+    try:
+        return _session(content, threads, CPU)
+    except _refusals() as error:
+        raise ValueError("it is no ONNX model that onnxruntime reads") from error
 
-    known = (states.Fail, states.InvalidArgument, states.InvalidProtobuf, states.InvalidGraph, states.NotImplemented)
+
+def _on_cpu(path: Path, threads: int) -> onnxruntime.InferenceSession:
     try:
         path.open("rb").close()  # whose errors name their reason, a missing permission say
         return _session(path, threads, CPU)
-    except (*known, RuntimeError) as error:
+    except _refusals() as error:
         raise DataError(
             f"{path} cannot be read as an ONNX model: it is damaged, or was changed after it was exported. Export it "
             "again: `mien.export(RUN)`"
         ) from error
 
 
-def _session(path: Path, threads: int, device: str) -> onnxruntime.InferenceSession:
+def _refusals() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises for a file that is no ONNX model."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as states
+
+    known = (states.Fail, states.InvalidArgument, states.InvalidProtobuf, states.InvalidGraph, states.NotImplemented)
+    return (*known, RuntimeError)
+
+
+def _session(source: Path | bytes, threads: int, device: str) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -137,8 +150,9 @@ def _session(path: Path, threads: int, device: str) -> onnxruntime.InferenceSess
     providers: list[Any] = [(name, DEVICES[device].options) for name in DEVICES[device].providers if name in there][:1]
     if device != CPU:
         providers.append(CPU_PROVIDER)  # for what the device does not compute
+    model = source if isinstance(source, bytes) else str(source)
     # Without enable_fallback, as it prints to stdout what it does.
-    return onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+    return onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
 
 
 @cache

@@ -11,10 +11,14 @@ import numpy as np
 
 from mien.assets import asset
 from mien.errors import DataError, MissingError, nearest
+from mien.runtime.any_size import any_size
+from mien.runtime.devices import session_of
 
 YUNET = asset("yunet", "face_detection_yunet_2023mar.onnx")
 
 Box = tuple[int, int, int, int]  # x, y, width, height in pixels; x and y from the top left corner
+STRIDES = (8, 16, 32)  # pixels of a cell of YuNet's three maps; a picture's sides become multiples of the last
+SAME, MOST = 0.3, 5000  # intersection over union above which two boxes are one face; boxes that are compared
 LONGEST = 960  # a larger picture is searched at this length: faces that small cannot be read, YuNet misses large ones
 
 
@@ -48,13 +52,14 @@ class HaarDetector:
 
 
 class YuNetDetector:
-    """YuNet (Wu et al. 2023) through OpenCV.
+    """YuNet (Wu et al. 2023) through onnxruntime, with the boxes of OpenCV's FaceDetectorYN in half its time.
 
     model: 'yunet' for the one that comes with mien, or another ONNX file of it. confidence: the least that
-    a face needs, 0 to 1. Raises MissingError when there is no such file, DataError when it is no YuNet.
+    a face needs, 0 to 1. threads: 0 is one for each core. Raises MissingError when there is no such file, DataError
+    when it is no YuNet.
     """
 
-    def __init__(self, model: str | Path = "yunet", confidence: float = 0.7) -> None:
+    def __init__(self, model: str | Path = "yunet", confidence: float = 0.7, threads: int = 0) -> None:
         path = YUNET if str(model) == "yunet" else Path(model)
         if not path.is_file():
             raise MissingError(
@@ -62,28 +67,70 @@ class YuNetDetector:
                 f"{' and '.join(DETECTORS)}, or a file of YuNet's weights (.onnx)."
             )
         try:
-            self.network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), confidence)
-        except cv2.error as error:
-            raise DataError(f"{path} is no YuNet model that OpenCV reads: {str(error).strip()}") from error
+            self.session = session_of(any_size(path.read_bytes()), threads)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be read as a YuNet model: {error}.") from error
+        self.input = self.session.get_inputs()[0].name
+        self.confidence = confidence
+        self.outputs = [f"{part}_{stride}" for stride in STRIDES for part in ("cls", "obj", "bbox")]
+        if not {*self.outputs} <= {output.name for output in self.session.get_outputs()}:
+            raise DataError(f"{path} is no YuNet model: it lacks the outputs {', '.join(self.outputs)}.")
 
     def detect(self, image: np.ndarray) -> list[Box]:
-        small, shrink = _shrunk(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        self.network.setInputSize((small.shape[1], small.shape[0]))
-        _, found = self.network.detect(small)
-        return [] if found is None else _boxes(found[:, :4], shrink, image)
+        small, shrink = _shrunk(image)
+        inputs = _padded(small)
+        found = self.session.run(self.outputs, {self.input: inputs})
+        return _boxes(_surest(*self._candidates(found, inputs.shape[3])), shrink, image)
+
+    def _candidates(self, found: list[np.ndarray], width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes float32 (N, 4) that reach the confidence, x, y, width and height, and their scores (N,).
+
+        found: for each stride: a score and an objectness (1, cells, 1), and a box in cells (1, cells, 4).
+        """
+        boxes, scores = [], []
+        for stride, part in zip(STRIDES, zip(*[iter(found)] * 3, strict=True), strict=True):
+            classes, objects, places = (each[0] for each in part)
+            score = np.sqrt(classes[:, 0].clip(0, 1) * objects[:, 0].clip(0, 1))
+            (cells,) = np.nonzero(score >= self.confidence)
+            rows, columns = np.divmod(cells, width // stride)
+            middle = (np.stack([columns, rows], axis=1) + places[cells, :2]) * stride
+            with np.errstate(over="ignore"):
+                size = np.exp(places[cells, 2:]) * stride
+            boxes.append(np.concatenate([middle - size / 2, size], axis=1).astype(np.float32))
+            scores.append(score[cells])
+        return np.concatenate(boxes), np.concatenate(scores)
+
+
+def _padded(image: np.ndarray) -> np.ndarray:
+    """uint8 RGB (H, W, 3) -> YuNet's input, float32 (1, 3, H', W'): blue first, 0..255, black below and right."""
+    height, width = image.shape[:2]
+    last = STRIDES[-1]
+    made = np.zeros((1, 3, height + -height % last, width + -width % last), np.float32)
+    made[0, :, :height, :width] = image[..., ::-1].transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
+    return made
+
+
+def _surest(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Of boxes (N, 4) that overlap, the one with the highest score; compared in whole pixels, as OpenCV does it."""
+    finite = np.isfinite(boxes).all(axis=1)  # YuNet answers to some tiny pictures with boxes without end
+    boxes, scores = boxes[finite], scores[finite]
+    if len(boxes) < 2:
+        return boxes
+    kept = cv2.dnn.NMSBoxes(boxes.astype(int).tolist(), scores.tolist(), 0.0, SAME, top_k=MOST)
+    return boxes[np.asarray(kept, dtype=int)]
 
 
 DETECTORS = {"yunet": YuNetDetector, "haar": HaarDetector}
 
 
-def open_detector(which: Detector | str | Path = "yunet") -> Detector:
+def open_detector(which: Detector | str | Path = "yunet", threads: int = 0) -> Detector:
     """The detector of a name, 'yunet' or 'haar', or YuNet with the weights of a file; an own one as it is.
 
-    Errors as of `YuNetDetector`.
+    threads and errors as of `YuNetDetector`.
     """
     if not isinstance(which, str | Path):
         return which
-    return HaarDetector() if str(which) == "haar" else YuNetDetector(which)
+    return HaarDetector() if str(which) == "haar" else YuNetDetector(which, threads=threads)
 
 
 def _shrunk(image: np.ndarray) -> tuple[np.ndarray, float]:
@@ -97,7 +144,6 @@ def _shrunk(image: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _boxes(found: np.ndarray, shrink: float, image: np.ndarray) -> list[Box]:
     """Boxes (N, 4) of the shrunk image -> those of the image."""
-    found = found[np.isfinite(found).all(axis=1)]  # YuNet answers to some tiny pictures with boxes without end
     rows = [tuple(round(value / shrink) for value in row) for row in found.tolist()]
     return merged([inside(row, image.shape) for row in rows])
 

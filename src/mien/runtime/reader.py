@@ -88,7 +88,12 @@ class FaceFinder:
         """
         picture = opened(image, order)
         whole = not detect or isinstance(self.detector, WholeImage)
-        boxes = [(0, 0, *picture.size)] if whole else self.detector.detect(_rgb(picture))
+        if whole:
+            boxes = [(0, 0, *picture.size)]
+        elif isinstance(image, np.ndarray) and image.ndim == 3 and order == "RGB":  # as a film's frames are
+            boxes = self.detector.detect(image)
+        else:
+            boxes = self.detector.detect(_rgb(picture))
         return boxes, [self._crop(picture, box, whole) for box in boxes]
 
     def _crop(self, picture: Image.Image, box: Box, whole: bool) -> np.ndarray:
@@ -223,7 +228,7 @@ class Reader(FaceFinder):
 
 def _rgb(picture: Image.Image) -> np.ndarray:
     """uint8 (H, W, 3)."""
-    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))  # convert would copy
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def _are_faces(images: Any) -> bool:

@@ -56,11 +56,11 @@ def fingerprint(network: bytes | memoryview, values: dict[str, Any]) -> str:
 def _entry(text: str) -> bytes:
     """metadata_props {key: KEY, value: text} as protobuf writes it."""
     key, value = KEY.encode(), text.encode()
-    inner = bytes([NAME]) + _varint(len(key)) + key + bytes([VALUE]) + _varint(len(value)) + value
-    return bytes([PROPERTIES]) + _varint(len(inner)) + inner
+    inner = bytes([NAME]) + varint(len(key)) + key + bytes([VALUE]) + varint(len(value)) + value
+    return bytes([PROPERTIES]) + varint(len(inner)) + inner
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
     """Seven bits a byte, the lowest first; all bytes but the last have their highest bit set."""
     groups = []
     while number > 0x7F:

@@ -47,7 +47,9 @@ def predict(
         raise UsageError(f"`workers` {workers}: give 1 or more.")
     require("`on` ray", "ray", "pyarrow")
     file = locate(model or default_model())
-    reader = Reader(Network.open(file, threads=1), open_detector(detector), margin)  # refuses what no process could do
+    reader = Reader(
+        Network.open(file, threads=1), open_detector(detector, threads=1), margin
+    )  # refuses what no process could do
     job = Job(str(source), str(out), detector, margin, detect, os.getcwd())
     _refuse_within(job)
     parts = parts_of(job.source)

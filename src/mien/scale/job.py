@@ -100,7 +100,7 @@ def reader_of(job: Job) -> Reader:
         file = Path(folder) / MODEL
         with out.system.open_input_stream(out.below(MODEL)) as content, file.open("wb") as here:
             shutil.copyfileobj(content, here)
-        return Reader(Network.open(file, threads=1), open_detector(job.detector), job.margin)
+        return Reader(Network.open(file, threads=1), open_detector(job.detector, threads=1), job.margin)
 
 
 def score(reader: Reader, job: Job, part: SourcePart) -> Done:

@@ -132,7 +132,7 @@ def open_app(
     """
     threads = 0 if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
     network = Network.open(model, threads, device)
-    finder = partial(open_detector, detector)
+    finder = partial(open_detector, detector, threads)
     return create_app(network, finder, margin, None, hosts, origins, max(2, PROCESSES // workers))
 
 

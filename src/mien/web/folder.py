@@ -17,6 +17,7 @@ from mien.atomic import put, share
 from mien.errors import UsageError, require, unwritable
 from mien.labels import has_expressions
 from mien.page import page_files
+from mien.runtime.any_size import any_size
 from mien.runtime.faces import YUNET
 from mien.runtime.network import Network, locate
 
@@ -123,7 +124,10 @@ def web_files(model: Path, margin: float = 0.0) -> dict[str, bytes]:
         **{f"onnxruntime/{name}": content for name, content in _runtime().items()},
     }
     if detects:
-        files |= {"yunet/yunet.onnx": _any_size(YUNET), "yunet/LICENSE": YUNET.with_name("LICENSE").read_bytes()}
+        files |= {
+            "yunet/yunet.onnx": any_size(YUNET.read_bytes()),
+            "yunet/LICENSE": YUNET.with_name("LICENSE").read_bytes(),
+        }
     files["index.html"] = _with_policy(files["index.html"])
     hashes = {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files) if name != OFFLINE}
     files[OFFLINE] = _replaced(files[OFFLINE], b"const FILES = {};", f"const FILES = {json.dumps(hashes)};".encode())
@@ -138,19 +142,6 @@ def _runtime() -> dict[str, bytes]:
         for file in folder.iterdir()
         if file.suffix in (".mjs", ".gz") or file.name == "LICENSE"
     }
-
-
-def _any_size(path: Path) -> bytes:
-    """YuNet for pictures of any size: OpenCV reads its file so, onnxruntime holds it to the 640 x 640 that it says."""
-    import onnx
-
-    model = onnx.load(path)
-    _, _, height, width = model.graph.input[0].type.tensor_type.shape.dim
-    height.dim_param, width.dim_param = "height", "width"
-    del model.graph.value_info[:]
-    for output in model.graph.output:
-        output.type.tensor_type.shape.dim[1].dim_param = output.name
-    return model.SerializeToString()
 
 
 def _refuse_unknown_operators(path: Path) -> None:
