@@ -25,11 +25,11 @@ ALLOWED = {
         "preprocessing progress",
         "runtime": "assets atomic cells drafts errors hub labels locks media pictures preprocessing progress",
         "serve": "mien errors labels page pictures preprocessing progress runtime",
-        "scale": "atomic data errors pictures progress runtime",
+        "scale": "atomic cluster data errors pictures progress runtime",
         "pretrained": "drafts mien assets errors atomic hub models plugins preprocessing progress runs runtime",
         "runs": "cells drafts atomic config data errors labels locks progress",
-        "train": "cache drafts config data errors evaluate atomic hardware intervals labels models operators plugins "
-        "preprocessing pretrained progress runs runtime",
+        "train": "cache cluster drafts config data errors evaluate atomic hardware intervals labels locks models "
+        "operators plugins preprocessing pretrained progress runs runtime",
         "evaluate": "cache cells config data errors atomic hardware intervals labels models pictures preprocessing "
         "pretrained progress runs runtime",
         "explain": "data errors evaluate hardware hub intervals labels models pictures pretrained progress runs "

@@ -117,7 +117,9 @@ def commit() -> str | None:
     here = Path(__file__).parent
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, timeout=10)
+        # Without --no-optional-locks, `git status` locks the checkout: a run that is killed would leave it locked.
+        command = ["git", "--no-optional-locks", "-C", str(here), *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
         return done.stdout.strip() if done.returncode == 0 else ""
 
     try:

@@ -83,27 +83,16 @@ def test_tables_and_archives_give_the_same_answers(cluster, folder, plain, tmp_p
     assert answers_of(table).equals(answers_of(plain))
 
 
-def actors():
-    """The processes of this user that hold a network."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if b"ray::MapWorker" in (process / "cmdline").read_bytes():
-                yield int(process.name)
-        except OSError:  # it has ended
-            pass
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc says which processes there are")
-def test_a_process_that_is_killed_costs_its_parts_alone(cluster, tmp_path):
+def test_a_process_that_is_killed_costs_its_parts_alone(cluster, processes, tmp_path):
     from mien.scale import predict
 
     write_table(tmp_path / "many.parquet", faces(50) * 40, rows=2000 // PARTS)
-    before, killed = set(actors()), []
+    before, killed = set(processes("MapWorker")), []
 
     def kill_one():
         while len(list((tmp_path / "out" / "faces").glob("part-*"))) < 2:
             time.sleep(0.02)
-        killed.append(next(process for process in actors() if process not in before))
+        killed.append(next(process for process in processes("MapWorker") if process not in before))
         os.kill(killed[0], signal.SIGKILL)
 
     killing = threading.Thread(target=kill_one)

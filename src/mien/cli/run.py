@@ -27,6 +27,7 @@ def run(
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     resume: Annotated[bool, Parameter(negative="")] = False,
     config_: Annotated[Path | None, Parameter(name="--config")] = None,
+    on: Annotated[str | None, Parameter(show_default=False)] = None,
     json_: Json = False,
     settings: Recipe | None = None,
 ) -> None:
@@ -51,18 +52,23 @@ def run(
         --data.fold all trains on everything.
     config_
         YAML file of settings, such as a run's recipe.yaml.
+    on
+        With --data.folds: 'ray' or 'ray:ADDRESS' trains several folds at once, as `mien sweep` does its runs.
     """
-    from mien.cli.sweep import train_all
+    from mien.cli.sweep import refuse_engine, train_all
     from mien.config.sweep_plan import flat, fold_plan, is_sweep, read_plan
     from mien.data import check
     from mien.runs.processes import is_first_process, launched
     from mien.runs.writing import refuse_used
 
+    refuse_engine(on)
     if resume and (folds := out or (Path(recipe) if recipe else None)) and is_sweep(folds):
         if config_ or settings:
             raise UsageError("--resume goes on with the settings of the folds; it takes no others.")
-        train_all(read_plan(folds), folds, json_)
+        train_all(read_plan(folds), folds, json_, on)
         return
+    if resume or (recipe and is_sweep(Path(recipe))):
+        _refuse_one_run(on)
     if recipe and is_sweep(Path(recipe)):
         _show_first(_on_everything(Path(recipe), out, settings), json_)
         return
@@ -76,8 +82,9 @@ def run(
             raise UsageError("--overwrite: folds are never overwritten. Choose another --out, or go on with --resume.")
         given = flat(settings.model_dump(mode="json", exclude_unset=True)) if settings else {}
         plan = fold_plan(recipe, config_, recipe_layers(recipe, config_), given, chosen.data.folds)
-        train_all(plan, out or Path("runs") / f"folds-{chosen.name}-{time.strftime('%Y%m%d-%H%M%S')}", json_)
+        train_all(plan, out or Path("runs") / f"folds-{chosen.name}-{time.strftime('%Y%m%d-%H%M%S')}", json_, on)
         return
+    _refuse_one_run(on)
     check(chosen.data)  # what is wrong with the names is said before torch is imported, which takes seconds
     if out and is_first_process() and not launched():  # what torchrun starts again goes on
         refuse_used(out, overwrite)
@@ -85,6 +92,11 @@ def run(
     from mien.train.run import run as train
 
     _show_first(train(chosen, out, overwrite=overwrite), json_)
+
+
+def _refuse_one_run(on: str | None) -> None:
+    if on is not None:
+        raise UsageError(f"--on {on} trains several runs at once; this is one. Add --data.folds 5, or leave it out.")
 
 
 def _on_everything(folds: Path, out: Path | None, settings: Recipe | None) -> Path:

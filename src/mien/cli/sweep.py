@@ -13,7 +13,8 @@ from mien.cli.app import Json, app
 from mien.cli.output import print_json, print_lines, quoted
 from mien.cli.setting_flags import recipe_layers, takes_settings
 from mien.cli.wording import flag
-from mien.errors import MienError, UsageError
+from mien.cluster import address_of
+from mien.errors import MienError, UsageError, require
 from mien.progress import note, warn
 from mien.report.words import count
 
@@ -43,6 +44,7 @@ def sweep(
     out: Path | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
     config_: Annotated[Path | None, Parameter(name="--config")] = None,
+    on: Annotated[str | None, Parameter(show_default=False)] = None,
     json_: Json = False,
     settings: Annotated[BaseModel | None, Parameter(name="*", show_default=False)] = None,
 ) -> None:
@@ -67,7 +69,11 @@ def sweep(
         Go on with a sweep: finished runs are kept, a stopped one goes on after its last finished epoch.
     config_
         YAML file of settings, such as a run's recipe.yaml.
+    on
+        'ray': several runs at once on this machine, each on one core, and on a GPU of its own where there are any;
+        'ray:ADDRESS': on a cluster, whose machines find folder and data under the same paths.
     """
+    refuse_engine(on)
     if resume:
         plan, folder = _to_resume(recipe, out, given=[settings, search, config_, zip_ or None, prune or None])
     else:
@@ -80,15 +86,22 @@ def sweep(
         check(plan.build(settings_).data)
     _warn_of_warm_up(plan)
 
-    train_all(plan, folder, json_)
+    train_all(plan, folder, json_, on)
 
 
-def train_all(plan: Plan, folder: Path, json_: bool) -> None:
+def refuse_engine(on: str | None) -> None:
+    """Raise UsageError for an engine that there is not, MissingError where it is not installed."""
+    if on is not None:
+        address_of(on)
+        require(f"--on {on}", "ray")
+
+
+def train_all(plan: Plan, folder: Path, json_: bool, on: str | None = None) -> None:
     """Train every run of a plan in a folder and print what they came to. Raises MienError where one failed."""
     from mien.runs import layout
     from mien.train.sweep import start
 
-    table = _run(start(plan, folder))
+    table = _run(start(plan, folder), on)
     _print(table, json_)
     failed = table.count("failed")
     if failed:
@@ -136,12 +149,12 @@ def _to_resume(name: str | None, out: Path | None, given: list[Any]) -> tuple[Pl
     return read_plan(folder), folder
 
 
-def _run(begun: Sweep) -> SweepTable:
+def _run(begun: Sweep, on: str | None) -> SweepTable:
     """Train what is to be trained; the page is written anew after every run, and when the sweep is stopped."""
     from mien.report import write_report, write_sweep
 
     try:
-        for trial in begun.run():
+        for trial in begun.run(on):
             if trial.name not in begun.problems and trial.name not in begun.source.pruned:
                 write_report(begun.folder / trial.name)
             write_sweep(_table(begun))

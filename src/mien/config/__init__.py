@@ -4,7 +4,7 @@ settings.py says what can be set, layers.py builds a recipe from files, environm
 """
 
 from mien.config.base import Settings, refusal
-from mien.config.layers import build, dump, fields_of, from_environment, from_file, merge, refuse_foreign_code
+from mien.config.layers import build, code_of, dump, fields_of, from_environment, from_file, merge, refuse_foreign_code
 from mien.config.model import Model, model_settings
 from mien.config.settings import Augment, Data, Distill, Overrides, Pretrain, Recipe, Train, recipe_for
 
@@ -19,6 +19,7 @@ __all__ = [
     "Settings",
     "Train",
     "build",
+    "code_of",
     "dump",
     "fields_of",
     "from_environment",

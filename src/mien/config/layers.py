@@ -72,6 +72,12 @@ def refuse_foreign_code(values: Mapping[str, Any], source: Path) -> None:
             plugins.refuse_foreign(group.get(key), f"{section}.{key}", source)
 
 
+def code_of(recipe: Recipe) -> list[str]:
+    """Return the names of code, MODULE:NAME, that a recipe asks for."""
+    named = (getattr(getattr(recipe, section), key) for section, key in CODE)
+    return [name for name in named if plugins.is_code(name)]
+
+
 def build(*layers: Mapping[str, Any]) -> Recipe:
     """One Recipe from layers of settings, later ones winning. Raises UsageError with the nearest key.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pyarrow import fs, parquet
 
+from mien.cluster import address_of
 from mien.errors import DataError, UsageError, require
 from mien.progress import track
 from mien.runtime import Network, Reader, open_detector
@@ -74,14 +75,6 @@ def _refuse_within(job: Job) -> None:
         inner, outer = (Path(os.path.abspath(place.path) if place.local else place.path) for place in (out, source))
         if type(source.system) is type(out.system) and inner.is_relative_to(outer):
             raise UsageError(f"`out` {job.out} lies in the source {job.source}. Choose a folder beside it.")
-
-
-def address_of(on: str) -> str | None:
-    """'ray' -> None, 'ray:10.0.0.1:6379' -> '10.0.0.1:6379'. Raises UsageError for another engine."""
-    engine, colon, address = on.partition(":")
-    if engine != "ray" or (colon and not address):
-        raise UsageError(f"`on` {on}: there are ray, which starts it on this machine, and ray:ADDRESS of a cluster.")
-    return address or None
 
 
 def _begin(job: Job, file: Path, fingerprint: str, parts: Sequence[SourcePart]) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 import ray
 import ray.data
 
-from mien.errors import MienError, MissingError
+from mien.cluster import connected
+from mien.errors import MienError
 from mien.scale.job import Done, Job, reader_of, score
 from mien.scale.source import SourcePart
 
@@ -43,7 +43,9 @@ def each_done(job: Job, parts: Sequence[SourcePart], address: str | None, worker
     what became of them, goes through Ray: pictures are read where they are needed, so that no memory fills with them.
     Raises MienError where a process cannot go on: a full disk, a store that cannot be reached.
     """
-    with _ray(address, workers):
+    with connected(address, workers):
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what ends a job is said in a sentence
+        ray.data.DataContext.get_current().enable_progress_bars = False
         number = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         rows = [{"part": json.dumps(asdict(part))} for part in parts]
         scored = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
@@ -61,28 +63,3 @@ def each_done(job: Job, parts: Sequence[SourcePart], address: str | None, worker
                 f"A part could not be read or written ({why}). Those that are written stay: once that is mended, give "
                 "the same command again."
             ) from error
-
-
-@contextmanager
-def _ray(address: str | None, workers: int | None) -> Iterator[None]:
-    """A connection to a cluster, or Ray on this machine until the end. Raises MissingError where no cluster answers."""
-    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
-    own = not ray.is_initialized()
-    if own:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-        try:
-            if address:
-                ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-            else:
-                ray.init("local", num_cpus=workers, **quiet)
-        except ConnectionError as error:
-            raise MissingError(f"`on` ray:{address}: no cluster of Ray answers there ({error}).") from error
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what ends a job is said in a sentence
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    try:
-        with redirect_stdout(sys.stderr):  # where Ray's threads say which process has ended; results go to stdout
-            yield
-    finally:
-        if own:
-            ray.shutdown()

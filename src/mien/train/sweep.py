@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +19,14 @@ from mien.runs.folder import read_scores
 from mien.train import build, freeze
 from mien.train import run as training
 from mien.train.callbacks import PrunedError, Watch
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run. problem: why it failed, or ''. given_up: after which epoch, None if it was not."""
+
+    problem: str = ""
+    given_up: int | None = None
 
 
 class Source(Protocol):
@@ -59,7 +68,7 @@ class Sweep:
     def __init__(self, plan: Plan, folder: Path) -> None:
         self.plan = plan
         self.folder = folder
-        self.source = _source(plan, folder)
+        self.source = source_of(plan, folder)
         self.problems: dict[str, str] = read_json(folder / "failed.json", {}, "Delete it, then resume the sweep.")
 
     @property
@@ -72,51 +81,81 @@ class Sweep:
         """How many runs there are to be."""
         return self.plan.search or len(self.trials)
 
-    def run(self) -> Iterator[Trial]:
+    def run(self, on: str | None = None) -> Iterator[Trial]:
         """Train every run that has not finished; yields each once it has finished or failed.
 
         A run that fails is noted in `problems`, and the others go on. One that was killed before its page was written
-        is yielded too.
+        is yielded too. on: 'ray' or 'ray:ADDRESS' trains several at once, see `mien.train.on_ray`.
         """
-        done = sum(is_finished(self.folder / trial.name) for trial in self.trials)
+        if on is None:
+            yield from map(self._trained, self.unfinished())
+        else:
+            from mien.train.on_ray import run_all
+
+            yield from run_all(self, on)
+
+    def unfinished(self) -> Iterator[Trial]:
+        """The runs that are to be trained, each when it is asked for, and those that lack but their page."""
+        done = sum(map(self.is_finished, self.trials))
         if done:
             note(f"{done} of {self.total} runs have finished already.")
         for trial in self.source:
-            if is_finished(self.folder / trial.name):
-                self.source.tell(trial, accuracy(self.folder / trial.name))
-                if not (self.folder / trial.name / layout.REPORT).is_file():
-                    yield trial
+            if not self.is_finished(trial):
+                yield trial
                 continue
-            note("", f"Run {self.trials.index(trial) + 1} of {self.total}: {trial.label}")
-            self._train(trial)
-            yield trial
+            self.source.tell(trial, accuracy(self.folder / trial.name))
+            if not (self.folder / trial.name / layout.REPORT).is_file():
+                yield trial
 
-    def _train(self, trial: Trial) -> None:
-        folder = self.folder / trial.name
+    def is_finished(self, trial: Trial) -> bool:
+        """Whether a run has its scores."""
+        return is_finished(self.folder / trial.name)
+
+    def announce(self, trial: Trial) -> None:
+        """Say which run begins."""
+        note("", f"Run {self.trials.index(trial) + 1} of {self.total}: {trial.label}")
+
+    def _trained(self, trial: Trial) -> Trial:
+        if not self.is_finished(trial):
+            self.announce(trial)
+            self.settle(trial, train(self.plan, self.folder, trial, self.source.watch(trial)))
+        return trial
+
+    def settle(self, trial: Trial, outcome: Outcome) -> None:
+        """Note what became of a run."""
         self.problems.pop(trial.name, None)
-        how: dict[str, Any] = {"watch": watch} if (watch := self.source.watch(trial)) else {}
-        try:
-            if is_run(folder):
-                training.resume(folder, **how)
-            else:
-                training.run(self.plan.build(trial.settings), folder, **how)
-        except PrunedError as pruned:
-            note(f"Given up after epoch {pruned.epoch}: most runs were better by then.")
+        if outcome.given_up is not None:
+            note(f"Given up after epoch {outcome.given_up}: most runs were better by then.")
             self.source.drop(trial)
             return
-        except MienError as error:
-            self.problems[trial.name] = str(error)
-        except RuntimeError as error:  # torch's for a device that is full, CPU and MPS too
-            if "memory" not in str(error):
-                raise
-            self.problems[trial.name] = "The device ran out of memory. Try a smaller `train.batch_size`."
-        if trial.name in self.problems:
-            note(f"This run failed: {self.problems[trial.name]}")
-        self.source.tell(trial, accuracy(folder) if trial.name not in self.problems else None)
+        if outcome.problem:
+            self.problems[trial.name] = outcome.problem
+            note(f"This run failed: {outcome.problem}")
+        self.source.tell(trial, None if outcome.problem else accuracy(self.folder / trial.name))
         if self.problems:
             write_json(self.folder / "failed.json", self.problems)
         else:
             (self.folder / "failed.json").unlink(missing_ok=True)
+
+
+def train(plan: Plan, folder: Path, trial: Trial, watch: Watch | None) -> Outcome:
+    """Train a run of a sweep, or go on with it where it was stopped."""
+    run = folder / trial.name
+    how: dict[str, Any] = {"watch": watch} if watch else {}
+    try:
+        if is_run(run):
+            training.resume(run, **how)
+        else:
+            training.run(plan.build(trial.settings), run, **how)
+    except PrunedError as pruned:
+        return Outcome(given_up=pruned.epoch)
+    except MienError as error:
+        return Outcome(str(error))
+    except RuntimeError as error:  # torch's for a device that is full, CPU and MPS too
+        if "memory" not in str(error):
+            raise
+        return Outcome("The device ran out of memory. Try a smaller `train.batch_size`.")
+    return Outcome()
 
 
 def start(plan: Plan, folder: Path) -> Sweep:
@@ -161,7 +200,8 @@ def accuracy(run: Path) -> float:
     return read_scores(run)["validation"].accuracy
 
 
-def _source(plan: Plan, folder: Path) -> Source:
+def source_of(plan: Plan, folder: Path) -> Source:
+    """Where the runs of a plan come from."""
     if not plan.search:
         return Grid(plan)
     from mien.train.search import Search
