@@ -31,8 +31,8 @@ import mien
 from mien import hardware
 from mien.config import Data
 from mien.data import Store, open_store
-from mien.export import _seen, _store_weights, _trace
 from mien.runtime.network import Network
+from mien.tracing import seen_of, store_weights, trace
 
 KINDS = ("fp32", "fp16", "int8 dynamic", "int8")
 FACES = 64
@@ -51,11 +51,11 @@ def written(name: str, store: Store, folder: Path) -> dict[str, Path]:
     """The network once for each kind of weights, without metadata."""
     network = mien.from_pretrained(name)
     paths = {kind: folder / f"{kind}.onnx" for kind in KINDS}
-    _trace(network.model, network.preprocessing, paths["fp32"])
+    trace(network.model, network.preprocessing, paths["fp32"])
     for kind in KINDS[1:]:
         paths[kind].write_bytes(paths["fp32"].read_bytes())
-    _store_weights(paths["fp16"], "fp16")
-    _store_weights(paths["int8"], "int8", _seen(store))
+    store_weights(paths["fp16"], "fp16")
+    store_weights(paths["int8"], "int8", seen_of(store))
     to_dynamic(paths["int8 dynamic"])
     return paths
 

@@ -175,6 +175,35 @@ def test_half_precision_within_a_file_of_floats(tmp_path, end):
     assert foreign_onnx._run(found.content, {"images": images}, "logits", tmp_path) == pytest.approx(wanted, abs=0.05)
 
 
+def with_branches(path):
+    """`written` for one picture, its last steps in both branches of an If, which read the images and weights outside.
+
+    Its names are those that mien gives its own inputs and outputs.
+    """
+    model = onnx.load(written(path, batch=1, end=""))
+    graph, answer = model.graph, helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3])
+    steps = list(graph.node)
+    steps[-1].output[0] = "logits"
+    branches = [helper.make_graph(steps, name, [], [answer]) for name in ("then", "else")]
+    del graph.node[:]
+    graph.node.append(helper.make_node("ReduceMax", ["pixels"], ["most"], keepdims=0))
+    graph.node.append(helper.make_node("Cast", ["most"], ["condition"], to=TensorProto.BOOL))
+    graph.node.append(
+        helper.make_node("If", ["condition"], ["answer"], then_branch=branches[0], else_branch=branches[1])
+    )
+    onnx.save(model, path)
+    return path
+
+
+def test_graphs_within_its_nodes_are_renamed_too(tmp_path):
+    """Whatever their names, outer weights included, and a batch that is spelled within them is let open."""
+    found = foreign_onnx.read(with_branches(tmp_path / "theirs.onnx"))
+    images = foreign_onnx._noise((3, SIDE))
+    wanted = images.reshape(3, -1) @ weights()
+    answers = foreign_onnx._run(found.content, {"images": images}, "logits", tmp_path)
+    assert answers == pytest.approx(wanted, abs=1e-4)
+
+
 def test_weights_beside_a_file_for_one_picture_are_read(tmp_path):
     model = onnx.load(written(tmp_path / "theirs.onnx", batch=1))
     onnx.save(model, tmp_path / "theirs.onnx", save_as_external_data=True, location="theirs.data", size_threshold=0)

@@ -9,8 +9,8 @@ from onnx import TensorProto, helper
 from tiny_models import classifier
 
 from mien import outliers
-from mien.export import _trace
 from mien.runtime.network import Network
+from mien.tracing import trace
 
 
 class Images:
@@ -37,7 +37,7 @@ def test_the_similarity_is_that_worked_out_in_numpy(kind, tmp_path, monkeypatch)
     monkeypatch.setattr(outliers, "DIRECTIONS", 6)
     whole = classifier(kind)
     path = tmp_path / "model.onnx"
-    _trace(whole.model, whole.preprocessing, path)
+    trace(whole.model, whole.preprocessing, path)
     images = Images(whole.preprocessing)
     inputs = whole.preprocessing.scale(images.images[40:47].astype(np.float32) / 255).astype(np.float32)
     before = Network.bare(path).run(inputs)
@@ -60,7 +60,7 @@ def test_the_similarity_is_that_worked_out_in_numpy(kind, tmp_path, monkeypatch)
 def test_a_picture_answers_the_same_in_any_company(tmp_path):
     whole = classifier("resnet")
     path = tmp_path / "model.onnx"
-    _trace(whole.model, whole.preprocessing, path)
+    trace(whole.model, whole.preprocessing, path)
     images = Images(whole.preprocessing)
     outliers.add_similarity(path, images)
     inputs = whole.preprocessing.scale(images.images[:9].astype(np.float32) / 255).astype(np.float32)
@@ -104,7 +104,7 @@ def test_a_network_without_a_last_linear_layer_tells_nothing(tmp_path):
 
     whole = classifier("resnet")
     path = tmp_path / "model.onnx"
-    _trace(Odd(), whole.preprocessing, path)
+    trace(Odd(), whole.preprocessing, path)
     content = path.read_bytes()
     assert outliers.add_similarity(path, Images(whole.preprocessing)) is None
     assert path.read_bytes() == content

@@ -36,6 +36,7 @@ from mien.runs import Env, layout, manifest
 from mien.runs.data import anchored, note_images
 from mien.runs.folder import is_without_data, read_env, read_recipe
 from mien.runs.writing import filling, refuse_used, release, write_env, write_recipe
+from mien.runtime.devices import CPU
 from mien.runtime.network import is_export
 from mien.runtime.seal import KEY
 from mien.train.environment import facts_of
@@ -84,19 +85,20 @@ def adopt(
     return filled.place
 
 
-def meet(run: Path, data: Mapping[str, Any]) -> None:
+def meet(run: Path, data: Mapping[str, Any], device: str = CPU) -> None:
     """Give an adopted run without data these data, and score it on their validation split.
 
-    data: settings of a data section. Raises UsageError for a run that has data of its own.
+    data: settings of a data section. device: a word of `mien.runtime.devices`, which computes the network. Raises
+    UsageError for a run that has data of its own.
     """
     recipe = read_recipe(run)
     if not is_without_data(run):
         raise UsageError(f"{run} has data of its own. Adopt the network once more for others: `out` ANOTHER_FOLDER.")
     network = from_run(run)
-    _meet(run, anchored(recipe.with_(data=_data(network.preprocessing, data))))
+    _meet(run, anchored(recipe.with_(data=_data(network.preprocessing, data))), device)
 
 
-def _meet(run: Path, recipe: Recipe) -> None:
+def _meet(run: Path, recipe: Recipe, device: str = CPU) -> None:
     store = open_store(recipe.data)
     env = read_env(run)
     facts, places = facts_of(store), match(store.classes, env.classes)  # data that do not fit change nothing
@@ -104,7 +106,7 @@ def _meet(run: Path, recipe: Recipe) -> None:
     counts = {split: _placed(numbers, places, len(env.classes)) for split, numbers in facts.counts.items()}
     write_env(run, replace(env, store=replace(facts, counts=counts)))
     note_images(run, store)
-    evaluate(run, store=store)
+    evaluate(run, store=store, device=device)
 
 
 def _placed(numbers: Sequence[int], places: Sequence[int], length: int) -> list[int]:

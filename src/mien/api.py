@@ -185,7 +185,7 @@ def evaluate(
     if data is not None and is_without_data(Path(place)):
         from mien.adopt import meet
 
-        meet(Path(place), settings_of(data))
+        meet(Path(place), settings_of(data), device)
         data = None
     with reading(allow_code, data):
         return score_run(place, split, by=by, table=file_of(table), device=device)

@@ -6,12 +6,10 @@ only if its probabilities equal the run's.
 
 from __future__ import annotations
 
-import logging
-import warnings
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +36,6 @@ from mien.preprocessing import Preprocessing
 from mien.pretrained import Classifier, from_onnx, unfold
 from mien.pretrained.own import from_run
 from mien.progress import note
-from mien.quantise import IMAGES, to_int8
 from mien.recipes import load, names
 from mien.runs import Predictions, RunFolder, is_run, read_recipe
 from mien.runs.data import Images, open_data
@@ -46,8 +43,7 @@ from mien.runs.folder import refuse_headless, refuse_without_data
 from mien.runs.records import to_dict
 from mien.runtime.network import Network, is_export, softmax
 from mien.runtime.seal import seal
-
-WeightType = Literal["fp32", "fp16", "int8"]
+from mien.tracing import WeightType, seen_of, store_weights, trace
 
 # How far a probability may be from the run's own; int8 is judged by its accuracy instead, as long as it is a number.
 TOLERANCE = {"fp32": 1e-4, "fp16": 5e-3, "int8": 1.0}
@@ -108,10 +104,10 @@ def export(
         out.parent.mkdir(parents=True, exist_ok=True)
         with draft(out.parent, folder=True) as folder:
             beside = folder / out.name
-            _trace(model, network.preprocessing, beside)
+            trace(model, network.preprocessing, beside)
             is_file = isinstance(model, OnnxFile)  # whose tensors are the file itself
             tensors = {} if is_file else unfold.record(model, from_onnx.read_arrays(beside)[0])
-            _store_weights(beside, weights, _seen(store) if store and weights == "int8" else None)
+            store_weights(beside, weights, seen_of(store) if store and weights == "int8" else None)
             references = add_similarity(beside, store) if store is not None and outliers else None
             found, similar, difference, lost = _judged(beside, network, store, reference, weights)
             _refuse_difference(difference, weights, run)
@@ -172,78 +168,6 @@ def _reference(run: Path, model: nn.Module, store: Store | None, labels: tuple[s
             f"`mien.evaluate({str(run)!r})`"
         )
     return found
-
-
-def _trace(model: nn.Module, preprocessing: Preprocessing, path: Path) -> None:
-    """Any batch size: the batch is a symbol, and the traced size is neither 1 nor the size of anything else."""
-    if isinstance(model, OnnxFile):
-        path.write_bytes(model.content())
-        return
-    image = torch.zeros(2, preprocessing.channels, preprocessing.size, preprocessing.size)
-    batch = torch.export.Dim("batch", min=1, max=65536)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's advice on libraries that are not there
-        torch.onnx.export(
-            model.eval().cpu(),
-            (image,),
-            str(path),
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_shapes=({0: batch},),
-        )
-    _forget_source(path)
-
-
-def _forget_source(path: Path) -> None:
-    """Take out what torch notes at every node: the lines of source it came from, with the paths of this machine."""
-    import onnx
-
-    model = onnx.load(path)
-    graph = model.graph
-    nodes = [*graph.node, *(node for function in model.functions for node in function.node)]
-    for part in (model, graph, *nodes, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
-        del part.metadata_props[:]
-    onnx.save(model, path)
-
-
-def _store_weights(path: Path, weights: WeightType, seen: np.ndarray | None = None) -> None:
-    """seen: training images as the network sees them, (N, C, S, S), for int8."""
-    if weights == "fp16":
-        _to_half(path)
-    elif weights == "int8":
-        assert seen is not None
-        to_int8(path, seen)
-
-
-def _seen(store: Store) -> np.ndarray:
-    """Training images, evenly from all of them, as the network sees them, float32 (N, C, S, S)."""
-    train = store.indices("train")
-    chosen = train[:: max(1, len(train) // IMAGES)][:IMAGES]
-    return np.asarray(store.preprocessing.scale(store.images[chosen].astype(np.float32) / 255), dtype=np.float32)
-
-
-def _to_half(path: Path, least: int = 64) -> None:
-    """Weights of at least 64 numbers are kept in fp16 and cast to fp32 once, when the file is loaded."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    model = onnx.load(path)
-    graph, casts = model.graph, []
-    for tensor in list(graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < least:
-            continue
-        half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{tensor.name}.fp16")
-        graph.initializer.remove(tensor)
-        graph.initializer.append(half)
-        casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    onnx.save(model, path)
 
 
 def _judged(

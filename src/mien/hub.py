@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,20 @@ def _files_of(repository: str, revision: str | None, kind: str) -> list[str] | N
         return list(list_repo_files(repository, revision=revision, repo_type=kind))
     except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError):
         raise
-    except Exception:  # no network, in the words of whichever HTTP library
+    except _without_answer():
         return None
+
+
+def _without_answer() -> tuple[type[Exception], ...]:
+    """What the hub's client raises where it is refused or gets no answer; all else is a fault of the program."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    errors: list[type[Exception]] = [HfHubHTTPError, HFValidationError, OSError, RuntimeError]  # the last: of hf_xet
+    with suppress(ImportError):  # its HTTP library; requests, that of its older versions, has OSErrors alone
+        import httpx
+
+        errors += [httpx.HTTPError, httpx.InvalidURL]
+    return tuple(errors)
 
 
 def upload(
@@ -144,9 +156,7 @@ def _refusals(repository: str) -> Iterator[None]:
 
     try:
         yield
-    except MienError:
-        raise
-    except Exception as error:  # of the hub's library, or of whichever HTTP library it uses
+    except _without_answer() as error:
         chain = [error, error.__cause__, error.__context__]
         refused = next((each for each in chain if isinstance(each, HfHubHTTPError)), None)
         raise _told(repository, refused or error, refused.response.status_code if refused else 0) from error

@@ -14,9 +14,10 @@ from mien.runs import is_run
 
 if TYPE_CHECKING:
     from mien.arguments import Place, Source
-    from mien.export import Export, WeightType
+    from mien.export import Export
     from mien.push import Push
     from mien.runtime import Detector, Reader
+    from mien.tracing import WeightType
     from mien.web import WebFolder
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
+from mien.evaluate import run_model
 from mien.evaluate.robustness import CHANGES, EYES, MOUTH, changed, robustness
 from mien.runs import RunFolder
 from mien.train.run import run
@@ -95,7 +96,10 @@ def test_a_run_is_scored_and_its_report_shows_it(tmp_path, monkeypatch, capsys):
         train=Train(epochs=1, batch_size=35),
     )
     folder = run(recipe, tmp_path / "run")
-    assert main(["evaluate", str(folder), "--robustness", "--json"]) == 0
+    asked = []
+    monkeypatch.setattr(run_model, "torch_device", lambda device: asked.append(device) or torch.device("cpu"))
+    assert main(["evaluate", str(folder), "--robustness", "--json", "--device", "auto"]) == 0
+    assert asked == ["auto"] * 3  # to change, to score, and to say what did
     found = json.loads(capsys.readouterr().out)
     assert len(found["robustness"]) == sum(len(strengths) for _, strengths, _ in CHANGES.values())
     assert {row["images"] for row in found["robustness"]} == {found["images"]}

@@ -220,10 +220,10 @@ def test_half_precision_stays_near(kind):
 def test_an_export_says_what_the_model_says(kind, tmp_path):
     import onnxruntime
 
-    from mien.export import _trace
+    from mien.tracing import trace
 
     model = tiny(kind, depth=1).eval()
-    _trace(model, Preprocessing(size=12, channels=2), tmp_path / "m.onnx")
+    trace(model, Preprocessing(size=12, channels=2), tmp_path / "m.onnx")
     x = torch.randn(3, 2, 12, 12)
     found = onnxruntime.InferenceSession(tmp_path / "m.onnx").run(None, {"images": x.numpy()})[0]
     torch.testing.assert_close(torch.from_numpy(found), model(x).detach(), rtol=1e-4, atol=1e-4)

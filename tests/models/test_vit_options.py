@@ -90,10 +90,10 @@ TOGETHER = [
 def test_an_export_says_what_the_model_says(options, tmp_path):
     import onnxruntime
 
-    from mien.export import _trace
+    from mien.tracing import trace
 
     model = tiny(**options).eval()
-    _trace(model, Preprocessing(size=12, channels=2), tmp_path / "m.onnx")
+    trace(model, Preprocessing(size=12, channels=2), tmp_path / "m.onnx")
     x = torch.randn(3, 2, 12, 12)
     found = onnxruntime.InferenceSession(tmp_path / "m.onnx").run(None, {"images": x.numpy()})[0]
     torch.testing.assert_close(torch.from_numpy(found), model(x).detach(), rtol=1e-4, atol=1e-4)

@@ -22,12 +22,12 @@ from mien import config, pretrained
 from mien.errors import MissingError, UsageError
 from mien.explain import attention, attribution
 from mien.explain.capture import capture
-from mien.export import _trace
 from mien.models import create_model, sizes_of, timm_network
 from mien.preprocessing import Preprocessing
 from mien.pretrained import from_onnx, unfold
 from mien.recipes import load, names
 from mien.runtime.network import Network
+from mien.tracing import trace
 from mien.train import freeze, run
 
 HOW = "the reference libraries are not installed: .ci/run does it, apart from mien's own (CONTRIBUTING.md)"
@@ -167,7 +167,7 @@ def test_attention_in_windows_is_seen_and_not_rolled_out():
 def test_exported(tmp_path, name):
     """Equal answers at another batch size, and every tensor comes back out of the file."""
     network, _, images = built(name)
-    _trace(network, Preprocessing(size=images.shape[-1], channels=3), tmp_path / "network.onnx")
+    trace(network, Preprocessing(size=images.shape[-1], channels=3), tmp_path / "network.onnx")
     images = torch.cat([images, images[:1].flip(2)])
     with torch.no_grad():
         found = Network.bare(tmp_path / "network.onnx").run(images.numpy())

@@ -307,7 +307,12 @@ SETTINGS = [
         r"pretrained_cfg\.interpolation .*mien has bicubic",
     ),
     ("timm", {"pretrained_cfg": {"input_size": [3, 8, 16]}}, None, r"pretrained_cfg\.input_size .*see squares"),
-    ("timm", {"pretrained_cfg": {"input_size": [1, 8, 8]}}, None, r"pretrained_cfg\.input_size .*3 channel\(s\)"),
+    (
+        "timm",
+        {"pretrained_cfg": {"input_size": [1, 8, 8]}},
+        None,
+        r"pretrained_cfg\.input_size .*take \[3, S, S\]",
+    ),
     ("timm", {"pretrained_cfg": [1]}, None, r"pretrained_cfg in its config\.json is \[1\]; an object is needed"),
     ("timm", {"label_names": ["a"]}, None, r"label_names .*the head has 3 classes"),
 ]

@@ -11,11 +11,11 @@ from torch import nn
 import mien
 from mien.config import Data, Model, Recipe
 from mien.errors import DataError, MissingError
-from mien.export import _store_weights, _trace
 from mien.models import create_model
 from mien.pretrained import from_onnx, read, unfold
 from mien.runtime import Network
 from mien.runtime.seal import seal
+from mien.tracing import store_weights, trace
 from mien.train.build import read_checkpoint, with_sizes_of
 from mien.train.teachers import ExportedNetwork
 
@@ -34,9 +34,9 @@ def with_statistics(kind: str) -> mien.pretrained.Classifier:
 
 def exported(whole, path, weights="fp16", **network):
     """What `mien export` writes, without a run."""
-    _trace(whole.model, whole.preprocessing, path)
+    trace(whole.model, whole.preprocessing, path)
     tensors = unfold.record(whole.model, from_onnx.read_arrays(path)[0])
-    _store_weights(path, weights, images(whole.name, 40).numpy())
+    store_weights(path, weights, images(whole.name, 40).numpy())
     about = {"name": whole.name, "sizes": whole.sizes, "tensors": tensors} | network
     values = {"mien": "x", "labels": whole.labels, "preprocessing": whole.preprocessing.to_dict(), "network": about}
     values |= {"card": {}, "calibration": {"temperature": 1.0, "threshold": 0.0}}
@@ -96,7 +96,7 @@ def test_what_does_not_open(tmp_path, monkeypatch):
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
     with pytest.raises(DataError, match=r"model\.onnx names code: model\.name stranger:Net would import"):
         read(path)
-    _trace(whole.model, whole.preprocessing, path)
+    trace(whole.model, whole.preprocessing, path)
     with pytest.raises(DataError, match="not one that mien exported"):
         read(path)
     values = {"mien": "0.1.0", "labels": whole.labels, "preprocessing": whole.preprocessing.to_dict()}

@@ -11,6 +11,7 @@ import mien
 from mien.assets import asset
 from mien.cli import main
 from mien.errors import MissingError
+from mien.hub import _refusals
 from mien.runtime.network import locate
 
 hub = pytest.importorskip("huggingface_hub")
@@ -95,3 +96,11 @@ def test_what_the_hub_cannot_give(monkeypatch, capsys, tmp_path):
     Image.new("L", (48, 48)).save(tmp_path / "face.png")
     assert main(["predict", str(tmp_path / "face.png"), "--model", "hf-hub:jane/faces"]) == 3
     assert "hf-hub:jane/faces needs the 'hub' extra: pip install 'mien[hub]'" in capsys.readouterr().err
+
+
+def test_a_fault_of_the_program_is_not_taken_for_a_hub_that_is_away():
+    httpx = pytest.importorskip("httpx")
+    with pytest.raises(KeyError), _refusals("jane/faces"):
+        raise KeyError("sha")
+    with pytest.raises(MissingError, match=r"the hub cannot be reached \(nobody there\)"), _refusals("jane/faces"):
+        raise httpx.ConnectError("nobody there")

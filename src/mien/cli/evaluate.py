@@ -60,7 +60,7 @@ def evaluate(
     if data and not exported and is_without_data(run):
         from mien.adopt import meet
 
-        meet(run, data)
+        meet(run, data, device)
         data = {}
     if not exported and data.keys() - {"path"}:
         raise UsageError(
@@ -71,7 +71,7 @@ def evaluate(
     if csv and exported:
         raise UsageError("--csv writes the predictions of a run into its folder; an export has none.")
     with lying_at(None if exported else data.get("path")):
-        rows = _robustness(run) if robustness else []
+        rows = _robustness(run, device) if robustness else []
         score = partial(_score_export, str(run), split, settings) if exported else partial(_score_run, run, split, csv)
         scores, used = score(by=by, table=table, device=device)
     if json_:
@@ -89,10 +89,10 @@ def evaluate(
         print_lines(*describe_changes(rows, scores).split("\n"))
 
 
-def _robustness(run: Path) -> list[ChangeScore]:
+def _robustness(run: Path, device: str) -> list[ChangeScore]:
     from mien.evaluate.robustness import robustness
 
-    return robustness(run)
+    return robustness(run, device=device)
 
 
 def _score_export(

@@ -7,6 +7,7 @@ applied to the pixels that the network sees, at stated strengths, the same for e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,13 @@ from mien.data import Store
 from mien.data.augment import stream, warp
 from mien.errors import UsageError
 from mien.evaluate.metrics import accuracy
-from mien.evaluate.run_model import load_model
+from mien.evaluate.run_model import load_model, most_probable
 from mien.hardware import keep_freed_memory
 from mien.progress import track
 from mien.runs import ChangeScore, Scores
 from mien.runs.data import open_data
 from mien.runs.writing import write_robustness
+from mien.runtime.devices import CPU
 
 BATCH = 128
 EYES, MOUTH = (0.22, 0.48, 0.1, 0.9), (0.62, 0.92, 0.2, 0.8)  # top, bottom, left, right of a face that fills the image
@@ -96,23 +98,19 @@ CHANGES: dict[str, tuple[str, tuple[float, ...], Change]] = {
 OF_FACES = ("eyes covered", "mouth covered")
 
 
-def robustness(run: Path, split: str = "validation") -> list[ChangeScore]:
+def robustness(run: Path, split: str = "validation", device: str = CPU) -> list[ChangeScore]:
     """Accuracy of a run's model on its changed images; the rows are saved in the run.
 
-    Eyes and mouth are covered where one of its classes is an expression.
+    Eyes and mouth are covered where one of its classes is an expression. device: a word of `mien.runtime.devices`,
+    which computes the model; images are changed on the CPU, so that they are the same everywhere.
     Raises UsageError when the run's data has no such split or has changed.
     """
     keep_freed_memory()
-    model, classes, preprocessing = load_model(run)
+    model, classes, preprocessing = load_model(run, device)
     store = open_data(run)
     if not store.has(split):
         raise UsageError(f"The data of {run} has no {split} split.")
-
-    def answer(pixels: Tensor) -> np.ndarray:
-        with torch.inference_mode():
-            return np.asarray(model(preprocessing.scale(pixels)).argmax(dim=1).numpy())
-
-    rows = measure(answer, store, classes, split)
+    rows = measure(partial(most_probable, model, preprocessing), store, classes, split)
     write_robustness(run, split, rows)
     return rows
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from mien.hardware import choose_device, devices
+from mien.hardware import choose_device, device_of, devices
 from mien.preprocessing import Preprocessing
 from mien.pretrained.own import from_run
 from mien.progress import warn
@@ -18,14 +19,22 @@ from mien.runtime.devices import AUTO, CPU, check_device
 OF_TORCH = {CPU: "cpu", "cuda": "cuda", "rocm": "cuda", "coreml": "mps"}  # a device's word -> torch's
 
 
-def load_model(run: Path) -> tuple[nn.Module, tuple[str, ...], Preprocessing]:
+def load_model(run: Path, device: str = CPU) -> tuple[nn.Module, tuple[str, ...], Preprocessing]:
     """A run's model in eval mode, its labels and its preprocessing.
 
+    device: a word of `mien.runtime.devices`, which computes it.
     Raises MissingError when the run has no model yet, UsageError when it has no head, DataError when a file is damaged.
     """
     refuse_headless(run)
     found = from_run(run)
-    return found.model, found.labels, found.preprocessing
+    return found.model.to(torch_device(device)), found.labels, found.preprocessing
+
+
+def most_probable(model: nn.Module, preprocessing: Preprocessing, pixels: Tensor) -> np.ndarray:
+    """Pixels 0..1 (B, C, S, S) -> the number of each image's most probable class (B,). The model's device computes."""
+    with torch.inference_mode():
+        answers = model(preprocessing.scale(pixels.to(device_of(model))))  # (B, K)
+    return np.asarray(answers.argmax(dim=1).cpu().numpy())
 
 
 def torch_device(device: str) -> torch.device:

@@ -17,7 +17,7 @@ from mien.data.listing import ALL
 from mien.errors import UsageError
 from mien.evaluate.clean import equals_none, is_clean, label_disagreement
 from mien.evaluate.metrics import score
-from mien.evaluate.run_model import load_model, torch_device
+from mien.evaluate.run_model import load_model
 from mien.evaluate.subgroups import score_subgroups, values_of_images
 from mien.hardware import device_of
 from mien.preprocessing import Preprocessing
@@ -54,8 +54,7 @@ def evaluate(
         )
     classes: tuple[str, ...] | None = None
     if model is None:
-        model, classes, _ = load_model(run)
-        model.to(torch_device(device))
+        model, classes, _ = load_model(run, device)
     if store is None:
         store = open_data(run)
     if not store.has(split):

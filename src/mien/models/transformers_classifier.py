@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +44,18 @@ class TransformersClassifier(nn.Module):
         """
         from transformers import AutoModelForImageClassification
 
-        self.network, found = AutoModelForImageClassification.from_pretrained(
-            folder, config=self.network.config, local_files_only=True, output_loading_info=True, dtype="float32",
-            attn_implementation=ATTENTION,
-        )  # fmt: skip
+        with _quietly():
+            self.network, found = AutoModelForImageClassification.from_pretrained(
+                folder, config=self.network.config, local_files_only=True, output_loading_info=True, dtype="float32",
+                attn_implementation=ATTENTION, ignore_mismatched_sizes=True,
+            )  # fmt: skip
         problems = {
             "lacks": "missing_keys",
             "has unknown": "unexpected_keys",
             "has of another shape": "mismatched_keys",
         }
         for what, key in problems.items():
-            if names := sorted(map(str, found[key])):
+            if names := sorted(each if isinstance(each, str) else each[0] for each in found[key]):
                 more = f" and {len(names) - 3} more" if len(names) > 3 else ""
                 raise DataError(f"{source} does not fit its config.json: it {what} {', '.join(names[:3])}{more}.")
 
@@ -62,3 +66,19 @@ class TransformersClassifier(nn.Module):
     def get_classifier(self) -> nn.Module:
         """The last linear layer."""
         return [module for module in self.network.modules() if isinstance(module, nn.Linear)][-1]
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep back transformers' bar and its report of tensors that do not fit: what is wrong with them is said here."""
+    from transformers.utils import logging as theirs
+
+    before, bar = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
+    theirs.set_verbosity(logging.CRITICAL)
+    theirs.disable_progress_bar()
+    try:
+        yield
+    finally:
+        theirs.set_verbosity(before)
+        if bar:
+            theirs.enable_progress_bar()

@@ -78,20 +78,20 @@ def _one_of_ours(
 
 
 def _of_timm(weights: dict[str, Tensor], config: dict[str, Any], where: str | Path) -> Checkpoint | None:
-    """timm's network that config.json names, with these weights; None where it names none, or they are another's.
+    """timm's network that config.json names, with these weights; None where it names none.
 
-    Raises MissingError without timm, unless they are nearly one of ours: then what is wrong with it is worth more.
+    None too where they are nearly one of ours: then what is wrong with it is worth more. Raises DataError where they
+    do not fit timm's network or timm has none of this name, MissingError without timm.
     """
     if not isinstance(config.get("architecture"), str):
         return None
     try:
         return timm_checkpoint.convert(weights, config, str(where))
-    except (DataError, UsageError):
-        return None
-    except MissingError as error:
+    except (DataError, MissingError, UsageError) as error:
         if any(source.fits(weights) for source in SOURCES):
             return None
-        raise MissingError(f"{where} holds timm's {config['architecture']}: {error}") from error
+        kind = MissingError if isinstance(error, MissingError) else DataError
+        raise kind(f"{where} holds timm's {config['architecture']}: {error}") from error
 
 
 def from_pretrained(where: str | Path, labels: tuple[str, ...] | None = None, **sizes: Any) -> Classifier:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.errors import DataError, UsageError, nearest, require
+from mien.pretrained.onnx_graphs import drop_unused, graphs, rename
 from mien.runtime.network import softmax
 
 if TYPE_CHECKING:
@@ -148,15 +149,17 @@ def _fix_batch(model: onnx.ModelProto, image: onnx.ValueInfoProto) -> bool:
     if _dims(image)[0] is None:
         return False
     batch = _dims(image)[0]
+    all_graphs = list(graphs(model.graph))
+    nodes = [node for graph in all_graphs for node in graph.node]
     constants = {
         node.output[0]: each.t
-        for node in model.graph.node
+        for node in nodes
         if node.op_type == "Constant"
         for each in node.attribute
         if each.name == "value"
     }
-    shapes = {tensor.name: tensor for tensor in model.graph.initializer} | constants
-    for node in model.graph.node:
+    shapes = {tensor.name: tensor for graph in all_graphs for tensor in graph.initializer} | constants
+    for node in nodes:
         if node.op_type != "Reshape" or node.input[1] not in shapes:
             continue
         tensor = shapes[node.input[1]]
@@ -172,10 +175,16 @@ def _renamed(model: onnx.ModelProto, first: str, last: str) -> onnx.ModelProto:
     import onnx
 
     found = onnx.compose.add_prefix(model, PREFIX)
+    within = {tensor.name for graph in graphs(model.graph) for tensor in graph.initializer}
+    rename(found, {name: PREFIX + name for name in within})  # inner graphs that read outer weights are left out of it
     kept = [each for each in found.graph.output if each.name == PREFIX + last]
     del found.graph.output[:]
     found.graph.output.extend(kept)
-    del found.graph.value_info[:]  # they may spell the batch
+    top, *inner = graphs(found.graph)
+    for graph in (top, *inner):
+        del graph.value_info[:]  # they may spell the batch
+    for value in (value for graph in inner for value in (*graph.input, *graph.output)):
+        value.type.tensor_type.ClearField("shape")
     del found.metadata_props[:]
     weights = {tensor.name for tensor in found.graph.initializer}
     others = [each for each in found.graph.input if each.name in weights]
@@ -202,7 +211,7 @@ def _put_input(model: onnx.ModelProto, image: onnx.ValueInfoProto, shape: tuple[
     if kind != TensorProto.FLOAT:
         before.append(helper.make_node("Cast", [name], [f"{PREFIX}cast"], to=kind))
         name = f"{PREFIX}cast"
-    _rename(model, PREFIX + image.name, name)
+    rename(model, {PREFIX + image.name: name})
     nodes = [*before, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
@@ -210,15 +219,6 @@ def _put_input(model: onnx.ModelProto, image: onnx.ValueInfoProto, shape: tuple[
     del model.graph.input[:]
     model.graph.input.extend([helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", *shape, shape[1]])])
     model.graph.input.extend(others)
-
-
-def _rename(model: onnx.ModelProto, old: str, new: str) -> None:
-    """Call a tensor by another name wherever it is used or made."""
-    for node in model.graph.node:
-        for names in (node.input, node.output):
-            for place, name in enumerate(names):
-                if name == old:
-                    names[place] = new
 
 
 def _put_output(model: onnx.ModelProto, path: Path, changes: list[str]) -> None:
@@ -246,11 +246,11 @@ def _put_output(model: onnx.ModelProto, path: Path, changes: list[str]) -> None:
         changes.append("Its one number, behind a sigmoid, is that of the second of two classes.")
     if name not in made and name != f"{PREFIX}pair":
         raise DataError(f"{path} hands its input out as it is: it is no network.")
-    _rename(model, name, "logits")
+    rename(model, {name: "logits"})
     if is_cast:  # what is behind the casts may be of any kind
-        _rename(model, "logits", f"{PREFIX}logits")
+        rename(model, {"logits": f"{PREFIX}logits"})
         model.graph.node.append(helper.make_node("Cast", [f"{PREFIX}logits"], ["logits"], to=TensorProto.FLOAT))
-    _drop_unused(model)
+    drop_unused(model)
 
 
 def _two_classes(model: onnx.ModelProto, name: str) -> str:
@@ -261,32 +261,6 @@ def _two_classes(model: onnx.ModelProto, name: str) -> str:
     model.graph.node.append(helper.make_node("Sub", [name, name], [zero]))
     model.graph.node.append(helper.make_node("Concat", [zero, name], [pair], axis=-1))
     return pair
-
-
-def _drop_unused(model: onnx.ModelProto) -> None:
-    """Take out nodes whose results nothing reads any more."""
-    needed, kept = {"logits"}, []
-    for node in reversed(model.graph.node):
-        if needed & set(node.output):
-            kept.append(node)
-            needed |= set(node.input) | _read_within(node)
-    del model.graph.node[:]
-    model.graph.node.extend(reversed(kept))
-    weights = [tensor for tensor in model.graph.initializer if tensor.name in needed]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(weights)
-    inputs = [each for each in model.graph.input if each.name in needed]
-    del model.graph.input[:]
-    model.graph.input.extend(inputs)
-
-
-def _read_within(node: onnx.NodeProto) -> set[str]:
-    """Names that the graphs within a node (If, Loop) read."""
-    found: set[str] = set()
-    for attribute in node.attribute:
-        for inner in attribute.g.node:
-            found |= set(inner.input) | _read_within(inner)
-    return found
 
 
 def _put_shapes(model: onnx.ModelProto, classes: int | None = None) -> None:
@@ -322,7 +296,7 @@ def _append(model: onnx.ModelProto, kind: str, others: tuple[str, ...] = (), **a
     from onnx import helper
 
     name = f"{PREFIX}before.{kind}"
-    _rename(model, "logits", name)
+    rename(model, {"logits": name})
     model.graph.node.append(helper.make_node(kind, [name, *others], ["logits"], **attributes))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from mien.errors import DataError
 from mien.models import TIMM, create_model, sizes_of
+from mien.models.sizes import FROM_DATA
 from mien.pretrained import timm_settings as settings
 from mien.pretrained.checkpoint import Checkpoint, Weights, one_or_each, refuse_mismatch
 from mien.pretrained.foreign import Foreign
@@ -38,16 +39,16 @@ def convert(weights: Weights, config: dict[str, Any], source: str, name: str = "
     Raises DataError where the weights are not that network's, UsageError where timm has no such network.
     """
     name = name or f"{TIMM}{config['architecture']}"
-    args = {key: value for key, value in (config.get("model_args") or {}).items() if key in sizes_of(name).model_fields}
     cfg = pictures(name) | (config.get("pretrained_cfg") or {})
     about = Foreign({**config, "pretrained_cfg": cfg}, source, "config.json")
+    args = _arguments(about, name)
     renamed = _ported(_unwrapped(weights))
     first, head = (_first(cfg.get(key)) for key in ("first_conv", "classifier"))
     sizes = {
-        "img_size": cfg["input_size"][1],
+        "img_size": settings.side_of(about),
         "in_chans": renamed[f"{first}.weight"].shape[1] if f"{first}.weight" in renamed else cfg["input_size"][0],
         "num_classes": len(renamed[f"{head}.weight"]) if f"{head}.weight" in renamed else 0,
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in args.items()},
+        **args,
     }
     try:
         network: Any = create_model(name, **sizes)
@@ -61,6 +62,19 @@ def convert(weights: Weights, config: dict[str, Any], source: str, name: str = "
     return Checkpoint(
         name, sizes, found, source, *scale, labels, preprocessing=settings.pixels_of(about, sizes["img_size"])
     )
+
+
+def _arguments(about: Foreign, name: str) -> dict[str, Any]:
+    """The arguments of timm's constructor that config.json tells, but for what weights and pictures tell.
+
+    Raises DataError for one that changes an answer and cannot be set here.
+    """
+    args, known = about.part("model_args"), sizes_of(name).model_fields
+    for key in args.values:
+        if key not in known and key not in settings.KNOWN_ARGS and args.values[key] is not None:
+            args.refuse(key, f"mien builds {name} without it")
+    told = {key: value for key, value in args.values.items() if key in known and key not in FROM_DATA}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
 
 
 def _first(names: Any) -> str:

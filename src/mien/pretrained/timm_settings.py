@@ -104,7 +104,9 @@ def labels_of(config: Foreign, num_classes: int) -> tuple[str, ...]:
         names = part.values.get("label_names")
         if not names:
             continue
-        if not isinstance(names, list) or len(names) != num_classes:
+        if isinstance(names, Mapping):  # index -> name
+            names = [names.get(str(place)) for place in range(len(names))]
+        if not isinstance(names, list) or len(names) != num_classes or None in names:
             part.refuse("label_names", f"the head has {num_classes} classes")
         return tuple(map(str, names))
     return ()
@@ -119,14 +121,20 @@ def scale_of(config: Foreign, by_imagenet: bool) -> tuple[Scale, Scale]:
 
 def input_size_of(config: Foreign, in_chans: int) -> int | None:
     """Side of the images the network was trained on."""
+    side, cfg = side_of(config), config.part("pretrained_cfg")
+    if side is not None and cfg.values["input_size"][0] != in_chans:
+        cfg.refuse("input_size", f"the weights take [{in_chans}, S, S]")
+    return side
+
+
+def side_of(config: Foreign) -> int | None:
+    """Side of the images, None where it is not told. Raises DataError for images that are no squares."""
     cfg = config.part("pretrained_cfg")
     size = cfg.values.get("input_size")
     if size is None:
         return None
     if not (isinstance(size, list) and len(size) == 3 and size[1] == size[2] and all(isinstance(n, int) for n in size)):
         cfg.refuse("input_size", "mien's networks see squares, such as [3, 224, 224]")
-    if size[0] != in_chans:
-        cfg.refuse("input_size", f"the weights are for {in_chans} channel(s)")
     return int(size[1])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +70,7 @@ def export_and_data(where: str | Path, network: Network, data: Mapping[str, Any]
 
 def run_and_data(run: Path) -> tuple[Claimant, Store]:
     """A run and its images. Raises OtherImagesError where these are others."""
-    import torch
-
-    from mien.evaluate.run_model import load_model
+    from mien.evaluate.run_model import load_model, most_probable
 
     model, classes, preprocessing = load_model(run)
     store = open_data(run)
@@ -79,11 +78,7 @@ def run_and_data(run: Path) -> tuple[Claimant, Store]:
     def answer(store: Store, split: str) -> tuple[Predictions, np.ndarray | None]:
         return predict(model, store, split, classes), None
 
-    def most_probable(pixels: Any) -> np.ndarray:
-        with torch.inference_mode():
-            return np.asarray(model(preprocessing.scale(pixels)).argmax(dim=1).numpy())
-
-    return Claimant(_card_of(run), classes, answer, most_probable, run), store
+    return Claimant(_card_of(run), classes, answer, partial(most_probable, model, preprocessing), run), store
 
 
 def _card_of(run: Path) -> dict[str, Any]:
