@@ -15,7 +15,8 @@ from mien.cli.sources import written
 from mien.errors import DataError, MissingError, UsageError
 from mien.scale import source as sources
 from mien.scale.job import MOST_TRIES, Job, score
-from mien.scale.source import Place, SourcePart, items, parts_of
+from mien.scale.source import SourcePart, items, parts_of
+from mien.scale.store import Place
 
 
 def faces(number, seed=0):

@@ -83,11 +83,12 @@ def predict(
             on, sources, out, draw, json_, model=model, detect=detect, detector=detector, margin=margin, workers=workers
         )
         return
-    from mien.cli.sources import listed
+    from mien.cli.sources import listed, refuse_addresses
     from mien.runtime import load
     from mien.runtime.film.camera import is_camera
     from mien.runtime.film.video import is_video
 
+    refuse_addresses(*sources, out, draw)
     given = listed(sources)
     films = [source for source in given if is_video(source)]
     camera = next(filter(is_camera, films), None)
@@ -119,19 +120,21 @@ def _predict_on(
     if on.partition(":")[0] == "ray":  # what else is no engine, whatever is installed
         require(f"--on {on}", "ray", "pyarrow")
     from mien.scale import predict as scaled
+    from mien.scale.store import shown
 
+    folder = shown(written(out))
     done = scaled(written(sources[0]), written(out), on=on, **settings)
     held = f"; {count(done.held, 'part')} of {done.parts:,} had been written before" if done.held else ""
     found = f"{count(done.found, 'face')} in {count(done.pictures, 'picture')}, {done.unsure:,} of them unsure"
     if json_:
         print_json({**asdict(done), "bad": len(done.bad)})
     else:
-        print_lines(f"{written(out)}  {found}{held}")
+        print_lines(f"{folder}  {found}{held}")
     if done.bad:
         name, first = next(iter(done.bad.items()))
         said = first if name in first else f"{name}: {first}"
         bad = f"{count(len(done.bad), 'picture')} could not be read"
-        raise DataError(f"{bad}; {written(out)}/unreadable names them. The first: {said}")
+        raise DataError(f"{bad}; {folder}/unreadable names them. The first: {said}")
 
 
 def _predict_pictures(

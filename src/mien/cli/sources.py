@@ -20,6 +20,16 @@ def written(address: Path) -> str:
     return re.sub(r"^([a-z][a-z0-9+.-]+):/(?=[^/])", r"\1://", str(address))
 
 
+def refuse_addresses(*places: Path | None) -> None:
+    """Raise UsageError for s3://BUCKET/FOLDER and the like, which only Ray's processes read and write."""
+    for address in (written(place) for place in places if place):
+        if "://" in address:
+            raise UsageError(
+                f"{address.partition('?')[0]} is an address, and nothing on this machine. Folders on an object store "
+                "are read and written with --on ray: mien predict SOURCE --out FOLDER --on ray"
+            )
+
+
 def listed(sources: Sequence[Path]) -> list[Path]:
     """The sources, each once, in the order typed. Raises UsageError for none, MissingError for an empty list."""
     if not sources:

@@ -17,8 +17,9 @@ from mien.errors import DataError, UsageError, require
 from mien.progress import track
 from mien.runtime import Network, Reader, open_detector
 from mien.runtime.network import default_model, locate
-from mien.scale.job import FACES, MODEL, RECORD, TRIES, UNREADABLE, Job, ScaleResult, names_in, put, put_json
-from mien.scale.source import Place, SourcePart, parts_of
+from mien.scale.job import FACES, MODEL, RECORD, TRIES, UNREADABLE, Job, ScaleResult, put, put_json
+from mien.scale.source import SourcePart, parts_of
+from mien.scale.store import Place, steadily
 
 
 def predict(
@@ -48,14 +49,14 @@ def predict(
         raise UsageError(f"`workers` {workers}: give 1 or more.")
     require("`on` ray", "ray", "pyarrow")
     file = locate(model or default_model())
-    reader = Reader(
-        Network.open(file, threads=1), open_detector(detector, threads=1), margin
-    )  # refuses what no process could do
+    # What no process could do is refused here.
+    reader = Reader(Network.open(file, threads=1), open_detector(detector, threads=1), margin)
     job = Job(str(source), str(out), detector, margin, detect, os.getcwd())
     _refuse_within(job)
     parts = parts_of(job.source)
     _begin(job, file, (reader.network.card or {}).get("fingerprint", ""), parts)
-    there = set(names_in(Place(job.out), FACES))
+    place = Place(job.out)
+    there = set(place.names(FACES))
     result = ScaleResult(parts=len(parts), held=sum(part.name in there for part in parts))
     missing = [part for part in parts if part.name not in there]
     if missing:
@@ -63,8 +64,8 @@ def predict(
 
         for done in track(each_done(job, missing, address, workers), "reading", len(missing)):
             result.add(done)
-        Place(job.out).system.delete_dir(Place(job.out).below(TRIES))
-    result.bad = dict(_unreadable(Place(job.out)))
+        steadily(place.text, lambda: place.system.delete_dir(place.below(TRIES)))
+    result.bad = dict(_unreadable(place))
     return result
 
 
@@ -74,7 +75,7 @@ def _refuse_within(job: Job) -> None:
     if source.local == out.local:
         inner, outer = (Path(os.path.abspath(place.path) if place.local else place.path) for place in (out, source))
         if type(source.system) is type(out.system) and inner.is_relative_to(outer):
-            raise UsageError(f"`out` {job.out} lies in the source {job.source}. Choose a folder beside it.")
+            raise UsageError(f"`out` {out.text} lies in the source {source.text}. Choose a folder beside it.")
 
 
 def _begin(job: Job, file: Path, fingerprint: str, parts: Sequence[SourcePart]) -> None:
@@ -82,7 +83,7 @@ def _begin(job: Job, file: Path, fingerprint: str, parts: Sequence[SourcePart]) 
     text = json.dumps([asdict(part) for part in parts])
     settings = {"detector": job.detector, "margin": job.margin, "detect": job.detect}
     record = {
-        "source": job.source,
+        "source": Place(job.source).text,
         "parts": len(parts),
         "plan": hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest(),
         "model": fingerprint,
@@ -98,17 +99,16 @@ def _begin(job: Job, file: Path, fingerprint: str, parts: Sequence[SourcePart]) 
     if other:
         shown = {"plan": "the files of the source", "parts": "the files of the source"}
         words = " and ".join(dict.fromkeys(shown.get(name, f"`{name}`") for name in other))
-        raise DataError(f"{job.out} was begun with other values of {words}. Choose another `out`.")
+        raise DataError(f"{out.text} was begun with other values of {words}. Choose another `out`.")
 
 
 def _record(out: Place) -> dict[str, Any] | None:
-    path = out.below(RECORD)
-    if out.system.get_file_info(path).type == fs.FileType.NotFound:
-        if any(names_in(out, FACES)):
+    if out.info(RECORD).type == fs.FileType.NotFound:
+        if out.names(FACES):
             raise DataError(f"{out.text} holds parts, but no {RECORD} that says of what. Choose another `out`.")
         return None
     try:
-        with out.system.open_input_file(path) as file:
+        with out.open(out.name(out.below(RECORD))) as file:
             values = json.loads(file.read())
     except ValueError as error:
         raise DataError(f"{out.text}/{RECORD} is damaged ({error}). Choose another `out`.") from error
@@ -116,7 +116,7 @@ def _record(out: Place) -> dict[str, Any] | None:
 
 
 def _unreadable(out: Place) -> Iterator[tuple[str, str]]:
-    for name in sorted(names_in(out, UNREADABLE)):
-        with out.system.open_input_file(out.below(f"{UNREADABLE}/{name}")) as file:
+    for name in sorted(out.names(UNREADABLE)):
+        with out.open(out.name(out.below(f"{UNREADABLE}/{name}"))) as file:
             rows = parquet.read_table(file).to_pydict()
         yield from zip(rows["source"], rows["error"], strict=True)

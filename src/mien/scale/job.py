@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,13 +16,17 @@ from typing import Any
 from uuid import uuid4
 
 import pyarrow
-from pyarrow import fs, parquet
+from PIL import Image
+from pyarrow import parquet
 
 from mien.atomic import written_whole
+from mien.errors import DataError
 from mien.runtime import Face, Network, Reader, open_detector
-from mien.runtime.job import decoded, read_decoded
+from mien.runtime.job import read_decoded
+from mien.runtime.reader import opened
 from mien.runtime.table import ParquetTable
-from mien.scale.source import Place, SourcePart, items
+from mien.scale.source import SourcePart, items
+from mien.scale.store import PASSING, Place, steadily
 
 # In the folder that a job writes. The network lies there too, as that is where every process can read it.
 FACES, UNREADABLE, RECORD, MODEL = "faces", "unreadable", "job.json", "model.onnx"
@@ -98,7 +102,7 @@ def reader_of(job: Job) -> Reader:
     out = Place(job.out)
     with TemporaryDirectory(prefix="mien-model-") as folder:
         file = Path(folder) / MODEL
-        with out.system.open_input_stream(out.below(MODEL)) as content, file.open("wb") as here:
+        with out.open(out.name(out.below(MODEL))) as content, file.open("wb") as here:
             shutil.copyfileobj(content, here)
         return Reader(Network.open(file, threads=1), open_detector(job.detector, threads=1), job.margin)
 
@@ -111,7 +115,7 @@ def score(reader: Reader, job: Job, part: SourcePart) -> Done:
     """
     out = Place(job.out)
     tries = f"{TRIES}/{job.run}/{part.name}"
-    number = sum(1 for _ in names_in(out, tries))
+    number = len(out.names(tries))
     bad: dict[str, str] = {}
     if number >= MOST_TRIES:
         reason = f"the process that read it ended {number} times; a picture in it may be what ends it"
@@ -120,8 +124,22 @@ def score(reader: Reader, job: Job, part: SourcePart) -> Done:
         mark = Path(folder, "mark")
         mark.touch()
         put(mark, out, f"{tries}/{number}")
-    pictures = ((name, decoded(content)) for name, content in items(part, Place(job.source), bad))
+    pictures = ((name, _decoded(name, content)) for name, content in items(part, Place(job.source), bad))
     return _write(reader, out, part, read_decoded(reader, pictures, job.detect, bad), bad)
+
+
+def _decoded(name: str, picture: Path | bytes) -> Image.Image | str:
+    """As `decoded`, but a drive or a network that fails is not taken for a picture that is damaged."""
+
+    def decode() -> Image.Image | str:
+        try:
+            return opened(picture)
+        except DataError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in PASSING:
+                raise error.__cause__ from None
+            return str(error)
+
+    return steadily(name, decode)
 
 
 def _write(
@@ -152,19 +170,16 @@ def _utf8(text: str) -> str:
     return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
-def names_in(out: Place, folder: str) -> Iterator[str]:
-    """Names of the files of a folder that are there whole; drafts are hidden."""
-    where = fs.FileSelector(out.below(folder), allow_not_found=True)
-    yield from (info.base_name for info in out.system.get_file_info(where) if not info.base_name.startswith("."))
-
-
 def put(file: Path, out: Place, name: str) -> None:
     """Copy a file to its place in the folder `out`, whole or not at all."""
     if out.local:
         with file.open("rb") as content, written_whole(Path(out.path, name), binary=True) as there:
             shutil.copyfileobj(content, there)
         return
-    final = out.below(name)
+    steadily(out.name(out.below(name)), lambda: _sent(file, out, out.below(name)))
+
+
+def _sent(file: Path, out: Place, final: str) -> None:
     folder, _, last = final.rpartition("/")
     out.system.create_dir(folder, recursive=True)
     draft = f"{folder}/.{last}.{uuid4().hex}"

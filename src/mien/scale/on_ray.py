@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -58,7 +59,8 @@ def each_done(job: Job, parts: Sequence[SourcePart], address: str | None, worker
             for row in scored.iter_rows():
                 yield Done(**row)
         except ray.exceptions.RayError as error:  # whose text is the process's traceback
-            why = str(error).strip().splitlines()[-1].rstrip(".")
+            last = str(error).strip().splitlines()[-1].rstrip(".")
+            why = re.sub(r"^mien\.errors\.\w+: ", "", last)
             raise MienError(
                 f"A part could not be read or written ({why}). Those that are written stay: once that is mended, give "
                 "the same command again."

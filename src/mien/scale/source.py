@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import pyarrow
-from pyarrow import fs, parquet
+from pyarrow import parquet
 
 from mien.data.shards import picture_column
-from mien.errors import DataError, MissingError, UsageError
+from mien.errors import DataError, UsageError
 from mien.pictures import IMAGE_SUFFIXES, is_hidden
 from mien.progress import note
 from mien.runtime.job import AT_ONCE, pictures
+from mien.scale.store import BUFFER, OWN_FAULTS, Place
 
 PART = 32 * AT_ONCE  # pictures of a folder in one part; whole groups, so that batches are those of a plain `predict`
-BUFFER = 1 << 20  # bytes that are read at a time
 PICTURES, PARQUET, TAR = "pictures", "parquet", "tar"
 
 
@@ -48,53 +48,6 @@ class SourcePart:
 
 
 Item = tuple[str, Path | bytes]  # the name of a picture, and the picture
-
-
-class Place:
-    """A file or folder: a path of this machine, or the address of an object store as pyarrow knows it (s3://, gs://).
-
-    Raises UsageError for an address that pyarrow cannot read.
-    """
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.local = "://" not in text
-        self.system, self.path = (fs.LocalFileSystem(), text) if self.local else _opened(text)
-        self._before = "" if self.local else text[: len(text.rstrip("/")) - len(self.path.rstrip("/"))]
-
-    def name(self, path: str) -> str:
-        """How a file of this file system is called in tables, as `at` takes it back."""
-        return self._before + path
-
-    def at(self, name: str) -> str:
-        """The path in this file system of what `name` has named."""
-        return name.removeprefix(self._before)
-
-    def below(self, name: str) -> str:
-        """The path of a file in this folder."""
-        return f"{self.path.rstrip('/')}/{name}"
-
-    def files(self) -> list[str]:
-        """Paths of all files here that are not hidden, sorted. Raises MissingError where nothing is."""
-        info = self.system.get_file_info(self.path)
-        if info.type == fs.FileType.NotFound:
-            raise MissingError(f"{self.text}: there is no such file or folder.")
-        if info.type == fs.FileType.File:
-            return [self.path]
-        base = len(self.path)
-        found = self.system.get_file_info(fs.FileSelector(self.path, recursive=True))
-        return sorted(
-            each.path
-            for each in found
-            if each.type == fs.FileType.File and not any(map(is_hidden, each.path[base:].strip("/").split("/")))
-        )
-
-
-def _opened(text: str) -> tuple[Any, str]:
-    try:
-        return fs.FileSystem.from_uri(text)
-    except (pyarrow.ArrowInvalid, ValueError) as error:
-        raise UsageError(f"{text} is no address that pyarrow reads: {error}. Give s3://BUCKET/FOLDER, say.") from error
 
 
 def parts_of(source: str) -> list[SourcePart]:
@@ -150,30 +103,36 @@ def _numbered(kind: str, names: Sequence[str], place: Place) -> list[SourcePart]
 def items(part: SourcePart, place: Place, bad: dict[str, str]) -> Iterator[Item]:
     """The pictures of a part with their names, a few in memory at a time.
 
-    Of an archive or table that is damaged, what is before the damage; the rest goes into `bad`, under its name.
+    Of an archive or table that is damaged, what is before the damage; the rest goes into `bad`, under its name. Raises
+    MienError where a store cannot be reached: that says nothing about the pictures.
     """
     if part.kind == PICTURES:
-        for name in part.files:
-            yield name, Path(name) if place.local else _content(place, name)
+        yield from _of_folder(part, place, bad)
         return
     (name,) = part.files
     try:
         yield from (_of_table if part.kind == PARQUET else _of_archive)(part, place, name)
     except (tarfile.TarError, EOFError, pyarrow.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, ConnectionError | TimeoutError):
-            raise
         bad[name] = f"it is damaged from here on ({error}); what comes before was read"
 
 
-def _content(place: Place, name: str) -> bytes:
-    with place.system.open_input_file(place.at(name)) as file:
-        return bytes(file.read())
+def _of_folder(part: SourcePart, place: Place, bad: dict[str, str]) -> Iterator[Item]:
+    for name in part.files:
+        if place.local:
+            yield name, Path(name)
+            continue
+        try:
+            with place.open(name) as file:
+                content = file.read()
+        except OWN_FAULTS as error:
+            bad[name] = f"{name} cannot be read ({error})."
+            continue
+        yield name, content
 
 
 def _of_archive(part: SourcePart, place: Place, name: str) -> Iterator[Item]:
-    path = place.at(name)
     plain = name.lower().endswith(".tar")
-    with place.system.open_input_stream(path, compression=None, buffer_size=BUFFER) as packed:
+    with place.open(name) as packed:
         stream = packed if plain else gzip.GzipFile(fileobj=packed)
         with tarfile.open(fileobj=cast(Any, stream), mode="r|") as archive:
             for member in iter(archive.next, None):
@@ -183,7 +142,7 @@ def _of_archive(part: SourcePart, place: Place, name: str) -> Iterator[Item]:
                     file = archive.extractfile(member)
                     assert file is not None
                     yield f"{name}/{member.name}", file.read()
-            rest = place.system.get_file_info(path).size - archive.offset if plain else tarfile.BLOCKSIZE
+            rest = cast(Any, packed.raw).size - archive.offset if plain else tarfile.BLOCKSIZE
             if rest < tarfile.BLOCKSIZE or any(map(any, iter(lambda: stream.read(BUFFER), b""))):
                 raise tarfile.ReadError("it has no end, or a damaged header")  # which tarfile takes for the end
 
@@ -201,7 +160,7 @@ def _of_table(part: SourcePart, place: Place, name: str) -> Iterator[Item]:
 
 def _table(place: Place, name: str) -> parquet.ParquetFile:
     try:
-        return parquet.ParquetFile(place.system.open_input_file(place.at(name)), buffer_size=BUFFER, pre_buffer=False)
+        return parquet.ParquetFile(place.open(name), buffer_size=BUFFER, pre_buffer=False)
     except pyarrow.ArrowInvalid as error:
         raise DataError(f"{name} cannot be read as a Parquet table ({error}).") from error
 

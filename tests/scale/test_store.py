@@ -1,0 +1,178 @@
+"""Object stores: what their addresses say, faults that pass and faults that stay, and one that speaks S3."""
+
+import errno
+import os
+
+import pytest
+from pyarrow import fs, parquet
+from test_source import faces, write_table, write_tar
+
+import mien
+from mien.cli import main
+from mien.errors import DataError, MienError
+from mien.scale import job, store
+from mien.scale.source import items, parts_of
+from mien.scale.store import Place
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr(store, "WAITS", (0.0, 0.0))
+
+
+class Failing:
+    """A file system whose reads fail as often as `times` says, each in turn of a good one."""
+
+    def __init__(self, times):
+        self.system, self.times, self.good = fs.LocalFileSystem(), times, False
+
+    def open_input_file(self, path):
+        file = self.system.open_input_file(path)
+        outer = self
+
+        class File:
+            def size(self):
+                return file.size()
+
+            def read_at(self, number, offset):
+                outer.good = not outer.good
+                if outer.times and not outer.good:
+                    outer.times -= 1
+                    raise OSError("AWS Error NETWORK_CONNECTION during GetObject operation: curlCode: 28")
+                return file.read_at(number, offset)
+
+        return File()
+
+
+class Dead(Failing):
+    """One that opens files and gives nothing of them."""
+
+    def __init__(self):
+        super().__init__(0)
+
+    def open_input_file(self, path):
+        file = super().open_input_file(path)
+
+        def read_at(number, offset):
+            raise OSError("AWS Error ACCESS_DENIED during GetObject operation")
+
+        file.read_at = read_at
+        return file
+
+
+@pytest.fixture(params=["folder", "one.parquet", "one.tar"])
+def source(request, tmp_path):
+    """Ten pictures of each kind of source, at an address."""
+    contents = faces(10)
+    (tmp_path / "folder").mkdir()
+    for number, content in enumerate(contents):
+        (tmp_path / "folder" / f"{number}.png").write_bytes(content)
+    write_table(tmp_path / "one.parquet", contents, rows=10)
+    write_tar(tmp_path / "one.tar", contents)
+    return (tmp_path / request.param).as_uri(), contents
+
+
+def test_a_fault_that_passes_costs_nothing(source, monkeypatch):
+    address, contents = source
+    monkeypatch.setattr(store, "BUFFER", 500)
+    (part,) = parts_of(address)
+    place, bad = Place(address), {}
+    place.system = Failing(times=5)
+    assert [content for _, content in items(part, place, bad)] == contents
+    assert bad == {}
+    assert place.system.times < 5
+
+
+def test_a_fault_that_stays_ends_the_part_and_is_no_damage(source):
+    address, _ = source
+    (part,) = parts_of(address)
+    place, bad = Place(address), {}
+    place.system = Dead()
+    with pytest.raises(MienError, match=r"could not be reached, 3 times in a row \(AWS Error ACCESS_DENIED"):
+        list(items(part, place, bad))
+    assert bad == {}
+
+
+def test_a_picture_that_is_gone_is_named(tmp_path):
+    for number, content in enumerate(faces(3)):
+        (tmp_path / f"{number}.png").write_bytes(content)
+    (part,) = parts_of(tmp_path.as_uri())
+    (tmp_path / "1.png").unlink()
+    bad = {}
+    assert len(list(items(part, Place(tmp_path.as_uri()), bad))) == 2
+    assert list(bad) == [f"{tmp_path.as_uri()}/1.png"]
+
+
+def test_a_drive_that_fails_is_no_damaged_picture(tmp_path, monkeypatch):
+    asked = []
+
+    def opened(picture):
+        asked.append(picture)
+        raise DataError("it cannot be read") from OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(job, "opened", opened)
+    with pytest.raises(MienError, match=r"a\.png could not be reached, 3 times in a row \(Input/output error\)\."):
+        job._decoded("a.png", tmp_path / "a.png")
+    assert len(asked) == 3
+    monkeypatch.undo()
+    assert "cannot be read as an image" in job._decoded("a.png", b"none")
+
+
+def test_keys_and_options_of_an_address_stay_out_of_names(tmp_path):
+    place = Place("s3://key:secret@bucket/crops?region=us-east-1&scheme=http&endpoint_override=localhost:9")
+    assert (place.text, place.path) == ("s3://bucket/crops", "bucket/crops")
+    assert place.name("bucket/crops/a.png") == "s3://bucket/crops/a.png"
+    assert place.at("s3://bucket/crops/a.png") == "bucket/crops/a.png"
+    place.system = fs.LocalFileSystem()
+    place.path = f"{tmp_path}/{'a' * 300}"  # a name that no file can have
+    with pytest.raises(MienError, match=r"s3://bucket/crops could not be reached, 3 times in a row"):
+        place.files()
+
+
+@pytest.mark.parametrize("words", [["s3://bucket/crops"], ["photos", "--out", "s3://bucket/answers.csv"]])
+def test_addresses_are_of_ray(words, capsys):
+    assert main(["predict", *words]) == 2
+    said = capsys.readouterr().err
+    assert f"{words[-1]} is an address, and nothing on this machine." in said
+    assert "mien predict SOURCE --out FOLDER --on ray" in said
+
+
+@pytest.fixture
+def bucket():
+    """The options of an address of a server in this process that speaks S3 and has a bucket named faces."""
+    server = pytest.importorskip("moto.server", reason="moto is not installed, see .ci/run")
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    # A file in one request: what moto answers to several, pyarrow takes for an error.
+    options = f"region=us-east-1&scheme=http&endpoint_override={host}:{port}&allow_delayed_open=true"
+    there, _ = fs.FileSystem.from_uri(f"s3://key:secret@faces?{options}&allow_bucket_creation=true")
+    there.create_dir("faces")
+    yield there, options
+    running.stop()
+
+
+def test_a_table_on_an_object_store_is_read_and_answered_there(bucket, cluster, tmp_path, capsys):
+    there, options = bucket
+    write_table(tmp_path / "one.parquet", [*faces(10), b"none"], rows=6)
+    with there.open_output_stream("faces/crops/one.parquet") as file:
+        file.write((tmp_path / "one.parquet").read_bytes())
+    address = f"s3://key:secret@faces/crops?{options}"
+    words = ["--model", "mien:tiny", "--no-detect", "--on", "ray", "--workers", "1"]
+    answers = f"s3://key:secret@faces/answers?{options}"
+    assert main(["predict", address, *words, "--out", answers]) == 4
+    printed = capsys.readouterr()
+    assert printed.out.startswith("s3://faces/answers  10 faces in 10 pictures")
+    assert "s3://faces/answers/unreadable names them" in printed.err
+    found = parquet.read_table("faces/answers/faces", filesystem=there)
+    assert sorted(found["source"].to_pylist())[0] == "s3://faces/crops/one.parquet row 1"
+    assert "secret" not in there.open_input_file("faces/answers/job.json").read().decode()
+    reader = mien.load("mien:tiny", threads=1)
+    plain = [face.to_dict()["label"] for (face,) in reader.read(faces(10), detect=False)]
+    told = dict(zip(found["source"].to_pylist(), found["label"].to_pylist(), strict=True))
+    assert [told[f"s3://faces/crops/one.parquet row {row}"] for row in range(1, 11)] == plain
+    assert main(["predict", address, *words, "--out", answers]) == 4
+    assert "2 parts of 2 had been written before" in capsys.readouterr().out
+    nowhere = f"s3://key:secret@none/crops?{options}"
+    assert main(["predict", nowhere, *words, "--out", answers]) in (1, 3)
+    assert "s3://none/crops" in capsys.readouterr().err
