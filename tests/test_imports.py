@@ -22,22 +22,22 @@ ALLOWED = {
     for folder, names in {
         "models": "errors operators plugins",
         "data": "cache config drafts errors atomic hub intervals labels media packed pictures plugins "
-        "preprocessing progress",
-        "runtime": "assets atomic cells drafts errors hub labels locks media pictures preprocessing progress",
+        "preprocessing progress words",
+        "runtime": "assets atomic cells drafts errors hub labels locks media pictures preprocessing progress words",
         "serve": "mien errors labels page pictures preprocessing progress runtime",
         "scale": "atomic cluster data errors pictures progress runtime",
-        "pretrained": "drafts mien assets errors atomic hub models plugins preprocessing progress runs runtime",
+        "pretrained": "drafts mien assets errors atomic hub models plugins preprocessing progress runs runtime words",
         "runs": "cells drafts atomic config data errors labels locks progress",
         "train": "cache cluster drafts config data errors evaluate atomic hardware intervals labels locks models "
-        "operators plugins preprocessing pretrained progress runs runtime",
+        "operators plugins preprocessing pretrained progress runs runtime words",
         "evaluate": "cache cells config data errors atomic hardware intervals labels models pictures preprocessing "
-        "pretrained progress runs runtime",
+        "pretrained progress runs runtime words",
         "explain": "data errors evaluate hardware hub intervals labels models pictures pretrained progress runs "
-        "runtime",
+        "runtime words",
         "review": "atomic cells config data errors evaluate intervals labels page pretrained progress runs runtime "
         "serve",
-        "web": "assets atomic drafts errors labels page runtime",
-        "report": "config data errors evaluate explain atomic labels pretrained progress recipes runs runtime",
+        "web": "assets atomic drafts errors labels page runtime serve",
+        "report": "config data errors evaluate explain atomic labels pretrained progress recipes runs runtime words",
     }.items()
 }
 

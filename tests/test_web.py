@@ -72,7 +72,11 @@ def test_a_folder_is_replaced_only_where_it_is_told_and_ours(page: Path, tmp_pat
     (page / "worker.js").write_text("old")
     assert mien.export("mien:tiny", web=page, overwrite=True, margin=0.1).path == page
     assert (page / "worker.js").read_text() != "old"
-    assert json.loads((page / "settings.json").read_text()) == {"detect": True, "margin": 0.1}
+    assert json.loads((page / "settings.json").read_text()) == {
+        "detect": True,
+        "margin": 0.1,
+        "limits": {"body": 20_000_000, "pixels": 40_000_000},
+    }
 
 
 def test_a_link_is_followed_and_no_pipe_makes_way(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from mien.pretrained import Classifier
 from mien.proof import Proof
 from mien.push import Push
 from mien.runs import Scores, Subgroups
+from mien.train.lr_finder import RangeTest
 from mien.web import WebFolder
 
 
@@ -20,6 +21,7 @@ def every_verb() -> None:
     assert_type(recipe.with_(seed=1), mien.Recipe)
     run = assert_type(mien.train(recipe, "runs/mine", overwrite=True), mien.Run)
     assert_type(mien.adopt("theirs.onnx", labels=("a", "b"), data="pictures", mean=0.5, std=0.5), mien.Run)
+    assert_type(mien.lr(recipe, steps=40), RangeTest)
     assert_type(mien.resume(run, data="pictures", allow_code="mine:Linear"), mien.Run)
     assert_type(mien.evaluate(run, "test", data=Path("pictures")), Scores)
     assert_type(mien.evaluate(run, by="camera", table="cameras.csv").subgroups, Subgroups | None)

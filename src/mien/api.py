@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mien.push import Push
     from mien.runs import Scores
     from mien.runtime import Reader
+    from mien.train.lr_finder import RangeTest
     from mien.web import WebFolder
 
     Split = Literal["validation", "test", "train"]
@@ -130,6 +131,19 @@ def resume(
         folder = run_place(run, "resume")
         done = is_finished(folder) and epochs is None
         return Run.open(folder) if done else _finished(go_on(folder, epochs))
+
+
+@verb
+def lr(recipe: Recipe, *, steps: int = 100) -> RangeTest:
+    """Find a learning rate for a recipe by a range test: a step each at rates that rise from 1e-6 to 10.
+
+    steps: how many, at least 20. Its `suggestion` is for `train.lr`, None where the loss falls nowhere; its `rates` and
+    `losses` are the curve, which ends where the loss rises to 4 times its least. Nothing is kept.
+    Raises UsageError for too few steps and for settings that do not fit, and for its data as `train` does.
+    """
+    from mien.train.lr_finder import find_lr
+
+    return find_lr(recipe, steps)
 
 
 @verb

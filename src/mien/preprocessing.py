@@ -14,6 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from mien.errors import DataError, UsageError
+from mien.words import count
 
 # EXIF orientation -> what turns the picture upright (EXIF 2.32, 4.6.4)
 UPRIGHT = {
@@ -57,7 +58,7 @@ class Preprocessing:
                 object.__setattr__(self, name, tuple(value))
             if not isinstance(value, float | int) and len(value) != self.channels:
                 raise UsageError(
-                    f"{name} {list(value)} needs one number, or one for each of {self.channels} channel(s)."
+                    f"{name} {list(value)} needs one number, or {count(self.channels, 'number')}, one for each channel."
                 )
         if np.min(self.std) <= 0:
             raise UsageError(f"std {self.std} must be above 0.")

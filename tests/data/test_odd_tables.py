@@ -119,10 +119,10 @@ ROWS = rows(
         4, ("faces.csv row 5: HERE/9.png is not there. Paths "
         "are relative to the table.", "--data.skip_bad")),
     Odd("a label that is empty", table(CSV + "3.png,\n"), 4, "faces.csv row 5: the label is empty."),
-    Odd("a split of another name", table("path,label,split\n0.png,cat,later\n"), 4, "faces.csv has 0 label(s)"),
+    Odd("a split of another name", table("path,label,split\n0.png,cat,later\n"), 4, "faces.csv has 0 labels"),
     Odd("splits in other words", table("path,label,split\n0.png,cat,train_set\n1.png,dog,Training\n2.png,cat,dev\n"), 0,
         "2 train, 1 validation images"),
-    Odd("one label", table("path,label\n0.png,cat\n"), 4, "faces.csv has 1 label(s) in its usable training rows."),
+    Odd("one label", table("path,label\n0.png,cat\n"), 4, "faces.csv has 1 label in its usable training rows."),
     Odd("a label that train lacks", table("path,label,split\n0.png,cat,train\n1.png,dog,train\n2.png,dogs,test\n"), 4,
         "faces.csv row 4: the label 'dogs' is in test and not in train (there: cat, dog). Did you mean 'dog'?"),
     Odd("a person in two splits", table("path,label,split,group\n0.png,a,train,g\n1.png,b,test,g\n"), 4,

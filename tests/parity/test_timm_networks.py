@@ -3,6 +3,7 @@
 Random weights, reduced depth and small images, but for the one network whose ImageNet weights a package brings.
 """
 
+import copy
 import json
 import os
 import subprocess
@@ -28,7 +29,7 @@ from mien.pretrained import from_onnx, unfold
 from mien.recipes import load, names
 from mien.runtime.network import Network
 from mien.tracing import trace
-from mien.train import freeze, run
+from mien.train import freeze, gradient_checkpointing, run
 
 HOW = "the reference libraries are not installed: .ci/run does it, apart from mien's own (CONTRIBUTING.md)"
 pytest.importorskip("torchvision", reason=HOW)
@@ -252,6 +253,31 @@ print(Network.open({str(written.path)!r}).run(np.zeros((1, 3, 32, 32), np.float3
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "(1, 7)"
+
+
+def two_steps(network):
+    """Its weights and buffers after two steps of SGD."""
+    torch.manual_seed(0)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(2):
+        optimizer.zero_grad()
+        network(torch.rand(4, 3, 32, 32)).square().mean().backward()
+        optimizer.step()
+    return network.state_dict()
+
+
+@pytest.mark.parametrize("name", ["test_efficientnet", "test_vit"])
+def test_blocks_that_are_computed_again_change_no_weight(name):
+    """Nor a running average; with dropout and stochastic depth, bit for bit."""
+    torch.manual_seed(0)
+    dropped = {"drop_rate": 0.1, "drop_path_rate": 0.2}
+    plain = create_model(f"timm:{name}", img_size=32, in_chans=3, num_classes=CLASSES, **dropped).train()
+    again = copy.deepcopy(plain)
+    before = {key: value.clone() for key, value in plain.state_dict().items()}
+    gradient_checkpointing.checkpoint_blocks(again)
+    one, other = two_steps(plain), two_steps(again)
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert sum(not torch.equal(one[key], before[key]) for key in one) > len(one) / 2
 
 
 def test_without_timm(monkeypatch):

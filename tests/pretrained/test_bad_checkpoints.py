@@ -107,7 +107,7 @@ def test_what_is_not_taken_is_said(tmp_path, weights, capsys):
     body = {name: value for name, value in weights.items() if not name.startswith("head")}
     torch.save({"state_dict": {**under("backbone.", body), "fc.weight": torch.zeros(3, 6)}}, tmp_path / "a.ckpt")
     assert pretrained.read(tmp_path / "a.ckpt", 2).sizes["num_classes"] == 0
-    assert "the network is backbone; left out: 1 tensor(s) beside it, fc.weight" in capsys.readouterr().err
+    assert "the network is backbone; left out: 1 tensor beside it, fc.weight" in capsys.readouterr().err
     torch.save({"model": weights, "model_ema": weights}, tmp_path / "b.pth")
     pretrained.read(tmp_path / "b.pth", 2)
     assert "b.pth holds model, model_ema; model_ema is taken." in capsys.readouterr().err

@@ -230,7 +230,7 @@ def test_a_model_without_expressions_reads_the_whole_picture(runs, group, tmp_pa
 
 
 def test_a_face_that_is_not_there(runs, group, tmp_path):
-    with pytest.raises(UsageError, match=r"`face` 4: .*photo\.png has 3 face\(s\)\. Give 1 to 3, or none"):
+    with pytest.raises(UsageError, match=r"`face` 4: .*photo\.png has 3 faces\. Give 1 to 3, or none"):
         study(runs["cnn"], group[0], face="4")
 
 
@@ -257,7 +257,7 @@ def test_no_page_is_written_over_that_of_another_picture_or_run(runs, photo, tmp
         (["--methods", "grad_camm"], 2, "grad_cam"),
         (["--methods", "rollout"], 2, "rollout"),
         (["--target", "sadd"], 2, "The model has no class 'sadd'. Did you mean 'sad'?"),
-        (["--face", "2"], 2, "--face 2: .* has 0 face.s.. Give 1 to 1, or none"),
+        (["--face", "2"], 2, r"--face 2: .* has 0 faces\. Give 1 to 1, or none"),
         (["--face", "x"], 2, "--face x: .* Give 1 to 1, or none"),
     ],
 )

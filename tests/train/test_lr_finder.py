@@ -6,11 +6,12 @@ import signal
 import pytest
 import torch
 
+import mien
 from mien import config
 from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
 from mien.train import callbacks, run
-from mien.train.lr_finder import find_lr, steepest
+from mien.train.lr_finder import steepest
 
 RECIPE = Recipe(
     name="tiny",
@@ -36,7 +37,7 @@ def test_every_optimizer_gets_a_rate_and_groups_keep_their_shares(optimizer, mon
         end(self, trainer, *rest)
 
     monkeypatch.setattr(callbacks.RisingRate, "on_train_batch_end", watch)
-    found = find_lr(RECIPE.with_(train={"optimizer": optimizer}), steps=40)
+    found = mien.lr(RECIPE.with_(train={"optimizer": optimizer}), steps=40)
     assert 1e-6 < found.suggestion < 10
     assert found.rates[0] == 1e-6
     assert len(found.rates) == len(found.losses) <= 40
@@ -90,5 +91,6 @@ def test_the_command_says_a_rate_draws_a_picture_and_changes_no_run(tmp_path, mo
     assert f"{found['lr']:.2g}" == rate
     assert len(found["rates"]) == len(found["losses"])
     assert main(["lr", "--config", "tiny.yaml", "--steps", "3"]) == 2
+    assert "--steps 3: give at least 20" in capsys.readouterr().err
     assert main(["lr", "--config", "tiny.yaml", "--out", "lr.txt"]) == 2
     assert "--out lr.txt: the picture is a PNG" in capsys.readouterr().err

@@ -218,7 +218,7 @@ def test_a_teacher_never_trains(teacher_run):
 
 def test_a_teacher_of_other_pixels_is_refused(teacher_run):
     other = taught(teacher_run).model_copy(update={"data": Data(source="drawn_faces", size=24)})
-    with pytest.raises(UsageError, match=r"trained on 16 pixels and 1 channel\(s\), this run has 24 and 1"):
+    with pytest.raises(UsageError, match=r"trained on 16 pixels and 1 channel, this run has 24 and 1"):
         Teacher(other, classes(teacher_run))
 
 

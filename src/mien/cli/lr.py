@@ -44,8 +44,6 @@ def lr(
     """
     from mien.data import check
 
-    if steps < 20:
-        raise UsageError(f"--steps {steps}: give at least 20.")
     if out.suffix.lower() != ".png":
         raise UsageError(f"--out {out}: the picture is a PNG. Give it a name that ends in .png.")
     layers = [*recipe_layers(recipe, config_), settings.model_dump(exclude_unset=True) if settings else {}]

@@ -15,7 +15,7 @@ from mien.cli.output import print_json, print_lines
 from mien.cli.sources import written
 from mien.errors import DataError, MienError, MissingError, UsageError, require
 from mien.progress import note
-from mien.report.words import alternatives, count
+from mien.words import alternatives, count
 
 if TYPE_CHECKING:
     from mien.runtime import Face, Reader

@@ -16,7 +16,7 @@ from mien.cli.wording import flag
 from mien.cluster import address_of
 from mien.errors import MienError, UsageError, require
 from mien.progress import note, warn
-from mien.report.words import count
+from mien.words import count
 
 if TYPE_CHECKING:
     from mien.config.sweep_plan import Plan

@@ -19,6 +19,7 @@ from mien.errors import DataError, nearest
 from mien.labels import folded, merged, one_spelling
 from mien.packed import packed
 from mien.pictures import IMAGE_SUFFIXES, is_hidden, open_image
+from mien.words import count
 
 NUMBERED = re.compile(r"(.*?)[-_.]?\d+(?:[-_]of[-_]\d+)?", re.I)  # train-00000-of-00002, pets-000012
 TARS = (".tar", ".tar.gz", ".tgz")
@@ -123,7 +124,7 @@ def listing_of(samples: Sequence[Sample], path: Path, shards: Sequence[Shard], c
     names = tuple(classes) or tuple(sorted(set(spelling.values()), key=_number_first))
     if len(names) < 2:
         wrong = next((each.problem for each in samples if each.problem), "A classifier needs at least two.")
-        raise DataError(f"{path} has {len(names)} label(s) in its training samples. {wrong}")
+        raise DataError(f"{path} has {count(len(names), 'label')} in its training samples. {wrong}")
     index = {folded(name): label for label, name in enumerate(names)}
     for each in good:
         if folded(each.label) not in index:

@@ -23,6 +23,7 @@ from mien.labels import canonical, has_expressions
 from mien.pretrained import Classifier, from_pretrained
 from mien.runs import read_recipe
 from mien.runs.data import moved
+from mien.words import count
 
 SUFFIXES = (".parquet", ".npz", ".csv")
 Projection = Literal["pca", "tsne"]
@@ -95,7 +96,7 @@ class Embedding:
         """
         rows = np.sort(np.random.default_rng(0).permutation(len(self.features))[:most])
         if len(rows) < 3:
-            raise DataError(f"{len(rows)} picture(s) make no map; it takes 3.")
+            raise DataError(f"Of {count(len(rows), 'picture')} no map can be made; it takes 3.")
         found = principal(directions(self.features[rows]), 2 if projection == "pca" else DIRECTIONS)
         return rows, found if projection == "pca" else _tsne(found)
 

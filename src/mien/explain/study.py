@@ -22,6 +22,7 @@ from mien.runs.folder import RunFolder, is_run, refuse_headless
 from mien.runtime.faces import Detector, open_detector
 from mien.runtime.network import Network, is_export
 from mien.runtime.reader import FaceFinder
+from mien.words import count
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,8 @@ def _part(finder: FaceFinder, image: Path, face: str) -> tuple[np.ndarray, str]:
     if face == "none":
         return _as_picture(crops[0]), "The whole picture"
     if not face.isdecimal() or not 1 <= int(face) <= max(1, len(boxes)):
-        raise UsageError(f"`face` {face}: {image} has {len(boxes)} face(s). Give 1 to {max(1, len(boxes))}, or none.")
+        found = count(len(boxes), "face")
+        raise UsageError(f"`face` {face}: {image} has {found}. Give 1 to {max(1, len(boxes))}, or none.")
     if not boxes:
         note(f"{image}: no face was found, so the whole picture is explained.")
         return _as_picture(finder.find(image, detect=False)[1][0]), "The whole picture, in which no face was found,"

@@ -17,6 +17,7 @@ from mien.errors import DataError, UsageError
 from mien.models import create_model, sizes_of
 from mien.models.protocol import head_names
 from mien.progress import note
+from mien.words import count
 
 Weights = dict[str, Tensor]
 Scale = float | tuple[float, ...]
@@ -252,7 +253,7 @@ def resize_positions(positions: Tensor, grid: int, prefix: int, resize: Resize) 
     before, places = positions[:, :prefix], positions[:, prefix:]
     side = math.isqrt(places.shape[1])
     if side * side != places.shape[1]:
-        raise DataError(f"{positions.shape[1]} positions are not {prefix} token(s) and a square of patches.")
+        raise DataError(f"{positions.shape[1]} positions are not {count(prefix, 'token')} and a square of patches.")
     kind, _, how = resize.partition("_")
     image = places.reshape(1, side, side, -1).permute(0, 3, 1, 2)  # (1, n * n, D) -> (1, D, n, n)
     image = F.interpolate(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mien.errors import DataError
 from mien.progress import note
+from mien.words import count
 
 Weights = dict[str, Tensor]
 
@@ -51,7 +52,8 @@ def bare(weights: Weights, source: str) -> Weights:
     inner = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
     rest = [name for name in weights if not name.startswith(prefix)]
     if rest:
-        note(f"{source}: the network is {prefix[:-1]}; left out: {len(rest)} tensor(s) beside it, {_listed(rest)}.")
+        beside = count(len(rest), "tensor")
+        note(f"{source}: the network is {prefix[:-1]}; left out: {beside} beside it, {_listed(rest)}.")
     return inner
 
 

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from mien.report.style import CARD, INK, LINE, QUIET, Reading, drawing, inline_svg, series
-from mien.report.words import decimal, percent
 from mien.runs.records import TrainedShare
+from mien.words import decimal, percent
 
 Curve = Mapping[str, Sequence[float]]
 

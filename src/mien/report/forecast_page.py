@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from mien.evaluate.forecast import Checked, Forecast, Measured, told
 from mien.report.figures import HEIGHT, WIDTH, Percents
 from mien.report.style import CARD, INK, QUIET, Reading, drawing, inline_svg, series
-from mien.report.words import percent
+from mien.words import percent
 
 
 def context(measured: Measured, found: Forecast, checked: Checked | None) -> dict[str, Any]:

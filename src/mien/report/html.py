@@ -13,9 +13,10 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from mien import words
 from mien.atomic import written_whole
 from mien.evaluate.metrics import format_recall
-from mien.report import style, words
+from mien.report import style
 
 THUMBNAIL = 96  # largest side of a picture in a page, pixels; keeps a report of large images small
 

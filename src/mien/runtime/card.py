@@ -7,6 +7,7 @@ from typing import Any
 
 from mien.labels import has_expressions
 from mien.runtime.network import Network
+from mien.words import count
 
 LIMITS = """\
 It answers {labels} to every picture, also to one that shows nothing of the kind, and may be sure of it. Use it on
@@ -236,9 +237,7 @@ def _proven(card: dict[str, Any]) -> str:
 
 def _origin(card: dict[str, Any]) -> str:
     spent = (
-        f", {_count(card['epochs'], 'epoch')}, {_count(round(card['seconds']), 'second')}"
-        if card.get("seconds")
-        else ""
+        f", {count(card['epochs'], 'epoch')}, {count(round(card['seconds']), 'second')}" if card.get("seconds") else ""
     )
     where = f" on {card['hardware']} ({card.get('precision', '')})" if card.get("hardware") else ""
     commit = f", commit `{card['commit']}`" if card.get("commit") else ""
@@ -257,7 +256,3 @@ def _origin(card: dict[str, Any]) -> str:
 def _command(card: dict[str, Any]) -> str:
     """Of an export from before its command was noted: it does not tell which settings were changed."""
     return f"mien run {card.get('recipe', '?')} --seed {card.get('seed', 0)}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

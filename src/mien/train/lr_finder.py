@@ -16,10 +16,12 @@ import numpy as np
 from mien import hardware
 from mien.config import Recipe
 from mien.data import open_store
+from mien.errors import UsageError
 from mien.train.build import build_task, check_sizes, lay_out, precision_of, read_checkpoint, with_sizes_of
 from mien.train.trainer import try_rates
 
 LOWEST, HIGHEST = 1e-6, 10.0
+FEWEST = 20
 SKIPPED = 10  # steps at the start, whose smoothed loss is of few batches
 # The schedule is the test's own; an average of few steps, or a second process, would change nothing but the time.
 STILL = {"schedule": "constant", "warmup_epochs": 0, "ema": 0, "processes": 1, "logger": "none"}
@@ -40,8 +42,10 @@ class RangeTest:
 def find_lr(recipe: Recipe, steps: int = 100) -> RangeTest:
     """Try learning rates from 1e-6 to 10 on the model and the data of a recipe, a step each. Nothing is kept.
 
-    Raises UsageError where the recipe cannot be trained.
+    Raises UsageError for fewer than 20 steps, and where the recipe cannot be trained.
     """
+    if steps < FEWEST:
+        raise UsageError(f"`steps` {steps}: give at least {FEWEST}.")
     checkpoint = read_checkpoint(recipe)
     recipe = with_sizes_of(checkpoint, recipe).with_(train=STILL, distill={"stored": False})
     check_sizes(recipe)

@@ -12,6 +12,7 @@ from mien import hardware
 from mien.config import Train
 from mien.train import freeze
 from mien.train.muon import Muon, matrices_in
+from mien.words import count
 
 # Names of parameters that weight decay spares.
 EMBEDDINGS = ("pos_embed", "rows", "columns", "table", "cls_token", "dist_token", "mask_token")
@@ -38,7 +39,7 @@ def outlasted(settings: Train) -> str | None:
     if settings.schedule == "plateau" or settings.warmup_epochs <= settings.epochs / 2:
         return None
     return (
-        f"`train.warmup_epochs` {settings.warmup_epochs:g} is more than half of {settings.epochs} epoch(s): the "
+        f"`train.warmup_epochs` {settings.warmup_epochs:g} is more than half of {count(settings.epochs, 'epoch')}: the "
         "warm-up is cut to half of the run, and the learning rate is low for much of it."
     )
 

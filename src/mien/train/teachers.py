@@ -29,6 +29,7 @@ from mien.pretrained.own import from_checkpoint
 from mien.progress import track
 from mien.runs import layout, manifest
 from mien.runtime.network import Network, is_export
+from mien.words import count
 
 
 class ExportedNetwork(nn.Module):
@@ -201,8 +202,8 @@ def _network(source: str, recipe: Recipe) -> nn.Module:
     given = (network.preprocessing.size, network.preprocessing.channels)
     if given != (recipe.data.size, recipe.data.channels):
         raise UsageError(
-            f"distill.teachers: {source} was trained on {given[0]} pixels and {given[1]} channel(s), this run has "
-            f"{recipe.data.size} and {recipe.data.channels}. Set `data.size` and `data.channels` to the teacher's."
+            f"distill.teachers: {source} was trained on {given[0]} pixels and {count(given[1], 'channel')}, this run "
+            f"has {recipe.data.size} and {recipe.data.channels}. Set `data.size` and `data.channels` to the teacher's."
         )
     return network
 

@@ -20,6 +20,7 @@ from mien.page import page_files
 from mien.runtime.any_size import any_size
 from mien.runtime.faces import YUNET
 from mien.runtime.network import Network, locate
+from mien.serve.limits import Limits
 
 OWN = Path(__file__).parent / "page"  # what of the page is the web folder's alone
 RUNTIME = "onnxruntime_web"  # in assets; its README says where it comes from
@@ -28,6 +29,7 @@ POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; "
     "connect-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'"
 )
+LIMITS = {"body": Limits.body, "pixels": Limits.pixels}  # bytes of a file, pixels of a picture, as of `mien serve`
 NETWORK, SETTINGS, OFFLINE = "model.onnx", "settings.json", "offline.js"
 
 
@@ -120,7 +122,7 @@ def web_files(model: Path, margin: float = 0.0) -> dict[str, bytes]:
     detects = has_expressions(network.labels)
     files = page_files(OWN) | {
         NETWORK: model.read_bytes(),
-        SETTINGS: json.dumps({"detect": detects, "margin": margin}).encode(),
+        SETTINGS: json.dumps({"detect": detects, "margin": margin, "limits": LIMITS}).encode(),
         **{f"onnxruntime/{name}": content for name, content in _runtime().items()},
     }
     if detects:

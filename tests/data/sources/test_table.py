@@ -101,9 +101,9 @@ def test_a_label_that_train_lacks_is_refused(write):
 
 
 def test_one_label_is_not_enough(write):
-    with pytest.raises(DataError, match=r"has 1 label\(s\) in its usable training rows\. A classifier needs"):
+    with pytest.raises(DataError, match=r"has 1 label in its usable training rows\. A classifier needs"):
         table.read(write("0.png,happy", "1.png,happy"))
-    with pytest.raises(DataError, match=r"has 0 label\(s\) .*row 2: .*happy.png is not there"):
+    with pytest.raises(DataError, match=r"has 0 labels .*row 2: .*happy.png is not there"):
         table.read(write("happy.png,0", "sad.png,1"))
 
 

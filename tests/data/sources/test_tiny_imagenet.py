@@ -106,7 +106,7 @@ def test_train_and_wnids_must_agree(root):
     with pytest.raises(DataError, match=r"train/n09999999 is a class that wnids\.txt lacks\. Add its line"):
         tiny_imagenet.read(root)
     (root / "wnids.txt").write_text(f"{WNIDS[0]}\n")
-    with pytest.raises(DataError, match=r"wnids\.txt has 1 wnid\(s\); a classifier needs at least two"):
+    with pytest.raises(DataError, match=r"wnids\.txt has 1 wnid; a classifier needs at least two"):
         tiny_imagenet.read(root)
 
 

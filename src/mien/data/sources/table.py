@@ -23,6 +23,7 @@ from mien.data.text_table import table_rows
 from mien.errors import DataError, MissingError, nearest
 from mien.labels import folded, merged, one_spelling
 from mien.pictures import open_image
+from mien.words import count
 
 COLUMNS = ("path", "label", "split", "group")
 PIXEL_ROW = re.compile(r"(.+) row (\d+)", re.S)
@@ -151,7 +152,7 @@ def _classes(good: Sequence[PathRow], rows: Sequence[PathRow], table: Path) -> t
         )
     if len(classes) < 2:
         wrong = next((row.problem for row in rows if row.problem), "A classifier needs at least two.")
-        raise DataError(f"{table} has {len(classes)} label(s) in its usable training rows. {wrong}")
+        raise DataError(f"{table} has {count(len(classes), 'label')} in its usable training rows. {wrong}")
     return tuple(classes)
 
 

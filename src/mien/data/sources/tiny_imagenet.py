@@ -24,6 +24,7 @@ from mien.data.sources import folder
 from mien.data.text_table import text_lines
 from mien.errors import DataError, MissingError, nearest
 from mien.pictures import Entry, image_files, open_image
+from mien.words import count
 
 LAYOUT = (
     "Tiny ImageNet is a folder of wnids.txt, words.txt, train/<wnid>/images, val/images and val/val_annotations.txt."
@@ -103,7 +104,7 @@ def _wnids(root: Path, encoding: str | None) -> tuple[str, ...]:
     """The wnids, sorted; train has a folder for each of them and no other."""
     wnids = sorted({line.strip() for line in text_lines(root / WNIDS, encoding)} - {""})
     if len(wnids) < 2:
-        raise DataError(f"{root / WNIDS} has {len(wnids)} wnid(s); a classifier needs at least two.")
+        raise DataError(f"{root / WNIDS} has {count(len(wnids), 'wnid')}; a classifier needs at least two.")
     there = {child.name for child in (root / TRAIN).iterdir() if child.is_dir() and not child.name.startswith(".")}
     for wnid in wnids:
         if wnid not in there:

@@ -5,8 +5,6 @@ import { detect, withMargin } from "./detector.js";
 import { Damaged, unseal } from "./onnx_file.js";
 import { cut, pixels, scales } from "./preprocessing.js";
 
-const PIXELS = 40_000_000; // of one picture
-const BODY = 20_000_000; // bytes of its file
 const BATCH = 64; // faces in one call of the network
 const FORMATS = "JPEG, PNG, WebP, GIF or BMP";
 
@@ -63,8 +61,8 @@ async function session(content) {
 // Reading -----------------------------------------------------------------------------------------
 
 class Reader {
-  constructor({ detect: looks, margin }, values, network, finder) {
-    Object.assign(this, { margin, network, asked: values.preprocessing });
+  constructor({ detect: looks, margin, limits }, values, network, finder) {
+    Object.assign(this, { margin, limits, network, asked: values.preprocessing });
     this.finder = finder && session(finder); // is made while a person looks for a photo
     this.finder?.catch(() => {}); // whoever reads is told
     const { labels, calibration, sets, outliers, card, mien, fingerprint } = values;
@@ -85,13 +83,13 @@ class Reader {
       unsure_below: this.threshold,
       prediction_sets: this.sets ?? null,
       card: { ...card, ...calibration, mien, sets, outliers },
-      limits: { body: BODY, pixels: PIXELS },
+      limits,
     };
   }
 
   // looked: whether faces are looked for first; as the network is meant to be asked if not given.
   async read(file, looked) {
-    const picture = await decoded(file);
+    const picture = await decoded(file, this.limits);
     const finds = this.finder && looked !== false;
     const boxes = finds ? await detect(ort, await this.finder, picture) : [[0, 0, picture.width, picture.height]];
     const seen = boxes.map(box => pixels(finds ? cut(picture, withMargin(box, this.margin, picture)) : picture, this.asked));
@@ -143,8 +141,9 @@ function softmax(logits, temperature) {
 }
 
 // A file, or a picture of the camera -> upright RGBA; what is transparent becomes white.
-async function decoded(picture) {
-  if (picture.size > BODY) throw new Refused(`This file is larger than ${BODY / 1e6} MB. Make the picture smaller.`);
+// body: bytes of the largest file, pixels: of the largest picture.
+async function decoded(picture, { body, pixels: most }) {
+  if (picture.size > body) throw new Refused(`This file is larger than ${body / 1e6} MB. Make the picture smaller.`);
   let bitmap;
   try {
     bitmap = await createImageBitmap(picture, { colorSpaceConversion: "none" });
@@ -152,8 +151,8 @@ async function decoded(picture) {
     throw new Refused(`This is no picture that this browser can read. Give ${FORMATS}.`);
   }
   const { width, height } = bitmap;
-  if (width * height > PIXELS) {
-    throw new Refused(`This picture has ${width} x ${height} pixels, more than ${PIXELS / 1e6} megapixels. Make it smaller.`);
+  if (width * height > most) {
+    throw new Refused(`This picture has ${width} x ${height} pixels, more than ${most / 1e6} megapixels. Make it smaller.`);
   }
   const pen = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   pen.fillStyle = "white";

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mien.report import words
+from mien import words
 
 
 @pytest.mark.parametrize(
