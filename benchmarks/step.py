@@ -4,7 +4,9 @@ A step is forward, backward and SGD on one batch of random pixels, on one thread
 turns, and times are the processor's. A ratio is the time without over the time with, paired: median, and smallest to
 largest, between which lies the true median with 98 % for seven rounds.
 
-Command   python benchmarks/step.py [RECIPE ...] [--rounds 7] [--json results/step.json]
+Command   python benchmarks/step.py [RECIPE ...] [--rounds 7] [--precisions fp32] [--json results/step.json]
+          with ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 before it as on a processor without AVX-512
+          (results/step_avx2.json)
 Time      about a minute of the processor's time for all five.
 Expected  channels last 1.1 to 1.9 for CNNs on AVX-512
           (log/2026-11-22-channels-last-after-all.md); dropout 1.1 for fer2013_cnn_v2 in bf16 on an AMD.
@@ -86,6 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="*", default=CNNS)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--precisions", nargs="+", default=["bf16", "fp32"])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -93,7 +96,7 @@ def main() -> None:
     found: dict[str, dict[str, object]] = {}
     for name in options.recipes:
         recipe = load(name)[0]
-        for precision in ("bf16", "fp32"):
+        for precision in options.precisions:
             kinds = {"channels last": channels_last(recipe, precision, options.rounds)}
             modules = create_model(recipe.model.name, **recipe.model.sizes()).modules()
             if any(isinstance(module, Dropout) and module.p for module in modules):

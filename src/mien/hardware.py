@@ -73,15 +73,16 @@ def computes_bf16(device: str) -> bool:
 def wants_channels_last(device: str, model: nn.Module) -> bool:
     """Whether the model's convolutions are faster where the channels of a pixel lie side by side in memory.
 
-    On a CPU they are with AVX-512. But there torch 2.13 writes beyond its memory in the backward pass of a 1x1
+    On a CPU they are with AVX2 or AVX-512. But there torch 2.13 writes beyond its memory in the backward pass of a 1x1
     convolution of stride 2 with fewer than 16 channels (two threads), so models that are narrower anywhere
-    after their first convolution stay as they are: log/2026-11-22-channels-last-after-all.md.
+    after their first convolution stay as they are: log/2026-11-22-channels-last-after-all.md and
+    log/2026-11-30-channels-last-on-avx2.md.
     """
     if device != "cpu":
         return device == "cuda"
     inner = [each for each in model.modules() if isinstance(each, nn.Conv2d)][1:]
     is_wide = all(min(each.in_channels, each.out_channels) >= 16 for each in inner)
-    return is_wide and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return is_wide and torch.backends.cpu.get_cpu_capability().startswith(("AVX2", "AVX512"))
 
 
 def keep_freed_memory() -> None:
