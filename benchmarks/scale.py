@@ -3,9 +3,10 @@
 Synthetic crops (48 x 48 JPEGs, random smooth pictures) in one Parquet table. Ray is started on this machine; runs with
 one worker and with two alternate, as other work on the machine changes the speed of both. Times are from the first part
 that is written to the last, so that starting the workers is left out. Ray gives its workers a low priority
-(RAY_worker_niceness=15), which on a machine with other work measures that work: 0 here. Prints JSON.
+(RAY_worker_niceness=15), which on a machine with other work measures that work: 0 here. Prints JSON, and on stderr how
+much faster two workers are. With what it takes if not told otherwise it needs about eight minutes of two quiet cores.
 
-    RAY_worker_niceness=0 PYTHONPATH=RAY python benchmarks/scale.py [--crops 20000] [--rounds 3] > results/scale.json
+    RAY_worker_niceness=0 PYTHONPATH=RAY python benchmarks/scale.py [--crops 40000] [--rounds 3] > results/scale.json
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pyarrow
@@ -35,13 +37,15 @@ from mien.scale import predict
 
 GROUP = 512  # crops in a part
 KINDS = 512  # different crops, repeated
+KILLED = 16 * GROUP  # crops of the jobs in which a process is killed
+SMALL, LARGE, COUNTED = 32, 512, 2048  # crops in a part, and in all, where the cost of a part is measured
 DRIVER = (
     "import sys\nfrom mien.scale import predict\npredict(*sys.argv[1:3], model=sys.argv[3], detect=False, workers=2)"
 )
 
 
-def write(path: Path, number: int) -> int:
-    """Write a table of as many crops; returns its bytes."""
+def write(path: Path, number: int, group: int = GROUP) -> int:
+    """Write a table of as many crops, `group` of them in a part; returns its bytes."""
     rng, contents = np.random.default_rng(0), []
     for small in rng.integers(0, 256, (KINDS, 8, 8), np.uint8):
         buffer = io.BytesIO()
@@ -49,8 +53,8 @@ def write(path: Path, number: int) -> int:
         contents.append(buffer.getvalue())
     schema = pyarrow.schema([("image", pyarrow.binary())])
     with parquet.ParquetWriter(path, schema) as writer:
-        for start in range(0, number, GROUP):
-            rows = [contents[row % KINDS] for row in range(start, min(number, start + GROUP))]
+        for start in range(0, number, group):
+            rows = [contents[row % KINDS] for row in range(start, min(number, start + group))]
             writer.write_table(pyarrow.table({"image": rows}, schema=schema))
     return path.stat().st_size
 
@@ -107,15 +111,20 @@ def killed_driver(table: Path, folder: Path, model: str) -> int:
     return predict(table, folder, model=model, detect=False, workers=2).held
 
 
-def overhead(table: Path, folder: Path, model: str) -> float:
-    """Processor seconds of a worker for a part besides its pictures: the same crops in parts of 32 and of 512."""
-    rows = parquet.ParquetFile(table).read_row_group(0)
-    seconds = []
-    for size in (GROUP, 32):
-        path = folder / f"parts-of-{size}.parquet"
-        parquet.write_table(rows, path, row_group_size=size)
-        seconds.append(predict(path, folder / path.stem, model=model, detect=False, workers=1).processor)
-    return (seconds[1] - seconds[0]) / (GROUP // 32 - 1)
+def overhead(folder: Path, model: str, rounds: int) -> list[float]:
+    """Processor seconds of a worker for a part besides its pictures, of each round: the same crops in small parts and
+    in large ones."""
+    tables = {size: folder / f"parts-of-{size}.parquet" for size in (LARGE, SMALL)}
+    for size, table in tables.items():
+        write(table, COUNTED, size)
+    found = []
+    for number in range(rounds):
+        seconds = {
+            size: predict(table, folder / f"{table.stem}-{number}", model=model, detect=False, workers=1).processor
+            for size, table in tables.items()
+        }
+        found.append((seconds[SMALL] - seconds[LARGE]) / (COUNTED // SMALL - COUNTED // LARGE))
+    return found
 
 
 def plain(table: Path, model: str) -> float:
@@ -129,14 +138,16 @@ def plain(table: Path, model: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--crops", type=int, default=20_000)
+    parser.add_argument("--crops", type=int, default=40_000)
     parser.add_argument("--model", default="mien:tiny")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         table = folder / "crops.parquet"
-        size = write(table, options.crops)
+        size, load = write(table, options.crops), os.getloadavg()
+        shorter = folder / "shorter.parquet"
+        write(shorter, min(KILLED, options.crops))
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         start = time.perf_counter()
         ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
@@ -156,8 +167,10 @@ def main() -> None:
                 whole.append(complete(out, options.crops))
         ratios = [two / one for one, two in zip(speeds[1], speeds[2], strict=True)]
         kept = [two / one for one, two in zip(used[1], used[2], strict=True)]
-        again = killed_worker(table, folder / "worker", options.model)
-        held = killed_driver(table, folder / "driver", options.model)
+        again = killed_worker(shorter, folder / "worker", options.model)
+        held = killed_driver(shorter, folder / "driver", options.model)
+        parts = overhead(folder, options.model, options.rounds)
+        short = min(KILLED, options.crops)
         result = {
             "crops": options.crops,
             "bytes_a_crop": round(size / options.crops),
@@ -168,19 +181,23 @@ def main() -> None:
             "faces_per_processor_second": {str(n): [round(each) for each in found] for n, found in used.items()},
             "two_workers_to_one": [round(each, 2) for each in ratios],
             "speed_kept_beside_another": [round(each, 3) for each in kept],
-            "processor_seconds_a_part": round(overhead(table, folder, options.model), 4),
+            "processor_seconds_a_part": round(median(parts), 4),
+            "processor_seconds_a_part_by_round": [round(each, 4) for each in parts],
             "seconds_to_start_ray": round(ready, 1),
             "peak_memory_of_a_worker": max(peaks),
             "peak_memory_of_the_driver": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
             "complete": all(whole),
-            "killed_worker": {"complete": complete(folder / "worker", options.crops), "pictures_counted": again},
-            "killed_driver": {"complete": complete(folder / "driver", options.crops), "parts_held": held},
+            "killed_worker": {"complete": complete(folder / "worker", short), "pictures_counted": again},
+            "killed_driver": {"complete": complete(folder / "driver", short), "parts_held": held},
             "versions": {"mien": mien.__version__, "ray": ray.__version__},
         }
         from mien.hardware import hardware  # not before: torch, which it imports, is no memory of the driver's
 
         result["hardware"] = hardware()
+        result["load"] = {"before": round(load[0], 1), "after": round(os.getloadavg()[0], 1)}
         ray.shutdown()
+    print(f"two workers to one: {median(ratios):.2f}, in pairs {', '.join(f'{each:.2f}' for each in ratios)}",
+          file=sys.stderr)  # fmt: skip
     print(json.dumps(result, indent=1))
 
 

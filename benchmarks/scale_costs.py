@@ -3,17 +3,19 @@
 Reads results/scale.json, scale_dispatch.json and serve_workers.json; prints the tables of docs/understanding/scale.md,
 which a test compares with this. Nothing here was run at that size: more than two workers are a model.
 
-    python benchmarks/scale_costs.py
+    python benchmarks/scale_costs.py [--write]
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 RESULTS = Path(__file__).parent.parent / "results"
+PAGE = Path(__file__).parent.parent / "docs" / "understanding" / "scale.md"
 FACES, REQUESTS = 1e9, 10_000
 PART = 2048  # crops
 # Taken from price lists of 2026 in round figures, in US dollars; put your own here.
@@ -98,7 +100,7 @@ def tables() -> str:
             }.items()
         ),
         f"| a part besides its pictures | {1000 * scale['processor_seconds_a_part']:.0f} ms of a worker's processor, "
-        "which is less than runs differ |",
+        f"{_rounds(scale)} |",
         f"| handing out a part | {1000 * dispatch['seconds_a_part']:.1f} ms, of these "
         f"{1000 * dispatch['processor_seconds_of_the_driver_a_part']:.1f} ms of the driver's processor |",
         f"| starting Ray | {scale['seconds_to_start_ray']:.0f} s |",
@@ -109,9 +111,25 @@ def tables() -> str:
     return "\n".join([*measured, "", *faces(scale, dispatch), "", *requests(serve)])
 
 
+def _rounds(scale: dict[str, Any]) -> str:
+    """What each round said of the cost of a part; the first record has none."""
+    rounds = [f"{1000 * each:.1f}" for each in scale.get("processor_seconds_a_part_by_round", [])]
+    return f"in rounds {'; '.join(rounds)}" if rounds else "which is less than runs differ"
+
+
+def write() -> None:
+    """Put the tables in their place on the page."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, mark, rest = page.partition("<!-- computed by benchmarks/scale_costs.py -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    PAGE.write_text(f"{before}{mark}\n{tables()}\n\n{end}{after}", encoding="utf-8")
+
+
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
 if __name__ == "__main__":
+    if "--write" in sys.argv:
+        write()
     print(tables())
