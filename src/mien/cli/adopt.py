@@ -58,7 +58,6 @@ def adopt(
         Delete the run folder first if it exists.
     """
     from mien.adopt import adopt as write
-    from mien.runs import RunFolder
 
     pixels = {"size": size, "channels": channels, "mean": _numbers("mean", mean), "std": _numbers("std", std)}
     names = [name.strip() for name in labels.split(",")] if labels else []
@@ -66,6 +65,13 @@ def adopt(
     folder = write(
         source, out, labels=names, output=output, data=data or None, pixels=pixels | {"fit": fit}, overwrite=overwrite
     )
+    _tell(folder, json_)
+
+
+def _tell(folder: Path, json_: bool) -> None:
+    """Say what the run is: its scores and its page, or without data its classes."""
+    from mien.runs import RunFolder
+
     run = RunFolder.open(folder)
     scores = run.scores.get("validation")
     if scores is None:

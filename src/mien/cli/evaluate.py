@@ -49,7 +49,6 @@ def evaluate(
     csv
         Also write a run's predictions as a table, a row an image, into the run folder.
     """
-    from mien.evaluate.metrics import describe
     from mien.runs.data import lying_at
     from mien.runs.records import to_dict
 
@@ -77,7 +76,14 @@ def evaluate(
     if json_:
         changes = {"robustness": [to_dict(row) for row in rows]} if rows else {}
         print_json(to_dict(scores) | {"device": used} | changes)
-        return
+    else:
+        _show(scores, split, rows)
+
+
+def _show(scores: Scores, split: str, rows: list[ChangeScore]) -> None:
+    """In words. rows: of changed images."""
+    from mien.evaluate.metrics import describe
+
     print_lines(*describe(scores, split).split("\n"))
     if scores.subgroups:
         from mien.evaluate.subgroups import describe_subgroups
