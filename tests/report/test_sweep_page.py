@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_runs import picture_names, write_run
-from test_report import Page
+from page_text import Page
 
 from mien.config.sweep_plan import make_plan
 from mien.evaluate.sweep_table import SweepTable, read_table
