@@ -2,8 +2,8 @@
 
 JPEGs are decoded in full, and at a half, a quarter or an eighth of their size, never under `gap` times the network's
 side, and then resized as mien does it. Real photos as they are; photos of `--enlarge` brought to 4000 x 3000 pixels
-with a camera's noise, as no set here has any that large. Changes: levels of 255, mean and largest; of a probability, the
-largest, by `mien:tiny`, which reads the whole picture.
+with a camera's noise, as no set here has any that large. Changes: levels of 255, mean and largest; of a probability,
+the largest, by `mien:tiny`, which reads the whole picture.
 
 Command   python benchmarks/reduced_decoding.py --photos FOLDER --enlarge FOLDER | tee results/reduced_decoding.json
 Time      half a minute of the processor's time
