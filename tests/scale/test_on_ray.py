@@ -15,7 +15,7 @@ from test_source import faces, write_table, write_tar
 
 import mien
 from mien.cli import main
-from mien.errors import DataError, UsageError
+from mien.errors import DataError, MissingError, UsageError
 from mien.scale import driver
 from mien.scale.job import Job
 
@@ -138,6 +138,15 @@ def test_a_process_that_cannot_write_ends_the_job_in_a_sentence(cluster, tmp_pat
     assert "mien: A part could not be read or written (" in said
     assert "give the same command again." in said
     assert "Traceback" not in said
+
+
+def test_a_machine_that_lacks_the_source_says_so_and_names_no_picture(tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="ray is not installed: pip install 'mien[scale]', see .ci/run")
+    from mien.scale.on_ray import Scorer
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingError, match="has no photos, which all machines need under one path"):
+        Scorer(Job("photos", "out", "yunet", 0.0, None, str(tmp_path / "elsewhere")))
 
 
 def test_what_is_no_job(tmp_path, folder, capsys):

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -13,11 +14,13 @@ from typing import Any
 
 import ray
 import ray.data
+from pyarrow import fs
 
 from mien.cluster import connected
-from mien.errors import MienError
+from mien.errors import MienError, MissingError
 from mien.scale.job import Done, Job, reader_of, score
 from mien.scale.source import SourcePart
+from mien.scale.store import Place
 
 QUEUED = 2  # parts that a process has or waits for; the rest is for whoever is free first
 
@@ -26,8 +29,11 @@ class Scorer:
     """An actor: the network is opened once, then parts come one by one."""
 
     def __init__(self, job: Job) -> None:
-        with suppress(OSError):  # on another machine
+        with suppress(OSError):  # on another machine, which needs it for relative paths alone
             os.chdir(job.folder)
+        source = Place(job.source)
+        if source.info().type == fs.FileType.NotFound:  # else each picture would be named as one that is gone
+            raise MissingError(f"{socket.gethostname()} has no {source.text}, which all machines need under one path")
         self.job = job
         self.reader = reader_of(job)
 
