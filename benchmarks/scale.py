@@ -1,10 +1,10 @@
 """`mien predict --on ray` over many crops: speed with one worker and two, memory, a killed worker, a killed driver.
 
 Synthetic crops (48 x 48 JPEGs, random smooth pictures) in one Parquet table. Ray is started on this machine; runs with
-one worker and with two alternate, as other work on the machine changes the speed of both. Times are from the first part
-that is written to the last, so that starting the workers is left out. Ray gives its workers a low priority
-(RAY_worker_niceness=15), which on a machine with other work measures that work: 0 here. Prints JSON, and on stderr how
-much faster two workers are. With what it takes if not told otherwise it needs about eight minutes of two quiet cores.
+one worker and with two alternate, as other work on the machine changes the speed of both. Times are from where each
+worker can have written a part to the last part, so that starting the workers is left out. Ray gives its workers a low
+priority (RAY_worker_niceness=15), which on a machine with other work measures that work: 0 here. Prints JSON, and on
+stderr how much faster two workers are. Two quiet cores should need about eight minutes.
 
     RAY_worker_niceness=0 PYTHONPATH=RAY python benchmarks/scale.py [--crops 40000] [--rounds 3] > results/scale.json
 """
@@ -37,6 +37,7 @@ from mien.scale import predict
 
 GROUP = 512  # crops in a part
 KINDS = 512  # different crops, repeated
+FEWEST = 8 * GROUP  # crops
 KILLED = 16 * GROUP  # crops of the jobs in which a process is killed
 SMALL, LARGE, COUNTED = 32, 512, 2048  # crops in a part, and in all, where the cost of a part is measured
 DRIVER = (
@@ -62,8 +63,14 @@ def write(path: Path, number: int, group: int = GROUP) -> int:
 def timed(table: Path, folder: Path, model: str, workers: int) -> tuple[float, float, int]:
     """Faces a second, faces a second of the workers' processor time, and the most memory that a worker took."""
     done = predict(table, folder, model=model, detect=False, workers=workers)
-    first, *_, last = sorted(part.stat().st_mtime for part in (folder / "faces").iterdir())
-    return done.pictures * (done.parts - 1) / done.parts / (last - first), done.pictures / done.processor, done.peak
+    rate = parts_a_second([part.stat().st_mtime for part in (folder / "faces").iterdir()], workers)
+    return rate * done.pictures / done.parts, done.pictures / done.processor, done.peak
+
+
+def parts_a_second(written: list[float], workers: int) -> float:
+    """Parts a second, from when each worker could have written one: the first parts of several come at once."""
+    start, *_, last = times = sorted(written)[workers - 1 :]
+    return (len(times) - 1) / (last - start)
 
 
 def complete(folder: Path, number: int) -> bool:
@@ -142,6 +149,8 @@ def main() -> None:
     parser.add_argument("--model", default="mien:tiny")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    if options.crops < FEWEST:
+        parser.error(f"--crops {options.crops}: with fewer than {FEWEST} the first and the last part count too much.")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         table = folder / "crops.parquet"

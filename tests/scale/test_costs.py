@@ -3,11 +3,13 @@
 import importlib.util
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
-def script():
-    spec = importlib.util.spec_from_file_location("scale_costs", ROOT / "benchmarks/scale_costs.py")
+def script(name="scale_costs"):
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"benchmarks/{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -31,3 +33,11 @@ def test_the_least_rate_bounds():
     assert costs.rate(10, scale, dispatch) == (900, "cores")
     assert costs.rate(100_000, scale, dispatch) == (1e6, "Ray's driver")
     assert costs.rate(10**6, {**scale, "bytes_a_crop": 125_000}, dispatch) == (1e5, "network")
+
+
+def test_two_workers_are_twice_as_fast_whether_they_end_together_or_in_turn():
+    pytest.importorskip("ray", reason="ray is not installed: pip install 'mien[scale]', see .ci/run")
+    rate = script("scale").parts_a_second
+    assert rate([1, 2, 3, 4, 5, 6, 7, 8], 1) == 1
+    assert rate([1, 1, 2, 2, 3, 3, 4, 4], 2) == 2
+    assert rate([0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4], 2) == 2
