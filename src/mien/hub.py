@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ ID = re.compile(r"[\w.-]+/[\w.-]+")
 MINE = "mien"  # library_name in the card of what mien pushed
 CARD = "README.md"
 WORDS = {"model": "model", "dataset": "data set"}
+HTTP = ("httpx", "httpx2", "requests")  # what asks the hub, by the version of its client
 EXAMPLES = {"model": "google/vit-base-patch16-224", "dataset": "uoft-cs/cifar10"}
 
 
@@ -71,20 +72,18 @@ def _files_of(repository: str, revision: str | None, kind: str) -> list[str] | N
         return list(list_repo_files(repository, revision=revision, repo_type=kind))
     except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError):
         raise
-    except _without_answer():
+    except Exception as error:
+        if not _is_of_hub(error):
+            raise
         return None
 
 
-def _without_answer() -> tuple[type[Exception], ...]:
-    """What the hub's client raises where it is refused or gets no answer; all else is a fault of the program."""
+def _is_of_hub(error: Exception) -> bool:
+    """Whether the hub's client was refused or got no answer; every other error is a fault of the program."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    errors: list[type[Exception]] = [HfHubHTTPError, HFValidationError, OSError, RuntimeError]  # the last: of hf_xet
-    with suppress(ImportError):  # its HTTP library; requests, that of its older versions, has OSErrors alone
-        import httpx
-
-        errors += [httpx.HTTPError, httpx.InvalidURL]
-    return tuple(errors)
+    known = (HfHubHTTPError, HFValidationError, OSError, RuntimeError)  # the last of hf_xet, which moves large files
+    return isinstance(error, known) or any(base.__module__.split(".")[0] in HTTP for base in type(error).__mro__)
 
 
 def upload(
@@ -156,9 +155,11 @@ def _refusals(repository: str) -> Iterator[None]:
 
     try:
         yield
-    except _without_answer() as error:
-        chain = [error, error.__cause__, error.__context__]
+    except Exception as error:
+        chain = [error, error.__cause__, error.__context__]  # the library says some refusals in errors of its own
         refused = next((each for each in chain if isinstance(each, HfHubHTTPError)), None)
+        if refused is None and not _is_of_hub(error):
+            raise
         raise _told(repository, refused or error, refused.response.status_code if refused else 0) from error
 
 
