@@ -161,8 +161,10 @@ def _embedding(embed: PatchEmbed | StageEmbed) -> str:
     convolutions = [module for module in embed.modules() if isinstance(module, nn.Conv2d) and module is not embed.proj]
     if isinstance(embed, StageEmbed):
         return f"The stages of a residual network ({len(convolutions)} convolutions) and a last one turn"
+    if not convolutions:
+        return "One matrix turns"
     halvings = sum(convolution.stride[0] > 1 for convolution in convolutions)
-    return f"{len(convolutions)} convolutions, {halvings} of them of stride 2, and a last one turn" if convolutions else "One matrix turns"
+    return f"{len(convolutions)} convolutions, {halvings} of them of stride 2, and a last one turn"
 
 
 def _patch_embed(sizes: VitSizes) -> PatchEmbed | StageEmbed:

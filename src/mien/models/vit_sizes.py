@@ -75,9 +75,12 @@ class VitSizes(BlockSizes):
         if self.patch_shift or self.patch_norm:
             other = "patch_shift" if self.patch_shift else "patch_norm"
             raise ValueError(f"{other} and stem 'resnet' are two ways to make the tokens. Take one of them.")
-        if stages.reduction != self.patch_size:
-            count = f"stem 'resnet' of {len(stages.widths)} stages (stem_widths)"
-            raise ValueError(f"{count} makes a token of {stages.reduction} pixels a side: patch_size {stages.reduction}.")
+        side = stages.reduction
+        if side != self.patch_size:
+            count = len(stages.widths)
+            raise ValueError(
+                f"the {count} stages of stem 'resnet' (stem_widths) make tokens of {side} pixels: patch_size {side}."
+            )
         if self.img_size % self.patch_size:
             raise ValueError(f"img_size (={self.img_size}) must be divisible by patch_size (={self.patch_size}).")
 

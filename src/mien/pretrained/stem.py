@@ -29,11 +29,12 @@ def load(checkpoint: Checkpoint, model: nn.Module) -> None:
             f"{checkpoint.source} has stages of widths {own}, the stem {wanted}. "
             f"Set `model.stem_widths` to the first {len(wanted)} of the checkpoint's."
         )
-    known = model.patch_embed.backbone.state_dict()  # type: ignore[union-attr, operator]
-    weights = {name: value for name, value in checkpoint.weights.items() if name in known}
+    known = model.patch_embed.backbone.state_dict()  # type: ignore[union-attr]
+    kept = {name.partition(".")[0] for name in known}  # conv1, bn1, layer1 ...
+    weights = {name: value for name, value in checkpoint.weights.items() if name.partition(".")[0] in kept}
     for name, value in known.items():
         if name.endswith("num_batches_tracked"):  # older files lack it
             weights.setdefault(name, value)
     checkpoint.adapt_channels(weights, known)
     refuse_mismatch(weights, known, f"The first stages of {checkpoint.source}")
-    model.patch_embed.backbone.load_state_dict(weights)  # type: ignore[union-attr, operator]
+    model.patch_embed.backbone.load_state_dict(weights)  # type: ignore[union-attr]

@@ -40,7 +40,8 @@ def read_checkpoint(recipe: Recipe) -> Checkpoint | None:
 def with_sizes_of(checkpoint: Checkpoint | None, recipe: Recipe) -> Recipe:
     """The recipe with the checkpoint's model, sizes and pixel scale, as the run folder is to remember it.
 
-    Of a checkpoint that starts the stem alone, the pixel scale. A network of timm's sees pictures as timm shows them to it, with a checkpoint and without.
+    Of a checkpoint that starts the stem alone, the pixel scale.
+    A network of timm's sees pictures as timm shows them to it, with a checkpoint and without.
     """
     if checkpoint is None:
         return _with_pictures_of(recipe.model.name, recipe)
