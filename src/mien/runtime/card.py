@@ -27,6 +27,7 @@ FER2013: 48-pixel grey faces that a search engine returned for words of emotion,
 who holds their rights, and under which licence they may be used, is not clear. They are not part of mien; the weights
 learned from them are. FER2013 says nothing of age, sex or skin colour: how well the network does by group is
 unknown."""
+FER2013_VALIDATION = "0c0a035851197bb73f28fd80bf2bd548cf0dedaa7ae9dc7cbd5f4dfffb76a97f"  # the content hash of its PublicTest
 
 
 def model_card(network: Network, name: str) -> str:
@@ -73,8 +74,13 @@ def _data(card: dict[str, Any]) -> str:
     counted = f"{card['train_images']:,} images were trained on" if card.get("train_images") else "Trained"
     kinds = {"near": ", identical and near copies of validation images dropped", False: "", None: ""}
     copies = kinds.get(card.get("copies_dropped"), ", copies of validation images dropped")
-    about = FER2013 if card.get("data") == "fer2013" else f"Source: `{card.get('data', 'unknown')}`."
+    about = FER2013 if _is_fer2013(card) else f"Source: `{card.get('data', 'unknown')}`."
     return "\n\n".join([about, f"{counted}{copies}.", *_images_of(card)])
+
+
+def _is_fer2013(card: dict[str, Any]) -> bool:
+    """Whether its images are FER2013's, by the name of their source or, of a table of them, by validation's content."""
+    return card.get("data") == "fer2013" or card.get("content", {}).get("validation") == FER2013_VALIDATION
 
 
 def _images_of(card: dict[str, Any]) -> list[str]:
