@@ -27,7 +27,9 @@ FER2013: 48-pixel grey faces that a search engine returned for words of emotion,
 who holds their rights, and under which licence they may be used, is not clear. They are not part of mien; the weights
 learned from them are. FER2013 says nothing of age, sex or skin colour: how well the network does by group is
 unknown."""
-FER2013_VALIDATION = "0c0a035851197bb73f28fd80bf2bd548cf0dedaa7ae9dc7cbd5f4dfffb76a97f"  # the content hash of its PublicTest
+FER2013_VALIDATION = (
+    "0c0a035851197bb73f28fd80bf2bd548cf0dedaa7ae9dc7cbd5f4dfffb76a97f"  # the content hash of its PublicTest
+)
 
 
 def model_card(network: Network, name: str) -> str:
