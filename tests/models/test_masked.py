@@ -141,7 +141,7 @@ def test_every_parameter_that_trains_has_a_gradient(kind, sizes):
 @pytest.mark.parametrize(
     ("sizes", "ratio", "message"),
     [
-        ({"patch_size": 4, "stem": "conv"}, 0.5, "stem 'conv' or patch_shift .* Take simmim"),
+        ({"patch_size": 4, "stem": "conv"}, 0.5, "stem 'conv' the tokens .* Take simmim"),
         ({"patch_shift": True}, 0.5, "must not see a masked pixel"),
         ({"pos_embed": "relative"}, 0.5, "pos_embed 'relative' is made for all patches.* Take simmim"),
         ({"reattention": True}, 0.5, "reattention is made for all patches.* Take simmim"),

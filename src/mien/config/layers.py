@@ -84,7 +84,8 @@ def build(*layers: Mapping[str, Any]) -> Recipe:
             values = {**values, "model": {}}
         if _names_checkpoint(layer):
             before = values.get("model", {})
-            model = {key: value for key, value in before.items() if key in FREE or _is_timms(key, value)}
+            hybrid = before.get("stem") == "resnet"  # of which a checkpoint may be the stem alone
+            model = {key: value for key, value in before.items() if hybrid or key in FREE or _is_timms(key, value)}
             data = {key: value for key, value in values.get("data", {}).items() if key not in ("mean", "std")}
             values = {**values, "model": model, "data": data}
         values = merge(values, layer)

@@ -208,9 +208,10 @@ def moments(patches: Tensor) -> tuple[Tensor, Tensor]:
 
 def _refuse_whole_images(encoder: VisionTransformer, visible: int) -> None:
     if encoder.patch_embed.overlaps:
+        by = "patch_shift" if encoder.sizes.stem == "patch" else f"stem '{encoder.sizes.stem}'"
         raise ValueError(
-            "MAE's encoder must not see a masked pixel, but with stem 'conv' or patch_shift the tokens of visible "
-            "patches hold some. Take simmim, or plain patches: stem 'patch'."
+            f"MAE's encoder must not see a masked pixel, but with {by} the tokens of visible patches hold some. "
+            "Take simmim, or plain patches: stem 'patch'."
         )
     tokens = visible + encoder.num_prefix_tokens
     for module in encoder.modules():

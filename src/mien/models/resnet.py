@@ -123,6 +123,18 @@ class ResNet(nn.Module):
         return [*found, Step("vector", (width,), f"The mean of each map.{dropout}"), *steps.layers(self, "fc")]
 
 
+class Stages(ResNet):
+    """A ResNet without its head, of which the maps are wanted."""
+
+    def __init__(self, sizes: ResNetSizes) -> None:
+        super().__init__(sizes)
+        del self.drop, self.fc
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_chans, H, W) -> (B, widths[-1], h, w)."""
+        return self.forward_features(x)
+
+
 def _told(stage: nn.Sequential) -> str:
     """What happens in a stage of blocks."""
     blocks = [block for block in stage if isinstance(block, BasicBlock)]

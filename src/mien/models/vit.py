@@ -23,9 +23,10 @@ from mien.models.parts.attention import Attention
 from mien.models.parts.blocks import Block, Mlp, evidence_layer
 from mien.models.parts.dropout import Dropout
 from mien.models.parts.heads import DistilledHead, SequencePool, make_head
-from mien.models.parts.patch_embed import PatchEmbed
+from mien.models.parts.patch_embed import PatchEmbed, StageEmbed
 from mien.models.parts.positions import RelativePositions, make_positions
 from mien.models.protocol import Step, Tokens
+from mien.models.resnet import Stages
 from mien.models.vit_sizes import VitSizes
 
 TRUNCATED_STD = 0.87962566103423978  # standard deviation of a standard normal cut off at -2 and 2
@@ -38,7 +39,8 @@ class VisionTransformer(nn.Module):
     side by side, so that the head knows each one's place, 'seq' their weighted mean (see heads.SequencePool).
     pos_embed: 'learn', 'learn2d' (see positions.RowsAndColumns), 'sincos2d' (fixed), 'relative' (added to each
     block's attention, see positions.RelativePositions) or 'none'.
-    stem: 'patch' or 'conv'; stem_convs, stem_widths, patch_norm, patch_shift: see PatchEmbed.
+    stem: 'patch' or 'conv'; stem_convs, stem_widths, patch_norm, patch_shift: see PatchEmbed. 'resnet': the stages of a
+    ResNet of these widths and of stem_convs blocks each, see StageEmbed; `model.init` with such a ResNet starts them.
     layer_scale, norm_eps, act_layer: see Block. local_attention, reattention: see experimental.attention.
     attention: 'exact', or an approximation for long sequences, 'nystrom', 'performer' or 'linformer', of `landmarks`
     landmarks, features or projected tokens (32 unless given), see experimental.approximations.
@@ -141,11 +143,9 @@ class VisionTransformer(nn.Module):
 
     def steps(self, trace: Mapping[str, Tensor]) -> list[Step]:
         """From the image to the logits."""
-        strides = [module.stride[0] for module in self.patch_embed.stem if isinstance(module, nn.Conv2d)]
-        halving = f"{len(strides)} convolutions, {sum(stride > 1 for stride in strides)} of them of stride 2,"
         found = [
             steps.patches(self.tokens, self.sizes.in_chans),
-            steps.embedding(trace, "patch_embed", f"{halving} and a last one turn" if strides else "One matrix turns"),
+            steps.embedding(trace, "patch_embed", _embedding(self.patch_embed)),
             *steps.placed(trace, "pos_drop", self.num_prefix_tokens, self.pos_embed),
             *steps.blocks(self, trace, self.block_names),
             steps.pooling(self.tokens, self.sizes.embed_dim),
@@ -156,7 +156,19 @@ class VisionTransformer(nn.Module):
         return [*found, steps.head(trace)]
 
 
-def _patch_embed(sizes: VitSizes) -> PatchEmbed:
+def _embedding(embed: PatchEmbed | StageEmbed) -> str:
+    """What turns a patch into a token, and its verb."""
+    convolutions = [module for module in embed.modules() if isinstance(module, nn.Conv2d) and module is not embed.proj]
+    if isinstance(embed, StageEmbed):
+        return f"The stages of a residual network ({len(convolutions)} convolutions) and a last one turn"
+    halvings = sum(convolution.stride[0] > 1 for convolution in convolutions)
+    return f"{len(convolutions)} convolutions, {halvings} of them of stride 2, and a last one turn" if convolutions else "One matrix turns"
+
+
+def _patch_embed(sizes: VitSizes) -> PatchEmbed | StageEmbed:
+    if sizes.stem == "resnet":
+        backbone, width = Stages(sizes.stages), sizes.stages.widths[-1]
+        return StageEmbed(sizes.img_size, sizes.patch_size, sizes.in_chans, sizes.embed_dim, backbone, width)
     return PatchEmbed(
         sizes.img_size,
         sizes.patch_size,

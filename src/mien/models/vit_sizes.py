@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
+from mien.models.resnet_sizes import ResNetSizes
 from mien.models.sizes import BlockSizes
 
 
@@ -26,10 +27,15 @@ class VitSizes(BlockSizes):
     representation_size: int | None = Field(
         default=None, ge=1, description="Width of a tanh layer before the head; none leaves it out."
     )
-    stem: Literal["patch", "conv"] = Field(default="patch", description="Plain patches, or a convolutional stem.")
-    stem_convs: int = Field(default=1, ge=1, description="Convolutions of the conv stem a halving.")
+    stem: Literal["patch", "conv", "resnet"] = Field(
+        default="patch", description="Plain patches, a convolutional stem, or the stages of a residual network."
+    )
+    stem_convs: int = Field(
+        default=1, ge=1, description="Convolutions of the conv stem a halving; of the resnet stem, blocks a stage."
+    )
     stem_widths: tuple[PositiveInt, ...] | None = Field(
-        default=None, description="Channels of the conv stem's halvings, such as 24,48,96."
+        default=None,
+        description="Channels of the conv stem's halvings, such as 24,48,96; of the resnet stem, of its stages.",
     )
     patch_norm: bool = Field(default=False, description="Normalise patches before and after embedding.")
     pre_norm: bool = Field(default=True, description="LayerNorm before (True) or after the branches.")
@@ -60,7 +66,27 @@ class VitSizes(BlockSizes):
     def _fit(self) -> VitSizes:
         if self.distilled and (self.global_pool != "token" or self.representation_size):
             raise ValueError("distilled needs global_pool 'token' and no representation_size: DeiT has none.")
+        if self.stem == "resnet":
+            self._fit_stages()
         return self
+
+    def _fit_stages(self) -> None:
+        stages = self.stages
+        if self.patch_shift or self.patch_norm:
+            other = "patch_shift" if self.patch_shift else "patch_norm"
+            raise ValueError(f"{other} and stem 'resnet' are two ways to make the tokens. Take one of them.")
+        if stages.reduction != self.patch_size:
+            count = f"stem 'resnet' of {len(stages.widths)} stages (stem_widths)"
+            raise ValueError(f"{count} makes a token of {stages.reduction} pixels a side: patch_size {stages.reduction}.")
+        if self.img_size % self.patch_size:
+            raise ValueError(f"img_size (={self.img_size}) must be divisible by patch_size (={self.patch_size}).")
+
+    @property
+    def stages(self) -> ResNetSizes:
+        """Of the residual network whose stages are stem 'resnet'; its widths are our ResNet's unless given."""
+        widths = self.stem_widths or ResNetSizes().widths
+        layers = (self.stem_convs,) * len(widths)
+        return ResNetSizes(img_size=self.img_size, in_chans=self.in_chans, widths=widths, layers=layers)
 
     @property
     def grid_size(self) -> int:

@@ -21,7 +21,7 @@ from mien.models.parts.blocks import Block, evidence_layer
 from mien.models.parts.dropout import Dropout
 from mien.models.parts.heads import make_head
 from mien.models.protocol import Step, Tokens
-from mien.models.resnet import ResNet
+from mien.models.resnet import Stages
 from mien.models.resnet_sizes import ResNetSizes
 from mien.models.vtff_sizes import VTFFSizes
 
@@ -53,18 +53,6 @@ class LocalBinaryPattern(nn.Module):
         least, padded = grey - TOLERANCE, F.pad(grey, (1, 1, 1, 1), mode="replicate")  # (B, 1, H + 2, W + 2)
         bits = [padded[:, :, row : row + H, column : column + W] >= least for row, column in NEIGHBOURS]
         return torch.stack([bit * 2.0**p for p, bit in enumerate(bits)]).sum(0) / 255  # 8 x (B, 1, H, W)
-
-
-class Branch(ResNet):
-    """A ResNet without its head, of which the maps are wanted."""
-
-    def __init__(self, sizes: ResNetSizes) -> None:
-        super().__init__(sizes)
-        del self.drop, self.fc
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, in_chans, H, W) -> (B, C, g, g)."""
-        return self.forward_features(x)
 
 
 class SelectiveFusion(nn.Module):
@@ -118,9 +106,9 @@ class VTFF(nn.Module):
         super().__init__()
         dim, branch = sizes.embed_dim, _branch_sizes(sizes)
         self.sizes = sizes
-        self.image_branch = Branch(branch)
+        self.image_branch = Stages(branch)
         self.lbp = LocalBinaryPattern()
-        self.lbp_branch = Branch(branch.model_copy(update={"in_chans": 1}))
+        self.lbp_branch = Stages(branch.model_copy(update={"in_chans": 1}))
         self.tokens = Tokens(prefix=1, grid=sizes.img_size // sizes.reduction, patch_size=sizes.reduction, pool="token")
         self.fusion = SelectiveFusion(sizes.widths[-1], sizes.fusion)
         self.proj = nn.Linear(sizes.widths[-1], dim)

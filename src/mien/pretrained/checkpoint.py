@@ -107,7 +107,7 @@ class Checkpoint:
         weights = model.fitted(self.weights) if hasattr(model, "fitted") else dict(self.weights)  # type: ignore[operator]
         known, heads = model.state_dict(), _heads(model)
         _resize_positions(weights, known, self, model)
-        self._adapt_channels(weights, known, getattr(model, "first_layer", None))
+        self.adapt_channels(weights, known, getattr(model, "first_layer", None))
         replaced = [name for name in known if name.startswith(heads) and _differs(weights.get(name), known[name])]
         fresh = new_head or bool(replaced and not strict)
         if fresh:  # a head for other classes, or with other layers, keeps its fresh weights
@@ -138,7 +138,7 @@ class Checkpoint:
                     f"{self.source} was trained with {name} {known}, not {_plain(value)}. Leave `model.{name}` out."
                 )
 
-    def _adapt_channels(self, weights: Weights, known: Mapping[str, Tensor], first: str | None = None) -> None:
+    def adapt_channels(self, weights: Weights, known: Mapping[str, Tensor], first: str | None = None) -> None:
         """Kernels for RGB applied to grey pictures and the other way round, without changing the answer.
 
         A grey picture in RGB is three equal channels g, scaled by each channel's mean and std; one kernel

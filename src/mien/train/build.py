@@ -13,7 +13,7 @@ from mien.data import Store
 from mien.errors import UsageError
 from mien.models import TIMM, accepts, create_model
 from mien.models.sizes import FROM_DATA
-from mien.pretrained import timm_checkpoint
+from mien.pretrained import stem, timm_checkpoint
 from mien.pretrained.checkpoint import Checkpoint
 from mien.pretrained.own import save_folder
 from mien.progress import note
@@ -40,16 +40,18 @@ def read_checkpoint(recipe: Recipe) -> Checkpoint | None:
 def with_sizes_of(checkpoint: Checkpoint | None, recipe: Recipe) -> Recipe:
     """The recipe with the checkpoint's model, sizes and pixel scale, as the run folder is to remember it.
 
-    A network of timm's sees pictures as timm shows them to it, with a checkpoint and without.
+    Of a checkpoint that starts the stem alone, the pixel scale. A network of timm's sees pictures as timm shows them to it, with a checkpoint and without.
     """
     if checkpoint is None:
         return _with_pictures_of(recipe.model.name, recipe)
     model = {key: value for key, value in checkpoint.sizes.items() if key not in FROM_DATA}
     own = {"name": checkpoint.model, **model, **recipe.model.sizes(), "init": recipe.model.init}
+    if stem.starts(checkpoint, recipe.model.name, recipe.model.sizes()):
+        own = recipe.model.model_dump()
     mean, std = checkpoint.scale_of(recipe.data.channels)
     scale = {key: value for key, value in (("mean", mean), ("std", std)) if getattr(recipe.data, key) is None}
     found = config.build(config.merge(recipe.model_dump(), {"data": scale}) | {"model": own})
-    return _with_pictures_of(checkpoint.model, found)
+    return _with_pictures_of(found.model.name, found)
 
 
 def _with_pictures_of(name: str, recipe: Recipe) -> Recipe:
@@ -79,6 +81,9 @@ def build_model(recipe: Recipe, store: Store, checkpoint: Checkpoint | None = No
     fixed = {"img_size": recipe.data.size, "in_chans": recipe.data.channels, "num_classes": num_classes}
     if checkpoint is None:
         model = create_model(recipe.model.name, **fixed, **recipe.model.sizes())
+    elif stem.starts(checkpoint, recipe.model.name, recipe.model.sizes()):
+        model = create_model(recipe.model.name, **fixed, **recipe.model.sizes())
+        stem.load(checkpoint, model)
     else:
         model = checkpoint.build(tuple(store.classes), **fixed, **recipe.model.sizes())
     if recipe.augment.crop:

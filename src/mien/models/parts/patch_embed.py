@@ -81,6 +81,30 @@ class PatchEmbed(nn.Module):
         return self.norm(x.flatten(2).transpose(1, 2))  # (B, D, g, g) -> (B, D, N) -> (B, N, D)
 
 
+class StageEmbed(nn.Module):
+    """Maps of a residual network's stages, each place of them mapped to a token by a 1x1 convolution.
+
+    The hybrid of Dosovitskiy et al. (arXiv 2010.11929); `backbone` and `proj` are timm's names (its HybridEmbed).
+    backbone: (B, in_chans, H, W) -> (B, width, g, g), with g = img_size / patch_size.
+    """
+
+    overlaps = True  # a token sees pixels beyond its own patch
+
+    def __init__(
+        self, img_size: int, patch_size: int, in_chans: int, embed_dim: int, backbone: nn.Module, width: int
+    ) -> None:
+        super().__init__()
+        self.grid_size = img_size // patch_size
+        self.patch_size = patch_size
+        self.in_chans = in_chans
+        self.backbone = backbone
+        self.proj = nn.Conv2d(width, embed_dim, kernel_size=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, N, D), row by row."""
+        return self.proj(self.backbone(x)).flatten(2).transpose(1, 2)  # (B, D, g, g) -> (B, D, N) -> (B, N, D)
+
+
 def normalise_patches(x: Tensor, patch_size: int, eps: float = 1e-3) -> Tensor:
     """Each p x p patch of (B, C, H, W) with mean 0 and variance 1; eps keeps the noise of flat patches small."""
     B, C, H, W = x.shape
