@@ -9,7 +9,8 @@ Command   mien run fer2013_hybrid --data.drop_leaks near --data.path FER2013 --m
               --distill.teachers RESNET_RUN --distill.teachers VIT_RUN
           RESNET_RUN was fer2013_resnet_mixup and VIT_RUN fer2013_vit_best, both with Muon
           (log/2026-11-30-muon-for-32-epochs-gives-base-nothing.md,
-          log/2026-11-30-muon-and-harder-images-for-a-vit-alone.md). All three left out 937 training images that show a photograph of validation again, by a list made before mien searched for them.
+          log/2026-11-30-muon-and-harder-images-for-a-vit-alone.md). All three left out 937
+          training images that show a photograph of validation again, by a list made before mien searched for them.
 Result    validation 68.6 % (67.1 to 70.1), without copies in train 67.5 % (65.9 to 69.2 of 3,104), macro-F1 .637; one
           seed, 75 minutes on one thread of an Intel Xeon (bf16, AMX), beside other work, after the 119 of its ResNet
           and the 164 of the ViT that is a teacher. 2.0 points above its ResNet, paired (1.0 to 3.0); no different from
