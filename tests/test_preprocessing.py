@@ -131,7 +131,7 @@ def test_a_mean_for_each_channel():
     np.testing.assert_allclose(scaled[1, :, 0, 0], [1.0, 3.0, 0.5])
     torch.testing.assert_close(preprocessing.scale(torch.from_numpy(pixels)), torch.from_numpy(scaled))
     assert Preprocessing(**json.loads(json.dumps(preprocessing.to_dict()))) == preprocessing
-    with pytest.raises(UsageError, match=r"mean \[0.5, 0.25\] needs one number, or one for each of 3 channel"):
+    with pytest.raises(UsageError, match=r"mean \[0.5, 0.25\] needs one number, or 3 numbers, one for each channel"):
         Preprocessing(channels=3, mean=(0.5, 0.25))
     with pytest.raises(UsageError, match=r"std 0 must be above 0"):
         Preprocessing(std=0)
