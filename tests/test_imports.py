@@ -25,7 +25,7 @@ ALLOWED = {
         "preprocessing progress words",
         "runtime": "assets atomic cells drafts errors hub labels locks media pictures preprocessing progress words",
         "serve": "mien errors labels page pictures preprocessing progress runtime",
-        "scale": "atomic cluster data errors pictures progress runtime",
+        "scale": "addresses atomic cluster data errors pictures progress runtime",
         "pretrained": "drafts mien assets errors atomic hub models plugins preprocessing progress runs runtime words",
         "runs": "cells drafts atomic config data errors labels locks progress",
         "train": "cache cluster drafts config data errors evaluate atomic hardware intervals labels locks models "

@@ -36,7 +36,7 @@ from mien.runs import Env, layout, manifest
 from mien.runs.data import anchored, note_images
 from mien.runs.folder import is_without_data, read_env, read_recipe
 from mien.runs.writing import filling, refuse_used, release, write_env, write_recipe
-from mien.runtime.devices import CPU
+from mien.runtime.devices import CPU, check_device
 from mien.runtime.network import is_export
 from mien.runtime.seal import KEY
 from mien.train.environment import facts_of
@@ -99,6 +99,7 @@ def meet(run: Path, data: Mapping[str, Any], device: str = CPU) -> None:
 
 
 def _meet(run: Path, recipe: Recipe, device: str = CPU) -> None:
+    check_device(device)
     store = open_store(recipe.data)
     env = read_env(run)
     facts, places = facts_of(store), match(store.classes, env.classes)  # data that do not fit change nothing

@@ -35,11 +35,11 @@ def connected(address: str | None, cores: int | None = None) -> Iterator[None]:
         where = {"address": address} if address else {"address": "local", "num_cpus": cores, "include_dashboard": False}
         try:
             ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
-        except ConnectionError as error:
-            raise MissingError(f"`on` ray:{address}: no cluster of Ray answers there ({error}).") from error
-        except ValueError as error:
-            raise UsageError(f"`on` ray:{address}: Ray takes no such address ({error}).") from error
         except Exception as error:  # Ray's are of no class of its own
+            if address and isinstance(error, ConnectionError):
+                raise MissingError(f"`on` ray:{address}: no cluster of Ray answers there ({error}).") from error
+            if address and isinstance(error, ValueError):
+                raise UsageError(f"`on` ray:{address}: Ray takes no such address ({error}).") from error
             ray.shutdown()
             why = str(error).partition("\n")[0].rstrip(".")
             raise MienError(f"Ray could not be {'joined' if address else 'started'} ({why}).") from error

@@ -37,12 +37,7 @@ def download(
     """
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import (
-            HfHubHTTPError,
-            HFValidationError,
-            RepositoryNotFoundError,
-            RevisionNotFoundError,
-        )
+        from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
     except ModuleNotFoundError as error:
         raise missing_hub(f"{HUB}{repository}") from error
     name, _, revision = repository.partition("@")
@@ -57,7 +52,9 @@ def download(
             f"{HUB}{repository}: the hub has no such {WORDS[kind]} that you may read. An id is OWNER/NAME, such as "
             f"{HUB}{EXAMPLES[kind]}."
         ) from error
-    except (HfHubHTTPError, OSError, RuntimeError) as error:  # no network, or told to stay offline
+    except Exception as error:  # no network, or told to stay offline
+        if not _is_of_hub(error):
+            raise
         raise MissingError(
             f"{HUB}{repository} is not in the hub's cache and the hub cannot be reached ({first_line(error)}) {instead}"
         ) from error
@@ -82,6 +79,8 @@ def _is_of_hub(error: Exception) -> bool:
     """Whether the hub's client was refused or got no answer; every other error is a fault of the program."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    if isinstance(error, OSError) and error.filename is not None:  # a file's of this machine
+        return False
     known = (HfHubHTTPError, HFValidationError, OSError, RuntimeError)  # the last of hf_xet, which moves large files
     return isinstance(error, known) or any(base.__module__.split(".")[0] in HTTP for base in type(error).__mro__)
 

@@ -57,9 +57,8 @@ class Preprocessing:
             if isinstance(value, list):  # as JSON and YAML give it
                 object.__setattr__(self, name, tuple(value))
             if not isinstance(value, float | int) and len(value) != self.channels:
-                raise UsageError(
-                    f"{name} {list(value)} needs one number, or {count(self.channels, 'number')}, one for each channel."
-                )
+                each = f", or {count(self.channels, 'number')}, one for each channel" if self.channels > 1 else ""
+                raise UsageError(f"{name} {list(value)} needs one number{each}.")
         if np.min(self.std) <= 0:
             raise UsageError(f"std {self.std} must be above 0.")
         if self.interpolation not in get_args(Interpolation):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mien import config, recipes
+from mien import config, pretrained, recipes
 from mien.errors import DataError, UsageError
 from mien.models import create_model
 from mien.models.masked import MaskedAutoencoder
 from mien.models.protocol import steps_of
 from mien.pretrained import stem
 from mien.pretrained.checkpoint import Checkpoint
+from mien.train import run
 
 IMAGE = {"img_size": 12, "in_chans": 1, "num_classes": 3}
 STAGES = {"widths": (5, 7, 11), "layers": (1, 1, 1)}
@@ -64,16 +65,40 @@ def test_its_stem_may_be_the_first_stages_alone():
     assert torch.equal(model.patch_embed.backbone(images), whole)
 
 
-def test_other_stages_are_refused():
-    _, checkpoint = trained_resnet(widths=(5, 8, 11))
-    with pytest.raises(UsageError, match=r"runs/resnet has stages of widths \(5, 8, 11\), the stem \(5, 7, 11\)"):
-        stem.load(checkpoint, hybrid())
-    _, checkpoint = trained_resnet(layers=(2, 1, 1))
-    with pytest.raises(DataError, match=r"it has unknown layer1\.1"):
-        stem.load(checkpoint, hybrid())
+@pytest.mark.parametrize(
+    ("changes", "wanted", "said"),
+    [
+        ({"widths": (5, 8, 11)}, {}, r"widths \(5, 8, 11\), the stem \(5, 7, 11\): `model.stem_widths` 5,8,11"),
+        ({"layers": (2, 2, 2)}, {}, r"\(2, 2, 2\) blocks in its stages, the stem \(1, 1, 1\): `model.stem_convs` 2"),
+        ({"layers": (2, 1, 1)}, {}, r"\(2, 1, 1\) blocks .*, which takes as many in each"),
+        (
+            {"squeeze_excitation": True},
+            {},
+            "has squeeze-excitation; `model.stem` resnet takes a resnet with stem conv3x3",
+        ),
+        ({"widths": (5, 7), "layers": (1, 1), "stem": "conv5x5"}, {}, "has stem conv5x5; "),
+    ],
+)
+def test_other_stages_are_refused(changes, wanted, said):
+    _, checkpoint = trained_resnet(**changes)
+    with pytest.raises(UsageError, match=f"runs/resnet has .*{said}" if "has" not in said else said):
+        stem.load(checkpoint, hybrid(**wanted))
+
+
+def test_a_missing_tensor_is_named():
     _, checkpoint = trained_resnet()
-    with pytest.raises(DataError, match=r"it lacks layer1\.1"):
-        stem.load(checkpoint, hybrid(stem_convs=2))
+    del checkpoint.weights["layer1.0.conv1.weight"]
+    with pytest.raises(DataError, match=r"it lacks layer1\.0\.conv1\.weight"):
+        stem.load(checkpoint, hybrid())
+
+
+def test_a_hybrid_starts_from_a_resnet_or_a_hybrid_alone():
+    recipe = recipes.load("fer2013_hybrid")[0]
+    hybrids = Checkpoint("vit", {"stem": "resnet"}, {}, "runs/hybrid")
+    assert not stem.starts(hybrids, "vit", recipe.model.sizes())
+    for sizes in ({}, {"stem": "conv"}):
+        with pytest.raises(UsageError, match=r"runs/vit holds a vit, but `model\.stem` resnet starts from"):
+            stem.starts(Checkpoint("vit", sizes, {}, "runs/vit"), "vit", recipe.model.sizes())
 
 
 @pytest.mark.parametrize(
@@ -114,3 +139,34 @@ def test_a_recipe_keeps_its_hybrid_beside_a_checkpoint():
     assert found.model.sizes() == recipe.model.sizes()
     plain = config.build(recipes.load("fer2013_vit_best")[0].model_dump(), {"model": {"init": "runs/vit"}})
     assert "stem" not in plain.model.sizes()
+
+
+def test_stem_and_checkpoint_given_together_keep_the_recipes_sizes():
+    recipe = recipes.load("fer2013_vit_best")[0]
+    found = config.build(recipe.model_dump(), {"model": {"stem": "resnet", "init": "runs/resnet"}})
+    assert found.model.sizes()["embed_dim"] == recipe.model.sizes()["embed_dim"] == 128
+
+
+def test_a_run_starts_from_a_resnets_goes_on_and_starts_another(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    data = {"source": "drawn_faces", "images": 70, "size": 12}
+    train = {"epochs": 1, "batch_size": 35, "precision": "fp32"}
+    resnet = config.build({"name": "cnn", "data": data, "train": train, "model": {"name": "resnet", **STAGES}})
+    run.run(resnet, tmp_path / "cnn")
+    sizes = HYBRID | {"name": "vit", "init": str(tmp_path / "cnn")}
+    vit = config.build(
+        {
+            "name": "hybrid",
+            "data": data,
+            "train": train | {"lr": 1e-9, "optimizer": "sgd", "weight_decay": 0.0},
+            "model": sizes,
+        }
+    )
+    run.run(vit, tmp_path / "vit")
+    stages = pretrained.read(tmp_path / "cnn").weights
+    weights = pretrained.read(tmp_path / "vit").weights
+    name = "layer3.0.conv2.weight"
+    torch.testing.assert_close(weights[f"patch_embed.backbone.{name}"], stages[name])  # hardly trained: as it came
+    run.run(vit.with_(model={"init": str(tmp_path / "vit")}), tmp_path / "again")
+    name = "blocks.0.attn.qkv.weight"
+    torch.testing.assert_close(pretrained.read(tmp_path / "again").weights[name], weights[name])

@@ -61,6 +61,20 @@ def test_a_detector_file_of_another_network():
         YuNetDetector(asset("tiny", "model.onnx"))
 
 
+def test_a_yunet_file_may_name_its_weights_among_its_inputs(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(asset("yunet", "face_detection_yunet_2023mar.onnx"))
+    for weight in model.graph.initializer:
+        model.graph.input.append(onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims))
+    onnx.save(model, tmp_path / "yunet.onnx")
+    face = np.asarray(Image.open(Path(__file__).parents[2] / "docs" / "pictures" / "astronaut.jpg").convert("RGB"))
+    assert YuNetDetector(tmp_path / "yunet.onnx").detect(face) == YuNetDetector().detect(face) != []
+    model.graph.input.append(onnx.helper.make_tensor_value_info("other", 1, [1, 3, 4, 4]))
+    onnx.save(model, tmp_path / "two.onnx")
+    with pytest.raises(DataError, match="it takes 2 inputs, not one picture"):
+        YuNetDetector(tmp_path / "two.onnx")
+
+
 @pytest.mark.parametrize("size", [(512, 512), (353, 97), (960, 540), (31, 33), (1500, 1100)])
 def test_yunet_finds_what_opencv_finds_with_it(size):
     """Several faces of several sizes, some of which overlap, in pictures whose sides are no multiples of 32."""

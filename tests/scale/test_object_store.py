@@ -4,12 +4,13 @@ import errno
 import os
 
 import pytest
+from PIL import Image
 from pyarrow import fs, parquet
 from test_source import faces, write_table, write_tar
 
 import mien
 from mien.cli import main
-from mien.errors import DataError, MienError
+from mien.errors import DataError, MienError, UsageError
 from mien.scale import job, store
 from mien.scale.source import items, parts_of
 from mien.scale.store import Place
@@ -176,3 +177,15 @@ def test_a_table_on_an_object_store_is_read_and_answered_there(bucket, cluster, 
     nowhere = f"s3://key:secret@none/crops?{options}"
     assert main(["predict", nowhere, *words, "--out", answers]) in (1, 3)
     assert "s3://none/crops" in capsys.readouterr().err
+
+
+def test_names_of_an_address_with_spaces(tmp_path):
+    (tmp_path / "my folder").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "my folder" / "a.png")
+    place = Place(f"file://{tmp_path}/my%20folder")
+    (path,) = place.files()
+    assert place.name(path) == f"file://{tmp_path}/my folder/a.png"
+    assert place.at(place.name(path)) == path
+    with pytest.raises(UsageError, match=r"^s3://bucket/x\[ is no address that pyarrow reads") as refused:
+        Place("s3://KEY:SEC/RET@bucket/x[?region=eu")
+    assert "SEC" not in str(refused.value)

@@ -147,7 +147,8 @@ def test_a_run_asks_for_a_core_and_a_gpu_where_there_are_any(on_ray, monkeypatch
     sweep = SimpleNamespace(folder=tmp_path, plan=SimpleNamespace(build=lambda _: recipe))
     assert on_ray._begun(sweep, TRIAL) == "task"
     assert asked == {"num_cpus": 1, "num_gpus": wanted, "max_retries": 3}
-    assert on_ray._room() == max(1, gpus)
+    room = on_ray._room(device)
+    assert room == (8 if device == "cpu" else max(1, gpus))
 
 
 def test_engines_that_are_none_and_what_is_one_run(capsys):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, Token
 
+from mien.addresses import shown
 from mien.cli.app import ComputedOn, Json, Path_
 from mien.cli.output import print_json, print_lines
 from mien.cli.sources import written
@@ -119,8 +120,8 @@ def _predict_on(
         raise UsageError(f"--on {on} reads one source into one folder: mien predict SOURCE --out FOLDER --on {on}")
     if on.partition(":")[0] == "ray":  # what else is no engine, whatever is installed
         require(f"--on {on}", "ray", "pyarrow")
+
     from mien.scale import predict as scaled
-    from mien.scale.store import shown
 
     folder = shown(written(out))
     done = scaled(written(sources[0]), written(out), on=on, **settings)

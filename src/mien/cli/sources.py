@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mien.addresses import shown
 from mien.errors import MissingError, UsageError
 from mien.progress import note
 
@@ -25,7 +26,7 @@ def refuse_addresses(*places: Path | None) -> None:
     for address in (written(place) for place in places if place):
         if "://" in address:
             raise UsageError(
-                f"{address.partition('?')[0]} is an address, and nothing on this machine. Folders on an object store "
+                f"{shown(address)} is an address, and nothing on this machine. Folders on an object store "
                 "are read and written with --on ray: mien predict SOURCE --out FOLDER --on ray"
             )
 

@@ -90,7 +90,7 @@ def build(*layers: Mapping[str, Any]) -> Recipe:
             values = {**values, "model": {}}
         if _names_checkpoint(layer):
             before = values.get("model", {})
-            hybrid = before.get("stem") == "resnet"  # of which a checkpoint may be the stem alone
+            hybrid = merge(before, layer.get("model", {})).get("stem") == "resnet"  # a checkpoint may be of its stem
             model = {key: value for key, value in before.items() if hybrid or key in FREE or _is_timms(key, value)}
             data = {key: value for key, value in values.get("data", {}).items() if key not in ("mean", "std")}
             values = {**values, "model": model, "data": data}

@@ -154,8 +154,8 @@ class SimMIM(Masked):
     """SimMIM: the encoder sees every token, the masked ones replaced; one linear layer gives their pixels.
 
     The loss is the absolute error of the raw (scaled) pixels. A learned token takes the place of a masked patch's
-    embedding. Where a token sees beyond its own patch (a conv stem, shifted patches) that would leak hidden pixels
-    through its neighbours, so there the pixels are blanked before the stem instead, and no token is learned.
+    embedding. Where a token sees beyond its own patch (a stem of convolutions, shifted patches) that would leak hidden
+    pixels through its neighbours, so there the pixels are blanked before the stem instead, and no token is learned.
     """
 
     def __init__(self, encoder: VisionTransformer, mask_ratio: float = 0.6) -> None:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from mien.runtime.seal import varint
 
-GRAPH, INPUT, OUTPUT, VALUE_INFO = 7, 11, 12, 13  # fields of ModelProto and GraphProto
-NAME = 1  # of ValueInfoProto
+GRAPH, INITIALIZER, INPUT, OUTPUT, VALUE_INFO = 7, 5, 11, 12, 13  # fields of ModelProto and GraphProto
+NAME, TENSOR_NAME = 1, 8  # of ValueInfoProto, of TensorProto
 MESSAGE = 2  # the wire type of texts, bytes and messages
 FLOAT = b"\x08\x01"  # TensorProto.DataType
 
@@ -29,7 +29,7 @@ class Field(NamedTuple):
 def any_size(model: bytes) -> bytes:
     """An ONNX model with one picture as its input, float32 (1, 3, any height, any width), and outputs of any shape.
 
-    Raises ValueError for bytes that are no protobuf message.
+    Raises ValueError for bytes that are no protobuf message, or a model that takes something else.
     """
     return b"".join(
         _message(GRAPH, _freed(each.content)) if each.number == GRAPH else each.whole for each in _fields(model)
@@ -37,10 +37,18 @@ def any_size(model: bytes) -> bytes:
 
 
 def _freed(graph: bytes) -> bytes:
-    """A GraphProto that says nothing of sizes but of its input's channels."""
+    """A GraphProto that says nothing of sizes but of its input's channels.
+
+    Weights may be named among its inputs; they stay as they are. Raises ValueError unless one other input is left.
+    """
+    fields = list(_fields(graph))
+    weights = {_name_in(each.content, TENSOR_NAME) for each in fields if each.number == INITIALIZER}
+    pictures = [each for each in fields if each.number == INPUT and _name_in(each.content, NAME) not in {*weights, b""}]
+    if len(pictures) != 1:
+        raise ValueError(f"it takes {len(pictures)} inputs, not one picture")
     parts = []
-    for each in _fields(graph):
-        if each.number == INPUT:
+    for each in fields:
+        if each is pictures[0]:
             sizes = b"".join(
                 _message(1, size) for size in (b"\x08\x01", b"\x08\x03", _message(2, b"h"), _message(2, b"w"))
             )
@@ -52,9 +60,14 @@ def _freed(graph: bytes) -> bytes:
     return b"".join(parts)
 
 
+def _name_in(message: bytes, number: int) -> bytes:
+    """The name that a message has in this field; b"" where it has none."""
+    return next((each.content for each in _fields(message) if each.number == number), b"")
+
+
 def _value(number: int, info: bytes, tensor: bytes) -> bytes:
     """A ValueInfoProto of the same name whose type is this TypeProto.Tensor."""
-    name = next(each.whole for each in _fields(info) if each.number == NAME)
+    name = _message(NAME, _name_in(info, NAME))
     return _message(number, name + _message(2, _message(1, tensor)))
 
 

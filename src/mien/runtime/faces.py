@@ -116,7 +116,7 @@ def _surest(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
     boxes, scores = boxes[finite], scores[finite]
     if len(boxes) < 2:
         return boxes
-    kept = cv2.dnn.NMSBoxes(boxes.astype(int).tolist(), scores.tolist(), 0.0, SAME, top_k=MOST)
+    kept = cv2.dnn.NMSBoxes(boxes.clip(-1e9, 1e9).astype(int).tolist(), scores.tolist(), 0.0, SAME, top_k=MOST)
     return boxes[np.asarray(kept, dtype=int)]
 
 

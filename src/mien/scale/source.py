@@ -63,18 +63,18 @@ def parts_of(source: str) -> list[SourcePart]:
         for kind, ends in ((PARQUET, ".parquet"), (TAR, (".tar", ".tar.gz", ".tgz")))
     }
     if all(shards.values()):
-        raise UsageError(f"{source} holds Parquet tables and tar archives. Give one kind.")
+        raise UsageError(f"{place.text} holds Parquet tables and tar archives. Give one kind.")
     for kind, found in shards.items():
         if found:
-            _tell_rest(source, len(files) - len(found))
+            _tell_rest(place.text, len(files) - len(found))
             return _numbered(kind, [place.name(file) for file in found], place)
     if place.local:
         names = [str(path) for path in pictures(Path(source))]
     else:
         found = [file for file in files if file.lower().endswith(IMAGE_SUFFIXES)]
         if not found:
-            raise DataError(f"{source} holds no pictures.")
-        _tell_rest(source, len(files) - len(found))
+            raise DataError(f"{place.text} holds no pictures.")
+        _tell_rest(place.text, len(files) - len(found))
         names = list(map(place.name, found))
     starts = range(0, len(names), PART)
     return [SourcePart(number, PICTURES, tuple(names[start : start + PART])) for number, start in enumerate(starts)]

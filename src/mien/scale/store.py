@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 import io
-import re
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import pyarrow
 from pyarrow import fs
 
+from mien.addresses import shown
 from mien.errors import MienError, MissingError, UsageError
 from mien.pictures import is_hidden
 
@@ -42,7 +43,7 @@ class Place:
         self.local = "://" not in address
         self.text = shown(address)
         self.system, self.path = (fs.LocalFileSystem(), address) if self.local else _opened(address, self.text)
-        self._before = "" if self.local else self.text[: len(self.text.rstrip("/")) - len(self.path.rstrip("/"))]
+        self._before = "" if self.local else _before(unquote(self.text).rstrip("/"), self.path.rstrip("/"))
 
     def name(self, path: str) -> str:
         """How a file of this file system is called in tables, as `at` takes it back."""
@@ -132,11 +133,6 @@ class StoredFile(io.RawIOBase):
         return True
 
 
-def shown(address: str) -> str:
-    """An address without keys and options: s3://bucket/a of s3://KEY:SECRET@bucket/a?region=eu-central-1."""
-    return re.sub("//[^/@]*@", "//", address.partition("?")[0]) if "://" in address else address
-
-
 def steadily(name: str, action: Callable[[], Answer]) -> Answer:
     """What `action` returns, which asks the store for `name`; asked again after each of WAITS where the store fails.
 
@@ -155,10 +151,17 @@ def steadily(name: str, action: Callable[[], Answer]) -> Answer:
     raise AssertionError
 
 
-def _opened(address: str, shown: str) -> tuple[Any, str]:
+def _before(address: str, path: str) -> str:
+    """What stands before a path in its address; of Azure's, which name the container otherwise, the scheme."""
+    return address.removesuffix(path) if address.endswith(path) else f"{address.partition('://')[0]}://"
+
+
+def _opened(address: str, text: str) -> tuple[Any, str]:
+    """The file system of an address and the path in it. text: what is said of it, as pyarrow's words may hold a key."""
     try:
         return fs.FileSystem.from_uri(address)
     except (pyarrow.ArrowInvalid, ValueError) as error:
-        raise UsageError(f"{shown} is no address that pyarrow reads: {error}. Give s3://BUCKET/FOLDER, say.") from error
+        why = "" if address in str(error) else f": {error}"
+        raise UsageError(f"{text} is no address that pyarrow reads{why}. Give s3://BUCKET/FOLDER, say.") from None
     except OSError as error:  # S3 asks where the bucket lies
-        raise MissingError(f"{shown} cannot be reached ({str(error).partition(chr(10))[0].rstrip('.')}).") from error
+        raise MissingError(f"{text} cannot be reached ({str(error).partition(chr(10))[0].rstrip('.')}).") from error

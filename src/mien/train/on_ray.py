@@ -40,7 +40,7 @@ def run_all(sweep: Sweep, on: str) -> Iterator[Trial]:
                     continue
                 sweep.announce(trial)
                 running[_begun(sweep, trial)] = trial
-                while len(running) >= _room():
+                while len(running) >= _room(sweep.plan.build(trial.settings).device):
                     yield _over(sweep, running)
             while running:
                 yield _over(sweep, running)
@@ -48,10 +48,10 @@ def run_all(sweep: Sweep, on: str) -> Iterator[Trial]:
             _stop(list(running))
 
 
-def _room() -> int:
-    """How many runs Ray may have at once; clusters grow and shrink."""
+def _room(device: str) -> int:
+    """How many runs Ray may have at once; clusters grow and shrink. device: where they train, 'cpu' say."""
     there = ray.cluster_resources()
-    return max(1, int(there.get("GPU") or there.get("CPU", 1)))
+    return max(1, int((device != "cpu" and there.get("GPU")) or there.get("CPU", 1)))
 
 
 def _begun(sweep: Sweep, trial: Trial) -> Any:
@@ -81,7 +81,9 @@ def _outcome(sweep: Sweep, trial: Trial, task: Any) -> Outcome:
         raise error.cause from error
     except ray.exceptions.RayError as error:
         why = str(error).strip().partition("\n")[0].rstrip(".")
-        return Outcome(f"The process that trained it ended, and so did {RETRIES} others after it ({why}).")
+        if isinstance(error, ray.exceptions.WorkerCrashedError):
+            return Outcome(f"The process that trained it ended, and so did {RETRIES} others after it ({why}).")
+        return Outcome(f"Ray could not train it ({why}).")
     if outcome == Outcome() and not _is_seen(sweep, trial):
         return Outcome(f"It was trained on a machine whose {sweep.folder} is not the one here. Choose a shared `out`.")
     return outcome
