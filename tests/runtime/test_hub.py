@@ -100,6 +100,26 @@ def test_what_the_hub_cannot_give(monkeypatch, capsys, tmp_path):
     assert "hf-hub:jane/faces needs the 'hub' extra: pip install 'mien[hub]'" in capsys.readouterr().err
 
 
+def test_a_line_that_drops_while_a_file_comes(repository, monkeypatch):
+    repository("model.onnx")
+
+    library = next(name for name in ("httpx2", "httpx", "requests") if find_spec(name))
+
+    def dropped(*_, **__):
+        raise importlib.import_module(library).ReadTimeout("the read timed out")
+
+    monkeypatch.setattr(hub, "snapshot_download", dropped)
+    with pytest.raises(MissingError, match=r"the hub cannot be reached \(the read timed out"):
+        locate("hf-hub:jane/faces")
+
+    def broken(*_, **__):
+        raise KeyError("a fault of the program")
+
+    monkeypatch.setattr(hub, "snapshot_download", broken)
+    with pytest.raises(KeyError):
+        locate("hf-hub:jane/faces")
+
+
 def test_a_fault_of_the_program_is_not_taken_for_a_hub_that_is_away():
     library = next(name for name in ("httpx2", "httpx", "requests") if find_spec(name))
     nobody = getattr(importlib.import_module(library), "ConnectionError" if library == "requests" else "ConnectError")
