@@ -115,7 +115,7 @@ def test_mean_and_std_are_one_number_or_one_for_each_colour(pictures, tmp_path, 
         assert main(["data", "prepare", str(pictures), "--data.mean", wrong]) == 2
         assert "--data.mean: give one number, or one for each of three colours" in capsys.readouterr().err
     assert main(["data", "prepare", str(pictures), "--data.mean", "0.1,0.2,0.3"]) == 2
-    assert "or 1 number, one for each channel" in capsys.readouterr().err
+    assert "mean [0.1, 0.2, 0.3] needs one number." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flags", [["8,16,24"], ["[8, 16, 24]"], ["8", "16,24"], ["8", "16", "24"]])
