@@ -120,7 +120,6 @@ def _predict_on(
         raise UsageError(f"--on {on} reads one source into one folder: mien predict SOURCE --out FOLDER --on {on}")
     if on.partition(":")[0] == "ray":  # what else is no engine, whatever is installed
         require(f"--on {on}", "ray", "pyarrow")
-
     from mien.scale import predict as scaled
 
     folder = shown(written(out))

@@ -45,10 +45,11 @@ def with_sizes_of(checkpoint: Checkpoint | None, recipe: Recipe) -> Recipe:
     """
     if checkpoint is None:
         return _with_pictures_of(recipe.model.name, recipe)
-    model = {key: value for key, value in checkpoint.sizes.items() if key not in FROM_DATA}
-    own = {"name": checkpoint.model, **model, **recipe.model.sizes(), "init": recipe.model.init}
     if stem.starts(checkpoint, recipe.model.name, recipe.model.sizes()):
         own = recipe.model.model_dump()
+    else:
+        model = {key: value for key, value in checkpoint.sizes.items() if key not in FROM_DATA}
+        own = {"name": checkpoint.model, **model, **recipe.model.sizes(), "init": recipe.model.init}
     mean, std = checkpoint.scale_of(recipe.data.channels)
     scale = {key: value for key, value in (("mean", mean), ("std", std)) if getattr(recipe.data, key) is None}
     found = config.build(config.merge(recipe.model_dump(), {"data": scale}) | {"model": own})
