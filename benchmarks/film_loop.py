@@ -28,6 +28,7 @@ from mien.hardware import hardware
 from mien.runtime.faces import DETECTORS
 from mien.runtime.film.contact_sheet import ContactSheet
 from mien.runtime.film.timeline import Film, Timeline
+from mien.runtime.film.video import moments
 
 
 def frames(clips: list[Path]) -> Iterator[np.ndarray]:
@@ -59,12 +60,12 @@ def resident() -> float:
 def read(path: Path, model: str, detector: str, seconds: float, folder: Path) -> dict[str, float]:
     reader = mien.load(model, detector)
     drawn, timeline, sheet = Film(folder / "drawn.mp4"), Timeline(), ContactSheet()
-    start, faces, moments, early = time.perf_counter(), 0, 0, 0.0
+    start, faces, searched, early = time.perf_counter(), 0, 0, 0.0
     for moment in moments(reader, path):
         drawn.add(moment)
         timeline.add(moment)
         sheet.add(moment)
-        moments += 1
+        searched += 1
         faces += len(moment.faces)
         if not early and moment.seconds > seconds / 4:
             early = resident()
@@ -73,7 +74,7 @@ def read(path: Path, model: str, detector: str, seconds: float, folder: Path) ->
     sheet.save(folder / "sheet.png")
     took, late = time.perf_counter() - start, resident()
     return {
-        "frames": moments,
+        "frames": searched,
         "faces": faces,
         "seconds": round(took, 1),
         "times as fast as the film": round(seconds / took, 2),
