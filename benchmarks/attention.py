@@ -35,8 +35,12 @@ Step = Callable[[], None]
 Ratio = tuple[float, float, float]  # median, and the interval's ends
 
 
-def step_of(attention: Callable[[Tensor, Tensor, Tensor], Tensor], tokens: int) -> Step:
-    """Forward and backward on the same random heads; gradients reach q, k, v and what the attention learns."""
+def step_of(approximation: Callable[[Tensor, Tensor, Tensor], Tensor] | None, tokens: int) -> Step:
+    """Forward and backward on the same random heads; gradients reach q, k, v and what the attention learns.
+
+    approximation: None for torch's exact attention.
+    """
+    attention = approximation or F.scaled_dot_product_attention
     torch.manual_seed(0)
     q, k, v = (torch.randn(IMAGES, HEADS, tokens, WIDTH, requires_grad=True) for _ in range(3))
     slope = torch.randn(IMAGES, HEADS, tokens, WIDTH)
@@ -55,7 +59,7 @@ def measure(tokens: int, landmarks: list[int], rounds: int) -> tuple[float, dict
     """Median milliseconds of exact attention, and each approximation's time over it."""
     asked = [(kind, m) for m in landmarks for kind in KINDS[1:] if kind == "performer" or m <= tokens]
     steps = {key: step_of(make_approximation(*key, tokens, WIDTH), tokens) for key in asked}
-    steps["exact", 0] = step_of(F.scaled_dot_product_attention, tokens)
+    steps["exact", 0] = step_of(None, tokens)
     for step in steps.values():
         step()  # the first one allocates
     times = {key: math.ceil(LEAST / max(seconds(step, 1), 1e-6)) for key, step in steps.items()}
@@ -67,6 +71,8 @@ def measure(tokens: int, landmarks: list[int], rounds: int) -> tuple[float, dict
 
 def pays_from(rows: dict[int, Ratio]) -> str:
     """The least length from which on the upper end of the interval stays below 1."""
+    if not rows:  # every length is shorter than the landmarks
+        return "-"
     lengths = sorted(rows)
     paying = [n for n in lengths if all(rows[longer][2] < 1 for longer in lengths if longer >= n)]
     return str(paying[0]) if paying else f"not up to {lengths[-1]}"

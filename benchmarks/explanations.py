@@ -40,13 +40,13 @@ def measure(run: Path, options: argparse.Namespace) -> dict[str, object]:
     start = time.perf_counter()
     found = on_drawn_faces(model, methods, options.faces, options.pairs, options.seed)
     seconds = round(time.perf_counter() - start)
-    images = faces(model, options.believed, options.seed) if options.believed else ()
+    images = faces(model, options.believed, options.seed) if options.believed else None
     return {
         "recipe": read_recipe(run).name,
         "best": found.best,
         **asdict(found),
         "seconds": seconds,
-        "believed": {method: believed(model, images, method, options.seed) for method in methods if len(images)},
+        "believed": {method: believed(model, images, method, options.seed) for method in methods if images is not None},
     }
 
 

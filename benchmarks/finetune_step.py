@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from mien.config import Train
 from mien.hardware import computes_bf16, hardware, keep_freed_memory
 from mien.models import create_model
-from mien.train.task import make_optimizer
+from mien.train.optimizers import make_optimizer
 
 Step = Callable[[Tensor, Tensor], None]
 

@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def of_run(run: Path) -> Iterator[File]:
         yield File(f"run: {name}", run / name, read)
     for name in (layout.BEST, layout.LAST):
         path = run / layout.CHECKPOINTS / name
-        yield File("run: checkpoints", path, lambda path=path: checkpoint(path))
+        yield File("run: checkpoints", path, partial(checkpoint, path))
 
 
 def checkpoint(path: Path) -> Any:
@@ -145,7 +146,7 @@ def of_sweep(folder: Path) -> Iterator[File]:
     plan = make_plan("quickstart", None, [TINY], {"train.lr": "0.01,0.001"})
     folder.mkdir()
     plan.save(folder)
-    yield File("sweep.json", folder / "sweep.json", lambda path=folder: read_plan(path))
+    yield File("sweep.json", folder / "sweep.json", partial(read_plan, folder))
     try:
         from mien.train.search import Search
     except MienError:  # without Optuna
@@ -179,7 +180,7 @@ def of_tables(folder: Path) -> Iterator[File]:
         with closing(open_table(path, labels)) as table:
             for number in range(9):
                 table.add(f"pictures/{number}.png", [face])
-        yield File(f"table, {ending}", path, lambda path=path: known(path))
+        yield File(f"table, {ending}", path, partial(known, path))
     path = folder / "predictions.csv"
     likely = np.random.default_rng(0).dirichlet((1, 1), 9).astype(np.float32)
     Predictions([f"{n}.png" for n in range(9)], np.arange(9) % 2, likely, labels).save(path)

@@ -104,7 +104,7 @@ def rounded(band: Band) -> list[float]:
 
 
 def main(source: str, *rest: str) -> None:
-    path, *splits = (None, *rest) if source == "drawn_faces" else (Path(rest[0]), *rest[1:])
+    path, splits = (None, rest) if source == "drawn_faces" else (Path(rest[0]), rest[1:])
     values = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
     values |= {"mien": mien.__version__, "features": BACKBONE, "shares": SHARES, "seeds": SEEDS}
     learner = Heads(BACKBONE, Data(source=source, path=path))

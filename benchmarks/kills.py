@@ -137,7 +137,7 @@ def counted(words: Sequence[str], step: int | None, notes: Path | None) -> int:
     opened = io.open
     for name in CHANGES:
         setattr(os, name, partial(change, getattr(os, name)))
-    builtins.open = io.open = partial(change, opened)  # type: ignore[assignment]
+    builtins.open = io.open = partial(change, opened)
     code = command(words)
     if notes:
         with opened(notes, "w") as file:

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -31,7 +32,7 @@ from mien.data.store import Store
 
 RESULTS = Path(__file__).parent.parent / "results" / "near_copies.json"
 PLANTED = 200  # copies a kind
-SETS = {
+SETS: dict[str, tuple[str, int, Literal[1, 3]]] = {  # name -> (folder, pixels of a side, channels)
     "dogs_vs_cats": ("dogs-vs-cats", 96, 3),
     "fer2013": ("fer2013", 48, 1),
     "tiny_imagenet": ("tiny-imagenet-200", 48, 1),
@@ -114,12 +115,12 @@ def planted(store: Store) -> tuple[Store, np.ndarray]:
         changed = np.asarray(CHANGES[number // PLANTED](picture, random))
         copies.append(changed[None] if changed.ndim == 2 else changed.transpose(2, 0, 1))
     images = np.concatenate([np.asarray(store.images), np.stack(copies)])
-    more = {
-        name: np.concatenate([getattr(store, name), getattr(store, name)[sources]])
-        for name in ("labels", "splits", "sizes")
-    }
+    labels, splits, sizes = (
+        np.concatenate([each, each[sources]]) for each in (store.labels, store.splits, store.sizes)
+    )
     names = [*store.names, *(f"copy {number}" for number in range(len(sources)))]
-    return replace(store, images=images, names=names, known_digests=None, known_blanks=None, groups=(), **more), sources
+    fresh = replace(store, images=images, names=names, labels=labels, splits=splits, sizes=sizes)
+    return replace(fresh, known_digests=None, known_blanks=None, groups=()), sources
 
 
 def judged(found: NearCopies, count: int, sources: np.ndarray) -> dict[str, object]:

@@ -22,6 +22,7 @@ import random
 import statistics
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def main() -> None:
 
 def measured() -> dict[str, tuple[int, float, int]]:
     """Recipe -> parameters, validation accuracy, seeds; of the runs that changed nothing of what their recipe says."""
-    found = defaultdict(list)
+    found: dict[str, list[tuple[int, float]]] = defaultdict(list)
     with open(RESULTS / "runs.csv", newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             averaged = row["recipe"] in AVERAGES
@@ -164,7 +165,7 @@ def draw(ours: dict[str, tuple[int, float]], milliseconds: dict[str, float]) -> 
 
 
 def scatter(
-    axes: Axes, points: dict[str, tuple[float, float]], chart: int, look: dict[str, Any], label: str | None = None
+    axes: Axes, points: Mapping[str, tuple[float, float]], chart: int, look: dict[str, Any], label: str | None = None
 ) -> None:
     """A step line joins the filled points, than which none that costs no more is better; the others are hollow."""
     best = front(list(points.values()))

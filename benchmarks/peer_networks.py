@@ -137,12 +137,13 @@ def human(folder: Path, out: Path) -> None:
     """big_XCEPTION, the network of expressions of Human, a TensorFlow.js graph."""
     about = json.loads((folder / "package/models/emotion.json").read_text())
     weights = _weights(about["weightsManifest"][0]["weights"], (folder / "package/models/emotion.bin").read_bytes())
-    graph, known = Graph(1, 64), {}
+    graph = Graph(1, 64)
+    known: dict[str, str] = {}  # name of a node there -> of what it gives here
     for node in about["modelTopology"]["node"]:
         kind, name, inputs, about_it = node["op"], node["name"], node.get("input", []), node.get("attr", {})
         same = base64.b64decode(about_it.get("padding", {}).get("s", "")) == b"SAME"
         stride = int(about_it.get("strides", {}).get("list", {}).get("i", [0, 1])[1])
-        x = known.get(inputs[0]) if inputs else None
+        x = known.get(inputs[0], "") if inputs else ""  # weights are in no map
         if kind == "Const":
             continue
         if kind == "Placeholder":

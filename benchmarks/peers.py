@@ -28,7 +28,7 @@ import mien
 from mien.atomic import write_json
 from mien.evaluate.calibration import calibrate
 from mien.evaluate.clean import is_clean
-from mien.evaluate.compare import pairs_of
+from mien.evaluate.significance import pairs_of
 from mien.runs.data import open_data
 
 RESULTS = Path(__file__).parent.parent / "results" / "peers.json"

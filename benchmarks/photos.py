@@ -16,6 +16,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 import mien
-from mien.data.decode import decoded
+from mien.data.decode import Outcome, decoded
 from mien.data.listing import Listing
 from mien.hardware import commit, hardware
 from mien.pictures import open_image
@@ -38,6 +39,11 @@ def seconds(do: Callable[[], Any]) -> float:
     start = time.process_time()
     do()
     return time.process_time() - start
+
+
+def repeat(call: Callable[[], object]) -> None:
+    for _ in range(CALLS):
+        call()
 
 
 def spread(values: list[float], digits: int = 3) -> list[float]:
@@ -59,17 +65,29 @@ def around_a_crop(shape: tuple[int, ...], rounds: int) -> dict[str, Any]:
     """Milliseconds of a call with the network, and without."""
     reader = mien.load("mien:tiny", threads=1)
     crop = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    without = Reader(replace(reader.network, session=AtOnce(reader.network.session)))  # type: ignore[arg-type]
+    without = Reader(replace(reader.network, session=AtOnce(reader.network.session)))
     assert without.read(crop, detect=False) != []
-    calls = {
+    calls: dict[str, Callable[[], object]] = {
         "read": lambda: reader.read(crop, detect=False),
         "mien's": lambda: without.read(crop, detect=False),
     }
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            times[name].append(1000 * seconds(lambda call=call: [call() for _ in range(CALLS)]) / CALLS)
+            times[name].append(1000 * seconds(partial(repeat, call)) / CALLS)
     return {f"{name}, ms": spread(values) for name, values in times.items()}
+
+
+def pixels_of(outcome: Outcome) -> np.ndarray:
+    """The grey pixels (H, W) of a file that mien could read."""
+    assert not isinstance(outcome, Exception), outcome
+    return outcome[0][0]
+
+
+def by_opencv(file: Path) -> np.ndarray:
+    pixels = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+    assert pixels is not None, file
+    return pixels
 
 
 def of_files(folder: Path, count: int, rounds: int) -> dict[str, Any]:
@@ -77,9 +95,9 @@ def of_files(folder: Path, count: int, rounds: int) -> dict[str, Any]:
     files = sorted(folder.rglob("*.jpg"))[:count]
     listing = Listing((), list(map(str, files)), [], [], read=lambda i: open_image(files[i]), signature="")
     ways: dict[str, Callable[[], list[np.ndarray]]] = {
-        "mien": lambda: [outcome[0][0] for _, outcome in decoded(listing, Preprocessing())],  # type: ignore[index]
+        "mien": lambda: [pixels_of(outcome) for _, outcome in decoded(listing, Preprocessing())],
         "Pillow": lambda: [np.asarray(Image.open(file).convert("L")) for file in files],
-        "OpenCV": lambda: [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in files],
+        "OpenCV": lambda: [by_opencv(file) for file in files],
     }
     first, *others = (np.stack(way()) for way in ways.values())
     assert all(np.array_equal(first, other) for other in others)

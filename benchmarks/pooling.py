@@ -13,7 +13,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -60,7 +60,7 @@ def once(layer: Layer, images: torch.Tensor) -> tuple[float, torch.Tensor, torch
     return took, values.detach(), leaf.grad
 
 
-def measured(layers: dict[str, tuple[Layer, torch.Tensor]], rounds: int) -> dict[str, object]:
+def measured(layers: Mapping[str, tuple[Layer, torch.Tensor]], rounds: int) -> dict[str, object]:
     """Milliseconds of each, and how many times as fast the others are as the first."""
     times: dict[str, list[float]] = {name: [] for name in layers}
     for _ in range(rounds + 1):

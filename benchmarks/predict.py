@@ -169,9 +169,11 @@ def mebibytes(folder: Path) -> float:
 
 def stand_in(path: Path) -> None:
     """deepface's network for expressions, 1.49 million parameters, pixels (N, 48, 48, 1) -> (N, 7), weights random."""
-    from onnx import TensorProto, helper, numpy_helper, save
+    from onnx import NodeProto, TensorProto, helper, numpy_helper, save
 
-    rng, nodes, stored = np.random.default_rng(0), [], []
+    rng = np.random.default_rng(0)
+    nodes: list[NodeProto] = []
+    stored: list[TensorProto] = []
 
     def add(kind: str, *shapes: tuple[int, ...], **settings: Any) -> None:
         """One more layer on top of the last one, with weights of these shapes."""
@@ -240,7 +242,9 @@ def measure(there: list[Contestant], photos: list[str], faces: str, rounds: int,
         **({"photos": {"do": "photos", "files": photos, "seconds": seconds}} if photos else {}),
     }
     starts = ["cold", "clock", "faces"] if photos else []
-    values = {what: {one.name: [] for one in there} for what in [*starts, *asks, "memory"]}
+    values: dict[str, dict[str, list[float]]] = {
+        what: {one.name: [] for one in there} for what in [*starts, *asks, "memory"]
+    }
     workers = {one.name: Worker(one) for one in there}
     for turn in range(rounds):
         order = there[turn % len(there) :] + there[: turn % len(there)]  # nobody always follows the same one
@@ -265,7 +269,8 @@ def measure(there: list[Contestant], photos: list[str], faces: str, rounds: int,
     return {"versions": versions, "values": values}
 
 
-ROWS = {  # measure -> (what the table calls it, decimals, whether more is better; None: no ratio)
+# Measure -> (what the table calls it, decimals, whether more is better; None: no ratio)
+ROWS: dict[str, tuple[str, int, bool | None]] = {
     "cold": ("cold start to the first answer, s", 2, False),
     "clock": ("the same by the clock, s", 2, False),
     "crops, 1 in a call": ("faces/s, cut out already, 1 in a call", 0, True),
@@ -298,9 +303,10 @@ def table(result: dict[str, Any]) -> str:
     versions = result["versions"]
     heads = " | ".join(f"{name} {version}" for name, version in versions.items())
     lines = [f"| | {heads} |", "|---" * (len(versions) + 1) + "|"]
-    for what, (words, *form) in ROWS.items():
+    for what, (words, decimals, more_is_better) in ROWS.items():
         if what in result["values"]:
-            lines.append(f"| {words} | {' | '.join(cell(result['values'][what], name, *form) for name in versions)} |")
+            cells = [cell(result["values"][what], name, decimals, more_is_better) for name in versions]
+            lines.append(f"| {words} | {' | '.join(cells)} |")
     lines += ["", *(f"{name} did not take part: {why}" for name, why in result["missing"].items())]
     if result["stand_in"] and "deepface" in versions:
         lines.append("deepface's weights are random: its times are real, its answers are not.")

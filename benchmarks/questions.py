@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from torch import nn
@@ -130,7 +131,7 @@ def draw_epochs(rows: list[dict[str, float]]) -> str:
         return inline_svg(figure, "epochs", "Validation loss, accuracy and confidence by epoch")
 
 
-def curves(left: object, right: object) -> Iterator[tuple]:
+def curves(left: Axes, right: Axes) -> Iterator[tuple[Axes, str, str, int]]:
     """(axes, column, label, colour) of every curve."""
     yield left, "loss", "as it is", 1
     yield left, "scaled_loss", "at a temperature", 2

@@ -14,6 +14,7 @@ import csv
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -108,7 +109,7 @@ def with_clean(known: list[dict[str, object]], name: str) -> list[dict[str, obje
     return [*known[: place + 1], known[place] | figures | {"images": score.images}, *known[place + 1 :]]
 
 
-def metrics(scores: dict) -> list[tuple[str, float, list[float] | None, int]]:
+def metrics(scores: dict[str, Any]) -> list[tuple[str, float, list[float] | None, int]]:
     """(name, value, interval, images) of the figures that are quoted."""
     images = scores["images"]
     found = [("accuracy", scores["accuracy"], scores["interval"], images)]
@@ -128,7 +129,7 @@ def metrics(scores: dict) -> list[tuple[str, float, list[float] | None, int]]:
     ]
 
 
-def averaged(parts: list[dict]) -> str:
+def averaged(parts: list[dict[str, Any]]) -> str:
     """What an average is made of, 'average of 0.5 fer2013_cnn_best, 0.5 fer2013_cnn_best_noise'."""
     return "average of " + ", ".join(f"{part['share']} {part['recipe']}" for part in parts)
 

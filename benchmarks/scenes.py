@@ -17,6 +17,7 @@ import argparse
 import json
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def scene(photo: Path, pasted: list[Path], side: int, random: np.random.Generato
 
 def hits(boxes: list[Any], found: list[Any]) -> list[Any]:
     """For each pasted box the one found that overlaps it most, None where none does enough."""
-    best = [max(found, key=lambda one, box=box: overlap(one, box), default=None) for box in boxes]
+    best = [max(found, key=partial(overlap, box), default=None) for box in boxes]
     return [one if one and overlap(one, box) >= 0.3 else None for one, box in zip(best, boxes, strict=True)]
 
 
@@ -113,7 +114,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     random = np.random.default_rng(1)
     people = sorted(options.fer2013.rglob("*.jpg"))
-    random.shuffle(people)  # type: ignore[arg-type]
+    random.shuffle(people)
     photos = sorted(options.scenes.rglob("*.jpg"))[:: max(1, len(list(options.scenes.rglob("*.jpg"))) // options.count)]
     network = mien.load("mien:tiny", threads=1).network
     rows = {f"{side} px": of_side(side, photos[: options.count], people, network) for side in SIDES}

@@ -123,7 +123,7 @@ def ship_again(data: Path, name: str) -> Path:
     answered, similar = claimant.answer(store, "validation")
     found = claims.by_content(answered, claims.digests_of(store))
     _judge_again(values, found, similar, name)
-    own = {"weights": "fp16", "judged": date.today().isoformat(), "test": None, "test_reads": []}
+    own: dict[str, Any] = {"weights": "fp16", "judged": date.today().isoformat(), "test": None, "test_reads": []}
     values["card"] = own | card | claims.of_answers(store, found) | {"judged": own["judged"]}
     path.write_bytes(seal(network_of(content, text), values))
     (path.parent / "card.md").write_text(model_card(Network.open(path), f"mien:{name}"), encoding="utf-8")
@@ -136,7 +136,7 @@ def _settings(card: dict[str, Any]) -> dict[str, Any]:
     return load(recipe)[0].data.model_dump(mode="json", exclude_defaults=True, exclude={"path"})
 
 
-def _judge_again(values: dict[str, Any], found: Predictions, similar: np.ndarray, name: str) -> None:
+def _judge_again(values: dict[str, Any], found: Predictions, similar: np.ndarray | None, name: str) -> None:
     """Judge temperature, thresholds and sets as an export does, and keep each as it is."""
     known, sets, outliers = (values[part] for part in ("calibration", "sets", "outliers"))
     calibration = calibrate(found, known["error_rate"])
@@ -146,7 +146,8 @@ def _judge_again(values: dict[str, Any], found: Predictions, similar: np.ndarray
         raise DataError(f"What is fitted to the images is not what mien:{name} has.")
     values["calibration"] = calibration.to_dict() | {key: known[key] for key in ("temperature", "threshold")}
     values["sets"] = judged.to_dict() | {"least": sets["least"]}
-    outliers["reached"] = share_reached(similar, outliers["threshold"])
+    if similar is not None:
+        outliers["reached"] = share_reached(similar, outliers["threshold"])
 
 
 def main() -> None:

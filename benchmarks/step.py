@@ -97,7 +97,7 @@ def main() -> None:
     for name in options.recipes:
         recipe = load(name)[0]
         for precision in options.precisions:
-            kinds = {"channels last": channels_last(recipe, precision, options.rounds)}
+            kinds: dict[str, object] = {"channels last": channels_last(recipe, precision, options.rounds)}
             modules = create_model(recipe.model.name, **recipe.model.sizes()).modules()
             if any(isinstance(module, Dropout) and module.p for module in modules):
                 kinds["dropout"] = dropout(recipe, precision, options.rounds)

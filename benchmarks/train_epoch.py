@@ -29,7 +29,7 @@ from mien.recipes import load
 from mien.train.run import run
 
 
-class FolderDataset(Dataset):
+class FolderDataset(Dataset[tuple[torch.Tensor, int]]):
     """One file opened and transformed per item, as torchvision's ImageFolder and transforms do."""
 
     def __init__(self, root: Path) -> None:
