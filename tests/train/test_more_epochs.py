@@ -49,7 +49,7 @@ def test_a_run_goes_on_as_one_that_was_longer_from_the_start(tmp_path, schedule,
         one, other = last_weights(folder), last_weights(tmp_path / "whole")
         assert all(torch.equal(one[name], other[name]) for name in one)
     else:
-        assert "stretched to 4 epochs, a warm restart: the learning rate goes from" in capsys.readouterr().err
+        assert "The schedule ends after 4 epochs now, a warm restart: the learning" in capsys.readouterr().err
     assert read_recipe(folder).train.epochs == 4
     assert [(part.after, part.epochs) for part in read_env(folder).extensions] == [(2, 4)]
     assert is_finished(folder)

@@ -136,9 +136,10 @@ class Training(L.LightningModule, ABC):
                 schedule.scheduler.last_epoch -= 1
                 cast(Any, schedule.scheduler).step()
         if self.trainer.is_global_zero and group["lr"] != before:
+            restart = ", a warm restart" if group["lr"] > before else ""
             note(
-                f"The schedule is stretched to {self.recipe.train.epochs} epochs, a warm restart: the learning rate "
-                f"goes from {before:.2g} to {group['lr']:.2g}."
+                f"The schedule ends after {self.recipe.train.epochs} epochs now{restart}: the learning rate goes from "
+                f"{before:.2g} to {group['lr']:.2g}."
             )
 
     def on_train_epoch_start(self) -> None:
