@@ -6,10 +6,10 @@ import errno
 import os
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
@@ -37,7 +37,9 @@ KINDS = {
     stat.S_IFDIR: "a folder",
 }
 Entry = os.DirEntry[str] | PackedPath  # on the disk, or in an archive
+Name = TypeVar("Name")
 SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # which are no fault of the file that is opened
+OTHERS = 32  # files that are tried before a source is said to be gone
 
 
 def open_image(path: Path) -> Image.Image:
@@ -71,6 +73,36 @@ def refuse_shortage(error: BaseException) -> None:
             f"{error.filename or 'A file'} could not be opened: {error.strerror}. That says nothing about the file. "
             "Allow more open files (ulimit -n), or end other programs, and repeat the command."
         ) from error
+
+
+def is_gone(files: Sequence[Name], failed: Name, is_readable: Callable[[Name], bool]) -> bool:
+    """Whether a source is gone (unmounted, closed, on a drive that failed), where one of its files cannot be opened.
+
+    files: all that were there; failed: that one. While one of OTHERS of them, spread over all, can be read, what fails
+    is the file's own fault.
+    """
+    tried = files[:: max(1, len(files) // OTHERS)]
+    return not any(file != failed and is_readable(file) for file in tried)
+
+
+def gone(file: object, error: OSError) -> MienError:
+    """What to raise where a source is gone, which a file of it showed by this error."""
+    return MienError(
+        f"{file} cannot be read ({error.strerror or error}), nor can those beside it. That says nothing about them: "
+        "is their drive still there, and may you read them?"
+    )
+
+
+def is_readable(file: Path) -> bool:
+    """Whether a byte of a file can be read: from its drive, not from what memory holds of it."""
+    try:
+        with file.open("rb", buffering=0) as content:
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(content.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            content.read(1)
+    except OSError:
+        return False
+    return True
 
 
 def image_files(folder: Path, bad: dict[Path, str] | None = None, others: list[Path] | None = None) -> Iterator[Entry]:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -12,6 +13,7 @@ import mien
 from mien.cli import main
 from mien.errors import DataError, MienError, UsageError
 from mien.scale import job, store
+from mien.scale.job import Job
 from mien.scale.source import items, parts_of
 from mien.scale.store import Place
 
@@ -26,6 +28,7 @@ class Failing:
 
     def __init__(self, times):
         self.system, self.times, self.good = fs.LocalFileSystem(), times, False
+        self.get_file_info = self.system.get_file_info
 
     def open_input_file(self, path):
         file = self.system.open_input_file(path)
@@ -46,13 +49,16 @@ class Failing:
 
 
 class Dead(Failing):
-    """One that opens files and gives nothing of them."""
+    """One that opens files and gives nothing of them, or of those whose name begins so."""
 
-    def __init__(self):
+    def __init__(self, start=""):
         super().__init__(0)
+        self.start = start
 
     def open_input_file(self, path):
         file = super().open_input_file(path)
+        if not os.path.basename(path).startswith(self.start):
+            return file
 
         def read_at(number, offset):
             raise OSError("AWS Error ACCESS_DENIED during GetObject operation")
@@ -94,6 +100,21 @@ def test_a_fault_that_stays_ends_the_part_and_is_no_damage(source):
     assert bad == {}
 
 
+@pytest.mark.parametrize("kind", ["png", "parquet", "tar"])
+def test_what_one_file_fails_to_give_is_named_while_another_can_be_read(tmp_path, kind):
+    write = {"png": lambda path, contents: path.write_bytes(contents[0]), "parquet": write_table, "tar": write_tar}
+    for name in ("bad", "good"):
+        write[kind](tmp_path / f"{name}.{kind}", faces(1))
+    place, bad, found = Place(tmp_path.as_uri()), {}, []
+    parts = parts_of(tmp_path.as_uri())
+    place.system = Dead("bad")
+    for part in parts:
+        found += items(part, place, bad)
+    assert len(found) == 1
+    assert list(bad) == [f"{tmp_path.as_uri()}/bad.{kind}"]
+    assert "could not be reached, 3 times in a row (AWS Error ACCESS_DENIED" in bad[f"{tmp_path.as_uri()}/bad.{kind}"]
+
+
 def test_a_picture_that_is_gone_is_named(tmp_path):
     for number, content in enumerate(faces(3)):
         (tmp_path / f"{number}.png").write_bytes(content)
@@ -113,10 +134,68 @@ def test_a_drive_that_fails_is_no_damaged_picture(tmp_path, monkeypatch):
 
     monkeypatch.setattr(job, "opened", opened)
     with pytest.raises(MienError, match=r"a\.png could not be reached, 3 times in a row \(Input/output error\)\."):
-        job._decoded("a.png", tmp_path / "a.png")
+        job._decoded("a.png", tmp_path / "a.png", lambda: True)
     assert len(asked) == 3
+    assert job._decoded("a.png", tmp_path / "a.png", lambda: False).startswith("a.png could not be reached, 3 times")
     monkeypatch.undo()
-    assert "cannot be read as an image" in job._decoded("a.png", b"none")
+    assert "cannot be read as an image" in job._decoded("a.png", b"none", lambda: True)
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """failing(number, names): opening pictures of these names gives this error from now on."""
+
+    def patched(number, names):
+        opened = Path.open
+
+        def refuse(path, *rest, **options):
+            if path.name in names:
+                raise OSError(number, os.strerror(number), str(path))
+            return opened(path, *rest, **options)
+
+        monkeypatch.setattr(Path, "open", refuse)
+
+    return patched
+
+
+@pytest.fixture
+def answers(tmp_path):
+    """answers(on_ray): what becomes of a folder of six pictures, read at once or as a worker of Ray reads a part."""
+    folder, reader = tmp_path / "photos", mien.load("mien:tiny", threads=1)
+    folder.mkdir()
+    for number, content in enumerate(faces(6)):
+        (folder / f"{number}.png").write_bytes(content)
+    task = Job(str(folder), str(tmp_path / "out"), "yunet", 0.0, False, str(tmp_path))
+
+    def read(on_ray):
+        if not on_ray:
+            done = reader.read_folder(folder, detect=False)
+            return done.pictures, {path.name: why for path, why in done.bad.items()}
+        (part,) = parts_of(str(folder))
+        done = job.score(reader, task, part)
+        named = parquet.read_table(tmp_path / "out" / "unreadable" / part.name).to_pydict()
+        return done.pictures, {Path(name).name: why for name, why in zip(named["source"], named["error"], strict=True)}
+
+    return read
+
+
+@pytest.mark.parametrize("on_ray", [False, True])
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ENOENT])
+def test_a_picture_that_its_drive_does_not_give_is_named_and_the_rest_scored(answers, failing, number, on_ray):
+    failing(number, ["3.png", "4.png"])
+    pictures, bad = answers(on_ray)
+    assert (pictures, sorted(bad)) == (4, ["3.png", "4.png"])
+    assert ("there is no such file" if number == errno.ENOENT else os.strerror(number)) in bad["3.png"]
+
+
+@pytest.mark.parametrize("on_ray", [False, True])
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ENOENT])
+def test_a_source_that_is_gone_ends_the_job_and_names_no_picture(answers, failing, number, on_ray, tmp_path):
+    failing(number, [f"{i}.png" for i in range(6)])
+    said = "could not be reached, 3 times in a row" if on_ray and number == errno.EIO else "cannot be read"
+    with pytest.raises(MienError, match=rf"0\.png {said} \({os.strerror(number)}\)"):
+        answers(on_ray)
+    assert not (tmp_path / "out" / "unreadable").exists()
 
 
 def test_keys_and_options_of_an_address_stay_out_of_names(tmp_path):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mien import media
 from mien.errors import DataError, MienError, MissingError, UsageError
-from mien.pictures import image_files, odd_kind
+from mien.pictures import gone, image_files, is_gone, is_readable, odd_kind
 from mien.progress import note, track
 from mien.runtime.film.camera import is_camera
 from mien.runtime.film.video import Moment, Tracked, is_video, moments
@@ -247,7 +247,7 @@ def _ahead(paths: Sequence[Path]) -> Iterator[tuple[Path, Image.Image | str]]:
     waiting: deque[tuple[Path, Future[Image.Image | str]]] = deque()
     with ThreadPoolExecutor(AHEAD) as pool:
         for path in paths:
-            waiting.append((path, pool.submit(decoded, path)))
+            waiting.append((path, pool.submit(decoded, path, paths)))
             if len(waiting) == AHEAD:
                 first, future = waiting.popleft()
                 yield first, future.result()
@@ -255,9 +255,22 @@ def _ahead(paths: Sequence[Path]) -> Iterator[tuple[Path, Image.Image | str]]:
             yield path, future.result()
 
 
-def decoded(picture: Path | bytes) -> Image.Image | str:
-    """The picture of a file, or what is wrong with it."""
+def decoded(picture: Path, source: Sequence[Path] = ()) -> Image.Image | str:
+    """The picture of a file, or what is wrong with it.
+
+    source: all pictures that are read. Raises MienError where none of the others can be opened either: that says
+    nothing about them, and all would be named as damaged.
+    """
     try:
         return opened(picture)
     except DataError as error:
+        fault = fault_of(error)
+        if fault and source and is_gone(source, picture, is_readable):
+            raise gone(picture, fault) from error
         return str(error)
+
+
+def fault_of(error: DataError) -> OSError | None:
+    """What the system said, where it gave nothing of a picture; None where the content is at fault."""
+    cause = error.__cause__
+    return cause if isinstance(cause, OSError) and cause.errno is not None else None

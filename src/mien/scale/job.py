@@ -7,9 +7,10 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,12 +21,13 @@ from PIL import Image
 from pyarrow import parquet
 
 from mien.atomic import written_whole
-from mien.errors import DataError
+from mien.errors import DataError, MienError
+from mien.pictures import gone
 from mien.runtime import Face, Network, Reader, open_detector
-from mien.runtime.job import read_decoded
+from mien.runtime.job import fault_of, read_decoded
 from mien.runtime.reader import opened
 from mien.runtime.table import ParquetTable
-from mien.scale.source import SourcePart, items
+from mien.scale.source import SourcePart, items, not_there
 from mien.scale.store import PASSING, Place, steadily
 
 # In the folder that a job writes. The network lies there too, as that is where every process can read it.
@@ -124,22 +126,38 @@ def score(reader: Reader, job: Job, part: SourcePart) -> Done:
         mark = Path(folder, "mark")
         mark.touch()
         put(mark, out, f"{tries}/{number}")
-    pictures = ((name, _decoded(name, content)) for name, content in items(part, Place(job.source), bad))
+    source = Place(job.source)
+    pictures = (
+        (name, _decoded(name, content, partial(not_there, part, source, name)))
+        for name, content in items(part, source, bad)
+    )
     return _write(reader, out, part, read_decoded(reader, pictures, job.detect, bad), bad)
 
 
-def _decoded(name: str, picture: Path | bytes) -> Image.Image | str:
-    """As `decoded`, but a drive or a network that fails is not taken for a picture that is damaged."""
+def _decoded(name: str, picture: Path | bytes, is_gone: Callable[[], bool]) -> Image.Image | str:
+    """As `decoded`, but a drive or a network that fails is given time before a picture is taken to be at fault."""
 
-    def decode() -> Image.Image | str:
+    def decode() -> Image.Image | DataError:
         try:
             return opened(picture)
         except DataError as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno in PASSING:
-                raise error.__cause__ from None
-            return str(error)
+            fault = fault_of(error)
+            if fault and fault.errno in PASSING:
+                raise fault from None
+            return error
 
-    return steadily(name, decode)
+    try:
+        found = steadily(name, decode)
+    except MienError as error:
+        if is_gone():
+            raise
+        return str(error)
+    if isinstance(found, DataError):
+        fault = fault_of(found)
+        if fault and is_gone():
+            raise gone(name, fault) from found
+        return str(found)
+    return found
 
 
 def _write(

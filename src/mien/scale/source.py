@@ -13,8 +13,8 @@ import pyarrow
 from pyarrow import parquet
 
 from mien.data.shards import picture_column
-from mien.errors import DataError, UsageError
-from mien.pictures import IMAGE_SUFFIXES, is_hidden
+from mien.errors import DataError, MienError, UsageError
+from mien.pictures import IMAGE_SUFFIXES, gone, is_gone, is_hidden
 from mien.progress import note
 from mien.runtime.job import AT_ONCE, pictures
 from mien.scale.store import BUFFER, OWN_FAULTS, Place
@@ -104,7 +104,7 @@ def items(part: SourcePart, place: Place, bad: dict[str, str]) -> Iterator[Item]
     """The pictures of a part with their names, a few in memory at a time.
 
     Of an archive or table that is damaged, what is before the damage; the rest goes into `bad`, under its name. Raises
-    MienError where a store cannot be reached: that says nothing about the pictures.
+    MienError where the source is gone, or its store cannot be reached: that says nothing about the pictures.
     """
     if part.kind == PICTURES:
         yield from _of_folder(part, place, bad)
@@ -112,8 +112,20 @@ def items(part: SourcePart, place: Place, bad: dict[str, str]) -> Iterator[Item]
     (name,) = part.files
     try:
         yield from (_of_table if part.kind == PARQUET else _of_archive)(part, place, name)
+    except MienError as error:  # the store goes on failing
+        if not_there(part, place, name):
+            raise
+        bad[name] = f"{error} What comes before was read."
     except (tarfile.TarError, EOFError, pyarrow.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, OWN_FAULTS) and not_there(part, place, name):
+            raise gone(name, error) from error
         bad[name] = f"it is damaged from here on ({error}); what comes before was read"
+
+
+def not_there(part: SourcePart, place: Place, name: str) -> bool:
+    """Whether it is the source that is gone, where one of its files cannot be read; see `mien.pictures.is_gone`."""
+    files = part.files if len(part.files) > 1 else [place.name(file) for file in place.files()]
+    return is_gone(files, name, place.reads)
 
 
 def _of_folder(part: SourcePart, place: Place, bad: dict[str, str]) -> Iterator[Item]:
@@ -125,7 +137,14 @@ def _of_folder(part: SourcePart, place: Place, bad: dict[str, str]) -> Iterator[
             with place.open(name) as file:
                 content = file.read()
         except OWN_FAULTS as error:
+            if not_there(part, place, name):
+                raise gone(name, error) from error
             bad[name] = f"{name} cannot be read ({error})."
+            continue
+        except MienError as error:  # the store goes on failing
+            if not_there(part, place, name):
+                raise
+            bad[name] = str(error)
             continue
         yield name, content
 

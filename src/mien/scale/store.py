@@ -6,6 +6,7 @@ import errno
 import io
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -14,7 +15,7 @@ from pyarrow import fs
 
 from mien.addresses import shown
 from mien.errors import MienError, MissingError, UsageError
-from mien.pictures import is_hidden
+from mien.pictures import is_hidden, is_readable
 
 Answer = TypeVar("Answer")
 
@@ -87,6 +88,16 @@ class Place:
     def open(self, name: str) -> io.BufferedReader:
         """A file that `name` has named, for reading. Raises MienError where the store fails, OWN_FAULTS for its own."""
         return io.BufferedReader(StoredFile(self, name), BUFFER)
+
+    def reads(self, name: str) -> bool:
+        """Whether a byte of a file that `name` has named can be read, at the first try."""
+        if self.local:
+            return is_readable(Path(name))
+        try:
+            self.system.open_input_file(self.at(name)).read_at(1, 0)
+        except OSError:
+            return False
+        return True
 
 
 class StoredFile(io.RawIOBase):
