@@ -1,12 +1,23 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam, Occlusion, Saliency
+from captum.attr import (
+    IntegratedGradients,
+    LayerAttribution,
+    LayerGradCam,
+    LayerGradientXActivation,
+    Occlusion,
+    Saliency,
+)
+from PIL import Image
 from tiny_models import CNNS, SIZES, VITS, classifier, images, network
 from torch import nn
 
 from mien.errors import UsageError
-from mien.explain.attribution import COPIES, NOISE, attribute, default_layer, methods_of
+from mien.explain.attribution import COPIES, NOISE, attribute, default_layer, is_empty, methods_of
+from mien.pretrained import from_pretrained
 
 FOR_ALL = ("grad_cam", "integrated_gradients", "smooth_gradients", "occlusion", "saliency")
 
@@ -46,6 +57,28 @@ def test_grad_cam_of_a_cnn_is_captums(kind):
     expected = LayerAttribution.interpolate(maps, x.shape[2:], "bilinear")[:, 0].detach().numpy()
     assert expected.max() > 1e-3
     np.testing.assert_allclose(attribute(model, x, "grad_cam", targets), expected, atol=1e-4)
+
+
+def test_grad_cam_where_the_head_reads_each_token_has_a_gradient_of_its_own_for_each():
+    model, x, targets = network("vit_flatten"), images("vit_flatten"), torch.tensor([0, 3, 1])
+    tokens = LayerGradientXActivation(model, model.norm).attribute(x, targets).sum(dim=2)  # (B, N, D) -> (B, N)
+    torch.testing.assert_close(tokens.sum(dim=1), (model(x) - model.head.bias)[range(3), targets])  # they are the logit
+    expected = LayerAttribution.interpolate(tokens.relu().reshape(3, 1, 3, 3), x.shape[2:], "bilinear")[:, 0]
+    assert expected.max() > 1e-3
+    np.testing.assert_allclose(attribute(model, x, "grad_cam", targets), expected.detach(), atol=1e-5)
+
+
+def test_grad_cam_of_the_hybrid_that_ships_shows_something():
+    """By the mean gradient, what the last attention reads spoke against the class everywhere in 48 of 50 faces."""
+    model = from_pretrained("mien:vit")
+    with Image.open(Path(__file__).parents[2] / "docs" / "pictures" / "astronaut.jpg") as photo:
+        side = min(photo.size) // 3
+        left, top = photo.width * 2 // 5, photo.height // 20
+        pixels = model.preprocessing.pixels(photo.crop((left, top, left + side, top + side)).convert("L"))
+    image = model.preprocessing.scale(pixels[None].astype(np.float32) / 255)
+    (found,) = attribute(model, image, "grad_cam")
+    assert not is_empty(found)
+    assert found.max() > 0
 
 
 @pytest.mark.parametrize("kind", ["cnn_v2", "vit_avg"])
@@ -147,7 +180,7 @@ def test_default_layers():
         "vit_avg": "blocks.1.norm1",
         "vit_relative": "blocks.1.norm1",
         "vit_seq": "blocks.0.norm1",  # shared: its last call is what counts
-        "vit_flatten": "blocks.0",  # a post-norm block: what the last attention sees is the block before
+        "vit_flatten": "norm",  # what the head reads, each token with weights of its own
         "vit_conv": "blocks.1.norm1",
         "vit_distilled": "blocks.1.norm1",
         "shallow_vit": "block",
@@ -157,7 +190,12 @@ def test_default_layers():
         "cnn_v2": "features.10",
         "resnet": "layer2",
     }
-    assert default_layer(network("vit_flatten", depth=1), images("vit_flatten")) == "pos_drop"
+    for depth, layer in (
+        (2, "blocks.0"),
+        (1, "pos_drop"),
+    ):  # post-norm: the block before the last attention
+        pooled = network("vit_flatten", depth=depth, global_pool="avg")
+        assert default_layer(pooled, images("vit_flatten")) == layer
 
 
 @pytest.mark.parametrize(

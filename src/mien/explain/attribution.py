@@ -1,6 +1,7 @@
 """Which pixels made the model say what it says: a map over the image, by one of several methods.
 
-grad_cam              Selvaraju et al. (arXiv 1610.02391); tokens are laid out as maps first
+grad_cam              Selvaraju et al. (arXiv 1610.02391); tokens are laid out as maps first. HiResCAM, Draelos and
+                      Carin (arXiv 2011.08891), where the head reads each token with weights of its own
 integrated_gradients  Sundararajan et al. (arXiv 1703.01365), from mean grey, 32 steps (captum)
 smooth_gradients      the same averaged over noisy copies of the image, SmoothGrad: Smilkov et al. (arXiv 1706.03825)
 occlusion             Zeiler and Fergus (arXiv 1311.2901), windows of about an eighth of the side (captum)
@@ -24,7 +25,7 @@ from mien.explain.capture import capture, evaluating, network_of, no_weights
 from mien.explain.features import as_maps, stages
 from mien.explain.targets import chosen, images_for, targets_of
 from mien.models.parts.blocks import Block
-from mien.models.protocol import evidence_of
+from mien.models.protocol import evidence_of, tokens_of
 
 Maps = np.ndarray
 IMAGES_AT_ONCE = 32
@@ -87,7 +88,8 @@ def methods_of(model: nn.Module) -> tuple[str, ...]:
 
 def default_layer(model: nn.Module, images: Tensor) -> str:
     """The layer that carries the evidence: what the network says, else the last module that still has a place for
-    everything. Of blocks of mien's that is what the last attention sees, of a CNN the last maps before they are pooled.
+    everything. Of blocks of mien's that is what the last attention sees, or the head where it reads each token with
+    weights of its own; of a CNN the last maps before they are pooled.
     Raises UsageError for a model without maps.
     """
     network = network_of(model)
@@ -106,6 +108,8 @@ def default_layer(model: nn.Module, images: Tensor) -> str:
 def grad_cam(model: nn.Module, images: Tensor, targets: Tensor, layer: str) -> Maps:
     """relu of the layer's maps, weighted by the mean gradient of each, at the image's size, (B, H, W).
 
+    A head that reads each token with weights of its own has no mean: a feature that speaks for the class in one place
+    may speak against it in the next. There each place of the maps has its own gradient (HiResCAM).
     targets: int64 (B,). Tokens (B, N, D) lose the prefix and become maps (B, D, g, g); of a layer that is called
     several times, the last call counts.
     """
@@ -121,7 +125,9 @@ def grad_cam(model: nn.Module, images: Tensor, targets: Tensor, layer: str) -> M
     if gradient is None:
         raise UsageError(f"The prediction does not depend on layer '{layer}' by a gradient. Name another.")
     maps, slopes = _as_maps(model, outputs[-1].detach(), layer), _as_maps(model, gradient, layer)
-    found = (slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1).relu()  # (B, C, h, w) -> (B, h, w)
+    tokens = tokens_of(network_of(model))
+    weights = slopes if tokens and tokens.pool == "flatten" else slopes.mean(dim=(2, 3), keepdim=True)
+    found = (weights * maps).sum(dim=1).relu()  # (B, C, h, w) -> (B, h, w)
     return _resized(found, images)
 
 

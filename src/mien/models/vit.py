@@ -138,8 +138,8 @@ class VisionTransformer(nn.Module):
 
     @property
     def evidence(self) -> str:
-        """What the last attention reads."""
-        return evidence_layer(self.blocks, before="pos_drop")
+        """What the last attention reads; where the head reads every token in its own way, what the head reads."""
+        return "norm" if self.sizes.global_pool == "flatten" else evidence_layer(self.blocks, before="pos_drop")
 
     def steps(self, trace: Mapping[str, Tensor]) -> list[Step]:
         """From the image to the logits."""

@@ -28,7 +28,7 @@ from mien.runs import layout
 METHODS = {
     "grad_cam": (
         "Grad-CAM",
-        "Where the last layer's features speak for the class.",
+        "Where the last layer's features speak for the class (HiResCAM where the head reads each token apart).",
         "https://arxiv.org/abs/1610.02391",
     ),
     "integrated_gradients": (
