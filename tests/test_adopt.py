@@ -108,8 +108,12 @@ def test_all_that_runs_can_works_with_it(tmp_path, pictures, capsys):
     )
     shown = mien.explain(runs[0], next(pictures.rglob("*.png")), ["occlusion"])
     assert shown.maps.keys() == {"occlusion"}
-    assert main(["evaluate", str(runs[0]), "--robustness", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out.split("\n", 2)[-1])["robustness"]
+    assert main(["evaluate", str(runs[0]), "--robustness", "--json", "--device", "cuda"]) == 0
+    printed = capsys.readouterr()
+    told = json.loads(printed.out.split("\n", 2)[-1])
+    assert told["robustness"]
+    assert told["device"] == "cpu"  # whatever torch has: onnxruntime computes it
+    assert "--device cuda: an adopted .onnx file is computed on the CPU. Export the run" in printed.err
     assert main(["run", str(runs[0]), "--resume", "--train.epochs", "3"]) == 2
     assert "was adopted from" in capsys.readouterr().err
 

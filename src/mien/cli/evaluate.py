@@ -118,10 +118,10 @@ def _score_run(
     run: Path, split: str, csv: bool, *, by: str | None, table: Path | None, device: str
 ) -> tuple[Scores, str]:
     """As `_score_export`."""
-    from mien.evaluate.run_model import torch_device
+    from mien.evaluate.run_model import computing
     from mien.evaluate.split import evaluate as score
     from mien.report import write_report
 
     scores = score(run, split, csv=csv, by=by, table=table, device=device)
     write_report(run)
-    return scores, torch_device(device).type
+    return scores, computing(run, device)

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from mien.hardware import choose_device, device_of, devices
 from mien.preprocessing import Preprocessing
+from mien.pretrained.from_onnx import ONNX_FILE
 from mien.pretrained.own import from_run
 from mien.progress import warn
-from mien.runs.folder import refuse_headless
+from mien.runs.folder import read_recipe, refuse_headless
 from mien.runtime.devices import AUTO, CPU, check_device
 
 OF_TORCH = {CPU: "cpu", "cuda": "cuda", "rocm": "cuda", "coreml": "mps"}  # a device's word -> torch's
@@ -27,7 +28,20 @@ def load_model(run: Path, device: str = CPU) -> tuple[nn.Module, tuple[str, ...]
     """
     refuse_headless(run)
     found = from_run(run)
-    return found.model.to(torch_device(device)), found.labels, found.preprocessing
+    return found.model.to(computing(run, device)), found.labels, found.preprocessing
+
+
+def computing(run: Path, device: str = CPU) -> str:
+    """What computes a run's network for a word of `mien.runtime.devices`: the name of a device of torch.
+
+    An adopted .onnx file is computed by onnxruntime, on the CPU; a warning says so where another device is wanted.
+    """
+    if read_recipe(run).model.name != ONNX_FILE:
+        return torch_device(device).type
+    check_device(device)
+    if device not in (AUTO, CPU):
+        _say_onnx(device)
+    return CPU
 
 
 def most_probable(model: nn.Module, preprocessing: Preprocessing, pixels: Tensor) -> np.ndarray:
@@ -50,6 +64,12 @@ def torch_device(device: str) -> torch.device:
         return torch.device(OF_TORCH[device])
     _say_instead(device, ", ".join(name for name, known in OF_TORCH.items() if known in there))
     return torch.device("cpu")
+
+
+@cache
+def _say_onnx(device: str) -> None:
+    """Warn once in a process."""
+    warn(f"`device` {device}: an adopted .onnx file is computed on the CPU. Export the run to compute it elsewhere.")
 
 
 @cache
