@@ -120,7 +120,10 @@ def score(reader: Reader, job: Job, part: SourcePart) -> Done:
     number = len(out.names(tries))
     bad: dict[str, str] = {}
     if number >= MOST_TRIES:
-        reason = f"the process that read it ended {number} times; a picture in it may be what ends it"
+        reason = (
+            f"the process that read it ended {number} times; a picture in it may be what ends it, or a machine without "
+            "enough memory for so many processes"
+        )
         return _write(reader, out, part, [], dict.fromkeys(part.described, reason))
     with TemporaryDirectory(prefix="mien-try-") as folder:
         mark = Path(folder, "mark")

@@ -28,7 +28,8 @@ async function keepAll() {
   }));
 }
 
-// A file as it comes, where it is the one that was exported: caches on the way may have an older one.
+// A file as it comes, where it is the one that was exported: caches on the way may have an older one. onnx_file.js has
+// the same two lines for a digest: it is a module, and this service worker a classic script, which can import none.
 async function taken(name, cache) {
   const response = await fetch(address(name), { cache });
   if (!response.ok) return undefined;
