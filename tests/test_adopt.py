@@ -5,6 +5,7 @@ import json
 import numpy as np
 import onnx
 import pytest
+from noise_pictures import LABELS, draw_noise
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
@@ -14,7 +15,7 @@ from mien.errors import DataError, UsageError
 from mien.explain.drawn_truth import on_drawn_faces
 from mien.pretrained import foreign_onnx, from_pretrained
 
-SIDE, CLASSES = 11, ("amber", "birch", "coral")
+SIDE = 11
 SCALE = {"mean": 0.25, "std": 0.5}
 
 
@@ -55,13 +56,7 @@ def written(path, *, end="Softmax", last=False, batch="b", channels=3, classes=3
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     """Thirty colour pictures of three classes."""
-    folder, drawn = tmp_path_factory.mktemp("pictures"), np.random.default_rng(3)
-    for label in CLASSES:
-        (folder / label).mkdir()
-        for number in range(10):
-            pixels = drawn.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / label / f"{number}.png")
-    return folder
+    return draw_noise(tmp_path_factory.mktemp("pictures"), 10, (SIDE, SIDE))
 
 
 def expected(pictures, channels=3):
@@ -81,7 +76,7 @@ def expected(pictures, channels=3):
 )
 def test_it_answers_as_it_did(tmp_path, pictures, form):
     source = written(tmp_path / "theirs.onnx", **form)
-    run = mien.adopt(source, tmp_path / "run", labels=CLASSES, data=pictures, **SCALE)
+    run = mien.adopt(source, tmp_path / "run", labels=LABELS, data=pictures, **SCALE)
     found, wanted = run.predictions(), expected(pictures)
     assert len(found) == 30  # all are held out: nothing is trained
     for name, row in zip(found.names, found.probabilities, strict=True):
@@ -120,7 +115,7 @@ def test_all_that_runs_can_works_with_it(tmp_path, pictures, capsys):
 
 def test_without_data_it_gets_them_later(tmp_path, pictures, capsys):
     source = written(tmp_path / "theirs.onnx")
-    assert main(["adopt", str(source), "--labels", ",".join(CLASSES), "--mean", "0.25", "--std", "0.5", "--out",
+    assert main(["adopt", str(source), "--labels", ",".join(LABELS), "--mean", "0.25", "--std", "0.5", "--out",
                  str(tmp_path / "run")]) == 0  # fmt: skip
     assert "Next: mien evaluate" in capsys.readouterr().err
     with pytest.raises(mien.MienError, match=r"was adopted without data\. Score it on some"):
@@ -226,7 +221,7 @@ def test_a_sigmoid_of_a_flat_answer_is_refused(tmp_path):
 
 def test_bytes_come_as_bytes(tmp_path, pictures):
     source = written(tmp_path / "theirs.onnx", kind=TensorProto.UINT8)
-    run = mien.adopt(source, tmp_path / "run", labels=CLASSES, data=pictures, mean=0, std=1 / 255)
+    run = mien.adopt(source, tmp_path / "run", labels=LABELS, data=pictures, mean=0, std=1 / 255)
     first = run.predictions()
     path = pictures / first.names[0]
     logits = np.asarray(Image.open(path), dtype=np.float32).transpose(2, 0, 1).reshape(-1) @ weights()
@@ -236,14 +231,14 @@ def test_bytes_come_as_bytes(tmp_path, pictures):
 @pytest.mark.parametrize(
     ("form", "said", "told"),
     [
-        ({}, {"labels": CLASSES}, "does not say how its pixels are scaled. Give `mean` and `std`"),
+        ({}, {"labels": LABELS}, "does not say how its pixels are scaled. Give `mean` and `std`"),
         ({}, SCALE, "does not say what its 3 classes are. Name them in the order of its outputs: `labels`"),
         ({}, SCALE | {"labels": ("a", "b")}, "tells 3 classes apart, and 2 names are given"),
         ({}, SCALE | {"labels": ("a", "b", "a")}, "'a' is there twice"),
         ({"metadata": [("names", "a,b,a")]}, SCALE, "which `labels` can correct: 'a' is there twice"),
-        ({}, SCALE | {"labels": CLASSES, "size": 48}, "`size` 48: .* takes images with size 11"),
-        ({}, SCALE | {"labels": CLASSES, "output": "answr"}, "has no such output. Did you mean 'answer'"),
-        ({"end": "Sigmoid"}, SCALE | {"labels": CLASSES}, "its classes do not exclude each other"),
+        ({}, SCALE | {"labels": LABELS, "size": 48}, "`size` 48: .* takes images with size 11"),
+        ({}, SCALE | {"labels": LABELS, "output": "answr"}, "has no such output. Did you mean 'answer'"),
+        ({"end": "Sigmoid"}, SCALE | {"labels": LABELS}, "its classes do not exclude each other"),
     ],
     ids=lambda value: None,
 )
@@ -258,7 +253,7 @@ def test_what_is_missing_is_asked_for(tmp_path, form, said, told):
 def test_what_is_no_network_is_refused(tmp_path, content):
     (tmp_path / "bad.onnx").write_bytes(content)
     with pytest.raises(DataError, match=r"bad\.onnx"):
-        mien.adopt(tmp_path / "bad.onnx", tmp_path / "run", labels=CLASSES, **SCALE)
+        mien.adopt(tmp_path / "bad.onnx", tmp_path / "run", labels=LABELS, **SCALE)
 
 
 def test_a_batch_that_cannot_be_let_open_is_refused(tmp_path):
@@ -270,7 +265,7 @@ def test_a_batch_that_cannot_be_let_open_is_refused(tmp_path):
     model.graph.output[0].name = "mean"
     onnx.save(model, source)
     with pytest.raises(DataError, match=r"fixed batch|cannot be run"):
-        mien.adopt(source, tmp_path / "run", labels=CLASSES, **SCALE)
+        mien.adopt(source, tmp_path / "run", labels=LABELS, **SCALE)
 
 
 def test_a_file_is_put_to_the_test_on_drawn_faces(tmp_path):

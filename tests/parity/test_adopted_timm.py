@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from noise_pictures import LABELS, draw_noise
 from PIL import Image
 
 import mien
@@ -15,7 +16,6 @@ HOW = "the reference libraries are not installed: .ci/run does it, apart from mi
 pytest.importorskip("torchvision", reason=HOW)
 timm = pytest.importorskip("timm", reason=HOW)
 
-LABELS = ("amber", "birch", "coral")
 # Name -> what makes it small.
 NETWORKS = {
     "beit_base_patch16_224": {"img_size": 32, "depth": 1, "embed_dim": 24, "num_heads": 3},
@@ -31,13 +31,7 @@ SIDE = 32  # of networks that take any
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    folder, drawn = tmp_path_factory.mktemp("pictures"), np.random.default_rng(3)
-    for label in LABELS:
-        (folder / label).mkdir()
-        for number in range(3):
-            pixels = drawn.integers(0, 256, (9, 13, 3), dtype=np.uint8)
-            Image.fromarray(pixels).resize((52, 36)).save(folder / label / f"{number}.png")
-    return folder
+    return draw_noise(tmp_path_factory.mktemp("pictures"), 3, (13, 9), times=4)
 
 
 def pushed(name, folder):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from noise_pictures import LABELS, draw_noise
 from PIL import Image
 
 import mien
@@ -12,7 +13,6 @@ from mien.errors import DataError, UsageError
 
 transformers = pytest.importorskip("transformers")
 
-LABELS = ("amber", "birch", "coral")
 SMALL = {"num_labels": 3, "image_size": 32}
 NETWORKS = {
     "swin": {"embed_dim": 12, "depths": [1, 1], "num_heads": [2, 3], "window_size": 4, "patch_size": 4},
@@ -34,13 +34,7 @@ PROCESSOR = {
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    folder, drawn = tmp_path_factory.mktemp("pictures"), np.random.default_rng(3)
-    for label in LABELS:
-        (folder / label).mkdir()
-        for number in range(4):
-            pixels = drawn.integers(0, 256, (9, 13, 3), dtype=np.uint8)
-            Image.fromarray(pixels).resize((52, 36)).save(folder / label / f"{number}.png")
-    return folder
+    return draw_noise(tmp_path_factory.mktemp("pictures"), 4, (13, 9), times=4)
 
 
 def saved(kind, folder, **config):
