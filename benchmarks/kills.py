@@ -14,7 +14,6 @@ Prints a table and writes results/kills.json.
 from __future__ import annotations
 
 import argparse
-import builtins
 import csv
 import hashlib
 import importlib
@@ -35,6 +34,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from forks import child, command, counted, ended
+
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"  # threads do not survive a fork
 os.environ.setdefault("NO_COLOR", "1")
@@ -54,7 +55,6 @@ OFTEN = {  # how often a kind comes, the quick ones more often
     **{"predict to csv": 4, "predict to parquet": 4},
 }
 QUICK = {"prepare", "prepare, replacing", "predict to csv", "predict to parquet"}  # without torch
-CHANGES = ("replace", "rename", "mkdir", "rmdir", "unlink", "fsync")
 
 
 @dataclass(frozen=True)
@@ -80,69 +80,6 @@ class Result:
     trials: int = 0
     killed: int = 0
     problems: list[str] = field(default_factory=list)
-
-
-def child(work: Callable[[], int], log: Path, environment: dict[str, str] | None = None) -> int:
-    """Fork a process that does `work`, its output in a file; returns its id."""
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 70
-    try:
-        with log.open("ab", buffering=0) as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-        os.environ.update(environment or {})
-        tempfile.tempdir = None
-        code = work()
-    except BaseException:  # a traceback is a finding
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def ended(pid: int) -> int:
-    """Wait for a process; returns its exit code, -9 of one that was killed."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def command(words: Sequence[str]) -> int:
-    from mien.cli import main
-
-    try:
-        return main(list(words))
-    except SystemExit as ending:
-        return int(ending.code or 0)
-
-
-def counted(words: Sequence[str], step: int | None, notes: Path | None) -> int:
-    """Run a command; this process is killed before its change number `step`.
-
-    notes: where the number of changes is written, and what has been imported.
-    """
-    done = 0
-
-    def change(really: Callable[..., Any], *given: Any, **more: Any) -> Any:
-        nonlocal done
-        if really is not opened or set("wax+") & set(str(more.get("mode", given[1] if len(given) > 1 else "r"))):
-            if done == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            done += 1
-        return really(*given, **more)
-
-    opened = io.open
-    for name in CHANGES:
-        setattr(os, name, partial(change, getattr(os, name)))
-    builtins.open = io.open = partial(change, opened)
-    code = command(words)
-    if notes:
-        with opened(notes, "w") as file:
-            json.dump([done, sorted(sys.modules)], file)
-    return code
 
 
 def contents(folder: Path) -> dict[str, str]:
