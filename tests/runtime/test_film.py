@@ -2,77 +2,22 @@
 
 import csv
 import json
-import os
-import time
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from fake_faces import FakeNetwork, TwoBoxes, face
 
-from mien.errors import DataError, MienError, MissingError, UsageError
+from mien.errors import DataError, MissingError, UsageError
 from mien.runtime import Reader
-from mien.runtime.draw import ACCENT, boxed
-from mien.runtime.film.camera import camera_frames
-from mien.runtime.film.contact_sheet import CAPTION, GAP, WIDTH, ContactSheet
 from mien.runtime.film.length import missing_bytes
-from mien.runtime.film.timeline import Film, Timeline
-from mien.runtime.film.video import Follower, Moment, Tracked, is_video, moments, overlap
-from mien.runtime.network import Prediction
-from mien.runtime.reader import Face
+from mien.runtime.film.video import Follower, is_video, moments, overlap
 from mien.runtime.sets import PredictionSets
-
-
-class TwoBoxes:
-    """Finds one face at the left, and from the fifth call on another at the right."""
-
-    def __init__(self):
-        self.calls = 0
-
-    def detect(self, image):
-        self.calls += 1
-        boxes = [(10 + self.calls, 20, 40, 40), (100, 20 + self.calls, 30, 30)]
-        return boxes if self.calls >= 5 else boxes[:1]
-
-
-class FakeNetwork:
-    """Probabilities that depend on the brightness of the crop."""
-
-    labels, threshold, sets, device = ("dark", "bright"), 0.6, None, "cpu"
-
-    class preprocessing:  # noqa: N801
-        @staticmethod
-        def pixels_of_upright(image):
-            return np.asarray(image.convert("L").resize((4, 4)))[None]
-
-    def predict(self, pixels):
-        bright = pixels.reshape(len(pixels), -1).mean(1) / 255
-        return [Prediction(np.array([1 - one, one])) for one in bright]
 
 
 @pytest.fixture
 def reader():
     return Reader(FakeNetwork(), TwoBoxes())
-
-
-@pytest.fixture
-def film(tmp_path):
-    path = tmp_path / "film.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
-    for number in range(20):
-        writer.write(np.full((120, 160, 3), 5 * number + 40, np.uint8))
-    writer.release()
-    return path
-
-
-def face(box, bright, threshold=0.0):
-    label = "bright" if bright > 0.5 else "dark"
-    confidence = max(bright, 1 - bright)
-    return Face(box, label, {"dark": 1 - bright, "bright": bright}, confidence, confidence >= threshold)
-
-
-FACE = face((10, 5, 20, 20), 0.9)
 
 
 def test_frames_at_a_steady_pace_and_faces_that_keep_their_numbers(reader, film):
@@ -107,48 +52,6 @@ def test_the_set_is_that_of_the_smoothed_probabilities():
 def test_overlap_by_hand():
     assert overlap((0, 0, 10, 10), (5, 0, 10, 10)) == pytest.approx(50 / 150)
     assert overlap((0, 0, 10, 10), (10, 0, 10, 10)) == 0.0
-
-
-def test_a_film_and_a_timeline_are_drawn(reader, film, tmp_path):
-    drawn, timeline = Film(tmp_path / "out.mp4"), Timeline()
-    for moment in moments(reader, film, every=0.2, detect=True):
-        drawn.add(moment)
-        timeline.add(moment)
-    drawn.close()
-    timeline.save(tmp_path / "out.png")
-    capture = cv2.VideoCapture(str(tmp_path / "out.mp4"))
-    assert (capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)) == (10, 5)
-    with Image.open(tmp_path / "out.png") as image:
-        colours = {colour for _, colour in image.getcolors(100_000)}
-        assert {(213, 94, 0), (0, 158, 115)} <= colours  # both classes' bars
-
-
-def test_a_film_is_put_in_its_place_whole_or_not_at_all(reader, film, tmp_path, monkeypatch):
-    (tmp_path / "out.mp4").write_text("the one before")
-    drawn = Film(tmp_path / "out.mp4")
-    for moment in moments(reader, film, every=0.5, detect=True):
-        drawn.add(moment)
-    assert (tmp_path / "out.mp4").read_text() == "the one before"
-    release = drawn.writer.release
-
-    def cut_off():  # OpenCV does not say that the disk is full
-        release()
-        os.truncate(drawn._beside, drawn._beside.stat().st_size // 2)
-
-    monkeypatch.setattr(drawn, "writer", SimpleNamespace(release=cut_off))
-    with pytest.raises(MienError, match=r"Writing .*out.mp4 failed: it has not all its frames. Free some space"):
-        drawn.close()
-    assert [path.name for path in tmp_path.iterdir() if path != film] == ["out.mp4"]
-    assert (tmp_path / "out.mp4").read_text() == "the one before"
-
-
-def test_drawings_of_a_film_with_a_long_name_have_names_that_fit(reader, film, tmp_path):
-    long = film.rename(tmp_path / f"{'x' * 251}.avi")
-    reader.read_video(long, every=0.5, draw=tmp_path / "drawn", detect=True)
-    names = [path.name for path in (tmp_path / "drawn").iterdir()]
-    assert {len(name) for name in names} == {255}
-    assert {name[-4:] for name in names} == {".mp4", ".png"}
-    assert len(names) == 3
 
 
 @pytest.fixture
@@ -255,34 +158,6 @@ def test_frames_beyond_the_promised_number_are_read(reader, film, monkeypatch):
     assert len(list(moments(reader, film, every=0.1, detect=True))) == 20
 
 
-def test_a_contact_sheet_spans_the_film_however_long_it_is(tmp_path):
-    sheet = ContactSheet(most=5)
-    for number in range(37):
-        sheet.add(Moment(number / 10, 0.1, np.full((30, 40, 3), 6 * number, np.uint8), [Tracked(1, FACE)]))
-    assert [seconds for seconds, _ in sheet.frames] == [0, 0.8, 1.6, 2.4, 3.2]
-    sheet.save(tmp_path / "sheet.png")
-    with Image.open(tmp_path / "sheet.png") as image:
-        assert image.size == (4 * (WIDTH + GAP) + GAP, 2 * (240 + CAPTION + GAP) + GAP)
-        assert image.getpixel((GAP + WIDTH - 5, GAP + 230)) == (0, 0, 0)
-        assert image.getpixel((GAP + WIDTH - 5, GAP + 230 + 240 + CAPTION + GAP)) == (192, 192, 192)
-        assert image.getpixel((GAP + 80, GAP + 100)) == ACCENT  # the box of 10 to 30 pixels, drawn eight times as large
-
-
-def test_a_face_carries_its_own_number_in_pictures_of_a_film():
-    picture = Image.new("RGB", (300, 200))
-    plain, own = boxed(picture, [FACE]), boxed(picture, [FACE], [7])
-    assert boxed(picture, [FACE], [1]).tobytes() == plain.tobytes() != own.tobytes()
-
-
-def test_a_drawn_film_is_no_faster_than_the_film(reader, film, tmp_path):
-    """However many frames a second are asked for, there are ten of them."""
-    drawn = Film(tmp_path / "out.mp4")
-    for moment in moments(reader, film, every=0.01, detect=True):
-        drawn.add(moment)
-    drawn.close()
-    assert cv2.VideoCapture(str(tmp_path / "out.mp4")).get(cv2.CAP_PROP_FPS) == 10
-
-
 def test_what_is_no_film(reader, tmp_path):
     with pytest.raises(MissingError, match="there is no such video file"):
         list(moments(reader, tmp_path / "none.mp4"))
@@ -321,88 +196,6 @@ def test_the_commands_lines(film, tmp_path, capsys, monkeypatch):
     assert main([*command, "--out", str(tmp_path / "faces.csv")]) == 0
     assert (tmp_path / "faces.csv").read_text() == written
     assert f"{film} was in it already" in capsys.readouterr().out
-
-
-class Camera:
-    """Shows a brighter picture every 10 ms; `grabbed` and `decoded` count."""
-
-    def __init__(self, frames=10_000):
-        self.frames = frames
-        self.grabbed = self.decoded = 0
-        self.released = False
-
-    def isOpened(self):  # noqa: N802
-        return True
-
-    def set(self, what, value):
-        return True
-
-    def grab(self):
-        time.sleep(0.01)
-        self.grabbed += 1
-        return self.grabbed <= self.frames
-
-    def retrieve(self):
-        self.decoded += 1
-        self.shown = self.grabbed
-        return True, np.full((120, 160, 3), 90, np.uint8)
-
-    def release(self):
-        self.released = True
-
-
-def test_a_camera_is_read_into_the_same_table_again(tmp_path, monkeypatch):
-    import mien.runtime
-    from mien.cli import main
-
-    monkeypatch.setattr(mien.runtime, "load", lambda *_, **__: Reader(FakeNetwork(), TwoBoxes()))
-    monkeypatch.setattr(cv2, "VideoCapture", lambda number: Camera(frames=30))  # one that is taken away soon
-    command = ["predict", "camera", "--every", "0.001", "--out", str(tmp_path / "new" / "faces.csv")]
-    assert main(command) == 0
-    once = len((tmp_path / "new" / "faces.csv").read_text().splitlines())
-    assert main(command) == 0
-    assert len((tmp_path / "new" / "faces.csv").read_text().splitlines()) > once > 1
-
-
-def test_a_camera_shows_what_is_newest(monkeypatch):
-    """Frames that come while one is read are neither decoded nor shown later."""
-    camera = Camera()
-    monkeypatch.setattr(cv2, "VideoCapture", lambda number: camera)
-    frames = camera_frames("camera", every=0.001)
-    for _ in range(3):
-        asked = camera.grabbed
-        next(frames)
-        assert camera.shown >= asked
-        while camera.grabbed < asked + 5:  # what reading a face takes
-            time.sleep(0.01)
-    assert camera.decoded == 3
-    frames.close()
-    assert camera.released
-
-
-def test_a_camera_that_shows_nothing_more(monkeypatch):
-    monkeypatch.setattr("mien.runtime.film.camera.PATIENCE", 0.05)
-    camera = Camera()
-    camera.retrieve = lambda: (False, None)
-    monkeypatch.setattr(cv2, "VideoCapture", lambda number: camera)
-    with pytest.raises(DataError, match=r"camera:1: the camera has shown nothing for 0\.05 seconds"):
-        next(camera_frames("camera:1", every=0.1))
-    monkeypatch.setattr(cv2, "VideoCapture", lambda number: Camera(frames=0))
-    with pytest.raises(DataError, match="camera: the camera is there, but shows nothing"):
-        next(camera_frames("camera", every=0.1))
-
-
-def test_what_goes_wrong_in_a_camera_is_told_and_it_is_released(monkeypatch):
-    camera = Camera()
-
-    def fails():
-        raise OSError("unplugged")
-
-    camera.retrieve = fails
-    monkeypatch.setattr(cv2, "VideoCapture", lambda number: camera)
-    with pytest.raises(OSError, match="unplugged"):
-        next(camera_frames("camera", every=0.1))
-    assert camera.released
 
 
 def test_a_film_that_is_not_there_leaves_nothing_behind(tmp_path, capsys, monkeypatch):

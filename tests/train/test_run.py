@@ -1,15 +1,11 @@
-"""Recipe -> run folder, interrupted and resumed, alone and shared by two processes."""
+"""Recipe -> run folder: what it has, what stops it, what it refuses."""
 
 import csv
 import functools
 import io
 import json
 import math
-import os
 import re
-import signal
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import lightning as L
@@ -17,41 +13,21 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
+from tiny_training import RECIPE, change, weights
 
 from mien import config
-from mien.config import Augment, Data, Model, Recipe, Train
+from mien.config import Model, Train
 from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.evaluate.run_model import load_model
 from mien.models import create_model
 from mien.runs import read_recipe
 from mien.runs.folder import RunFolder
-from mien.runs.history import read_epochs
 from mien.train import callbacks, run, trainer
 from mien.train.build import lay_out
 from mien.train.task import Task
 
-RECIPE = Recipe(
-    name="tiny",
-    data=Data(source="drawn_faces", images=70, size=16),
-    model=Model(name="vit", patch_size=4, embed_dim=16, depth=2, num_heads=2, drop_rate=0.1, drop_path_rate=0.1),
-    augment=Augment(hflip=0.5, rotate=10, erase=0.5, mixup=0.4, randaugment=1),
-    train=Train(epochs=3, batch_size=14, ema=0.9, warmup_epochs=1, gradient_clip=1.0, precision="fp32"),
-)
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("MIEN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-
-
-def change(recipe=RECIPE, **sections):
-    return config.build(recipe.model_dump(), sections)
-
-
-def weights(folder):
-    return load_file(folder / "model" / "model.safetensors")
+pytestmark = pytest.mark.usefixtures("shared_cache")
 
 
 def test_a_run_folder_has_what_it_promises(tmp_path):
@@ -125,83 +101,6 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
     other = weights(run.run(change(seed=1), tmp_path / "other"))
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not torch.equal(one["head.weight"], other["head.weight"])
-
-
-@pytest.mark.parametrize("model", [RECIPE.model, Model(name="cnn_v2", widths=(3, 5))])
-@pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "plateau"])
-def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, interrupted, model, schedule):
-    recipe = change(model=model.model_dump(), train={"schedule": schedule})
-    whole = weights(run.run(recipe, tmp_path / "whole"))
-    with interrupted():
-        run.run(recipe, tmp_path / "part")
-    assert len(read_epochs(tmp_path / "part")) == 1
-    resumed = weights(run.resume(tmp_path / "part"))
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    assert len(read_epochs(tmp_path / "part")) == 3
-
-
-def test_an_interrupted_run_lowers_its_rate_in_the_same_epochs(tmp_path, interrupted):
-    """At a rate that changes next to nothing the loss does not fall, and plateau halves the rate every third epoch."""
-    recipe = change(train={"schedule": "plateau", "lr": 1e-6, "epochs": 6, "ema": 0})
-    run.run(recipe, tmp_path / "whole")
-    with interrupted():
-        run.run(recipe, tmp_path / "part")
-    run.resume(tmp_path / "part")
-    rates = {name: [row["lr"] for row in read_epochs(tmp_path / name)] for name in ("whole", "part")}
-    assert rates["part"] == rates["whole"]
-    assert rates["whole"][-1] < rates["whole"][0]
-
-
-def test_a_run_of_an_older_version_without_calibration_errors_goes_on(tmp_path, interrupted):
-    with interrupted():
-        run.run(RECIPE, tmp_path / "run")
-    folder = tmp_path / "run"
-    (folder / "manifest.json").unlink()  # so that files may change
-    lines = (folder / "metrics.csv").read_text().splitlines()
-    (folder / "metrics.csv").write_text("".join(line.rpartition(",")[0] + "\n" for line in lines))
-    run.resume(folder)
-    rows = read_epochs(folder)
-    assert ["val_calibration_error" in row for row in rows] == [False, True, True]
-    history = RunFolder.open(folder).history["val_calibration_error"]
-    assert math.isnan(history[0])
-    assert history[1:] == [row["val_calibration_error"] for row in rows[1:]]
-
-
-def test_resuming_a_finished_run_changes_nothing(tmp_path):
-    before = weights(run.run(RECIPE, tmp_path / "run"))
-    after = weights(run.resume(tmp_path / "run"))
-    assert all(torch.equal(before[name], after[name]) for name in before)
-
-
-def test_resuming_a_run_that_stopped_early_changes_nothing(tmp_path):
-    settings = {"early_stopping": 1, "lr": 1e-12, "epochs": 9, "ema": 0}
-    before = weights(run.run(change(train=settings), tmp_path / "run"))
-    epochs = len(read_epochs(tmp_path / "run"))
-    after = weights(run.resume(tmp_path / "run"))
-    assert epochs == len(read_epochs(tmp_path / "run")) < 9
-    assert all(torch.equal(before[name], after[name]) for name in before)
-
-
-def test_resume_refuses_other_images(tmp_path):
-    folder = run.run(change(train={"epochs": 1}), tmp_path / "run")
-    (folder / "manifest.json").unlink()  # so that files may change
-    text = (folder / "recipe.yaml").read_text().replace("images: 70", "images: 77")
-    (folder / "recipe.yaml").write_text(text)
-    with pytest.raises(UsageError, match="trained on other images"):
-        run.resume(folder)
-
-
-def test_latest_is_the_newest_unfinished_run(tmp_path):
-    for name, seed, finished in (("tiny-1-0", 0, True), ("mine", 0, False), ("tiny-3-1", 1, False)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "recipe.yaml").write_text(config.dump(change(seed=seed)))
-        if finished:
-            (tmp_path / name / "evaluation.json").write_text("{}")
-    (tmp_path / "damaged").mkdir()
-    (tmp_path / "damaged" / "recipe.yaml").write_text("seed: [")
-    assert run.latest("tiny", 0, tmp_path).name == "mine"
-    with pytest.raises(MissingError, match="no unfinished run of tiny with seed 2"):
-        run.latest("tiny", 2, tmp_path)
 
 
 def test_a_run_is_never_overwritten_unless_asked(tmp_path, monkeypatch):
@@ -316,63 +215,6 @@ def test_a_damaged_model_is_refused(tmp_path):
     save_file({"head.bias": torch.zeros(7)}, path)
     with pytest.raises(DataError, match=r"config\.json is damaged: 'preprocessing'"):
         load_model(folder)
-
-
-def command(folder, **train):
-    flags = [f"--train.{key}={value}" for key, value in train.items()]
-    return [sys.executable, "-m", "mien", "run", "--config", str(folder / "tiny.yaml"), *flags]
-
-
-def write(folder, recipe):
-    (folder / "tiny.yaml").write_text(config.dump(recipe))
-
-
-def test_two_processes_train_as_one_does(tmp_path):
-    """Same global batch, with augmentation; dropout aside, whose masks differ between processes.
-
-    With SGD: Adam divides by the size of a gradient, and so blows up the rounding of those that are near 0.
-    """
-    still = {"drop_rate": 0.0, "drop_path_rate": 0.0}
-    settings = {"epochs": 2, "batch_size": 28, "optimizer": "sgd", "lr": 0.5}
-    write(tmp_path, change(model=still, train=settings))
-    for processes in (1, 2):
-        out = tmp_path / f"by{processes}"
-        subprocess.run([*command(tmp_path, processes=processes), "--out", str(out), "--device", "cpu"], check=True)
-    one, two = weights(tmp_path / "by1"), weights(tmp_path / "by2")
-    assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-5
-    histories = [read_epochs(tmp_path / name) for name in ("by1", "by2")]
-    for a, b in zip(*histories, strict=True):
-        assert a["val_loss"] == pytest.approx(b["val_loss"], abs=1e-5)
-        assert a["train_loss"] == pytest.approx(b["train_loss"], abs=1e-5)
-        assert a["val_calibration_error"] == pytest.approx(b["val_calibration_error"], abs=1e-5)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
-def test_ctrl_c_exits_130_and_resume_goes_on(tmp_path):
-    write(tmp_path, change(train={"epochs": 500}))
-    out = tmp_path / "run"
-    process = subprocess.Popen(
-        [*command(tmp_path), "--out", str(out)],
-        stderr=subprocess.PIPE,
-        text=True,
-        # A background job of a shell ignores SIGINT, and its children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    for line in process.stderr:
-        if line.startswith("epoch   2/"):
-            process.send_signal(signal.SIGINT)
-            break
-    rest = process.stderr.read()
-    assert process.wait() == 130, rest
-    assert f"mien run {out} --resume" in rest
-    assert (out / "checkpoints" / "last.ckpt").exists()
-    finished = len(read_epochs(out))
-    (out / "manifest.json").unlink()  # so that files may change
-    text = (out / "recipe.yaml").read_text().replace("epochs: 500", f"epochs: {finished + 1}")
-    (out / "recipe.yaml").write_text(text)
-    subprocess.run([sys.executable, "-m", "mien", "run", str(out), "--resume"], check=True)
-    assert len(read_epochs(out)) == finished + 1
-    assert (out / "report.html").exists()
 
 
 def test_a_recipe_that_cannot_be_built_leaves_no_folder_and_overwrites_none(tmp_path):

@@ -9,11 +9,12 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
+from taught import DATA, classes, recipe, taught
 
 import mien
 from mien import config
 from mien.cli import main
-from mien.config import Augment, Data, Distill, Model, Pretrain, Recipe, Train
+from mien.config import Augment, Data, Distill, Model, Pretrain, Train
 from mien.data import open_store
 from mien.data.augment import stream
 from mien.errors import DataError, MissingError, UsageError
@@ -26,28 +27,7 @@ from mien.train import teachers
 from mien.train.build import build_task
 from mien.train.run import resume, run
 from mien.train.task import Task
-from mien.train.teachers import Teacher, two_answers, with_answers
-
-DATA = Data(source="drawn_faces", size=16, images=70, mean=0.5, std=0.25)
-LENET = Model(name="resnet", widths=(4, 8), layers=(1, 1))
-
-
-def recipe(**more) -> Recipe:
-    settings = {"data": DATA, "model": LENET, "train": Train(epochs=1, batch_size=35), "device": "cpu"}
-    return Recipe(**(settings | more))
-
-
-@pytest.fixture(scope="module")
-def teacher_run(tmp_path_factory):
-    return run(recipe(name="teacher"), tmp_path_factory.mktemp("teacher") / "run")
-
-
-def classes(folder) -> list[str]:
-    return json.loads((folder / "model" / "config.json").read_text())["labels"]
-
-
-def taught(folder, **settings) -> Recipe:
-    return recipe(distill=Distill(teachers=(str(folder),), **settings))
+from mien.train.teachers import Teacher, two_answers
 
 
 def test_soft_loss_by_hand(teacher_run):
@@ -177,16 +157,6 @@ def test_what_does_not_fit_a_student_of_two_answers(more, message):
         config.build(two, more)
 
 
-def test_stored_answers_outlive_the_export(teacher_run, tmp_path):
-    exported, student = tmp_path / "model.onnx", tmp_path / "student"
-    export(teacher_run, exported)
-    run(taught(exported, stored=True), student)
-    exported.unlink()
-    (student / "evaluation.json").unlink()
-    assert resume(student) == student
-    assert (student / "evaluation.json").is_file()
-
-
 def test_the_cards_teachers_are_named_by_their_recipes(teacher_run, tmp_path):
     exported = tmp_path / "model.onnx"
     export(teacher_run, exported)
@@ -306,53 +276,6 @@ def test_a_student_run_keeps_no_teacher(teacher_run, tmp_path):
     assert not any("teacher" in key or "networks" in key for key in state)
     assert read_recipe(folder).distill.teachers == (str(teacher_run),)
     assert (folder / "evaluation.json").exists()
-
-
-def test_stored_answers_by_hand(teacher_run, tmp_path):
-    """A quarter of the mean of the answers to a face and its mirror image, three quarters of its label; train alone."""
-    settings = taught(teacher_run, stored=True, weight=0.25).model_copy(update={"augment": Augment(hflip=0.5)})
-    images = open_store(settings.data)
-    answered = with_answers(images, settings, "cpu", tmp_path)
-    face, label = images.indices("train")[11], images.labels[images.indices("train")[11]]
-    pixels = torch.tensor(images.images[face : face + 1]).float() / 255
-    teacher = Teacher(settings, images.classes)
-    answer = (teacher(pixels) + teacher(pixels.flip(-1))) / 2
-    expected = 0.25 * answer[0]
-    expected[label] += 0.75
-    torch.testing.assert_close(torch.from_numpy(answered.soft_labels[face]), expected)
-    unseen = images.indices("validation")
-    assert (answered.soft_labels[unseen].argmax(axis=1) == images.labels[unseen]).all()
-    assert (answered.soft_labels[unseen].max(axis=1) == 1).all()
-    assert images.soft_labels is None  # as it was
-
-
-def test_teachers_are_asked_once_a_run(teacher_run, tmp_path, monkeypatch):
-    """Other processes and a resumed run read the answers; a damaged file is named."""
-    settings = taught(teacher_run, stored=True)
-    images = open_store(settings.data)
-    first = with_answers(images, settings, "cpu", tmp_path)
-    monkeypatch.setattr(teachers, "Teacher", lambda *_: pytest.fail("the teachers are asked a second time"))
-    again = with_answers(images, settings, "cpu", tmp_path)
-    np.testing.assert_array_equal(again.soft_labels, first.soft_labels)
-    (tmp_path / "answers.npz").write_bytes(b"no zip")
-    with pytest.raises(DataError, match=r"answers\.npz is damaged: .*delete it, then `mien\.resume\("):
-        with_answers(images, settings, "cpu", tmp_path)
-
-
-def test_a_student_learns_stored_answers(teacher_run, tmp_path):
-    """All of the target is the teachers': the student's loss sinks towards the teacher's uncertainty, labels unseen."""
-    settings = taught(teacher_run, stored=True, weight=1.0)
-    student = run(
-        settings.model_copy(update={"name": "student", "train": Train(epochs=2, batch_size=35)}), tmp_path / "s"
-    )
-    assert read_recipe(student).distill.stored
-    losses = [line.split(",")[4] for line in (student / "metrics.csv").read_text().splitlines()[1:]]
-    assert float(losses[1]) < float(losses[0])
-
-
-def test_hard_answers_are_not_stored():
-    with pytest.raises(UsageError, match="stored answers are soft labels; kind 'hard' needs stored off"):
-        config.build({"distill": {"teachers": ["run"], "kind": "hard", "stored": True}})
 
 
 def test_a_teacher_of_ones_own_may_view_what_its_convolution_gives(teacher_run, tmp_path, monkeypatch):
