@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -73,16 +73,10 @@ def explain(
             raise UsageError("Give either a picture to explain, or --drawn 400 to put the methods to the test.")
         _on_drawn_faces(model, names, drawn, json_)
         return
-    how: dict[str, Any] = {
-        "face": face,
-        "target": target,
-        "methods": names,
-        "detector": detector,
-        "margin": margin,
-        "nearest": nearest,
-    }
     with lying_at(data_path):
-        studied = study(model, image, **how)
+        studied = study(
+            model, image, face=face, target=target, methods=names, detector=detector, margin=margin, nearest=nearest
+        )
     page = write_explanation(studied, out)
     if json_:
         _print_as_json(page, studied.explanation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from mien.errors import UsageError
 from mien.progress import note
 
 if TYPE_CHECKING:
+    from mien.evaluate.forecast import Checked, Forecast
     from mien.train.forecast import Learner
 
 
@@ -68,11 +70,14 @@ def forecast(
     checked = compare_with(earlier, measured) if earlier else None
     page = write_forecast(measured, found, out, checked)
     if json_:
-        from dataclasses import asdict
-
         outcome = {"check": asdict(checked)} if checked else {}
         print_json({**asdict(found), **outcome, "page": str(page), "file": str(out / FILE)})
         return
+    _print_in_words(found, checked, page)
+    note(f"When there are more pictures: mien data forecast PATH --out FOLDER --check {out / FILE}")
+
+
+def _print_in_words(found: Forecast, checked: Checked | None, page: Path) -> None:
     print_lines(*([checked.verdict] if checked else []), found.verdict)
     for each in found.classes:
         low, high = each.gain.band
@@ -80,7 +85,6 @@ def forecast(
             f"  {each.label} ({each.images:,}): {100 * each.gain.rise:+.1f} ({100 * low:.1f} to {100 * high:.1f})"
         )
     print_lines(*([found.wanted] if found.wanted else []), str(page))
-    note(f"When there are more pictures: mien data forecast PATH --out FOLDER --check {out / FILE}")
 
 
 def _learner(path: Path, name: str | None, features: str | None, out: Path, settings: Recipe | None) -> Learner:

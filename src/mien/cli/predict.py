@@ -84,22 +84,16 @@ def predict(
             on, sources, out, draw, json_, model=model, detect=detect, detector=detector, margin=margin, workers=workers
         )
         return
-    from mien.cli.sources import listed, refuse_addresses
+    from mien.cli.sources import refuse_addresses
     from mien.runtime import load
-    from mien.runtime.film.camera import is_camera
-    from mien.runtime.film.video import is_video
 
     refuse_addresses(*sources, out, draw)
-    given = listed(sources)
-    films = [source for source in given if is_video(source)]
-    camera = next(filter(is_camera, films), None)
-    if camera and len(given) > 1:
-        raise UsageError(f"'{camera}' shows pictures until Ctrl-C, so it stands alone. Read the others without it.")
+    pictures, films = _pictures_and_films(sources)
     reader = load(model, detector, margin, device=device)
     if reader.network.device != "cpu":
         note(f"Computed on {reader.network.device}")
     jobs = [partial(_predict_video, reader, film, every) for film in films]
-    if pictures := [source for source in given if source not in films]:
+    if pictures:
         jobs.insert(0, partial(_predict_pictures, reader, pictures))
     problems: list[MienError] = []
     for job in jobs:  # one source that cannot be read keeps none of the others from being read
@@ -109,6 +103,20 @@ def predict(
             problems.append(error)
     if problems:
         raise problems[0]
+
+
+def _pictures_and_films(sources: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Split into pictures and folders, films and cameras. Raises UsageError for a camera that is not alone."""
+    from mien.cli.sources import listed
+    from mien.runtime.film.camera import is_camera
+    from mien.runtime.film.video import is_video
+
+    given = listed(sources)
+    films = [source for source in given if is_video(source)]
+    camera = next(filter(is_camera, films), None)
+    if camera and len(given) > 1:
+        raise UsageError(f"'{camera}' shows pictures until Ctrl-C, so it stands alone. Read the others without it.")
+    return [source for source in given if source not in films], films
 
 
 def _predict_on(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -15,6 +15,9 @@ from mien.cli.setting_flags import recipe_layers, takes_settings
 from mien.config import Recipe
 from mien.errors import UsageError
 from mien.progress import note, warn
+
+if TYPE_CHECKING:
+    from mien.config.sweep_plan import Plan
 
 PLACES = {"data": "path", "model": "init", "distill": "teachers"}  # settings that say where something lies
 
@@ -56,7 +59,7 @@ def run(
         With --data.folds: 'ray' or 'ray:ADDRESS' trains several folds at once, as `mien sweep` does its runs.
     """
     from mien.cli.sweep import refuse_engine, train_all
-    from mien.config.sweep_plan import flat, fold_plan, is_sweep, read_plan
+    from mien.config.sweep_plan import is_sweep, read_plan
     from mien.data import check
     from mien.runs.processes import is_first_process, launched
     from mien.runs.writing import refuse_used
@@ -80,8 +83,7 @@ def run(
     if chosen.data.folds and chosen.data.fold is None:
         if overwrite:
             raise UsageError("--overwrite: folds are never overwritten. Choose another --out, or go on with --resume.")
-        given = flat(settings.model_dump(mode="json", exclude_unset=True)) if settings else {}
-        plan = fold_plan(recipe, config_, recipe_layers(recipe, config_), given, chosen.data.folds)
+        plan = _plan_of_folds(recipe, config_, settings, chosen.data.folds)
         train_all(plan, out or Path("runs") / f"folds-{chosen.name}-{time.strftime('%Y%m%d-%H%M%S')}", json_, on)
         return
     _refuse_one_run(on)
@@ -97,6 +99,13 @@ def run(
 def _refuse_one_run(on: str | None) -> None:
     if on is not None:
         raise UsageError(f"--on {on} trains several runs at once; this is one. Add --data.folds 5, or leave it out.")
+
+
+def _plan_of_folds(recipe: str | None, file: Path | None, settings: Recipe | None, folds: int) -> Plan:
+    from mien.config.sweep_plan import flat, fold_plan
+
+    given = flat(settings.model_dump(mode="json", exclude_unset=True)) if settings else {}
+    return fold_plan(recipe, file, recipe_layers(recipe, file), given, folds)
 
 
 def _on_everything(folds: Path, out: Path | None, settings: Recipe | None) -> Path:
