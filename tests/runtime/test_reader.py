@@ -96,7 +96,7 @@ def test_memory_holds_a_few_pictures_only(reader, faces, tmp_path, monkeypatch):
     given, most = [], []
     find = reader.find
 
-    def decoded(path):
+    def decoded(path, source):
         if path.name == "5":
             return "5 is bad"
         picture = Image.fromarray(faces[0])
