@@ -4,7 +4,8 @@ Synthetic crops (48 x 48 JPEGs, random smooth pictures) in one Parquet table. Ra
 one worker and with two alternate, as other work on the machine changes the speed of both. Times are from where each
 worker can have written a part to the last part, so that starting the workers is left out. Ray gives its workers a low
 priority (RAY_worker_niceness=15), which on a machine with other work measures that work: 0 here. Prints JSON, and on
-stderr how much faster two workers are. Two quiet cores should need about eight minutes.
+stderr how much faster two workers are. Two quiet cores need eight minutes. results/scale_million.json is of
+`--crops 1000000 --rounds 1` and an export of fer2013_lenet.
 
     RAY_worker_niceness=0 PYTHONPATH=RAY python benchmarks/scale.py [--crops 40000] [--rounds 3] > results/scale.json
 """

@@ -3,9 +3,10 @@
 Both train the same CNN V2 on FER2013 with the same batch size and Adam. The reference is written in the
 manner of source report 4: a folder data set that opens each JPEG and transforms it with PIL, a
 DataLoader with 0 or 2 workers, fp32. mien trains through `mien.train.run`'s own trainer, callbacks,
-moving parts and all. The two alternate in one run, so that a noisy machine disturbs both alike.
+moving parts and all. The two alternate in one run, so that a noisy machine disturbs both alike. On a processor that
+could do more, ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 and --precision fp32 show one with AVX2.
 
-    python benchmarks/train_epoch.py data/raw/fer2013 [--batch-size 32] [--rounds 3] [--images 6400]
+    python benchmarks/train_epoch.py data/raw/fer2013 [--batch-size 32] [--rounds 3] [--images 6400] [--precision fp32]
 """
 
 from __future__ import annotations
@@ -67,11 +68,11 @@ def reference(root: Path, batch_size: int, images: int, workers: int) -> float:
     return seen / (time.perf_counter() - start)
 
 
-def ours(root: Path, batch_size: int, images: int) -> float:
+def ours(root: Path, batch_size: int, images: int, precision: str) -> float:
     """Images a second of `mien run fer2013_cnn_v2`, from its own metrics.csv (second epoch: warm)."""
     recipe = load("fer2013_cnn_v2")[0].with_(
         data={"path": root, "train_fraction": images / 28709},
-        train={"epochs": 2, "batch_size": batch_size, "schedule": "constant"},
+        train={"epochs": 2, "batch_size": batch_size, "schedule": "constant", "precision": precision},
     )
     with tempfile.TemporaryDirectory() as folder:
         metrics = (run(recipe, Path(folder) / "run") / "metrics.csv").read_text().splitlines()
@@ -85,10 +86,11 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=6400)
+    parser.add_argument("--precision", default="auto", help="of mien's loop; the reference computes in fp32")
     options = parser.parse_args()
     speeds: dict[str, list[float]] = {"mien": [], "reference, 0 workers": [], "reference, 2 workers": []}
     for _ in range(options.rounds):
-        speeds["mien"].append(ours(options.fer2013, options.batch_size, options.images))
+        speeds["mien"].append(ours(options.fer2013, options.batch_size, options.images, options.precision))
         for workers in (0, 2):
             speed = reference(options.fer2013, options.batch_size, options.images, workers)
             speeds[f"reference, {workers} workers"].append(speed)
@@ -98,7 +100,12 @@ def main() -> None:
         result[f"ratio to {name}"] = [
             round(value, 2) for value in (min(ratios), statistics.median(ratios), max(ratios))
         ]
-    print(json.dumps({"batch_size": options.batch_size, "hardware": hardware(), **result}, indent=1))
+    given = {
+        "batch_size": options.batch_size,
+        "precision": options.precision,
+        "capability": torch.backends.cpu.get_cpu_capability(),
+    }
+    print(json.dumps({**given, "hardware": hardware(), **result}, indent=1))
 
 
 if __name__ == "__main__":
