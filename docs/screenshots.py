@@ -46,7 +46,7 @@ def main() -> None:
         whole(browser, report.absolute().as_uri(), "report", height=1240)
         explained = explanation(given.vit, Path(scratch) / "vit")
         part(browser, explained, "#walk > .columns", "explain-walk")
-        part(browser, explained, "#why > .columns", "explain-why")
+        part(browser, explanation("mien:vit", Path(scratch) / "shipped"), "#why > .columns", "explain-why")
         part(browser, explained, "#attention .card:has(.heads) >> nth=0", "explain-attention")
         part(browser, explained, "#positions > .columns", "explain-positions")
         part(browser, explanation(given.cnn, Path(scratch) / "cnn"), "#features", "explain-features")
@@ -56,8 +56,8 @@ def main() -> None:
         reviewed(browser, Path(scratch))
 
 
-def explanation(run: Path, folder: Path) -> str:
-    """Address of the page on how a run reads the photo."""
+def explanation(run: Path | str, folder: Path) -> str:
+    """Address of the page on how a run, or what comes with mien, reads the photo."""
     mien("explain", run, PHOTO, "--out", folder)
     return (folder / f"{PHOTO.stem}.html").as_uri()
 

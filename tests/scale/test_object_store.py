@@ -198,6 +198,15 @@ def test_a_source_that_is_gone_ends_the_job_and_names_no_picture(answers, failin
     assert not (tmp_path / "out" / "unreadable").exists()
 
 
+def test_of_one_picture_alone_nothing_is_said_of_others(failing, tmp_path):
+    (tmp_path / "alone.png").write_bytes(next(iter(faces(1))))
+    failing(errno.EACCES, ["alone.png"])
+    done = mien.load("mien:tiny", threads=1).read_folder(tmp_path, detect=False)
+    (why,) = done.bad.values()
+    assert os.strerror(errno.EACCES) in why
+    assert "beside it" not in why
+
+
 def test_keys_and_options_of_an_address_stay_out_of_names(tmp_path):
     place = Place("s3://key:secret@bucket/crops?region=us-east-1&scheme=http&endpoint_override=localhost:9")
     assert (place.text, place.path) == ("s3://bucket/crops", "bucket/crops")

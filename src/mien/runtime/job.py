@@ -265,7 +265,7 @@ def decoded(picture: Path, source: Sequence[Path] = ()) -> Image.Image | str:
         return opened(picture)
     except DataError as error:
         fault = fault_of(error)
-        if fault and source and is_gone(source, picture, is_readable):
+        if fault and len(source) > 1 and is_gone(source, picture, is_readable):
             raise gone(picture, fault) from error
         return str(error)
 
