@@ -40,7 +40,7 @@ PEERS = {"fer": (58_423, 0.6525), "big_XCEPTION": (208_871, 0.6539), "deepface":
 TRANSFER = ("fer2013_from_tiny_imagenet",)  # saw other data before, or is the baseline of what did
 # where and how fast it ran, what its recipe leaves to the command
 GIVEN = ("train.processes=", "train.compile=", "distill.teachers=", "model.init=", "data.source=")
-AVERAGES = tuple(  # the newest of each: no recipe says of what
+AVERAGES = tuple(  # the one recorded last of each: no recipe says of what
     f"fer2013_{name}_average" for name in ("cnn_best", "hybrid", "resnet_mixup", "tiny_taught", "vit_best_taught")
 )
 REPEATS = 60

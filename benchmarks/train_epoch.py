@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from mien.hardware import hardware
+from mien.hardware import commit, hardware
 from mien.models import create_model
 from mien.recipes import load
 from mien.train.run import run
@@ -105,7 +105,7 @@ def main() -> None:
         "precision": options.precision,
         "capability": torch.backends.cpu.get_cpu_capability(),
     }
-    print(json.dumps({**given, "hardware": hardware(), **result}, indent=1))
+    print(json.dumps({**given, "hardware": hardware(), "commit": commit(), **result}, indent=1))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import stat
 import struct
@@ -81,7 +82,7 @@ def is_gone(files: Sequence[Name], failed: Name, is_readable: Callable[[Name], b
     files: all that were there; failed: that one. While one of OTHERS of them, spread over all, can be read, what fails
     is the file's own fault.
     """
-    tried = files[:: max(1, len(files) // OTHERS)]
+    tried = files[:: max(1, math.ceil(len(files) / OTHERS))]
     return not any(file != failed and is_readable(file) for file in tried)
 
 
@@ -96,6 +97,8 @@ def gone(file: object, error: OSError) -> MienError:
 def is_readable(file: Path) -> bool:
     """Whether a byte of a file can be read: from its drive, not from what memory holds of it."""
     try:
+        if odd_kind(file):  # a pipe would be waited for without end
+            return False
         with file.open("rb", buffering=0) as content:
             if hasattr(os, "posix_fadvise"):
                 os.posix_fadvise(content.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -2,6 +2,8 @@
 
 import errno
 import os
+from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,9 @@ class Failing:
                     outer.times -= 1
                     raise OSError("AWS Error NETWORK_CONNECTION during GetObject operation: curlCode: 28")
                 return file.read_at(number, offset)
+
+            def close(self):
+                file.close()
 
         return File()
 
@@ -205,6 +210,38 @@ def test_of_one_picture_alone_nothing_is_said_of_others(failing, tmp_path):
     (why,) = done.bad.values()
     assert os.strerror(errno.EACCES) in why
     assert "beside it" not in why
+
+
+@pytest.mark.parametrize("on_ray", [False, True])
+def test_a_part_that_cannot_be_read_is_named_while_the_rest_of_the_source_can(failing, on_ray, tmp_path):
+    folder, reader = tmp_path / "photos", mien.load("mien:tiny", threads=1)
+    folder.mkdir()
+    for number, content in enumerate(faces(4)):
+        (folder / f"{number}.png").write_bytes(content)
+    failing(errno.EACCES, ["2.png", "3.png"])
+    if on_ray:  # the part that comes last
+        task = Job(str(folder), str(tmp_path / "out"), "yunet", 0.0, False, str(tmp_path))
+        (part,) = parts_of(str(folder))
+        done = job.score(reader, task, replace(part, files=part.files[2:]))
+        assert (done.pictures, done.bad) == (0, 2)
+        return
+    for held in (0, 2):  # begun again, two of the four are in the table
+        done = reader.read_folder(folder, out=tmp_path / "faces.csv", detect=False)
+        assert (done.held, sorted(path.name for path in done.bad)) == (held, ["2.png", "3.png"])
+
+
+def test_a_shortage_of_the_machine_ends_a_part(failing, answers):
+    failing(errno.EMFILE, ["3.png"])
+    with pytest.raises(MienError, match="That says nothing about the file"):
+        answers(True)
+
+
+def test_a_pipe_among_pictures_is_not_waited_for(failing, tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("nowhere")
+    (tmp_path / "c.png").write_bytes(next(iter(faces(1))))
+    done = mien.load("mien:tiny", threads=1).read_folder(tmp_path, detect=False)
+    assert (done.pictures, "b.png" in map(attrgetter("name"), done.bad)) == (1, True)
 
 
 def test_keys_and_options_of_an_address_stay_out_of_names(tmp_path):

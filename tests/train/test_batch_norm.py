@@ -59,6 +59,23 @@ def test_of_one_process_it_is_what_it_is_alone(alone, kind):
     assert shared.state_dict().keys() == kept.keys()
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_bfloat16_has_statistics_in_float32(alone, layout):
+    own, shared = nn.Sequential(nn.BatchNorm2d(5)), nn.Sequential(nn.BatchNorm2d(5))
+    SharedBatchNorm().apply(shared)
+    images = (3 + 2 * torch.randn(7, 5, 11, 13)).bfloat16().to(memory_format=layout)
+    gradient = torch.randn_like(images)
+    inputs = [images.clone().requires_grad_(), images.clone().requires_grad_()]
+    for norm, x in zip((own, shared), inputs, strict=True):
+        answer = norm(x)
+        assert answer.dtype == torch.bfloat16
+        assert answer.is_contiguous(memory_format=layout)
+        answer.backward(gradient)
+    for one, other in zip(own.buffers(), shared.buffers(), strict=True):
+        assert_close(other, one, rtol=1e-5, atol=1e-5)
+    assert_close(inputs[1].grad, inputs[0].grad, rtol=0.02, atol=0.02)
+
+
 def test_torchs_own_is_for_gpus_and_plain_batch_norms():
     assert isinstance(shared_batch_norm(network(nn.BatchNorm2d), "cuda"), TorchSyncBatchNorm)
     assert isinstance(shared_batch_norm(network(nn.BatchNorm2d), "cpu"), SharedBatchNorm)

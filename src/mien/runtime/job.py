@@ -83,7 +83,7 @@ def read_folder(
         new = [path for path in paths if table is None or table.reached(path) is None]
         result.held = len(paths) - len(new)
         take = each or (result.faces.__setitem__ if table is None else _nothing)
-        for path, faces in read_all(reader, new, detect=detect, bad=result.bad):
+        for path, faces in read_all(reader, new, detect=detect, bad=result.bad, source=paths):
             result.pictures += 1
             result.found += len(faces)
             result.unsure += sum(not face.sure for face in faces)
@@ -195,14 +195,21 @@ def pictures(source: Path, closed: dict[Path, str] | None = None) -> list[Path]:
 
 
 def read_all(
-    reader: Reader, paths: Sequence[Path], *, detect: bool | None = None, bad: dict[Path, str] | None = None
+    reader: Reader,
+    paths: Sequence[Path],
+    *,
+    detect: bool | None = None,
+    bad: dict[Path, str] | None = None,
+    source: Sequence[Path] = (),
 ) -> Iterator[tuple[Path, list[Face]]]:
     """Faces of each picture, in order. One that cannot be read is put into `bad` and left out.
+
+    source: all pictures of which these are the rest; see `decoded`.
 
     Files are decoded by a few threads, AHEAD of where the faces are cut out, so that memory does not grow.
     """
     problems = {} if bad is None else bad
-    found = _ahead(paths)
+    found = _ahead(paths, source or paths)
     if len(paths) > 1:
         found = track(found, "reading", len(paths))
     yield from read_decoded(reader, iter(found), detect, problems)
@@ -237,17 +244,17 @@ def read_decoded(
         yield from zip(good, faces, strict=True)
 
 
-def _ahead(paths: Sequence[Path]) -> Iterator[tuple[Path, Image.Image | str]]:
+def _ahead(paths: Sequence[Path], source: Sequence[Path]) -> Iterator[tuple[Path, Image.Image | str]]:
     """Each path with its picture, or with what is wrong with it."""
     if len(paths) == 1:
-        yield paths[0], decoded(paths[0])
+        yield paths[0], decoded(paths[0], source)
         return
     from concurrent.futures import Future, ThreadPoolExecutor
 
     waiting: deque[tuple[Path, Future[Image.Image | str]]] = deque()
     with ThreadPoolExecutor(AHEAD) as pool:
         for path in paths:
-            waiting.append((path, pool.submit(decoded, path, paths)))
+            waiting.append((path, pool.submit(decoded, path, source)))
             if len(waiting) == AHEAD:
                 first, future = waiting.popleft()
                 yield first, future.result()

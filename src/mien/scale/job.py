@@ -21,14 +21,14 @@ from PIL import Image
 from pyarrow import parquet
 
 from mien.atomic import written_whole
-from mien.errors import DataError, MienError
+from mien.errors import DataError
 from mien.pictures import gone
 from mien.runtime import Face, Network, Reader, open_detector
 from mien.runtime.job import fault_of, read_decoded
 from mien.runtime.reader import opened
 from mien.runtime.table import ParquetTable
 from mien.scale.source import SourcePart, items, not_there
-from mien.scale.store import PASSING, Place, steadily
+from mien.scale.store import PASSING, Place, ReachError, steadily
 
 # In the folder that a job writes. The network lies there too, as that is where every process can read it.
 FACES, UNREADABLE, RECORD, MODEL = "faces", "unreadable", "job.json", "model.onnx"
@@ -151,7 +151,7 @@ def _decoded(name: str, picture: Path | bytes, is_gone: Callable[[], bool]) -> I
 
     try:
         found = steadily(name, decode)
-    except MienError as error:
+    except ReachError as error:
         if is_gone():
             raise
         return str(error)

@@ -13,11 +13,11 @@ import pyarrow
 from pyarrow import parquet
 
 from mien.data.shards import picture_column
-from mien.errors import DataError, MienError, UsageError
+from mien.errors import DataError, UsageError
 from mien.pictures import IMAGE_SUFFIXES, gone, is_gone, is_hidden
 from mien.progress import note
 from mien.runtime.job import AT_ONCE, pictures
-from mien.scale.store import BUFFER, OWN_FAULTS, Place
+from mien.scale.store import BUFFER, OWN_FAULTS, Place, ReachError
 
 PART = 32 * AT_ONCE  # pictures of a folder in one part; whole groups, so that batches are those of a plain `predict`
 PICTURES, PARQUET, TAR = "pictures", "parquet", "tar"
@@ -112,7 +112,7 @@ def items(part: SourcePart, place: Place, bad: dict[str, str]) -> Iterator[Item]
     (name,) = part.files
     try:
         yield from (_of_table if part.kind == PARQUET else _of_archive)(part, place, name)
-    except MienError as error:  # the store goes on failing
+    except ReachError as error:
         if not_there(part, place, name):
             raise
         bad[name] = f"{error} What comes before was read."
@@ -123,8 +123,16 @@ def items(part: SourcePart, place: Place, bad: dict[str, str]) -> Iterator[Item]
 
 
 def not_there(part: SourcePart, place: Place, name: str) -> bool:
-    """Whether it is the source that is gone, where one of its files cannot be read; see `mien.pictures.is_gone`."""
-    files = part.files if len(part.files) > 1 else [place.name(file) for file in place.files()]
+    """Whether it is the source that is gone, where one of its files cannot be read; see `mien.pictures.is_gone`.
+
+    Files of the part are asked first: to list the whole source takes long. Of one table or archive alone its own first
+    byte says it; of one picture alone nothing does.
+    """
+    if not is_gone(part.files, name, place.reads):
+        return False
+    files = [place.name(file) for file in place.files()]
+    if len(files) == 1:
+        return part.kind != PICTURES and not place.reads(name)
     return is_gone(files, name, place.reads)
 
 
@@ -141,7 +149,7 @@ def _of_folder(part: SourcePart, place: Place, bad: dict[str, str]) -> Iterator[
                 raise gone(name, error) from error
             bad[name] = f"{name} cannot be read ({error})."
             continue
-        except MienError as error:  # the store goes on failing
+        except ReachError as error:
             if not_there(part, place, name):
                 raise
             bad[name] = str(error)

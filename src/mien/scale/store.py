@@ -6,6 +6,7 @@ import errno
 import io
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -94,7 +95,8 @@ class Place:
         if self.local:
             return is_readable(Path(name))
         try:
-            self.system.open_input_file(self.at(name)).read_at(1, 0)
+            with closing(self.system.open_input_file(self.at(name))) as file:
+                file.read_at(1, 0)
         except OSError:
             return False
         return True
@@ -144,10 +146,14 @@ class StoredFile(io.RawIOBase):
         return True
 
 
+class ReachError(MienError):
+    """A store, a drive or a network goes on failing."""
+
+
 def steadily(name: str, action: Callable[[], Answer]) -> Answer:
     """What `action` returns, which asks the store for `name`; asked again after each of WAITS where the store fails.
 
-    Raises MienError where it goes on failing, and OWN_FAULTS at once.
+    Raises ReachError where it goes on failing, and OWN_FAULTS at once.
     """
     for wait in (*WAITS, None):
         try:
@@ -157,7 +163,7 @@ def steadily(name: str, action: Callable[[], Answer]) -> Answer:
         except OSError as error:  # pyarrow's for whatever a store says
             if wait is None:
                 why = error.strerror or str(error).partition("\n")[0].rstrip(".")
-                raise MienError(f"{name} could not be reached, {len(WAITS) + 1} times in a row ({why}).") from error
+                raise ReachError(f"{name} could not be reached, {len(WAITS) + 1} times in a row ({why}).") from error
             time.sleep(wait)
     raise AssertionError
 

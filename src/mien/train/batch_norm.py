@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from lightning.pytorch.plugins.layer_sync import LayerSync, TorchSyncBatchNorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -60,17 +61,12 @@ class _Shared(nn.Module):
         if not self.training:
             return super().forward(x)
         norm: Any = self
-        axes, shape = [0, *range(2, x.dim())], [1, -1, *[1] * (x.dim() - 2)]
-        values = x.float()
-        mean = _Mean.apply(values.mean(axes))  # (C,)
-        centred = values - mean.view(shape)
-        variance = _Mean.apply(centred.square().mean(axes))  # (C,)
+        mean, variance = _over_all(x.detach())
         if norm.track_running_stats:
-            self._track(norm, mean.detach(), variance.detach(), x.numel() // x.shape[1] * dist.get_world_size())
-        scaled = centred * (variance + norm.eps).rsqrt().view(shape)
-        if norm.affine:
-            scaled = scaled * norm.weight.view(shape) + norm.bias.view(shape)
-        scaled = scaled.to(x.dtype)
+            self._track(norm, mean, variance, x.numel() // x.shape[1] * dist.get_world_size())
+        weight = norm.weight if norm.affine else torch.ones_like(mean)
+        bias = norm.bias if norm.affine else torch.zeros_like(mean)
+        scaled = cast(Tensor, _Normalised.apply(x, weight, bias, mean, variance, norm.eps))
         return norm.act(norm.drop(scaled)) if _has_activation(self) else scaled
 
     @staticmethod
@@ -83,19 +79,42 @@ class _Shared(nn.Module):
         norm.running_var.lerp_(variance * count / max(count - 1, 1), share)
 
 
-class _Mean(torch.autograd.Function):
-    """The mean over all processes, of the values and of their gradients."""
+def _over_all(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance (C,), float32, of each channel of (B, C, ...) over all processes."""
+    unused = torch.zeros(2, x.shape[1], device=x.device)  # float32 beside a bfloat16 x: so are the results
+    own = torch.stack(torch.ops.aten.batch_norm_update_stats(x, *unused, 0.0))  # mean, variance (2, C)
+    gathered = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(gathered, own)
+    means, variances = torch.stack(gathered, dim=1)  # (W, C) each
+    mean = means.mean(dim=0)
+    return mean, (variances + (means - mean).square()).mean(dim=0)
+
+
+class _Normalised(torch.autograd.Function):
+    """Batch norm by a mean and a variance that were worked out before, as torch's own in one pass; its gradients know
+    that both come from x, here and in the other processes."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        return _mean(values)
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, eps: float
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, mean, variance)
+        ctx.eps = eps
+        return F.batch_norm(x, mean, variance, weight, bias, eps=eps)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return _mean(gradients[0])
-
-
-def _mean(values: Tensor) -> Tensor:
-    total = values.clone()
-    dist.all_reduce(total)
-    return total / dist.get_world_size()
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, variance = ctx.saved_tensors
+        # As if mean and variance were constants: of x, and the sums of gradient * normalised x, and of the gradient.
+        direct, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            gradients[0], x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        )
+        sums = torch.stack([of_weight, of_bias])
+        dist.all_reduce(sums)
+        by_scaled, alone = sums / (x.numel() // x.shape[1] * dist.get_world_size())
+        # Through them: a multiple of x and a constant for each channel.
+        per_unit = (variance + ctx.eps).rsqrt()
+        slope = -weight * per_unit.square() * by_scaled
+        constant = -weight * per_unit * alone - slope * mean
+        through = F.batch_norm(x, torch.zeros_like(mean), torch.ones_like(mean), slope, constant, eps=0.0)
+        return direct.add_(through), of_weight, of_bias, None, None, None
