@@ -6,6 +6,7 @@ import shlex
 import sys
 
 import pytest
+from sweep_plans import TINY
 
 from mien.cli import main
 from mien.cli.sweep import _as_text
@@ -13,24 +14,6 @@ from mien.config import Recipe
 from mien.train import callbacks
 from mien.train.callbacks import epoch_line
 
-TINY = [
-    "sweep",
-    "fer2013_cnn_v2",
-    "--data.source",
-    "drawn_faces",
-    "--data.images",
-    "70",
-    "--data.size",
-    "16",
-    "--model.widths",
-    "[4,8]",
-    "--train.batch_size",
-    "14",
-    "--train.precision",
-    "fp32",
-    "--train.optimizer",
-    "sgd",
-]
 SHORT = [*TINY, "--train.epochs", "1"]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import uvicorn
 from detectors import TwoFaces
-from pages import opened
+from pages import UNREADABLE, opened
 from PIL import Image
 
 from mien.config import Data, Model, Recipe, Train
@@ -305,8 +305,6 @@ def test_everything_has_a_name(page: Any, photo: Path) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_fits_and_can_be_read(page: Any, photo: Path, width: int, scheme: str) -> None:
-    from test_report_page import UNREADABLE
-
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 844})
     page.set_input_files("#files", photo)

@@ -7,9 +7,9 @@ from operator import attrgetter
 from pathlib import Path
 
 import pytest
+from crop_sources import faces, write_table, write_tar
 from PIL import Image
 from pyarrow import fs, parquet
-from test_source import faces, write_table, write_tar
 
 import mien
 from mien.cli import main

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pyarrow
 import pytest
+from crop_sources import faces, write_table, write_tar
 from pyarrow import parquet
-from test_source import faces, write_table, write_tar
 
 import mien
 from mien.cli import main

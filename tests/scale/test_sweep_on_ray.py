@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from test_cli_sweep import TINY
+from sweep_plans import TINY
 
 from mien.cli import main
 from mien.config.sweep_plan import Trial

@@ -8,8 +8,8 @@ import time
 
 import pyarrow
 import pytest
+from crop_sources import faces, write_table
 from pyarrow import parquet
-from test_source import faces, write_table
 
 import mien
 
