@@ -5,29 +5,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
-from mien.config import Data, Model, Recipe, Train
-
-RECIPE = Recipe(
-    name="tiny",
-    data=Data(source="drawn_faces", images=140, size=24),
-    model=Model(name="vit", patch_size=8, embed_dim=24, depth=2, num_heads=2, global_pool="flatten", init="torch"),
-    train=Train(epochs=2, batch_size=35, lr=3e-3, precision="fp32"),
-)
+from exported_run import train_and_export
 
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory) -> Path:
     """A finished run with its export, and the cache that it was made with beside it. Tests leave both as they are."""
-    from mien.export import export
-    from mien.train import run
-
-    place = tmp_path_factory.mktemp("export")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MIEN_CACHE", str(place / "cache"))
-        folder = run.run(RECIPE, place / "run")
-        export(folder, weights="fp32")
-    return folder
+    return train_and_export(tmp_path_factory.mktemp("export"))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Folders and films read from Python: the same tables and drawings as on the command line, and the answers."""
 
-import cv2
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -28,16 +29,6 @@ def folder(tmp_path):
         Image.fromarray(grey).save(root / f"{number}.png")
     (root / "torn.png").write_bytes(b"\x89PNG")
     return root
-
-
-@pytest.fixture
-def film(tmp_path):
-    path = tmp_path / "film.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
-    for number in range(20):
-        writer.write(np.full((48, 64, 3), 5 * number + 40, np.uint8))
-    writer.release()
-    return path
 
 
 def test_a_folders_faces_are_those_of_its_pictures(reader, folder):
@@ -102,6 +93,14 @@ def test_a_films_table_is_not_written_twice(reader, film, tmp_path):
     again = reader.read_video(film, every=0.5, detect=False, out=tmp_path / "film.csv")
     assert (again.frames, again.held) == (0, 1.5)
     assert (tmp_path / "film.csv").read_bytes() == written
+
+
+def test_a_pipe_among_pictures_is_not_waited_for(reader, folder):
+    os.mkfifo(folder / "a.png")
+    (folder / "b.png").symlink_to("nowhere")
+    done = reader.read_folder(folder, detect=False)
+    assert done.pictures == 3
+    assert folder / "b.png" in done.bad
 
 
 def test_what_is_asked_in_vain(reader, folder, tmp_path):

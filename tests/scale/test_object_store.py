@@ -3,7 +3,6 @@
 import errno
 import os
 from dataclasses import replace
-from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -234,14 +233,6 @@ def test_a_shortage_of_the_machine_ends_a_part(failing, answers):
     failing(errno.EMFILE, ["3.png"])
     with pytest.raises(MienError, match="That says nothing about the file"):
         answers(True)
-
-
-def test_a_pipe_among_pictures_is_not_waited_for(failing, tmp_path):
-    os.mkfifo(tmp_path / "a.png")
-    (tmp_path / "b.png").symlink_to("nowhere")
-    (tmp_path / "c.png").write_bytes(next(iter(faces(1))))
-    done = mien.load("mien:tiny", threads=1).read_folder(tmp_path, detect=False)
-    assert (done.pictures, "b.png" in map(attrgetter("name"), done.bad)) == (1, True)
 
 
 def test_keys_and_options_of_an_address_stay_out_of_names(tmp_path):

@@ -5,30 +5,16 @@ import sys
 
 import numpy as np
 import pytest
+from exported_run import train_and_export
 from PIL import Image
 from served import LIMITED
 
-from mien.config import Data, Model, Recipe, Train
-from mien.export import export
 from mien.runtime import Network
-from mien.train import run
-
-RECIPE = Recipe(
-    name="tiny",
-    data=Data(source="drawn_faces", images=140, size=24),
-    model=Model(name="vit", patch_size=8, embed_dim=24, depth=2, num_heads=2, global_pool="flatten", init="torch"),
-    train=Train(epochs=1, batch_size=35, lr=3e-3, precision="fp32"),
-)
 
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
-    place = tmp_path_factory.mktemp("serve")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MIEN_CACHE", str(place / "cache"))
-        folder = run.run(RECIPE, place / "run")
-        export(folder, weights="fp32")
-    return folder / "model.onnx"
+    return train_and_export(tmp_path_factory.mktemp("serve")) / "model.onnx"
 
 
 @pytest.fixture(scope="session")
