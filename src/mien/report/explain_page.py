@@ -28,7 +28,7 @@ from mien.runs import layout
 METHODS = {
     "grad_cam": (
         "Grad-CAM",
-        "Where the last layer's features speak for the class (HiResCAM where the head reads each token apart).",
+        "Where the last layer's features speak for the class (HiResCAM where the head weighs each place by itself).",
         "https://arxiv.org/abs/1610.02391",
     ),
     "integrated_gradients": (
