@@ -1,6 +1,7 @@
 """`mien run --data.folds 3`: every fold trained, stopped, resumed, and joined."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,16 @@ import pytest
 
 import mien
 from mien.cli import main
-from mien.errors import DataError
+from mien.data import open_store
+from mien.errors import DataError, UsageError
 from mien.evaluate.calibration import fit_temperature, with_temperature
-from mien.evaluate.folds import pool
-from mien.runs import Predictions, RunFolder
+from mien.evaluate.drawings import mistakes_picture
+from mien.evaluate.folds import folds_beside, pool
+from mien.runs import Predictions, RunFolder, read_recipe
 from mien.runtime.card import model_card
 from mien.runtime.network import Network
+from mien.train import run
+from mien.train.average import average
 
 TINY = ["run", "fer2013_lenet", "--data.source", "drawn_faces", "--data.images", "90", "--data.size", "16"]
 SETTINGS = ["--train.epochs", "1", "--train.batch_size", "20", "--train.precision", "fp32"]
@@ -71,7 +76,7 @@ def test_each_fold_is_calibrated_on_the_others(folds):
     np.testing.assert_allclose(pool(runs).predictions.probabilities[: len(parts[0])], expected)
 
 
-def test_a_run_on_everything_has_the_scores_of_the_folds(folds, capsys, monkeypatch):
+def test_a_run_on_everything_has_the_scores_of_the_folds(folds, capsys, monkeypatch, tmp_path):
     """No image is held out of it, its epochs are those of the folds, and its export says how it was judged."""
     monkeypatch.setenv("MIEN_CACHE", str(folds.parent / "cache"))
     assert main(["run", str(folds), "--data.fold", "all", "--json"]) == 0
@@ -96,11 +101,36 @@ def test_a_run_on_everything_has_the_scores_of_the_folds(folds, capsys, monkeypa
     assert main(["run", str(run.path), "--resume"]) == 0
     assert main(["evaluate", str(run.path)]) == 2
     assert "has no validation split" in capsys.readouterr().err
+    twin = shutil.copytree(run.path, tmp_path / "twin")
+    with pytest.raises(UsageError, match="was trained on all images, and none are left to score an average on"):
+        average([run.path, twin], tmp_path / "average")
 
 
 def test_a_run_on_everything_needs_its_folds(tmp_path, capsys):
     assert main([*COMMAND, "--data.fold", "all", "--out", str(tmp_path / "all")]) == 2
     assert "has 0 finished folds. --data.fold all trains on everything" in capsys.readouterr().err.replace("\n", "")
+
+
+def test_folds_of_another_recipe_do_not_score_a_run(folds):
+    everything = read_recipe(folds / "fold=0").with_(data={"fold": "all"}, train={"epochs": 7}, seed=3)
+    assert folds_beside(folds / "all", everything) == [folds / f"fold={k}" for k in range(3)]
+    for other in ({"name": "other"}, {"data": {"size": 20}}, {"model": {"name": "cnn_v1"}}):
+        with pytest.raises(UsageError, match="0 finished folds of this recipe; 3 are of another name, model or data"):
+            folds_beside(folds / "all", everything.with_(**other))
+
+
+def test_the_mistakes_of_a_run_on_everything_are_drawn(folds):
+    """Its answers are those of the folds, and its own data has no validation split."""
+    found = Predictions.load(folds / "out-of-fold.csv")
+    store = open_store(read_recipe(folds / "fold=0").data.with_(fold="all"))
+    assert not store.has("validation")
+    assert mistakes_picture(found, store) is not None
+
+
+def test_pretraining_on_everything_has_nothing_to_be_judged_by(tmp_path):
+    recipe = mien.recipe("fer2013_mae", data={"source": "drawn_faces", "folds": 2, "fold": "all"})
+    with pytest.raises(UsageError, match=r"`data\.fold` all leaves no images on which to see how well patches"):
+        run.run(recipe, tmp_path / "all")
 
 
 def test_runs_that_are_no_folds_of_the_same_data_are_not_joined(folds):

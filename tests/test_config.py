@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from mien import config
 from mien.config import Data, Model, Recipe, Train, build, dump, from_environment, from_file, merge
-from mien.errors import DataError, MissingError, UsageError
+from mien.errors import DataError, MissingError, SettingError, UsageError
 from mien.runs import read_recipe
 
 
@@ -103,6 +103,15 @@ def test_null_takes_back_what_a_recipe_starts_from():
         model = build(started.model_dump(), {"model": {"init": none}}).model
         assert (model.init, model.checkpoint, model.sizes()) == (None, None, {})
     assert Model(name="timm:resnet18", init="null").sizes() == {}
+
+
+@pytest.mark.parametrize("null", ["null", ["null"]])
+def test_null_takes_back_any_setting_that_may_be_none(null):
+    found = Recipe(data={"resize_size": null, "mean": null, "fold": null}, model={"name": "vit", "stem_widths": null})
+    assert (found.data.resize_size, found.data.mean, found.data.fold) == (None, None, None)
+    assert found.model.sizes() == {}
+    with pytest.raises(SettingError, match=r"data\.size: Input should be a valid integer"):
+        Recipe(data={"size": "null"})
 
 
 def test_another_model_leaves_the_sizes_of_the_first_behind():

@@ -93,6 +93,8 @@ def test_the_command_of_a_run_says_its_settings_as_flags():
     colours = plan({"data.mean": "[0.1,0.2,0.3],0.5"})
     assert colours.command(colours.trials()[0].settings).endswith(" --data.mean 0.1,0.2,0.3")
     assert colours.command(colours.trials()[1].settings).endswith(" --data.mean 0.5")
+    sides = plan({"data.resize_size": "null,96"})
+    assert sides.command(sides.trials()[0].settings).endswith(" --data.resize_size null")
 
 
 @pytest.mark.parametrize(
@@ -114,6 +116,8 @@ def test_the_command_of_a_run_says_its_settings_as_flags():
         ({"train.lr": "1:2"}, {"search": 0}, "`search` 0: give the number of runs"),
         ({"train.lr": "1:2"}, {"search": 3, "pairs": True}, "`pairs=True` joins the lists of a grid"),
         ({"train.lr": "1:2", "seed": "0,1"}, {"search": 3}, "A search over seeds finds the luckiest one."),
+        ({"train.lr": "1:2", "seed": "0:9"}, {"search": 3}, "A search over seeds finds the luckiest one."),
+        ({"data.folds": "3", "data.fold": "0,1,2,all"}, {}, "`data.fold` all: a run on everything is scored by the"),
         ({"train.lr": "2:1"}, {"search": 3}, "`train.lr` 2:1: a range goes from a smaller number to a larger one."),
         ({"train.lr": "0:1"}, {"search": 3}, "train.lr: Input should be greater than 0, given '0'."),
         ({"train.weight_decay": "0:1:log"}, {"search": 3}, "a logarithmic range starts above 0."),

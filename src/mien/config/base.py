@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from mien.errors import SettingError, nearest
 
@@ -22,9 +23,23 @@ class Settings(BaseModel):
             except ValidationError as error:
                 raise refusal(type(self), error) from None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _null(cls, values: Any) -> Any:
+        """Read the null that a flag gives as text, of settings that may be None."""
+        if not isinstance(values, Mapping):
+            return values
+        nulls = [key for key, value in values.items() if isinstance(value, str | list) and value in ("null", ["null"])]
+        return {**values, **{key: None for key in nulls if _may_be_none(cls, key)}}
+
     def with_(self, **values: Any) -> Self:
         """Return the same with some settings changed. Raises SettingError as a new one would."""
         return type(self)(**{**dict(self), **values})
+
+
+def _may_be_none(kind: type[BaseModel], key: str) -> bool:
+    field = kind.model_fields.get(key)
+    return field is not None and field.default is None
 
 
 def refusal(kind: type[BaseModel], error: ValidationError) -> SettingError:

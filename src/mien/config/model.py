@@ -39,12 +39,6 @@ class Chosen(Settings):
         named = self.init is None or re.fullmatch(r"\w+", self.init)
         return None if named else self.init
 
-    @field_validator("init", mode="before")
-    @classmethod
-    def _null(cls, value: Any) -> Any:
-        """The command line gives text, null too."""
-        return None if value == "null" else value
-
     @field_validator("*", mode="before")
     @classmethod
     def _with_commas(cls, value: Any, info: ValidationInfo) -> Any:

@@ -170,7 +170,7 @@ def make_plan(
         pairs=pairs, search=search or 0, prune=prune,
     )  # fmt: skip
     for settings in plan.probes():
-        plan.build(settings)
+        _refuse_everything(plan.build(settings))
     return plan
 
 
@@ -284,11 +284,19 @@ def _refuse_search(flags: Mapping[str, str], pairs: bool, search: int | None) ->
     if pairs:
         raise UsageError("`pairs=True` joins the lists of a grid; a search draws every setting by itself. Give one.")
     for key, word in REPEATS.items():
-        if "," in flags.get(key, ""):
+        if set(flags.get(key, "")) & set(",:"):
             raise UsageError(
                 f"A search over {word}s finds the luckiest one. Search with one `{key}`, then sweep the best settings "
                 "over several of them."
             )
+
+
+def _refuse_everything(recipe: Recipe) -> None:
+    if recipe.data.fold == "all":
+        raise UsageError(
+            "`data.fold` all: a run on everything is scored by the folds, which says nothing against them. Sweep the "
+            "folds, then train that run into their folder."
+        )
 
 
 def _refuse_pruning(flags: Mapping[str, str], search: int | None) -> None:
@@ -361,6 +369,8 @@ def _safe(value: Any) -> str:
 
 
 def _flag(key: str, value: Any) -> list[str]:
+    if value is None:
+        return [f"--{key}", "null"]
     if isinstance(value, bool):
         return [f"--{key}={str(value).lower()}"]
     if not isinstance(value, list):

@@ -45,7 +45,7 @@ def mistakes_picture(predictions: Predictions, store: Store) -> np.ndarray | Non
     mistakes = most_confident_errors(predictions)
     if not mistakes:
         return None
-    places = {store.names[i]: i for i in store.indices("validation")}
+    places = {name: i for i, name in enumerate(store.names)}  # of any split: a run on everything is scored by folds
     rows = -(-len(mistakes) // COLUMNS)
     with rc_context(STYLE):
         figure = Figure(figsize=(2.2 * COLUMNS, 2.5 * rows), layout="constrained")

@@ -9,10 +9,11 @@ from statistics import median
 
 import numpy as np
 
+from mien.config import Recipe
 from mien.errors import DataError, UsageError
 from mien.evaluate.calibration import fit_temperature, with_temperature
 from mien.evaluate.metrics import score
-from mien.runs import Predictions, RunFolder, Scores, is_finished, is_run, read_recipe
+from mien.runs import Predictions, RunFolder, Scores, is_finished, read_recipe
 from mien.runs.folder import runs_in
 from mien.runs.writing import write_scores
 
@@ -51,21 +52,30 @@ def pool(runs: Sequence[Path]) -> PooledFolds:
     return PooledFolds(calibrated, score(calibrated), fit_temperature(raw), score(raw).calibration_error)
 
 
-def folds_beside(run: Path) -> list[Path]:
+def folds_beside(run: Path, recipe: Recipe | None = None) -> list[Path]:
     """The finished folds in the folder of a run on everything, in their order.
 
+    recipe: the run's own; folds of another name, model or data are none of it. None takes all that are there.
     Raises UsageError where the folder has not all of them.
     """
-    recipe = read_recipe(run) if is_run(run) else None
-    found = {read_recipe(other).data.fold: other for other in runs_in(run.parent) if is_finished(other)}
-    numbers = [fold for fold in found if isinstance(fold, int)]
-    wanted = recipe.data.folds if recipe else max((read_recipe(found[fold]).data.folds for fold in numbers), default=1)
-    if sorted(numbers) != list(range(wanted)):
+    there = [(other, read_recipe(other)) for other in runs_in(run.parent) if is_finished(other)]
+    folds = [(one.data.fold, other, one) for other, one in there if isinstance(one.data.fold, int)]
+    own = {number: other for number, other, one in folds if recipe is None or _is_fold_of(one, recipe)}
+    wanted = recipe.data.folds if recipe else max((one.data.folds for *_, one in folds), default=1)
+    if sorted(own) != list(range(wanted)):
+        others = "" if own or not folds else f" of this recipe; {len(folds)} are of another name, model or data"
         raise UsageError(
-            f"{run.parent} has {len(numbers)} finished folds. `data.fold` all trains on everything and is scored by "
-            "the folds, so train each of them first, and this run into their folder."
+            f"{run.parent} has {len(own)} finished folds{others}. `data.fold` all trains on everything and is scored "
+            "by the folds, so train each of them first, and this run into their folder."
         )
-    return [found[number] for number in sorted(numbers)]
+    return [own[number] for number in sorted(own)]
+
+
+def _is_fold_of(fold: Recipe, recipe: Recipe) -> bool:
+    """Whether two runs train the same network on the same data; epochs and seeds may differ, and where things lie."""
+    apart = {"data": {"fold", "path"}, "model": {"init"}}
+    one, other = (each.model_dump(include={"name", "data", "model"}, exclude=apart) for each in (fold, recipe))
+    return one == other
 
 
 def chosen_epochs(runs: Sequence[Path]) -> int:
@@ -75,7 +85,7 @@ def chosen_epochs(runs: Sequence[Path]) -> int:
 
 def score_by_folds(run: Path) -> None:
     """Give a run on everything the predictions of the folds beside it, out of fold, and their scores."""
-    found = joined([RunFolder.open(fold).predictions() for fold in folds_beside(run)])
+    found = joined([RunFolder.open(fold).predictions() for fold in folds_beside(run, read_recipe(run))])
     write_scores(run, "validation", score(found), found)
 
 

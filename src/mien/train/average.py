@@ -62,6 +62,11 @@ def average(
     recipe = moved(recipe)
     store = open_data(first.path, recipe)
     _refuse_other_splits(folders, store)
+    if not store.has("validation"):
+        raise UsageError(
+            f"{first.path} was trained on all images, and none are left to score an average on. Average runs that held "
+            "some out."
+        )
     model = networks[0].model
     model.load_state_dict(mean([network.model.state_dict() for network in networks], counts))
     env = _environment(folders, counts)

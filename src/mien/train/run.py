@@ -47,9 +47,9 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False, wat
     begun = launched() and out and is_run(out)
     if out and is_first_process() and not begun:
         refuse_used(out, overwrite)
-    _refuse_without_folds(recipe, out)
     checkpoint = read_checkpoint(recipe)
     own = anchored(with_sizes_of(checkpoint, recipe))
+    _refuse_without_folds(own, out)
     if begun and out and is_first_process():
         launch.refuse_other(out, own)
         return resume(out, watch=watch)
@@ -78,7 +78,12 @@ def _refuse_without_folds(recipe: Recipe, out: Path | None) -> None:
     """Raise UsageError for a run on everything that nothing could score, or whose schedule watches validation."""
     if recipe.data.fold != "all":
         return
-    folds_beside(Path("runs/all") if out is None else out)
+    if recipe.learns == "patches":
+        raise UsageError(
+            f"`pretrain.method` {recipe.pretrain.method}: `data.fold` all leaves no images on which to see how well "
+            "patches are filled in. Leave `data.folds` and `data.fold` out."
+        )
+    folds_beside(Path("runs/all") if out is None else out, recipe)
     if recipe.train.schedule == "plateau":
         raise UsageError("`train.schedule` plateau watches validation images, which a run on everything has not.")
 
