@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -85,7 +87,10 @@ NETPBM = re.compile(rb"P[1-6]\s+(#|\d)|Pf\s+\d|PF\s+\d")
 
 
 def kind_of(path: str | os.PathLike[str]) -> Kind:
-    """What the file is. Raises OSError when it cannot be read."""
+    """What the file is. Raises OSError when it cannot be read, or is a pipe or a device, which have no end."""
+    mode = (path if isinstance(path, Path) else Path(path)).stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "It is no file and no folder", os.fspath(path))
     with path.open("rb") if isinstance(path, Path) else open(path, "rb") as file:
         found = kind_of_bytes(file.read(HEAD))
     return RAW if found.name == "TIFF" and Path(path).suffix.lower() in RAW_SUFFIXES else found

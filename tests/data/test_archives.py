@@ -1,5 +1,6 @@
 """Pictures in archives and shards: read where they lie, as from a folder, or refused with the member's name."""
 
+import gzip
 import io
 import json
 import stat
@@ -14,7 +15,7 @@ from pyarrow import parquet as pq
 
 from mien.config import Data
 from mien.data import archives, guess_source, prepare
-from mien.data.sources import folder, parquet, webdataset
+from mien.data.sources import fer2013, folder, parquet, webdataset
 from mien.errors import DataError
 
 FOLDERS = {f"pets/{split}/{label}/{i}.png": png(i) for split in ("train", "test") for label in ("cat", "dog")
@@ -106,6 +107,42 @@ def test_a_bomb_is_refused_with_its_limit(limit, value, told, tmp_path, monkeypa
     monkeypatch.setattr(archives, limit, value)
     path = zipped(tmp_path / "pets.zip", {f"cat/{i}.bmp": bytes(200_000) for i in range(4)})
     with pytest.raises(DataError, match=told):
+        folder.read(path)
+
+
+def test_a_name_that_makes_many_folders_is_refused(tmp_path):
+    path = zipped(tmp_path / "pets.zip", {"cat/0.png": png(0), "dog/" + "a/" * 70 + "0.png": png(1)})
+    with pytest.raises(DataError, match="has a name of more than 4,096 characters or 64 folders"):
+        folder.read(path)
+
+
+def test_a_large_table_in_an_archive_is_read_row_by_row(tmp_path, monkeypatch):
+    """FER2013's own fer2013.tar.gz holds a CSV of 287 MiB."""
+    rows = "emotion,pixels\n" + "".join(f"{i % 2},{' '.join(['7'] * 48 * 48)}\n" for i in range(4))
+    path = tar(tmp_path / "fer2013.tar.gz", {"fer2013/README": b"", "fer2013/fer2013.csv": rows.encode()}, "w:gz")
+    monkeypatch.setattr(archives, "MEMBER_BYTES", 100)
+    assert guess_source(path) == "fer2013"
+    assert len(fer2013.read(path)) == 4
+    with pytest.raises(DataError, match="MiB, more than"):
+        archives.members(path)[1].read()
+
+
+def test_what_follows_the_end_of_a_tar_counts_too(tmp_path, monkeypatch):
+    """It would be unpacked into the cache with all else."""
+    path = tar(tmp_path / "pets.tar.gz", FOLDERS, "w:gz")
+    with gzip.open(path, "ab") as file:
+        file.write(bytes(2**21))
+    assert len(folder.read(path)) == 8
+    monkeypatch.setattr(archives, "RATIO_FROM", 2**20)
+    archives._members.cache_clear()
+    with pytest.raises(DataError, match="more than 100 times its size"):
+        folder.read(path)
+
+
+def test_a_wrong_checksum_is_the_archives_fault_and_no_full_disk(tmp_path):
+    path = tar(tmp_path / "pets.tar.gz", FOLDERS, "w:gz")
+    path.write_bytes(path.read_bytes()[:-8] + bytes(4) + path.read_bytes()[-4:])
+    with pytest.raises(DataError, match=r"pets\.tar\.gz cannot be unpacked \(CRC check failed"):
         folder.read(path)
 
 

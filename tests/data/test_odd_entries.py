@@ -8,9 +8,11 @@ import sys
 
 import pytest
 
+from mien import media
 from mien.config import Data
 from mien.data import guess_source, prepare
 from mien.data import store_folder as folders
+from mien.data.layouts import advice_on_classes
 from mien.data.listing import existing, file_stamp
 from mien.data.sources.folder import read
 from mien.errors import DataError, MienError, MissingError
@@ -79,6 +81,20 @@ def test_what_is_no_file_is_named_and_not_waited_for(photos, kind, monkeypatch):
     for refuse in (lambda path: existing(path, "the data"), guess_source, pictures):
         with pytest.raises(MissingError, match=rf"f\.png is {kind}; a file or a folder is needed"):
             refuse(photos / "dog" / "f.png")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", ["a named pipe", "a socket", "a device"])
+@pytest.mark.parametrize("name", ["f", "f.csv", "f.parquet", "f.tar"])
+def test_what_is_no_file_is_not_waited_for_among_others(photos, name, kind, monkeypatch):
+    monkeypatch.chdir(photos)
+    odd(photos / "dog" / name, kind)
+    odd(photos / name, kind)
+    with pytest.raises(OSError, match="It is no file and no folder"):
+        media.kind_of(photos / name)
+    assert len(prepare(Data(path=photos, source=guess_source(photos), size=8))) == 6
+    assert len(pictures(photos)) == 6
+    assert advice_on_classes(photos).startswith(" Put the pictures")
 
 
 def test_a_link_to_itself_is_an_image_that_cannot_be_read(photos):

@@ -31,9 +31,10 @@ from mien.packed import PackedPath, packed
 from mien.pictures import IMAGE_SUFFIXES, is_hidden
 
 MEMBERS = 2_000_000
-MEMBER_BYTES = 256 * 2**20
+MEMBER_BYTES = 256 * 2**20  # of one that is read into memory; a table, which is read row by row, may have more
 TOTAL_BYTES = 200 * 2**30  # of all members of a compressed archive, unpacked
 RATIO, RATIO_FROM = 100, 64 * 2**20  # times its own size, once that many bytes come out: pictures shrink little
+LONGEST, DEEPEST = 4096, 64  # characters and parts of a name: each folder on the way down keeps its own in memory
 HEADER_BYTES = 2**20  # of one header of a tar archive, which is read into memory
 PACKED_TARS = ("gzip", "bzip2", "xz")
 # What is raised for an archive that is damaged, of an unknown kind, or has a password.
@@ -118,15 +119,19 @@ class _Limits:
 
     def add(self, name: str, size: int, *, compressed: bool) -> None:
         self.count += 1
-        self.total += size
         if self.count > MEMBERS:
             raise _refused(self.path, name, f"is one of more than {MEMBERS:,}, the most that mien reads")
-        if size > MEMBER_BYTES:
-            most = f"{MEMBER_BYTES // 2**20} MiB, the most that mien reads of one"
-            raise _refused(self.path, name, f"has {size / 2**20:,.0f} MiB, more than {most}")
-        if compressed and self.total > TOTAL_BYTES:
+        if name.lower().endswith(IMAGE_SUFFIXES):
+            _refuse_large(self.path, name, size)
+        if compressed:
+            self.unpack(name, size)
+
+    def unpack(self, name: str, size: int) -> None:
+        """Count bytes that come out of a compressed archive."""
+        self.total += size
+        if self.total > TOTAL_BYTES:
             raise _refused(self.path, name, f"makes it unpack to over {TOTAL_BYTES // 2**30} GiB, the most allowed")
-        if compressed and self.total > max(RATIO_FROM, RATIO * self.own):
+        if self.total > max(RATIO_FROM, RATIO * self.own):
             raise _refused(self.path, name, f"makes it unpack to more than {RATIO} times its size, the most allowed")
 
 
@@ -141,7 +146,7 @@ def _of_zip(path: Path, limits: _Limits) -> Iterator[Member]:
         if info.flag_bits & 1:
             raise _refused(path, info.filename, "needs a password")
         if not info.is_dir() and name:
-            yield Member(name, info.file_size, _reader(path, name, partial(archive.read, info)))
+            yield Member(name, info.file_size, _reader(path, name, info.file_size, partial(archive.read, info)))
 
 
 def _of_tar(path: Path, limits: _Limits) -> Iterator[Member]:
@@ -156,10 +161,12 @@ def _of_tar(path: Path, limits: _Limits) -> Iterator[Member]:
             cast(Any, archive).members = []  # which it keeps otherwise, all of them
             if info.isreg() and name:
                 start, size = info.offset_data, info.size
-                yield Member(name, size, _reader(path, name, partial(content.read, start, size)))
+                yield Member(name, size, _reader(path, name, size, partial(content.read, start, size)))
         stream.seek(archive.offset)
         if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes it for the end
             raise tarfile.ReadError("a header is damaged")
+        while kind != "tar" and (rest := stream.read(2**20)):  # to its checksum, as `_Plain` unpacks all of it
+            limits.unpack("(what follows the last one)", len(rest))
 
 
 class _Headers:
@@ -213,8 +220,9 @@ class _Plain:
         return file
 
 
-def _reader(path: Path, name: str, read: Callable[[], bytes]) -> Callable[[], bytes]:
+def _reader(path: Path, name: str, size: int, read: Callable[[], bytes]) -> Callable[[], bytes]:
     def checked() -> bytes:
+        _refuse_large(path, name, size)
         try:
             return read()
         except BROKEN as error:
@@ -233,7 +241,16 @@ def _safe_name(path: Path, written: str) -> str:
         raise _refused(path, written, "leads out of the archive")
     if "\0" in name:
         raise _refused(path, written, "has a name with a NUL")
+    if len(name) > LONGEST or len(parts) > DEEPEST:
+        most = f"{LONGEST:,} characters or {DEEPEST} folders, the most allowed"
+        raise _refused(path, written, f"has a name of more than {most}")
     return "/".join(parts)
+
+
+def _refuse_large(path: Path, name: str, size: int) -> None:
+    if size > MEMBER_BYTES:
+        most = f"{MEMBER_BYTES // 2**20} MiB, the most that mien reads of one"
+        raise _refused(path, name, f"has {size / 2**20:,.0f} MiB, more than {most}")
 
 
 def _refused(path: Path, member: str, why: str) -> DataError:

@@ -101,7 +101,7 @@ def advice_on_classes(root: Path) -> str:
 def _has_labels(table: Path) -> bool:
     try:
         return not {"label", "emotion"}.isdisjoint(header_of(table))
-    except MienError:
+    except (MienError, OSError):
         return False
 
 

@@ -171,4 +171,5 @@ def _without_classes(path: Path, *endings: str) -> list[Path]:
 def _files(folder: Path, *endings: str) -> list[Path]:
     """The files of these endings in a folder and its folder `data`, sorted."""
     found = [each for place in (folder, folder / DATA) if place.is_dir() for each in place.iterdir()]
-    return sorted(each for each in found if each.name.lower().endswith(endings) and not is_hidden(each.name))
+    named = (each for each in found if each.name.lower().endswith(endings) and not is_hidden(each.name))
+    return sorted(each for each in named if each.is_file())

@@ -11,17 +11,20 @@ import codecs
 import csv
 import gzip
 import io
+import lzma
 import re
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from mien import media
+from mien.data import archives
 from mien.errors import DataError, MissingError, UsageError, nearest
 from mien.pictures import is_hidden
 
@@ -33,9 +36,13 @@ DELIMITERS = ",;\t|"
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 LEGACY = ("gbk", "shift_jis", "cp1251", "cp1252")  # what spreadsheets write elsewhere, to show what a row could say
 SHOWN = 30  # characters of such a row
+LONGEST = 2**24  # characters of a row, which is read into memory
 ENDINGS = (".csv", ".tsv")
 # What is raised for an archive that is damaged, of an unknown kind, or has a password.
-BROKEN = (EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, RuntimeError)
+BROKEN = (
+    *(EOFError, zlib.error, lzma.LZMAError, tarfile.TarError),
+    *(zipfile.BadZipFile, RuntimeError, OSError),
+)
 WANTED = "A table is CSV, packed (zip, tar, gzip) or not, or Parquet."
 
 
@@ -85,7 +92,11 @@ def _lines(path: Path, encoding: str | None) -> Iterator[str]:
         codec = encoding or _codec(path)
         codecs.lookup(codec)
         with _unpacked(path) as file:
-            yield from io.TextIOWrapper(file, codec, newline="")
+            text = io.TextIOWrapper(file, codec, newline="")
+            for number, line in enumerate(iter(partial(text.readline, LONGEST), ""), start=1):
+                if len(line) == LONGEST:
+                    raise DataError(f"{path.name} row {number} has {LONGEST:,} characters or more. {WANTED}")
+                yield line
     except UnicodeError as error:
         raise _no_text(path, codec) from error
     except LookupError as error:
@@ -94,6 +105,8 @@ def _lines(path: Path, encoding: str | None) -> Iterator[str]:
             f"Give a name such as {', '.join(LEGACY)}."
         ) from error
     except BROKEN as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the file's own, not of what is in it
+            raise
         raise DataError(f"{path} cannot be unpacked ({error}). Take another copy, or unpack it.") from error
 
 
@@ -131,7 +144,7 @@ def _first_other(path: Path, codec: str) -> tuple[int, bytes]:
     """The number of the first line that is not of an encoding, and its bytes."""
     number, line = 0, b""
     with _unpacked(path) as file:
-        for number, line in enumerate(file, start=1):  # noqa: B007
+        for number, line in enumerate(iter(partial(file.readline, LONGEST), b""), start=1):  # noqa: B007
             try:
                 line.decode(codec)
             except UnicodeError:
@@ -155,14 +168,41 @@ def _unpacked(path: Path) -> Iterator[IO[bytes]]:
         kind = media.kind_of(path).name
         if kind == "ZIP":
             packed = stack.enter_context(zipfile.ZipFile(file))
-            yield stack.enter_context(packed.open(_the_table(path, packed.namelist())))
+            yield _bounded(stack.enter_context(packed.open(_the_table(path, packed.namelist()))), path)
         elif kind == "tar" or (kind in ("gzip", "bzip2", "xz") and tarfile.is_tarfile(path)):
+            archives.members(path)  # refuses one that holds too much
             tar = stack.enter_context(tarfile.open(path))
             member = tar.extractfile(_the_table(path, [each.name for each in tar if each.isfile()]))
             assert member is not None  # it is a file
             yield stack.enter_context(member)
         else:
-            yield io.BufferedReader(gzip.GzipFile(fileobj=file)) if kind == "gzip" else file
+            yield _bounded(gzip.GzipFile(fileobj=file), path) if kind == "gzip" else file
+
+
+class _Bounded(io.RawIOBase):
+    """What is unpacked of a file. Raises DataError once it is too much for the file's size."""
+
+    def __init__(self, content: IO[bytes], path: Path) -> None:
+        self._content, self._path = content, path
+        self._left = max(archives.RATIO_FROM, archives.RATIO * path.stat().st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        found = self._content.read(len(buffer))
+        self._left -= len(found)
+        if self._left < 0:
+            raise DataError(
+                f"{self._path} unpacks to more than {archives.RATIO} times its size, the most allowed. Unpack it, if "
+                "that is what it should hold."
+            )
+        buffer[: len(found)] = found
+        return len(found)
+
+
+def _bounded(content: Any, path: Path) -> IO[bytes]:
+    return io.BufferedReader(_Bounded(content, path), 2**16)
 
 
 def _the_table(path: Path, names: Sequence[str]) -> str:
