@@ -8,14 +8,18 @@ import json
 import random
 import shutil
 import sys
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnxruntime import InferenceSession
 from PIL import Image
 
-from mien import config
+from mien import atomic, config
 from mien.config.sweep_plan import make_plan, read_plan
 from mien.data.sources import fer2013, table
 from mien.errors import MienError
@@ -25,8 +29,9 @@ from mien.preprocessing import Preprocessing
 from mien.pretrained import read, to_hf
 from mien.pretrained.weight_files import read_weights
 from mien.runs import Predictions, RunFolder
+from mien.runtime.card import model_card
 from mien.runtime.network import Network
-from mien.runtime.seal import KEY, seal
+from mien.runtime.seal import KEY, network_of, seal
 from mien.runtime.table import open_table
 
 FEW = settings(max_examples=12, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
@@ -184,6 +189,81 @@ def test_values_of_other_types(strangers, kind, where, value):
     places = list(nodes(whole))
     changed = with_value(whole, places[int(where * len(places))], value)
     refused_or_read(path, reader, json.dumps(changed).encode())
+
+
+@pytest.mark.parametrize("kind", JSON)
+def test_brackets_without_end(strangers, kind):
+    path, reader = strangers[kind]
+    whole = path.read_bytes()
+    path.write_text("[" * (400 if kind.endswith("yaml") else 100_000))
+    with pytest.raises(MienError):
+        reader()
+    path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.endswith(".yaml")])
+@pytest.mark.parametrize("value", ["*f", "&a [*a]", "2026-99-99"])
+def test_yaml_that_stands_for_more_than_it_says(strangers, kind, value):
+    """Each letter stands for nine of the one before, f for 59,049; a list may hold itself."""
+    path, reader = strangers[kind]
+    whole = path.read_bytes()
+    letters = "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcde", "bcdef", strict=True))
+    path.write_text(f"a: &a [{', '.join('x' * 9)}]\n{letters}name: {value}\n")
+    with pytest.raises(MienError, match="is not YAML: "):
+        reader()
+    path.write_bytes(whole)
+
+
+def test_an_npz_that_unpacks_to_too_much(strangers, monkeypatch):
+    path, reader = strangers["predictions.npz"]
+    whole = path.read_bytes()
+    monkeypatch.setattr(atomic, "RATIO_FROM", 2**20)
+    np.savez_compressed(path, names=np.zeros(2**21))
+    with pytest.raises(MienError, match=r"it unpacks to 0\.0 GiB, more than 100 times its size"):
+        reader()
+    with zipfile.ZipFile(path, "w") as file, file.open("names.npy", "w") as names:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (10**14,)}
+        np.lib.format.write_array_header_1_0(names, header)
+    with pytest.raises(MienError, match=r"predictions\.npz is damaged: Unable to allocate"):
+        reader()
+    path.write_bytes(whole)
+
+
+def test_a_field_without_end_in_a_table_of_predictions(strangers):
+    path, reader = strangers["predictions.csv"]
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"x" * 200_000)
+    with pytest.raises(MienError, match=r"predictions\.csv is damaged: field larger"):
+        reader()
+    path.write_bytes(whole)
+
+
+ODD = (
+    *(("labels", [1, 2]), ("labels", ["a", "a"]), ("labels", ["a", "\ud800"]), ("calibration", "temperature", 0)),
+    *(("calibration", "threshold", float("nan")), ("preprocessing", "mean", float("inf"))),
+    *(("preprocessing", "mean", "x"), ("preprocessing", "fit", "cut"), ("preprocessing", "resize_size", 10**6)),
+)
+
+
+@pytest.mark.parametrize("where", ODD, ids=str)
+def test_a_sealed_export_that_says_what_none_says(place, every, where):
+    *path, key, value = where
+    content = (place / "model.onnx").read_bytes()
+    text = InferenceSession(content).get_modelmeta().custom_metadata_map[KEY]
+    values = json.loads(text)
+    inner = values[path[0]] if path else values
+    del values["fingerprint"]
+    inner[key] = value
+    (place / "odd.onnx").write_bytes(seal(network_of(content, text), values))
+    with pytest.raises(MienError, match=r"odd\.onnx is damaged: its metadata cannot be read"):
+        Network.open(place / "odd.onnx")
+
+
+@pytest.mark.parametrize("where", [("per_class", "x"), ("robustness", [1]), ("teachers", [1]), ("parameters", "many")])
+def test_a_card_of_a_stranger(every, place, where):
+    network = Network.open(place / "model.onnx")
+    with pytest.raises(MienError, match="what its card says cannot be read"):
+        model_card(replace(network, card={**network.card, where[0]: where[1]}), "odd")
 
 
 @FEW

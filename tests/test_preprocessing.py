@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
+from mien import preprocessing
 from mien.errors import UsageError
 from mien.pictures import open_image
 from mien.preprocessing import UPRIGHT, Preprocessing, upright
@@ -149,3 +151,28 @@ def test_a_16_bit_picture_with_a_transparent_grey_is_no_white_one(tmp_path):
     Image.fromarray(ramp).save(tmp_path / "ramp.png", transparency=3)
     made = Preprocessing(size=30).pixels(open_image(tmp_path / "ramp.png"))
     np.testing.assert_allclose(made[0], ramp / 257, atol=1)
+
+
+@pytest.mark.parametrize("size", [(50_000, 1), (1, 50_000)])
+def test_a_picture_as_thin_as_a_thread_takes_no_memory(size, monkeypatch):
+    """Its shorter side made 40 pixels, the longer one would have 2,000,000."""
+    sides, resize = [], Image.Image.resize
+
+    def noted(self, to, *how, **more):
+        sides.append(to)
+        return resize(self, to, *how, **more)
+
+    monkeypatch.setattr(Image.Image, "resize", noted)
+    found = Preprocessing(size=32, resize_size=40).pixels(Image.new("L", size, 90))
+    assert found.shape == (1, 32, 32)
+    assert set(found.ravel()) == {90}
+    assert math.prod(sides[-1]) < 10_000
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "hamming"])
+def test_the_part_that_is_seen_is_that_of_the_whole(interpolation, monkeypatch):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (70, 300), dtype=np.uint8))
+    asked = Preprocessing(size=32, resize_size=40, interpolation=interpolation)
+    whole = asked.pixels(picture).astype(int)
+    monkeypatch.setattr(preprocessing, "MOST", 0)
+    assert np.abs(asked.pixels(picture) - whole).max() <= 2

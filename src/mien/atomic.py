@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 Values = TypeVar("Values", dict[str, Any], list[Any])
 
 # What NumPy lets through of a damaged .npz; of the zip file in it, too.
-DAMAGED = (ValueError, KeyError, TypeError, OSError, EOFError, RuntimeError, BadZipFile, zlib.error)
+DAMAGED = (ValueError, LookupError, TypeError, OSError, EOFError, RuntimeError, BadZipFile, zlib.error)
+RATIO, RATIO_FROM = 100, 2**30  # an .npz may unpack to so many times its size, once that many bytes come out
 
 
 @contextmanager
@@ -101,7 +102,7 @@ def read_json(path: Path, default: Values, way_out: str) -> Values:
         return default
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the last of a text that opens too many brackets
         raise DataError(f"{path} is damaged: {error}. {way_out}") from error
     if not isinstance(values, type(default)):
         raise DataError(f"{path} is damaged: it holds no {type(default).__name__}. {way_out}")
@@ -122,7 +123,16 @@ def read_arrays(path: Path, anew: str) -> Iterator[Mapping[str, np.ndarray]]:
     import numpy as np
 
     try:
+        _refuse_bomb(path)
         with np.load(path) as saved:
             yield saved
-    except DAMAGED as error:
+    except (*DAMAGED, MemoryError) as error:  # the last where a header promises more numbers than there can be
         raise DataError(f"{path} is damaged: {error}. Write it anew: {anew}") from error
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Raise ValueError for a zip file that a few bytes make unpack to more than memory holds."""
+    with ZipFile(path) as file:
+        size = sum(info.file_size for info in file.infolist())
+    if size > max(RATIO_FROM, RATIO * path.stat().st_size):
+        raise ValueError(f"it unpacks to {size / 2**30:,.1f} GiB, more than {RATIO} times its size")

@@ -143,7 +143,7 @@ def _remembered() -> dict[str, Any]:
 
     from mien.atomic import json_sha256
 
-    with suppress(OSError, ValueError, MienError):
+    with suppress(OSError, ValueError, RecursionError, MienError):
         known = json.loads((cache_folder() / KNOWN).read_text(encoding="utf-8"))
         if isinstance(known, dict) and known.get("sha256") == json_sha256(known.get("names")):
             return dict(known["names"])

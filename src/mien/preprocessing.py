@@ -6,6 +6,7 @@ checkpoint, so a model never sees pixels prepared in another way than those it l
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -27,6 +28,9 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 DECODING = ("size", "channels", "fit", "interpolation", "resize_size", "rounding")  # what decides the stored pixels
+MOST, LARGEST = 2**26, 2**12  # pixels of a picture that was resized and is still to be cut, and of its shorter side
+Fit = Literal["crop", "pad", "stretch"]
+Rounding = Literal["even", "down"]
 Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]  # by their number in Pillow
 
 
@@ -44,12 +48,12 @@ class Preprocessing:
 
     size: int = 48
     channels: Literal[1, 3] = 1
-    fit: Literal["crop", "pad", "stretch"] = "crop"
+    fit: Fit = "crop"
     mean: float | tuple[float, ...] = 0.5
     std: float | tuple[float, ...] = 0.5
     interpolation: Interpolation = "bilinear"  # Pillow's: antialiased when it makes smaller
     resize_size: int | None = None
-    rounding: Literal["even", "down"] | None = None
+    rounding: Rounding | None = None
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
@@ -59,15 +63,23 @@ class Preprocessing:
             if not isinstance(value, float | int) and len(value) != self.channels:
                 each = f", or {count(self.channels, 'number')}, one for each channel" if self.channels > 1 else ""
                 raise UsageError(f"{name} {list(value)} needs one number{each}.")
+            if not np.isfinite(getattr(self, name)).all():
+                raise UsageError(f"{name} {value} is no number that pixels can be scaled with.")
         if np.min(self.std) <= 0:
             raise UsageError(f"std {self.std} must be above 0.")
-        if self.interpolation not in get_args(Interpolation):
-            known = ", ".join(get_args(Interpolation))
-            raise UsageError(f"interpolation {self.interpolation!r} is not known; there are {known}.")
-        if self.resize_size is not None and (self.fit == "pad" or self.resize_size < self.size):
+        self._refuse_unknown()
+        if self.resize_size is not None and (self.fit == "pad" or not self.size <= self.resize_size <= LARGEST):
             raise UsageError(
-                f"resize_size {self.resize_size} needs fit 'crop' or 'stretch', and size {self.size} at most."
+                f"resize_size {self.resize_size} needs fit 'crop' or 'stretch', and lies from size {self.size} to "
+                f"{LARGEST:,}."
             )
+
+    def _refuse_unknown(self) -> None:
+        """Raise UsageError for words that are not known."""
+        for name, kind in (("fit", Fit), ("interpolation", Interpolation), ("rounding", Rounding)):
+            value, known = getattr(self, name), get_args(kind)
+            if value not in known and not (name == "rounding" and value is None):
+                raise UsageError(f"{name} {value!r} is not known; there are {', '.join(known)}.")
 
     def settings(self) -> dict[str, Any]:
         """What a data section says so that pictures are decoded in this way."""
@@ -130,10 +142,14 @@ class Preprocessing:
         """To the pixel as torchvision, and with it timm, or transformers does it."""
         shorter = min(image.size)
         wanted = [first if self.fit == "stretch" else int(first * side / shorter) for side in image.size]
-        image = image.resize((wanted[0], wanted[1]), method)
         spare = [side - self.size for side in wanted]
         left, top = (each // 2 if self.rounding == "down" else round(each / 2) for each in spare)
-        return image.crop((left, top, left + self.size, top + self.size))
+        part = (left, top, left + self.size, top + self.size)
+        if math.prod(wanted) > MOST:  # of a picture as thin as a thread, memory holds the part alone
+            x, y = (old / new for old, new in zip(image.size, wanted, strict=True))
+            end = min(part[2] * x, image.width), min(part[3] * y, image.height)
+            return image.resize((self.size, self.size), method, box=(left * x, top * y, *end))
+        return image.resize((wanted[0], wanted[1]), method).crop(part)
 
 
 def plain(image: Image.Image) -> Image.Image:

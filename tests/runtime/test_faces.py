@@ -26,6 +26,13 @@ PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 MEDIA = Path(os.environ.get("MIEN_TEST_DATA", "/nowhere")) / "media"
 
 
+@pytest.mark.timeout(30)
+def test_a_number_without_end_is_no_detector(tmp_path):
+    (tmp_path / "white.onnx").write_bytes(b"\xff" * 2_000_000)
+    with pytest.raises(DataError, match="cannot be read as a YuNet model: it is no protobuf message"):
+        YuNetDetector(tmp_path / "white.onnx")
+
+
 def test_boxes_stay_inside():
     assert inside((-5, 3, 20, 90), (50, 10, 3)) == (0, 3, 10, 47)
     assert inside((20, 20, 5, 5), (10, 10, 3))[2:] == (0, 0)

@@ -116,6 +116,13 @@ def test_memory_holds_a_few_pictures_only(reader, faces, tmp_path, monkeypatch):
     assert max(most) <= job.AHEAD + 3  # those ahead, the one at work, two that are being handed on
 
 
+def test_answers_that_are_no_numbers_are_refused(faces, reader, monkeypatch):
+    """JSON has none for them, and no probability is to be trusted."""
+    monkeypatch.setattr(type(reader.network), "answer", lambda *_: (np.full((1, 7), np.nan, np.float32), None))
+    with pytest.raises(DataError, match="answers with what are no numbers"):
+        reader.read(faces[0], detect=False)
+
+
 def test_labels_that_differ_in_case_alone_stay_apart(faces):
     class Network:
         labels, threshold, sets = ("A", "a"), 0.0, None

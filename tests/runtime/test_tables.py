@@ -1,5 +1,6 @@
 """Pictures that cannot be read among others, and tables that are continued."""
 
+import csv
 import io
 import os
 import sys
@@ -7,13 +8,14 @@ from contextlib import closing
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
 from mien.cells import cell, words_of
 from mien.cli import main
 from mien.errors import DataError, UsageError
-from mien.runtime.reader import opened
+from mien.runtime.reader import Face, opened
 from mien.runtime.table import ParquetTable, Table, open_table
 
 
@@ -109,6 +111,27 @@ def test_two_at_once_do_not_write_one_table(tmp_path, ending):
         with pytest.raises(UsageError, match="Another process is writing"):
             open_table(path, ["x"])
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
+def test_classes_that_are_called_as_columns_are(tmp_path, ending):
+    """A network may tell faces from none, or letters."""
+    labels = ("face", "x", "source", "none")
+    answer = Face((0, 0, 9, 9), "face", dict(zip(labels, (0.4, 0.3, 0.2, 0.1), strict=True)), 0.4, True, ("face",))
+    for name in ("a.png", "b.png"):  # the second time it is continued
+        with closing(open_table(tmp_path / f"t.{ending}", labels)) as table:
+            assert table.reached("a.png") == (None if name == "a.png" else 0)
+            table.add(name, [answer])
+    if ending == "csv":
+        rows = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
+    elif ending == "parquet":
+        rows = pyarrow.parquet.read_table(tmp_path / "t.parquet").to_pylist()
+    else:
+        return
+    assert [row["source"] for row in rows] == ["a.png", "b.png"]
+    row = rows[1]
+    assert (int(row["face"]), float(row["x"]), float(row["probability of face"])) == (1, 0, 0.4)
+    assert (float(row["probability of x"]), float(row["probability of source"]), float(row["none"])) == (0.3, 0.2, 0.1)
 
 
 def test_a_foreign_parquet_file_is_left_alone(tmp_path):

@@ -20,6 +20,7 @@ from mien.config.settings import Overrides, Recipe, parsed
 from mien.errors import MissingError, UsageError
 from mien.models import TIMM, list_models, sizes_of
 
+MOST = 100_000  # values in a file of settings
 # Settings that may name own code, MODULE:NAME.
 CODE = (("data", "source"), ("model", "name"))
 # Settings that do nothing where there are no labels and no head.
@@ -56,12 +57,27 @@ def from_file(path: Path) -> Overrides:
         raise MissingError(f"{path}: there is no such file of settings.")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        _refuse_endless(values)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not YAML: {str(error).splitlines()[0]}.") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path} must hold 'section: {{key: value}}', found {type(values).__name__}.")
     refuse_foreign_code(values, path)
     return {key: value for key, value in values.items() if value is not None}  # all lines of a section commented out
+
+
+def _refuse_endless(values: Any) -> None:
+    """Raise ValueError for values that are more than MOST once every alias (*name) is written out.
+
+    A few lines of YAML may stand for billions of values, or for a list that holds itself.
+    """
+    waiting = [values]
+    for _ in range(MOST):
+        if not waiting:
+            return
+        value = waiting.pop()
+        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    raise ValueError(f"it stands for more than {MOST:,} values, the most that settings may have")
 
 
 def refuse_foreign_code(values: Mapping[str, Any], source: Path) -> None:

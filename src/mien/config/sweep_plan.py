@@ -203,7 +203,7 @@ def read_plan(folder: Path) -> Plan:
         fields = {key: Range(**found) if isinstance(found, dict) else found for key, found in values["fields"].items()}
         plan = Plan(**{**values, "fields": fields})
         brought = [*plan.layers, nested(plan.fixed), *(nested(settings) for settings in plan.probes())]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} is damaged ({error}). Start the sweep again in another folder.") from error
     for values in brought:
         config.refuse_foreign_code(values, path)

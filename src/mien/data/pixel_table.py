@@ -26,6 +26,7 @@ COLUMNS = ("emotion", "pixels", "usage")
 NEEDED = COLUMNS[:2]
 PUNCTUATION = str.maketrans("[](),;", "      ")  # around and between pixels, where a list was printed
 WHOLE = re.compile(r"\.0*(?=\s|$)")  # of whole numbers that were written as 70.0
+DIGITS = 19  # of a number that may be a class's; Python itself takes 4,300 at most
 SHOWN = 200  # characters of a header in an error
 
 
@@ -103,7 +104,7 @@ def _label(emotion: str, classes: tuple[str, ...]) -> int | None:
     """'3', '3.0' and 'Happy' -> 3; None for what is none of the classes."""
     number = emotion.removesuffix(".0")
     if number.isdecimal():
-        return int(number) if int(number) < len(classes) else None
+        return int(number) if len(number) < DIGITS and int(number) < len(classes) else None
     return classes.index(canonical(emotion)) if canonical(emotion) in classes else None
 
 

@@ -14,6 +14,7 @@ from mien import media
 from mien.data import archives
 from mien.data.layouts import split_of, sub_folders
 from mien.data.listing import SPLITS, Listing, file_stamp, signature
+from mien.data.pixel_table import DIGITS
 from mien.data.text_table import parquet_file
 from mien.errors import DataError, nearest
 from mien.labels import folded, merged, one_spelling
@@ -151,7 +152,7 @@ def _open(sample: Sample) -> Image.Image:
 
 def _number_first(name: str) -> tuple[int, str]:
     """Numbers by their value, then words: 2 comes before 10."""
-    return (int(name) if name.isdecimal() else 2**63, name)
+    return (int(name) if name.isdecimal() and len(name) < DIGITS else 2**63, name)
 
 
 def _split(path: Path) -> str:

@@ -49,7 +49,7 @@ def _size_of_safetensors(path: Path, head: bytes) -> int | None:
     length = int.from_bytes(head[:8], "little")
     if head[8:9] != b"{" or not 0 < length < 100_000_000:
         return None
-    with path.open("rb") as file, suppress(ValueError, TypeError, KeyError, AttributeError):
+    with path.open("rb") as file, suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
         header = json.loads(file.read(8 + length)[8:])
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
         return int(8 + length + max(ends, default=0))

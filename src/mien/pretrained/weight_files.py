@@ -182,7 +182,7 @@ def write_weights(path: Path, weights: dict[str, Tensor]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{path} is no JSON object: {first_line(error)}") from error
 
 

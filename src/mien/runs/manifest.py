@@ -90,7 +90,7 @@ def read(run: Path) -> Hashes | None:
             return dict(files)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     raise DataError(
         f"{path} is damaged: it does not match its own checksum. Take it from a copy of the run; deleted, nothing "

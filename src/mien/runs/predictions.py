@@ -122,8 +122,11 @@ class Predictions:
 
     @classmethod
     def _load_table(cls, path: Path) -> Predictions:
-        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
+        try:
+            with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+                header, *rows = list(csv.reader(file)) or [[]]
+        except csv.Error as error:
+            raise DataError(f"{path} is damaged: {error}. Evaluate the run again.") from error
         classes = tuple(map(words_of, header[len(COLUMNS) :]))
         if header[: len(COLUMNS)] != COLUMNS or not classes:
             raise DataError(f"{path} must begin with the columns {', '.join(COLUMNS)} and one per class.")

@@ -96,7 +96,7 @@ def _fields(content: bytes) -> Iterator[Field]:
 def _number(content: bytes, at: int) -> tuple[int, int]:
     """The varint that begins there, and where it ends."""
     value = shift = 0
-    while at < len(content):
+    while at < len(content) and shift < 64:
         value |= (content[at] & 0x7F) << shift
         at, shift = at + 1, shift + 7
         if content[at - 1] < 0x80:

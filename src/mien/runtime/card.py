@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mien.errors import DataError
 from mien.labels import has_expressions
 from mien.runtime.network import Network
 from mien.words import count
@@ -33,9 +34,18 @@ FER2013_VALIDATION = (
 
 
 def model_card(network: Network, name: str) -> str:
-    """The card as markdown. name: what the network is called. Figures that were not recorded are left out."""
-    card = network.card or {}
-    parts = [
+    """The card as markdown. name: what the network is called. Figures that were not recorded are left out.
+
+    Raises DataError for a card that no export of mien's has: a stranger may write what is sealed, too.
+    """
+    try:
+        return "\n\n".join(_parts(network, network.card or {}, name)) + "\n"
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{name}: what its card says cannot be read ({error!r}). Export it again.") from error
+
+
+def _parts(network: Network, card: dict[str, Any], name: str) -> list[str]:
+    return [
         f"# {name}",
         _summary(network, card),
         "## What it must not be used for\n\n" + _limits(network.labels),
@@ -48,7 +58,6 @@ def model_card(network: Network, name: str) -> str:
         *(["## What is none of these\n\n" + _outliers(card["outliers"])] if card.get("outliers") else []),
         "## Where it comes from\n\n" + _origin(card),
     ]
-    return "\n\n".join(parts) + "\n"
 
 
 def _limits(labels: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mien.assets import OWN, asset, backbones, shipped
-from mien.errors import DataError, MissingError, nearest
+from mien.errors import DataError, MissingError, UsageError, nearest
 from mien.hub import HUB, download, hint
 from mien.preprocessing import Preprocessing
 from mien.runtime.devices import CPU, device_of, open_session
@@ -87,7 +87,8 @@ class Network:
                 PredictionSets.from_dict(values["sets"]) if "sets" in values else None,
                 float(values["outliers"]["threshold"]) if values.get("outliers") else None,
             )
-        except (ValueError, KeyError, TypeError) as error:
+            _refuse_odd(network)
+        except (ValueError, KeyError, TypeError, UsageError) as error:
             raise DataError(f"{path} is damaged: its metadata cannot be read ({error}). Export it again.") from error
         _refuse_misfit(network, path)
         return network
@@ -121,6 +122,8 @@ class Network:
         if similar is not None and self.outlier_below is not None:
             outliers = (similar < self.outlier_below).tolist()
         rows = softmax(logits / self.temperature)
+        if not np.isfinite(rows).all():
+            raise DataError("The network answers with what are no numbers: its weights are damaged, or too large.")
         return [Prediction(row, outlier) for row, outlier in zip(rows, outliers, strict=True)]
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
@@ -227,6 +230,16 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """Over the last axis: (B, K) -> (B, K)."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+
+def _refuse_odd(network: Network) -> None:
+    """Raise ValueError for metadata that no export of mien's has: a stranger may write what is sealed, too."""
+    labels = network.labels
+    if not all(isinstance(label, str) for label in labels) or len({*labels}) < len(labels):
+        raise ValueError("its labels are not names, each another")
+    "".join(labels).encode("utf-8", "surrogateescape")  # as tables are written
+    if not 0 < network.temperature < np.inf or not np.isfinite([network.threshold, network.outlier_below or 0]).all():
+        raise ValueError("its temperature or a threshold is no number")
 
 
 def _refuse_misfit(network: Network, path: Path) -> None:

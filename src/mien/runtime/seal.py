@@ -32,7 +32,7 @@ def unseal(content: bytes, text: str, name: str) -> dict[str, Any]:
     try:
         values = json.loads(text)
         known = values.pop("fingerprint")
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise DataError(f"{name} is damaged: its metadata cannot be read ({error}). Export it again.") from error
     if EXTERNAL in content:
         raise DataError(f"{name} keeps weights in another file, which nothing proves. Export it again.")

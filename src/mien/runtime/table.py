@@ -19,6 +19,7 @@ from mien.errors import DataError, MienError, MissingError, UsageError, unwritab
 from mien.locks import lock
 from mien.runtime.reader import Face
 
+SET = "prediction_set"  # the last column
 QUOTED = re.compile(rb'"[^"]*("|$)')
 
 
@@ -36,7 +37,8 @@ class Table:
         self.path = path
         self.rows = rows or path  # the CSV itself
         self.labels = list(labels)
-        self.header = [*self.COLUMNS, *labels, "prediction_set"]
+        self.columns = [self._column(label) for label in labels]
+        self.header = [*self.COLUMNS, *self.columns, SET]
         self._hold()
         try:
             self.known = self._begun()
@@ -65,6 +67,10 @@ class Table:
     def close(self) -> None:
         """Let other processes have the table; every row is in the file already."""
         self._let_go()
+
+    def _column(self, label: str) -> str:
+        """What the column of a class is called: as the class, but for one that is called as another column is."""
+        return f"probability of {label}" if label in (*self.COLUMNS, SET) else label
 
     def _name(self, source: str | Path) -> str:
         return str(source)
@@ -169,8 +175,8 @@ class ParquetTable(Table):
         from pyarrow import csv, parquet
 
         words, number = pyarrow.string(), pyarrow.float64()
-        types = dict.fromkeys(("seconds", "x", "y", "width", "height", "confidence", *self.labels), number)
-        types |= dict.fromkeys(("source", "label", "prediction_set"), words) | {"face": pyarrow.int64()}
+        types = dict.fromkeys(("seconds", "x", "y", "width", "height", "confidence", *self.columns), number)
+        types |= dict.fromkeys(("source", "label", SET), words) | {"face": pyarrow.int64()}
         options = csv.ConvertOptions(column_types=types)
         lines = csv.ParseOptions(newlines_in_values=True)  # names of files may have them
         try:
@@ -222,7 +228,7 @@ class JsonLinesTable(Table):
                 values = json.loads(line)
                 known[values["source"]] = float(values.get("seconds", 0))
                 read = {tuple(face["probabilities"]) for face in values["faces"]}
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 raise DataError(
                     f"{self.path} is damaged in line {number}. Repair it, or choose another `out`."
                 ) from error

@@ -107,11 +107,15 @@ def _others(folder: Path) -> list[str] | None:
     offline = folder / OFFLINE
     written = offline.read_text(encoding="utf-8", errors="replace") if offline.is_file() else ""
     found = re.search(r"^const FILES = ({[^}]*});", written, re.M)
-    if found is None:
+    try:
+        own = json.loads(found[1]) if found else None
+    except (ValueError, RecursionError):  # another's file of this name
+        own = None
+    if own is None:
         return None
     entries = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     there = {path.relative_to(folder).as_posix() for path in entries}
-    return sorted(there - json.loads(found[1]).keys() - {OFFLINE})
+    return sorted(there - own.keys() - {OFFLINE})
 
 
 def web_files(model: Path, margin: float = 0.0) -> dict[str, bytes]:

@@ -10,6 +10,7 @@ Since the drawing knows where brows, eyes and mouth are, it can say where the ev
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -124,7 +125,7 @@ def redraw(name: str, seed: int, size: int = 48, clutter: bool = False) -> Drawn
     """The face called `name` ('train/00004-sad', say) in the listing of that seed, with its regions."""
     split, _, rest = name.partition("/")
     number, _, label = rest.partition("-")
-    if split not in SPLITS or not number.isdigit():
+    if split not in SPLITS or not re.fullmatch(r"\d{1,9}", number):
         raise DataError(f"'{name}' is not the name of a drawn face; 'train/00004-sad' is one.")
     return draw(label, (seed, SPLITS.index(split), int(number)), size, clutter)
 

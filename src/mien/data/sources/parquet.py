@@ -87,7 +87,7 @@ def _names(schema: Any, label: str) -> list[str]:
     try:
         feature = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]
         names = feature["names"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return []
     return list(map(str, names)) if isinstance(names, list) else []
 

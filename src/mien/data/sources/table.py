@@ -26,7 +26,7 @@ from mien.pictures import open_image
 from mien.words import count
 
 COLUMNS = ("path", "label", "split", "group")
-PIXEL_ROW = re.compile(r"(.+) row (\d+)", re.S)
+PIXEL_ROW = re.compile(r"(.+) row (\d{1,18})", re.S)
 
 
 class PathRow(NamedTuple):

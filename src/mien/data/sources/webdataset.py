@@ -14,6 +14,7 @@ from pathlib import Path
 from mien import media
 from mien.data import archives
 from mien.data.listing import Listing, existing
+from mien.data.pixel_table import DIGITS
 from mien.data.shards import TARS, Sample, Shard, key_of, listing_of, shards_of
 from mien.data.text_table import text_lines
 from mien.errors import DataError, MissingError
@@ -81,8 +82,8 @@ def _sample(
         problem = f"{name} has no label: there is no {key}.cls, .json or .txt that says one."
         return Sample(name, "", shard.split, picture.read, problem)
     if classes and label.isdecimal():
-        if int(label) >= len(classes):
-            problem = f"{name}: the label is {label}; {NAMES} names 0 to {len(classes) - 1}."
+        if len(label) >= DIGITS or int(label) >= len(classes):
+            problem = f"{name}: the label is {label[:DIGITS]}; {NAMES} names 0 to {len(classes) - 1}."
             return Sample(name, "", shard.split, picture.read, problem)
         label = classes[int(label)]
     return Sample(name, label, shard.split, picture.read)

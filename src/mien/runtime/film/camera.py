@@ -29,7 +29,7 @@ def camera_frames(source: str, every: float) -> Iterator[tuple[float, float, np.
     Raises UsageError, MissingError or DataError, see `moments`.
     """
     number = source.removeprefix(CAMERA).removeprefix(":") or "0"
-    if not number.isdecimal():
+    if not re.fullmatch(r"\d{1,9}", number):
         raise UsageError(f"{source}: a camera is 'camera', or 'camera:1' for the second.")
     capture = cv2.VideoCapture(int(number))
     if not capture.isOpened():
