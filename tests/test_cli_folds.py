@@ -56,7 +56,9 @@ def test_the_command_says_all_folds_together_and_goes_on(folds, capsys, monkeypa
     assert found["means"][0]["runs"] == 3
     assert Path(found["out_of_fold"]).is_file()
     assert main(["run", str(folds), "--resume"]) == 0
-    assert "all folds together: accuracy " in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "all folds together: accuracy " in out
+    assert "--data.fold all" in err.partition("Next: mien run ")[2]
     assert main([*COMMAND, "--out", str(folds), "--seed", "1"]) == 2
     assert "was started with other settings" in capsys.readouterr().err
     assert main([*COMMAND, "--out", str(folds), "--overwrite"]) == 2

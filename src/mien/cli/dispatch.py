@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from pathlib import Path
 
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
@@ -11,7 +12,7 @@ from mien import plugins
 from mien.cli.app import app
 from mien.cli.front import VERBS
 from mien.cli.output import fail
-from mien.cli.setting_flags import offer_sizes, offered, unknown_size
+from mien.cli.setting_flags import offer_sizes, offered, setting_called, unknown_size
 from mien.cli.sources import STDIN
 from mien.cli.wording import described, worded_notes
 from mien.errors import UsageError, nearest
@@ -62,13 +63,23 @@ def _usage(error: CycloptsError) -> str:
     if isinstance(error, UnknownCommandError) and error.app and error.unused_tokens:
         given, there = error.unused_tokens[0], [name for name in error.app if not name.startswith("-")]
         return f"Unknown command '{given}'.{nearest(given, there)} There are {', '.join(sorted(there))}."
-    if isinstance(error, UnknownOptionError) and (size := unknown_size(error.token.keyword or "")):
-        return size
-    if isinstance(error, UnusedCliTokensError) and set(error.unused_tokens or ()) & {"true", "false"}:
-        return f"{error} A switch takes no value: --train.compile turns it on, --train.no-compile off."
+    if isinstance(error, UnknownOptionError):
+        flag = error.token.keyword or ""
+        setting = "" if "Did you mean" in str(error) else setting_called((error.command_chain or ("",))[-1], flag)
+        return unknown_size(flag) or f"{error}{setting}"
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return _unused(error.unused_tokens)
     if isinstance(error, MissingArgumentError) and error.argument and _is_switch(error.argument.name):
         return f"{error} In a sweep a switch has values too: {error.argument.name} true, or true,false for both."
     return str(error)
+
+
+def _unused(words: list[str]) -> str:
+    """What is to be said of words that belong to no flag: of a switch's value, and of data that stands alone."""
+    said = f"What is {', '.join(map(repr, words))}? It belongs to no flag."
+    if set(words) & {"true", "false"}:
+        return f"{said} A switch takes no value: --train.compile turns it on, --train.no-compile off."
+    return f"{said} Pictures to learn from are named so: --data.path {words[0]}" if Path(words[0]).exists() else said
 
 
 def _is_switch(flag: str) -> bool:

@@ -77,6 +77,15 @@ def unknown_size(flag: str) -> str | None:
     return f"The network has no size '{size}'.{near} Known here: {', '.join(sizes)}."
 
 
+def setting_called(verb: str, flag: str) -> str:
+    """' Did you mean --train.lr?' for a flag such as --lr, a setting of this verb without its group; else ''."""
+    key = flag.removeprefix("--").partition("=")[0].replace("-", "_")
+    settings = [made(offered()) for command, made in _commands if command.__name__ == verb]
+    groups = {name: field.annotation for taken in settings for name, field in taken.model_fields.items()}
+    found = [name for name, group in groups.items() if key in getattr(group, "model_fields", {})]
+    return f" Did you mean {' or '.join(f'--{name}.{key}' for name in found)}?" if found else ""
+
+
 def networks_of(arguments: list[str]) -> list[str]:
     """The networks that the arguments of a verb are about: of the flag, the environment, --config or the recipe."""
     from mien import config

@@ -196,7 +196,8 @@ def _print(table: SweepTable, as_json: bool) -> None:
     if table.tied:
         note(f"The best accuracy is shared by {len(table.tied) + 1} settings; this one has the lower loss.")
     if table.warning:
-        warn(f"{table.warning} There is nothing to choose between these runs yet. Train longer, or sweep other values.")
+        advice = "There is nothing to choose between these runs yet. Train longer, or sweep other values."
+        warn(f"{table.warning} {'Train longer, or on more images.' if table.pooled else advice}")
     if table.best:
         note(f"Open {page} in a browser. Next: {_repeat(table)}")
 
@@ -231,8 +232,10 @@ def _spread(table: SweepTable) -> str:
 
 
 def _repeat(table: SweepTable) -> str:
-    """The command of the best run, by its flags where flags can say it."""
+    """The command of the best run, by its flags where flags can say it; of folds, what trains on all of them."""
     assert table.best
+    if table.pooled:
+        return f"mien run {quoted(table.folder)} --data.fold all"
     command = table.plan.command(table.best.settings)
     try:
         app.parse_args(command.removeprefix("mien "), exit_on_error=False, print_error=False)

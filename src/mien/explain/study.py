@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.errors import UsageError
+from mien.errors import MissingError, UsageError
 from mien.evaluate.calibration import fit_temperature
 from mien.evaluate.metrics import scores_of
 from mien.explain.explanation import Explanation, explain
@@ -57,9 +57,11 @@ def study(
     face: its number, the largest being '1', or 'none' for the whole picture. If not given, the largest where one of the
     model's classes is an expression, the whole picture otherwise. detector, margin: as of `mien.load`. target, methods,
     nearest: as of `explain`.
-    Raises MissingError when the run has no model yet, UsageError for a run without a head, or a face, class or method
-    that is not there; DataError for an export that does not open in torch.
+    Raises MissingError when there is no such picture or the run has no model yet, UsageError for a run without a head,
+    or a face, class or method that is not there; DataError for an export that does not open in torch.
     """
+    if not image.exists():
+        raise MissingError(f"{image}: there is no such file.")
     network, temperature, scores = _opened(model)
     usual = "1" if has_expressions(network.labels) else "none"
     face = face or usual
