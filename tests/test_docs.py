@@ -85,7 +85,7 @@ def test_the_lines_without_mien_give_the_answers_of_mien(tmp_path, monkeypatch, 
 
 def test_the_docs_vtff_is_the_published_one(tmp_path, monkeypatch):
     """Its commands are run up to the point where data would be looked for."""
-    page, asked, recipe_of = DOCS / "how-to" / "data.md", [], run._recipe
+    page, asked, recipe_of = DOCS / "understanding" / "rebuilds.md", [], run._recipe
 
     def caught(*words):
         asked.append(recipe_of(*words))
