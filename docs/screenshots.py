@@ -41,9 +41,9 @@ def main() -> None:
     given = parser.parse_args()
     with TemporaryDirectory() as scratch, chromium() as browser:
         comparison = newest(given.quickstart, "quickstart-*.html")
-        whole(browser, comparison.absolute().as_uri(), "comparison", height=1240)
+        whole(browser, comparison.absolute().as_uri(), "comparison", height=932)
         report = newest(given.quickstart, "quickstart-vit-*") / "report.html"
-        whole(browser, report.absolute().as_uri(), "report", height=1240)
+        whole(browser, report.absolute().as_uri(), "report", height=1330)
         explained = explanation(given.vit, Path(scratch) / "vit")
         part(browser, explained, "#walk > .columns", "explain-walk")
         part(browser, explanation("mien:vit", Path(scratch) / "shipped"), "#why > .columns", "explain-why")
