@@ -37,7 +37,7 @@ METHODS = {
         "https://arxiv.org/abs/1703.01365",
     ),
     "smooth_gradients": (
-        "Smooth gradients",
+        "SmoothGrad",
         "Integrated gradients, averaged over noisy copies of the picture.",
         "https://arxiv.org/abs/1706.03825",
     ),
