@@ -115,6 +115,26 @@ def test_every_page_is_in_the_navigation():
     assert sorted(pages_of(nav)) == sorted(page.relative_to(DOCS).as_posix() for page in PAGES)
 
 
+def anchors(page: Path) -> set[str]:
+    """What a link into the page may name: its headings, in lower case, with hyphens for spaces."""
+    headings = re.findall(
+        r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL), re.M
+    )
+    return {re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", heading.lower()).strip()) for heading in headings}
+
+
+@pytest.mark.parametrize("page", [*sorted(DOCS.parent.glob("*.md")), *PAGES], ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        place, _, anchor = link.removeprefix("https://github.com/mien-toolkit/mien/blob/main/").partition("#")
+        if place.startswith(("http:", "https:", "mailto:")):
+            continue
+        target = (DOCS.parent if place != link.partition("#")[0] else page.parent) / place if place else page
+        assert target.exists(), link
+        assert not anchor or target.suffix != ".md" or anchor in anchors(target), link
+
+
 REFERENCE = re.findall(r"^::: (\S+)", (DOCS / "reference" / "python.md").read_text(encoding="utf-8"), re.MULTILINE)
 
 
