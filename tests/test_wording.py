@@ -63,6 +63,11 @@ def test_only_the_command_line_speaks_of_flags(path):
     assert not [text for text in texts if re.search(r"--[a-z]", text)]
 
 
+@pytest.mark.parametrize("name", ["mien.x(a={b: 1})", "mien.x(a={**b})", "mien.x(**b)", "-" * 50_000 + "1", "a(\0)"])
+def test_a_name_that_looks_like_code_stays_as_it_is(name):
+    assert worded(f"`{name}`.png cannot be read") == f"`{name}`.png cannot be read"
+
+
 def test_names_of_files_survive():
     assert worded(f"`mien.resume({chr(39)}d\\udce9{chr(39)})`") == "mien run 'd\udce9' --resume"
 

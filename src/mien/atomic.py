@@ -73,6 +73,15 @@ def share(path: Path) -> None:
     path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
 
 
+def identity(path: Path) -> tuple[int, int, int] | None:
+    """Return what tells a file from the one that takes its place; None where there is none."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_ino, state.st_mtime_ns, state.st_size
+
+
 def is_whole_zip(path: Path) -> bool:
     """Whether every part of a zip file (an .npz, torch's checkpoints) matches the checksum written with it."""
     try:

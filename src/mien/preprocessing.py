@@ -97,8 +97,7 @@ class Preprocessing:
 
     def pixels_of_upright(self, image: Image.Image) -> np.ndarray:
         """The same of a picture that is upright and of 8 bits a channel already, as `plain(upright(image))` is."""
-        if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        image = on_white(image)
         mode = "L" if self.channels == 1 else "RGB"
         image = image if image.mode == mode else image.convert(mode)  # which would copy
         if image.size != (self.size, self.size) or self.resize_size:
@@ -167,6 +166,13 @@ def plain(image: Image.Image) -> Image.Image:
     values = np.asarray(image, dtype=np.float64)
     levels = values / (_white(image, values) / 255)
     return Image.fromarray((levels.round() if image.mode == "F" else levels).clip(0, 255).astype(np.uint8))
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """A picture of 8 bits a channel without transparency: it lies on white. Others are returned as they are."""
+    if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    return image
 
 
 def _white(image: Image.Image, values: np.ndarray) -> float:

@@ -29,7 +29,8 @@ def to_int8(path: Path, inputs: np.ndarray) -> None:
 
     model = onnx.load(path)
     del model.graph.value_info[:]  # the exporter's shapes, which contradict those that are inferred on the way
-    logging.disable(logging.WARNING)  # the advice to optimise first is given through the root logger
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))  # the advice to optimise first is given through the root logger
     try:
         quantize_static(
             model,
@@ -48,7 +49,7 @@ def to_int8(path: Path, inputs: np.ndarray) -> None:
             },
         )
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)
 
 
 class _Images:

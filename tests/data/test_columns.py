@@ -78,6 +78,14 @@ def test_many_numbers_become_quarters_of_about_equally_many_pictures():
         assert name == NONE or float(name.split()[-3]) <= float(value) <= float(name.split()[-1])
 
 
+def test_quarters_that_differ_have_names_that_differ():
+    """To six digits all times of a day are 1.7e+09, and three quarters would be one."""
+    names, quarters = subgroups_of([str(1_700_000_000 + 60 * i) for i in range(40)], "time")
+    assert quarters
+    assert sorted(map(names.count, set(names))) == [10, 10, 10, 10]
+    assert names[0] == "1700000000 to 1700000540"
+
+
 def test_equal_numbers_are_never_parted():
     values = [str(min(number, 50)) for number in range(100)]
     names, _ = subgroups_of(values, "light")

@@ -81,6 +81,19 @@ def test_many_classes_and_odd_names_fit(tmp_path):
     assert Image.open(tmp_path / "a.png").size[0] > 1000
 
 
+def test_a_full_disk_leaves_the_picture_that_was_there(tmp_path, monkeypatch):
+    (tmp_path / "data.png").write_bytes(b"before")
+
+    def half(canvas, path, **_):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mien.data.show.FigureCanvasAgg.print_figure", half)
+    with pytest.raises(MienError, match="No space left"):
+        show(store(), tmp_path / "data.png")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("data.png", b"before")]
+
+
 def test_a_place_that_cannot_be_written_to(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(MienError, match=r"Cannot write .*data\.png: .*Choose another place with `out`"):

@@ -1,24 +1,26 @@
 """A review from its first answer to the corrected table, as the page asks for it."""
 
 import csv
+import io
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from mislabelled import EACH, WRONG
-from PIL import Image
+from PIL import ExifTags, Image
 from starlette.testclient import TestClient
 
 from mien.cli import main
 from mien.config import Data
 from mien.data import listed, open_store, prepare
-from mien.errors import DataError, UsageError
+from mien.errors import DataError, MienError, UsageError
 from mien.labels import FER2013
 from mien.review import app
 from mien.review.choice import open_session, usable
 from mien.review.corrected import CorrectedTable
-from mien.review.session import Decision, beside, resume
+from mien.review.session import Decision, Session, Shown, beside, key_of, resume
 from mien.serve.door import LOCAL_NAMES
 
 
@@ -91,6 +93,47 @@ def test_started_again_it_goes_on(client, data, tmp_path, monkeypatch):
     again.undo()
     assert again.state()["item"] == first
     assert not [row for row in rows_of(table) if row["review"]]
+
+
+def small(data, table):
+    """A review of four pictures for which nothing is computed."""
+    listing = listed(data)
+    shown = [Shown(number, "blue", (), number) for number in range(4)]
+    facts = {"key": key_of(listing), "pictures": 4, "suspects": 2, "model": "mien:base", "has_splits": False}
+    new = Session(beside(table), splits="0" * len(listing), shown=shown, **facts)
+    session = resume(beside(table), listing) or new
+    return app.Review(session, CorrectedTable(table, listing, session, data.path), listing, "colours")
+
+
+def test_two_reviews_of_one_table_lose_no_answer(data, tmp_path, monkeypatch):
+    """Each would write its own answers over those of the other; and what was not written was not taken."""
+    table = tmp_path / "corrected.csv"
+    review = small(data, table)
+    review.decide({"number": 0, "answer": "keep"})
+    with monkeypatch.context() as full:
+        full.setattr("mien.review.session.write_json", Mock(side_effect=MienError("the disk is full")))
+        with pytest.raises(MienError, match="full"):
+            review.decide({"number": 1, "answer": "keep"})
+    small(data, table).decide({"number": 1, "answer": "unsure"})
+    with pytest.raises(UsageError, match="was changed by another review of the same table"):
+        review.decide({"number": 1, "answer": "drop"})
+    assert review.state()["done"] == 1
+    assert [said.answer for said in small(data, table).session.decisions] == ["keep", "unsure"]
+
+
+def test_pictures_are_shown_as_the_network_sees_them(data, tmp_path):
+    """Turned as their EXIF orientation says, with their 16 bits, and on white where they are transparent."""
+    review, odd, found = small(data, tmp_path / "corrected.csv"), {}, {}
+    odd["turned"] = Image.new("RGB", (40, 20), "red")
+    odd["turned"].getexif()[ExifTags.Base.Orientation] = 6
+    odd["deep"] = Image.fromarray(np.full((8, 8), 1000, np.uint16))
+    odd["clear"] = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    for name, picture in odd.items():
+        object.__setattr__(review.listing, "read", lambda i, picture=picture: picture)
+        found[name] = Image.open(io.BytesIO(review.picture(0)[0]))
+    assert found["turned"].size == (20, 40)
+    assert found["deep"].getpixel((0, 0)) == (62, 62, 62)
+    assert found["clear"].getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_answers_out_of_turn_are_refused(client):

@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -9,6 +10,8 @@ from PIL import Image
 import mien
 from mien.assets import asset
 from mien.errors import DataError, MissingError
+from mien.preprocessing import Preprocessing
+from mien.runtime.draw import boxed
 from mien.runtime.faces import (
     YUNET,
     HaarDetector,
@@ -21,6 +24,7 @@ from mien.runtime.faces import (
     open_detector,
     with_margin,
 )
+from mien.runtime.reader import FaceFinder
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 MEDIA = Path(os.environ.get("MIEN_TEST_DATA", "/nowhere")) / "media"
@@ -31,6 +35,14 @@ def test_a_number_without_end_is_no_detector(tmp_path):
     (tmp_path / "white.onnx").write_bytes(b"\xff" * 2_000_000)
     with pytest.raises(DataError, match="cannot be read as a YuNet model: it is no protobuf message"):
         YuNetDetector(tmp_path / "white.onnx")
+
+
+def test_what_is_transparent_is_white_to_a_detector_too():
+    """As to the network, and to the page of a web folder; what colours lie hidden there does not matter."""
+    clear, seen = Image.new("RGBA", (40, 40), (0, 0, 0, 0)), []
+    detector = SimpleNamespace(detect=lambda image: seen.append(image) or [(0, 0, 40, 40)])
+    (_, pixels), drawn = FaceFinder(Preprocessing(), detector).find(clear), boxed(clear, [])
+    assert seen[0].min() == pixels[0].min() == np.asarray(drawn).min() == 255
 
 
 def test_boxes_stay_inside():

@@ -1,5 +1,8 @@
 """Labels in pictures are drawn with their own letters, not as boxes."""
 
+import subprocess
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -62,6 +65,14 @@ def test_a_letter_that_no_font_has_is_said_once_and_drawn_as_a_box(monkeypatch, 
 
 def test_a_font_that_cannot_be_read_has_no_letter(tmp_path):
     assert lacking((str(tmp_path / "none.ttf"), 0), "ab c") == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("error", [subprocess.TimeoutExpired("fc-list", 20), OSError(7, "Argument list too long")])
+def test_a_fontconfig_that_does_not_answer_is_done_without(error, monkeypatch):
+    monkeypatch.setattr(lettering.subprocess, "run", Mock(side_effect=error))
+    monkeypatch.setattr(lettering.shutil, "which", lambda name: name)
+    monkeypatch.setattr(lettering, "KNOWN", ())
+    assert Lettering(14, "\U0001f9ff").length("a") > 0
 
 
 def test_length_is_where_the_ink_ends():

@@ -62,6 +62,14 @@ def test_a_list_on_stdin(photos, capsys, monkeypatch, text):
     assert names(lines) == ["one/a.png", "two/a.png"]
 
 
+def test_names_on_stdin_may_have_what_else_ends_a_line(photos, capsys, monkeypatch):
+    odd = "one/\u2028\x85\x0b.png"
+    Image.new("L", (48, 48), 90).save(odd)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{odd}\n".encode())))
+    lines, _ = read(capsys, "-", "--json")
+    assert names(lines) == [odd]
+
+
 @pytest.mark.parametrize(
     ("typed", "stdin", "code", "sentence"),
     [

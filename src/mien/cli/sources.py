@@ -59,5 +59,6 @@ def _on_stdin() -> Iterator[Path]:
         note("Reading names of pictures from the keyboard, one a line; Ctrl-D ends the list.")
     stream = getattr(sys.stdin, "buffer", None)
     text = os.fsdecode(stream.read()) if stream else sys.stdin.read()
-    names = text.split("\0") if "\0" in text else text.splitlines()
+    # Not splitlines, which also ends a line at characters that names may have, U+2028 say.
+    names = text.split("\0") if "\0" in text else text.replace("\r\n", "\n").split("\n")
     yield from (Path(name) for name in names if name.strip())

@@ -63,9 +63,12 @@ def _words(code: str) -> str | None:
     if SETTING.fullmatch(code):
         return flag(code)
     try:
-        tree = ast.parse(code)
-    except SyntaxError:
+        return _of_code(ast.parse(code))
+    except (SyntaxError, ValueError, AssertionError, MemoryError, RecursionError):  # a stranger's name with backticks
         return None
+
+
+def _of_code(tree: ast.Module) -> str | None:
     match tree.body:
         case [
             ast.Expr(
@@ -101,7 +104,8 @@ def _arguments(call: ast.Call) -> Iterator[str]:
         else:
             yield _word(value)
     for keyword in call.keywords:
-        yield from _option(str(keyword.arg), keyword.value)
+        assert keyword.arg is not None
+        yield from _option(keyword.arg, keyword.value)
 
 
 def _option(name: str, value: ast.expr) -> Iterator[str]:

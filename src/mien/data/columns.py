@@ -109,8 +109,19 @@ def _quarters(values: Sequence[str]) -> list[str]:
     known = numbers[np.isfinite(numbers)]
     edges = np.unique(np.quantile(known, [0, 0.25, 0.5, 0.75, 1], method="inverted_cdf"))
     place = np.clip(np.searchsorted(edges, numbers, side="left") - 1, 0, len(edges) - 2)
-    names = [f"{'' if i == 0 else 'above '}{edges[i]:g} to {edges[i + 1]:g}" for i in range(len(edges) - 1)]
+    ends = _told_apart(edges.tolist())
+    names = [f"{'' if i == 0 else 'above '}{ends[i]} to {ends[i + 1]}" for i in range(len(edges) - 1)]
     return [names[i] if math.isfinite(number) else NONE for i, number in zip(place, numbers, strict=True)]
+
+
+def _told_apart(numbers: Sequence[float]) -> list[str]:
+    """Different numbers with as many digits as tell them apart, six at least: times in seconds need ten."""
+    written = ([_written(number, digits) for number in numbers] for digits in range(6, 18))
+    return next(each for each in written if len({*each}) == len(numbers))
+
+
+def _written(number: float, digits: int) -> str:
+    return f"{number:.0f}" if number.is_integer() and abs(number) < 1e15 else f"{number:.{digits}g}"
 
 
 def _is_number(text: str) -> bool:

@@ -10,8 +10,10 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mien.atomic import put, share
 from mien.data.listing import SPLITS
 from mien.data.store import Store
+from mien.drafts import draft
 from mien.errors import MienError
 
 if TYPE_CHECKING:
@@ -122,9 +124,12 @@ def _draw_samples(axes: Axes, store: Store, classes: int) -> None:
 
 
 def save(figure: Figure, out: Path) -> None:
-    """Write a figure as a PNG. Raises MienError when it cannot be written."""
+    """Write a figure as a PNG, whole or not at all. Raises MienError when it cannot be written."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        FigureCanvasAgg(figure).print_figure(out, format="png", dpi=120)
+        with draft(out.parent) as beside:
+            FigureCanvasAgg(figure).print_figure(beside, format="png", dpi=120)
+            share(beside)
+            put(beside, out)
     except OSError as error:
         raise MienError(f"Cannot write {out}: {error.strerror}. Choose another place with `out`.") from error

@@ -20,6 +20,8 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from mien.atomic import written_whole
+
 # The series are told apart under every common colour blindness, have a contrast of at least 3 on their
 # card, and belong to the same hues in both themes. Text has at least 4.5 everywhere (tests/report/test_style.py).
 LIGHT = {
@@ -166,7 +168,8 @@ def save_svg(svg: str, path: Path) -> None:
     for name, colour in LIGHT.items():
         text = text.replace(f"var(--{name})", colour)
     own = f'<svg xmlns="http://www.w3.org/2000/svg" style="background: {LIGHT["card"]}; font-family: sans-serif"'
-    path.write_text(text.replace("<svg", own, 1) + "\n", encoding="utf-8")
+    with written_whole(path) as file:
+        file.write(text.replace("<svg", own, 1) + "\n")
 
 
 def _without_wrapping(svg: str) -> str:

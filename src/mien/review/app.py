@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from PIL import Image
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,6 +17,7 @@ from starlette.types import ASGIApp
 from mien.data.listing import Listing
 from mien.errors import MienError, UsageError, nearest
 from mien.page import COLOURS, ICON, KINDS
+from mien.preprocessing import on_white, plain, upright
 from mien.review.corrected import CorrectedTable
 from mien.review.session import Answer, Decision, Session, Shown
 from mien.serve.door import Door
@@ -90,7 +90,7 @@ class Review:
         """
         if position not in self._shown:
             raise UsageError(f"Picture {position} is not part of this review.")
-        image: Image.Image = self.listing.read(position)
+        image = on_white(plain(upright(self.listing.read(position))))  # as the network sees it
         image.thumbnail((LARGEST, LARGEST))
         file = io.BytesIO()
         small = max(image.size) <= 128  # JPEG would blur what little there is to see

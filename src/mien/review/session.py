@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from mien.atomic import read_json, write_json
+from mien.atomic import identity, read_json, write_json
 from mien.data.listing import Listing
 from mien.errors import DataError, UsageError
 from mien.review.error_rate import ErrorRate, Looked, Verdict, error_rate
@@ -53,7 +53,7 @@ class Session:
 
     suspects: how many of them confident learning finds. model: in whose features. splits: a letter for each picture of
     the listing, the number of its split, or UNUSABLE. has_splits: whether the corrected table is to say it. decisions:
-    one for each of the first of `shown`.
+    one for each of the first of `shown`. written: the file as this review knows it, see `mien.atomic.identity`.
     """
 
     path: Path
@@ -65,6 +65,7 @@ class Session:
     has_splits: bool
     shown: list[Shown]
     decisions: list[Decision] = field(default_factory=list)
+    written: tuple[int, int, int] | None = None
 
     @property
     def current(self) -> Shown | None:
@@ -75,26 +76,39 @@ class Session:
         """Answer for the picture of a number, from 0. Raises UsageError when another one is waiting."""
         if number != len(self.decisions) or self.current is None:
             raise UsageError(f"Picture {number + 1} is not the one that waits for an answer.")
-        self.decisions.append(decision)
-        self.save()
+        self._take([*self.decisions, decision])
 
     def undo(self) -> None:
         """Take the last answer back. Raises UsageError when there is none."""
         if not self.decisions:
             raise UsageError("There is no answer to take back.")
-        self.decisions.pop()
-        self.save()
+        self._take(self.decisions[:-1])
 
     def error_rate(self) -> ErrorRate:
         """How many labels are wrong, as far as the answers go."""
         pairs = zip(self.shown, self.decisions, strict=False)
         return error_rate(self.pictures, [Looked(each.rank, each.draw, VERDICTS[said.answer]) for each, said in pairs])
 
+    def _take(self, decisions: list[Decision]) -> None:
+        """Have these answers, once they are written."""
+        before, self.decisions = self.decisions, decisions
+        try:
+            self.save()
+        except BaseException:
+            self.decisions = before
+            raise
+
     def save(self) -> None:
-        """Write the review. Raises MienError when that fails."""
+        """Write the review. Raises MienError when that fails, UsageError where another process has written it since."""
+        if identity(self.path) != self.written:
+            raise UsageError(
+                f"{self.path} was changed by another review of the same table. End one of them, and start this one "
+                "again: it goes on from there."
+            )
         facts = {name: getattr(self, name) for name in FACTS}
         lists = {"shown": list(map(asdict, self.shown)), "decisions": list(map(asdict, self.decisions))}
         write_json(self.path, {**facts, **lists})
+        self.written = identity(self.path)
 
 
 def resume(path: Path, listing: Listing) -> Session | None:
@@ -102,7 +116,7 @@ def resume(path: Path, listing: Listing) -> Session | None:
 
     Raises UsageError where it is of other pictures or labels, DataError when its file is damaged.
     """
-    values = read_json(path, {}, "Delete it to begin anew.")
+    written, values = identity(path), read_json(path, {}, "Delete it to begin anew.")
     if not values:
         return None
     try:
@@ -116,7 +130,7 @@ def resume(path: Path, listing: Listing) -> Session | None:
             f"{path} is a review of other pictures or labels: these have changed since it was begun. Name another "
             "`table`, or delete that file to begin anew."
         )
-    return Session(path, **facts, shown=shown, decisions=decisions)
+    return Session(path, **facts, shown=shown, decisions=decisions, written=written)
 
 
 def _decision(values: dict[str, Any], listing: Listing) -> Decision:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from mien.atomic import json_sha256, write_json
+from mien.atomic import identity, json_sha256, write_json
 from mien.errors import DataError
 from mien.locks import lock
 from mien.progress import note
@@ -33,11 +33,11 @@ def changing(run: Path, *names: str) -> Iterator[None]:
     Where that fails, a file that was not replaced keeps the hash it had. A process that is killed in between leaves
     them without one: they are the old ones or the new ones, and whole.
     """
-    known, there = _note(run, dict.fromkeys(names, "")), {name: _identity(run / name) for name in names}
+    known, there = _note(run, dict.fromkeys(names, "")), {name: identity(run / name) for name in names}
     try:
         yield
     except BaseException:
-        kept = {name: known.get(name, "") for name in names if _identity(run / name) == there[name]}
+        kept = {name: known.get(name, "") for name in names if identity(run / name) == there[name]}
         _note(run, _hashes(run, [name for name in names if name not in kept]) | kept)
         raise
     _note(run, _hashes(run, names))
@@ -137,15 +137,6 @@ def _note(run: Path, hashes: Hashes) -> Hashes:
 
 def _hashes(run: Path, names: Iterable[str]) -> Hashes:
     return {name: sha256(run / name) for name in names if (run / name).is_file()}
-
-
-def _identity(path: Path) -> tuple[int, int, int] | None:
-    """Tells a file from the one that takes its place; None where there is none."""
-    try:
-        state = path.stat()
-    except OSError:
-        return None
-    return state.st_ino, state.st_mtime_ns, state.st_size
 
 
 def _version(path: Path) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from mien.atomic import written_whole
 from mien.errors import UsageError
 from mien.labels import has_expressions
+from mien.preprocessing import on_white
 from mien.runtime.lettering import Lettering
 from mien.runtime.reader import Face, opened
 
@@ -56,7 +57,7 @@ def draw(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
 
 def boxed(picture: Image.Image, faces: Sequence[Face], numbers: Iterable[int] | None = None) -> Image.Image:
     """The picture, RGB, with a numbered box and the label around each face; counted from 1 without `numbers`."""
-    image = picture.convert("RGB")
+    image = on_white(picture).convert("RGB")
     unit = _unit(image)
     painter = ImageDraw.Draw(image)
     lettering = Lettering(unit, *(label for face in faces for label in face.probabilities))

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import unicodedata
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -94,13 +95,19 @@ def _with(letters: frozenset[str]) -> list[Place]:
     return next(([place] for place in _candidates(letters) if not lacking(place, letters)), []) if letters else []
 
 
+def _lines(command: list[str]) -> list[str]:
+    """What a command prints; nothing where it cannot be run, or takes too long: fontconfig may have to look anew."""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        return os.fsdecode(subprocess.run(command, capture_output=True, timeout=20, check=False).stdout).splitlines()
+    return []
+
+
 def _candidates(letters: frozenset[str]) -> Iterator[Place]:
     """What fontconfig names for these letters, then the usual fonts of other systems."""
     if shutil.which("fc-list"):
         wanted = " ".join(f"{ord(letter):x}" for letter in letters)
         asked = ["fc-list", "--format", "%{file}|%{index}\n", f":charset={wanted}"]
-        lines = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False).stdout.splitlines()
-        for line in sorted(lines, key=lambda line: (sum(word in line.lower() for word in STYLED), line)):
+        for line in sorted(_lines(asked), key=lambda line: (sum(word in line.lower() for word in STYLED), line)):
             path, _, index = line.rpartition("|")
             yield path, int(index or 0) & 0xFFFF  # the upper bits count the instances of a variable font
     folders = [*map(Path, map(os.path.expanduser, FOLDERS)), Path(os.environ.get("WINDIR", r"C:\Windows"), "Fonts")]

@@ -16,7 +16,7 @@ from PIL import Image
 from mien.errors import DataError, UsageError
 from mien.labels import has_expressions
 from mien.pictures import UNREADABLE, open_image
-from mien.preprocessing import Preprocessing, plain, upright
+from mien.preprocessing import Preprocessing, on_white, plain, upright
 from mien.runtime.faces import Box, Detector, WholeImage, YuNetDetector, with_margin
 from mien.runtime.network import Network, Prediction
 
@@ -227,7 +227,8 @@ class Reader(FaceFinder):
 
 
 def _rgb(picture: Image.Image) -> np.ndarray:
-    """uint8 (H, W, 3)."""
+    """uint8 (H, W, 3), without transparency, as the network sees it."""
+    picture = on_white(picture)
     return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 

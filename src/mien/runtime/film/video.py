@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -64,7 +65,7 @@ def moments(
     Raises MissingError for a file or camera that is not there, DataError for a file without frames, after its last
     frame for one that is cut off, and for a camera that shows nothing.
     """
-    if every <= 0:
+    if not 0 < every < math.inf:
         raise UsageError(f"`every` {every}: give the seconds between two frames, such as 0.5.")
     follow = Follower(reader.network.threshold, reader.network.sets)
     shown = camera_frames(str(source), every) if is_camera(source) else frames(Path(source), every, after)
