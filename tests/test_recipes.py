@@ -4,12 +4,11 @@ import re
 from importlib.util import find_spec
 
 import pytest
+from two_steps import train_two_steps
 
-from mien import config
 from mien.errors import MissingError, UsageError
 from mien.models import TIMM, count_parameters, create_model
 from mien.recipes import load, names
-from mien.train import run
 
 EXPECTED = {
     "quickstart",
@@ -66,26 +65,10 @@ def test_a_recipe_says_how_long_it_takes(name):
 
 @pytest.mark.parametrize("name", names())
 def test_every_recipe_trains_two_steps(name, tmp_path, monkeypatch):
-    """On drawn faces, without the hub; a network of more than 20 M parameters with two blocks, on small images."""
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
-    recipe, _ = load(name)
-    if recipe.model.name.startswith(TIMM) and find_spec("timm") is None:
+    if load(name)[0].model.name.startswith(TIMM) and find_spec("timm") is None:
         pytest.skip("it needs the extra timm; tests/parity/test_timm_networks.py trains it, beside timm")
-    small = {
-        "data": {"source": "drawn_faces", "images": 70, "channels": 1, "path": None},
-        "train": {"epochs": 1, "batch_size": 35},
-    }
-    if recipe.model.checkpoint:
-        recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"init": None})})
-    model = create_model(recipe.model.name, img_size=recipe.data.size, **recipe.model.sizes())
-    if count_parameters(model) > 20e6 and recipe.model.name == "vit":
-        small["model"] = {"depth": 2}
-    if recipe.data.size > 64:
-        small["data"]["size"] = 64
-    if recipe.train.unfreeze:
-        small["train"]["unfreeze"] = {1: 1}
-    folder = run.run(config.build(recipe.model_dump(), small), tmp_path / "run")
-    assert (folder / "model" / "model.safetensors").stat().st_size > 1000
+    assert (train_two_steps(name, tmp_path / "run") / "model" / "model.safetensors").stat().st_size > 1000
 
 
 def test_fer2013_resnet_keeps_its_size():

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from torch.testing import assert_close
+from transformers_networks import saved
 
 import mien
 from mien.models import create_model
@@ -49,8 +50,6 @@ def test_a_vit_for_transformers(tmp_path, channels):
 @pytest.mark.parametrize("kind", ["swin", "convnext", "beit"])
 def test_an_adopted_network_of_transformers(tmp_path, kind):
     transformers = pytest.importorskip("transformers")
-    from test_adopted_transformers import saved
-
     saved(kind, tmp_path / "theirs", _name_or_path="/home/ann/secret")
     run = mien.adopt(tmp_path / "theirs", tmp_path / "run")
     ours = mien.from_pretrained(run)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import test_recipes
 import torch
 from PIL import Image
 from safetensors.torch import save_file
 from torch.testing import assert_close
+from two_steps import train_two_steps
 
 import mien
 from mien import config, pretrained
@@ -295,7 +295,8 @@ OF_TIMM = [name for name in names() if load(name)[0].model.name.startswith("timm
 
 @pytest.mark.parametrize("name", OF_TIMM)
 def test_recipes_train_two_steps(name, tmp_path, monkeypatch):
-    test_recipes.test_every_recipe_trains_two_steps(name, tmp_path, monkeypatch)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    assert (train_two_steps(name, tmp_path / "run") / "model" / "model.safetensors").stat().st_size > 1000
 
 
 def test_imagenet_weights_know_a_cat():
