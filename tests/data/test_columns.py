@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -94,8 +96,19 @@ def test_equal_numbers_are_never_parted():
 
 
 @pytest.mark.parametrize(
+    ("often", "wanted"),
+    [("0", {"0": 90, "above 0 to 20": 20}), ("20", {"1 to 19": 19, "above 19 to 20": 91})],
+)
+def test_a_number_that_most_pictures_have_is_a_part_of_its_own(often, wanted):
+    """Its quarters would be one subgroup, with no rest to be tested against."""
+    names, _ = subgroups_of([often] * 90 + [str(number) for number in range(1, 21)], "light")
+    assert Counter(names) == wanted
+
+
+@pytest.mark.parametrize(
     ("values", "wanted"),
     [
+        (["1." + "0" * i for i in range(20)], "all 20 pictures have the same number; none to compare"),
         (["web"] * 5, "all 5 pictures have the value 'web'"),
         ([f"person {i}" for i in range(41)], "41 different values, 'person 0' among them, are too many to compare"),
     ],

@@ -107,3 +107,9 @@ def test_the_stated_error_rate_is_kept_on_images_that_were_not_fitted_on():
     found = calibrate(drawn(1.0), error_rate=0.1)
     assert found.wrong == pytest.approx(0.1, abs=0.03)
     assert 0.2 < found.answered < 0.9
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_single_image_leaves_one_half_empty():
+    one = Predictions(["a"], np.array([0]), np.array([[0.7, 0.3]]), ("x", "y"))
+    assert calibrate(one).calibration_error == pytest.approx(0.3)

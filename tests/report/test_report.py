@@ -17,6 +17,7 @@ from fake_runs import picture_names, write_run
 from page_text import Page, check_alone
 from PIL import Image
 
+from mien.config import Augment, Distill, Recipe, Train
 from mien.errors import MienError, MissingError
 from mien.evaluate.metrics import score
 from mien.report import run_page, write_report
@@ -212,6 +213,17 @@ def test_settings_are_those_that_differ_from_their_default(run: Path) -> None:
     assert found["data.size"] == "16"
     assert "train.momentum" not in found
     assert found["train.optimizer"] == "adamw"  # a default that always matters
+
+
+def test_two_values_are_a_range_only_where_they_are_one() -> None:
+    recipe = Recipe(
+        augment=Augment(scale=(0.9, 1.1)),
+        train=Train(betas=(0.8, 0.99)),
+        distill=Distill(teachers=("a.onnx", "b.onnx")),
+    )
+    found = {each.key: each.value for each in run_page.described(recipe)}
+    assert found["augment.scale"] == "0.9 to 1.1"
+    assert (found["train.betas"], found["distill.teachers"]) == ("0.8, 0.99", "a.onnx, b.onnx")
 
 
 def test_no_run_folder(tmp_path: Path) -> None:

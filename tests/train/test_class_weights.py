@@ -42,7 +42,7 @@ def test_true_and_false_of_older_recipes_are_inverse_and_none():
     assert Train(class_weights="{cat: 2}").class_weights == {"cat": 2}
 
 
-@pytest.mark.parametrize("wrong", ["squareroot", {"cat": -1}, "{cat: much}", 3, ["cat", 2]])
+@pytest.mark.parametrize("wrong", ["squareroot", {"cat": -1}, "{cat: much}", 3, ["cat", 2], {"cat": 0}, "{cat: .inf}"])
 def test_what_is_no_weight_is_refused_in_one_sentence(wrong):
     with pytest.raises(SettingError, match="give none, inverse, sqrt, effective, or numbers for classes") as refused:
         Train(class_weights=wrong)
@@ -52,6 +52,8 @@ def test_what_is_no_weight_is_refused_in_one_sentence(wrong):
 def test_a_class_that_is_not_there_is_named():
     with pytest.raises(UsageError, match="names 'kat', which is no class of the data"):
         weights({"kat": 2})
+    with pytest.raises(UsageError, match="weighs one class twice: cat, Cat"):
+        weights({"cat": 2, "Cat": 3})
 
 
 def test_one_answer_for_all_images_costs_what_the_weights_favour():

@@ -84,6 +84,13 @@ def test_features_are_stored_only_where_every_epoch_would_see_the_same():
     assert features.can_be_stored(change(head, augment={"erase_area": (0.1, 0.2), "magnitude": 3}))
 
 
+def test_muon_leaves_a_head_on_features_to_adamw():
+    """As where the head trains with its backbone: its hidden layers are matrices too."""
+    settings = {"trainable": "head", "optimizer": "muon", "lr": 0.02, "adam_lr": 0.003}
+    train = features.head_recipe(change(train=settings)).train
+    assert (train.optimizer, train.lr, train.trainable) == ("adamw", 0.003, "all")
+
+
 def test_stored_features_are_those_of_the_frozen_model():
     store = open_store(RECIPE.data)
     model = create_model("vit", img_size=16, patch_size=8, embed_dim=8, depth=1, num_heads=2, drop_rate=0.5)

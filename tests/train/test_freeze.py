@@ -372,6 +372,23 @@ def test_history_counts_parameters():
     assert freeze.history(model, Train()) == []
 
 
+def test_a_part_without_parameters_has_no_share():
+    model = Blocks()
+    assert freeze.history(model, Train(trainable="head", epochs=1))[0].parts == {"blocks.0": 0, "head": 1}
+
+
+class Blocks(nn.Module):
+    """An own network: nothing stands before its blocks, and one of them is an activation."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+        self.head = nn.Linear(4, 2)
+
+    def get_classifier(self):
+        return self.head
+
+
 def test_history_of_attention_is_a_share_of_each_block():
     model = create_model("vit", **VIT)
     attention = sum(p.numel() for p in model.blocks[0].attn.parameters())

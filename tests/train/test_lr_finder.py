@@ -10,6 +10,8 @@ import mien
 from mien import config
 from mien.cli import main
 from mien.config import Data, Model, Recipe, Train
+from mien.data import Store
+from mien.errors import UsageError
 from mien.train import callbacks, run
 from mien.train.lr_finder import steepest
 
@@ -53,6 +55,12 @@ def test_the_steepest_fall_by_hand():
     assert steepest(rates, [float(i) for i in range(16)]) is None
     assert steepest(rates[:9], losses[:9]) is None
     assert steepest(rates, [*losses, 4.0, 1.15, 6.0]) == steepest(rates, losses)  # it falls again once it has diverged
+
+
+def test_without_an_image_to_train_on_there_is_no_rate(monkeypatch):
+    monkeypatch.setattr(Store, "has", lambda store, split: split != "train")
+    with pytest.raises(UsageError, match="all images are held out, and none is left to train on"):
+        mien.lr(RECIPE)
 
 
 def test_ctrl_c_stops_the_test(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from mien.errors import UsageError
 from mien.runs import RunFolder, is_finished, read_recipe
 from mien.runs.folder import read_env
 from mien.runs.history import read_epochs
-from mien.train import more_epochs, run
+from mien.train import callbacks, more_epochs, run
 
 RECIPE = Recipe(
     name="tiny",
@@ -78,8 +78,6 @@ def test_more_epochs_that_are_interrupted_go_on(tmp_path, monkeypatch):
     assert is_finished(run.resume(part))  # the run of before, finished anew
     assert read_env(part).extensions == ()
 
-    from mien.train import callbacks
-
     def stop(self, trainer, task, batch, index):
         if (trainer.current_epoch, index) == (3, 1):
             raise KeyboardInterrupt
@@ -94,6 +92,22 @@ def test_more_epochs_that_are_interrupted_go_on(tmp_path, monkeypatch):
     one, other = last_weights(part), last_weights(whole)
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert [row["lr"] for row in read_epochs(part)] == [row["lr"] for row in read_epochs(whole)]
+
+
+def test_a_run_that_was_stopped_in_its_first_epoch_gets_the_longer_schedule(tmp_path, monkeypatch):
+    def stop(self, trainer, task, batch, index):
+        if index == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.Display, "on_train_batch_start", stop, raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            run.run(change(schedule="one_cycle", checkpoint_minutes=1e-9), tmp_path / "run")
+    folder = run.resume(tmp_path / "run", 4)
+    rates = [row["lr"] for row in read_epochs(folder)]
+    assert len(rates) == 4
+    assert rates[1] > rates[2] > 10 * rates[3]
+    assert [(part.after, part.epochs) for part in read_env(folder).extensions] == [(0, 4)]
 
 
 def test_a_run_that_stopped_early_waits_anew(tmp_path):

@@ -226,6 +226,11 @@ def test_a_recipe_that_cannot_be_built_leaves_no_folder_and_overwrites_none(tmp_
         run.run(change(model={"patch_size": 7}), tmp_path / "other")
     with pytest.raises(UsageError, match=r"too few for `train\.processes` 1 and `train\.accumulate_grad_batches` 1000"):
         run.run(change(train={"accumulate_grad_batches": 1000}), tmp_path / "other")
+    normed = change(model={"head_hidden": (4,), "head_batch_norm": True}, augment={"mixup": 0}, train={"batch_size": 1})
+    with pytest.raises(
+        UsageError, match=r"the batch norms of vit learn from two or more\. Take a larger `train\.batch"
+    ):
+        run.run(normed, tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -276,9 +277,13 @@ class Train(Settings):
         if isinstance(value, bool) or value in ("true", "false"):
             return "inverse" if value in (True, "true") else "none"
         read = parsed("train.class_weights", value) if isinstance(value, str) and value.startswith("{") else value
-        own = isinstance(read, Mapping) and all(isinstance(each, (int, float)) and each >= 0 for each in read.values())
+        weights = list(read.values()) if isinstance(read, Mapping) else []
+        own = isinstance(read, Mapping) and all(isinstance(w, (int, float)) and 0 < w < math.inf for w in weights)
         if not own and read not in get_args(WeightScheme):
-            raise ValueError("give none, inverse, sqrt, effective, or numbers for classes, such as '{cat: 2, dog: 1}'")
+            raise ValueError(
+                "give none, inverse, sqrt, effective, or numbers for classes, such as '{cat: 2, dog: 1}', each above "
+                "0: a class that is to count nothing is left out by `data.without`"
+            )
         return read
 
     @field_validator("unfreeze", mode="before")

@@ -52,6 +52,11 @@ def refuse_too_few(images: int, processes: int, accumulated: int) -> None:
         )
 
 
+def images_a_batch(images: int, batch_size: int, processes: int, accumulated: int) -> int:
+    """How many images of a batch each process gets: its share, fewer where a step would take more than there are."""
+    return min(batch_size // processes, images // (accumulated * processes))
+
+
 class TrainBatches:
     """Training batches: uint8 images (b, C, H, W) and the store's targets, where b = batch_size / processes.
 
@@ -74,10 +79,9 @@ class TrainBatches:
     ) -> None:
         indices = store.indices("train")
         self.store = store
-        parts = accumulated * processes
         refuse_too_few(len(indices), processes, accumulated)
-        self.share = min(batch_size // processes, len(indices) // parts)
-        self.steps = len(indices) // (parts * self.share)
+        self.share = images_a_batch(len(indices), batch_size, processes, accumulated)
+        self.steps = len(indices) // (accumulated * processes * self.share)
         self.accumulated = accumulated
         self.rank = rank
         self.processes = processes

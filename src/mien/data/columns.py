@@ -53,7 +53,10 @@ def subgroups_of(values: Sequence[str], column: str) -> tuple[list[str], bool]:
     if len(different) <= FEW:
         return list(values), False
     if all(map(_is_number, different)):
-        return _quarters(values), True
+        quarters = _quarters(values)
+        if len({*quarters}) < 2:
+            raise UsageError(f"`by` {column}: all {len(values):,} pictures have the same number; none to compare.")
+        return quarters, True
     if len(different) > MANY:
         raise UsageError(
             f"`by` {column}: {len(different):,} different values, '{next(iter(different))}' among them, are too many "
@@ -104,13 +107,25 @@ def _row(place: str) -> str:
 
 
 def _quarters(values: Sequence[str]) -> list[str]:
-    """Numbers as the quarter in which they lie, '12 to 37.5'; equal numbers are never parted."""
+    """Numbers as the quarter in which they lie, '12 to 37.5'; equal numbers are never parted.
+
+    Where more than three in four are the least or the largest number, these are one part, and all others the other.
+    """
     numbers = np.array([math.nan if value == NONE else float(value) for value in values])
     known = numbers[np.isfinite(numbers)]
     edges = np.unique(np.quantile(known, [0, 0.25, 0.5, 0.75, 1], method="inverted_cdf"))
+    if len(edges) == 1:
+        edges = np.repeat(edges, 2)
+    elif len(edges) == 2:
+        least, largest = edges
+        between = least if np.median(known) == least else known[known < largest].max()
+        edges = np.array([least, between, largest])
     place = np.clip(np.searchsorted(edges, numbers, side="left") - 1, 0, len(edges) - 2)
-    ends = _told_apart(edges.tolist())
+    different = sorted({*edges.tolist()})
+    told = dict(zip(different, _told_apart(different), strict=True))
+    ends = [told[edge] for edge in edges.tolist()]
     names = [f"{'' if i == 0 else 'above '}{ends[i]} to {ends[i + 1]}" for i in range(len(edges) - 1)]
+    names = [ends[0] if i == 0 and ends[0] == ends[1] else name for i, name in enumerate(names)]
     return [names[i] if math.isfinite(number) else NONE for i, number in zip(place, numbers, strict=True)]
 
 

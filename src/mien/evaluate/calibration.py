@@ -93,7 +93,12 @@ def calibrate(predictions: Predictions, error_rate: float = 0.2, seed: int = 0) 
 
 
 def fit_temperature(predictions: Predictions) -> float:
-    """The temperature with the least negative log-likelihood, which has one minimum in log T (golden section)."""
+    """The temperature with the least negative log-likelihood, which has one minimum in log T (golden section).
+
+    1 where there are no predictions: of a single image, one half has none.
+    """
+    if not len(predictions):
+        return 1.0
     low, high = np.log(TEMPERATURES)
     golden = (np.sqrt(5) - 1) / 2
     for _ in range(60):

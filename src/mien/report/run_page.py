@@ -194,7 +194,8 @@ def described(recipe: Recipe) -> Iterator[Setting]:
         values = getattr(recipe, section)
         for key, field in fields_of(values).items():
             value = getattr(values, key)
-            yield Setting(f"{section}.{key}", _shown(value), field.description or "", value == field.default)
+            shown = _shown(value, is_range=section == "augment")
+            yield Setting(f"{section}.{key}", shown, field.description or "", value == field.default)
 
 
 def base_of(recipe: Recipe) -> Recipe | None:
@@ -218,9 +219,9 @@ def _cell(images: int, total: int, diagonal: bool) -> dict[str, Any]:
     return {"images": images, "total": total, "share": share, "strong": share >= STRONG, "diagonal": diagonal}
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, is_range: bool) -> str:
     if isinstance(value, tuple):
-        return " to ".join(map(str, value)) if len(value) == 2 else ", ".join(map(str, value))
+        return (" to " if is_range else ", ").join(map(str, value))
     return str(value)
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from mien import config, hardware, plugins, pretrained
 from mien.config import Recipe
 from mien.data import Store
+from mien.data.batches import gather, images_a_batch
 from mien.errors import UsageError
 from mien.models import TIMM, accepts, create_model
 from mien.models.sizes import FROM_DATA
@@ -76,6 +77,14 @@ def check_sizes(recipe: Recipe) -> None:
     loggers.check(recipe)
 
 
+def refuse_all_held_out(recipe: Recipe, store: Store) -> None:
+    """Raise UsageError where no image is left to train on."""
+    if not store.has("train"):
+        raise UsageError(
+            f"`data.val_split` {recipe.data.val_split}: all images are held out, and none is left to train on."
+        )
+
+
 def build_model(recipe: Recipe, store: Store, checkpoint: Checkpoint | None = None) -> nn.Module:
     """The recipe's model with weights drawn from its seed, those of the checkpoint put in their place."""
     torch.manual_seed(recipe.seed)
@@ -96,7 +105,27 @@ def build_model(recipe: Recipe, store: Store, checkpoint: Checkpoint | None = No
 
 def build_task(recipe: Recipe, store: Store, checkpoint: Checkpoint | None = None) -> Training:
     """The recipe's model with all that it needs to be trained. Raises UsageError where the two do not fit."""
-    return TASKS[recipe.learns].of(recipe, build_model(recipe, store, checkpoint), store)
+    task = TASKS[recipe.learns].of(recipe, build_model(recipe, store, checkpoint), store)
+    _refuse_single_images(task, store)
+    return task
+
+
+def _refuse_single_images(task: Training, store: Store) -> None:
+    """Raise UsageError where a batch is one image, of which a batch norm takes no variance."""
+    settings, train = task.recipe.train, store.indices("train")
+    processes = settings.processes
+    share = images_a_batch(len(train), settings.batch_size, processes, settings.accumulate_grad_batches)
+    if share != 1 or (processes > 1 and settings.sync_batchnorm):
+        return
+    try:
+        task.initial_loss(gather(store.images, store.targets, train[:1]))
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UsageError(
+            f"Each batch of a process is one image, and the batch norms of {task.recipe.model.name} learn from two or "
+            "more. Take a larger `train.batch_size`, or more training images."
+        ) from error
 
 
 def precision_of(task: Training, device: str) -> str:

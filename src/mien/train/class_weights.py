@@ -71,4 +71,6 @@ def _own(given: object, classes: Sequence[str]) -> list[float]:
                 f"are {', '.join(classes[:10])}."
             )
     weights = {labels.canonical(name): float(weight) for name, weight in given.items()}
+    if len(weights) < len(given):
+        raise UsageError(f"`train.class_weights` weighs one class twice: {', '.join(map(str, given))}. Say it once.")
     return [weights.get(label, 1.0) for label in known]

@@ -34,8 +34,11 @@ def can_be_stored(recipe: Recipe) -> bool:
 
 
 def head_recipe(recipe: Recipe) -> Recipe:
-    """The recipe for a head on stored features: all of it trains."""
-    return recipe.with_(train={"trainable": "all", "layer_decay": 1.0})
+    """The recipe for a head on stored features: all of it trains, by adamw where muon leaves it to that."""
+    alone: dict[str, Any] = {"trainable": "all", "layer_decay": 1.0}
+    if recipe.train.optimizer == "muon":
+        alone |= {"optimizer": "adamw", "lr": recipe.train.adam_lr}
+    return recipe.with_(train=alone)
 
 
 def store_features(model: nn.Module, store: Store, device: str, precision: str, name: str) -> Store:

@@ -163,7 +163,9 @@ def _places(model: nn.Module) -> dict[str, int]:
 
 
 def _parts(model: nn.Module) -> dict[str, list[str]]:
-    """Names of the parameters of the stem, each block and the head; the norm after the blocks belongs to none."""
+    """Names of the parameters of the stem, each block and the head, of those that have any; the norm after the blocks
+    belongs to none.
+    """
     labels = [STEM, *block_names(model)]
     parts: dict[str, list[str]] = {label: [] for label in [*labels, HEAD]}
     head = head_names(model)
@@ -172,7 +174,7 @@ def _parts(model: nn.Module) -> dict[str, list[str]]:
             parts[labels[place]].append(name)
         elif _inside(name, head):
             parts[HEAD].append(name)
-    return parts
+    return {part: names for part, names in parts.items() if names}
 
 
 def _inside(parameter: str, modules: Iterable[str]) -> bool:

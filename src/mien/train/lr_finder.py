@@ -17,7 +17,15 @@ from mien import hardware
 from mien.config import Recipe
 from mien.data import open_store
 from mien.errors import UsageError
-from mien.train.build import build_task, check_sizes, lay_out, precision_of, read_checkpoint, with_sizes_of
+from mien.train.build import (
+    build_task,
+    check_sizes,
+    lay_out,
+    precision_of,
+    read_checkpoint,
+    refuse_all_held_out,
+    with_sizes_of,
+)
 from mien.train.trainer import try_rates
 
 LOWEST, HIGHEST = 1e-6, 10.0
@@ -50,6 +58,7 @@ def find_lr(recipe: Recipe, steps: int = 100) -> RangeTest:
     recipe = with_sizes_of(checkpoint, recipe).with_(train=STILL, distill={"stored": False})
     check_sizes(recipe)
     device, store = hardware.choose_device(recipe.device), open_store(recipe.data)
+    refuse_all_held_out(recipe, store)
     task = build_task(recipe, store, checkpoint)
     precision = precision_of(task, device)
     lay_out(task, device)

@@ -30,13 +30,14 @@ def lengthen(folder: Path, recipe: Recipe, epochs: int) -> Recipe:
         raise UsageError(f"{folder} is an average of runs: there is nothing to train. Train its runs on.")
     if epochs <= done:
         raise UsageError(f"{folder} has trained {done} epochs already. Give more, such as `train.epochs` {2 * done}.")
-    if done and whole_checkpoint(layout.last_checkpoint(folder)) is None:
+    begun = whole_checkpoint(layout.last_checkpoint(folder)) is not None  # maybe within the first epoch
+    if done and not begun:
         raise MissingError(
             f"{folder} has no {layout.CHECKPOINTS}/{layout.LAST} to go on from. Start another run from its network: "
             f"`model.init` {folder}."
         )
     longer = longer_recipe(folder, recipe, epochs)
-    if done:
+    if begun:
         now = datetime.now().astimezone().isoformat(timespec="seconds")
         before = tuple(part for part in known.extensions if part.epochs <= recipe.train.epochs)
         part = Extension(after=done, epochs=epochs, date=now)

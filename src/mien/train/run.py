@@ -25,7 +25,16 @@ from mien.runs.history import read_epochs
 from mien.runs.processes import is_first_process, launched
 from mien.runs.writing import hold, new_folder, refuse_used, release, write_env
 from mien.train import features, launch, loggers
-from mien.train.build import build_task, check_sizes, lay_out, precision_of, read_checkpoint, save_model, with_sizes_of
+from mien.train.build import (
+    build_task,
+    check_sizes,
+    lay_out,
+    precision_of,
+    read_checkpoint,
+    refuse_all_held_out,
+    save_model,
+    with_sizes_of,
+)
 from mien.train.callbacks import Pruning, Watch
 from mien.train.checkpoints import discard_earlier, whole_checkpoint
 from mien.train.environment import as_before, environment, opening
@@ -57,10 +66,7 @@ def run(recipe: Recipe, out: Path | None = None, *, overwrite: bool = False, wat
     device = hardware.choose_device(recipe.device)
     check_sizes(recipe)
     store = open_store(recipe.data)
-    if not store.has("train"):
-        raise UsageError(
-            f"`data.val_split` {recipe.data.val_split}: all images are held out, and none is left to train on."
-        )
+    refuse_all_held_out(recipe, store)
     # A recipe that cannot be built or trained leaves no folder behind, and none overwritten.
     refuse_too_few(len(store.indices("train")), recipe.train.processes, recipe.train.accumulate_grad_batches)
     task = build_task(recipe, store, checkpoint)
