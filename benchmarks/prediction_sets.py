@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,22 +29,13 @@ HALVES = 100
 def judged(predictions: Predictions, seed: int, coverage: float, per_class: bool) -> list[float]:
     """One random half judged with the sets of the other: covered, size, single, single_right, then each class."""
     fitted = np.random.default_rng(seed).permutation(len(predictions)) % 2 == 0
-    sets = fit_sets(part(predictions, fitted), coverage, per_class=per_class).sets
-    other = part(predictions, ~fitted)
+    sets = fit_sets(predictions.only(fitted), coverage, per_class=per_class).sets
+    other = predictions.only(~fitted)
     inside = sets.mask(other.probabilities)
     held = inside[np.arange(len(other)), other.labels]
     single = inside.sum(axis=1) == 1
     classes = [held[other.labels == k].mean() for k in range(len(other.classes))]
     return [held.mean(), inside.sum(axis=1).mean(), single.mean(), held[single].mean(), *classes]
-
-
-def part(predictions: Predictions, chosen: np.ndarray) -> Predictions:
-    return replace(
-        predictions,
-        names=[name for name, there in zip(predictions.names, chosen, strict=True) if there],
-        labels=predictions.labels[chosen],
-        probabilities=predictions.probabilities[chosen],
-    )
 
 
 def measure(name: str, path: Path, coverage: float = 0.9) -> list[dict[str, object]]:

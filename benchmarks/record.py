@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from mien import config
+from mien.atomic import written_whole
 from mien.evaluate.metrics import accuracy
 from mien.runs import Accuracy, read_recipe
 from mien.runs.data import Images, open_data
@@ -147,7 +148,7 @@ def changed(recipe: config.Recipe) -> str:
         for section, values in own.items()
         if isinstance(values, dict)
         for key, value in values.items()
-        if value != original[section][key] and key != "path"
+        if value != original[section].get(key) and key != "path"  # another network has other sizes
     ]
     return " ".join(differences)
 
@@ -170,14 +171,15 @@ def main() -> None:
     if TABLE.exists():
         with TABLE.open(newline="") as file:
             known = list(csv.DictReader(file))
+    if not sys.argv[1:]:
+        sys.exit(__doc__)
     only_clean = sys.argv[1] == "--clean"
     for name in sys.argv[2:] if only_clean else ():
         known = with_clean(known, name)
     new = [row for run in ([] if only_clean else sys.argv[1:]) for row in rows(Path(run))]
     again = {identity(row) for row in new}
     known = [row for row in known if identity(row) not in again]
-    TABLE.parent.mkdir(exist_ok=True)
-    with TABLE.open("w", newline="") as file:
+    with written_whole(TABLE) as file:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(known + new)

@@ -16,6 +16,7 @@ from mien.config import Augment, Data, Model, Recipe, Train
 from mien.errors import MissingError, UsageError
 from mien.evaluate.compare import compare
 from mien.export import export
+from mien.recipes import load
 from mien.report import write_comparison
 from mien.runs import read_recipe
 from mien.runs.folder import RunFolder
@@ -54,17 +55,22 @@ def weights(folder):
     return load_file(folder / "model" / "model.safetensors")
 
 
-def recorded(folder):
-    """The rows that benchmarks/record.py makes of a run."""
+def record():
+    """benchmarks/record.py."""
     path = Path(__file__).parents[2] / "benchmarks" / "record.py"
     spec = importlib.util.spec_from_file_location("record", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.rows(folder)
+    return module
 
 
 def changed(out, **sections):
     return run.run(config.build(FIRST.model_dump(), sections), out)
+
+
+def test_a_run_of_another_network_than_its_recipe_has_is_recorded():
+    recipe = load("fer2013_lenet")[0].with_(model={"name": "vit", "depth": 2})
+    assert record().changed(recipe) == "model.name=vit model.depth=2"
 
 
 def test_the_mean_is_weighted_and_counters_are_the_first_ones():
@@ -96,7 +102,7 @@ def test_an_average_is_a_run_folder_like_any_other(pair, tmp_path):
     assert {row.label: row.epochs for row in comparison.rows}["first_average"] == 2
     page = write_comparison(comparison, tmp_path / "page.html").read_text()
     assert "How fast they learn" in page  # of those that were trained
-    (row,) = [row for row in recorded(folder) if row["metric"] == "accuracy"]
+    (row,) = [row for row in record().rows(folder) if row["metric"] == "accuracy"]
     assert row["settings"] == "average of 0.25 first, 0.75 second"
 
 

@@ -18,13 +18,14 @@ from tiny_training import RECIPE, change, weights
 
 from mien import config
 from mien.config import Model, Train
+from mien.data import open_store
 from mien.errors import DataError, MienError, MissingError, UsageError
 from mien.evaluate.run_model import load_model
 from mien.models import create_model
 from mien.runs import read_recipe
 from mien.runs.folder import RunFolder
 from mien.train import callbacks, run, trainer
-from mien.train.build import lay_out
+from mien.train.build import build_task, lay_out
 from mien.train.task import Task
 
 pytestmark = pytest.mark.usefixtures("shared_cache")
@@ -231,6 +232,8 @@ def test_a_recipe_that_cannot_be_built_leaves_no_folder_and_overwrites_none(tmp_
         UsageError, match=r"the batch norms of vit learn from two or more\. Take a larger `train\.batch"
     ):
         run.run(normed, tmp_path / "other")
+    with pytest.raises(UsageError, match=r"70 validation images are too few for `train\.processes` 71"):
+        build_task(change(train={"processes": 71, "batch_size": 142}), open_store(RECIPE.data))
     assert not (tmp_path / "other").exists()
 
 

@@ -22,6 +22,7 @@ from mien.runs import layout, manifest
 from mien.train import freeze, gradient_checkpointing, loggers
 from mien.train.masked_task import Filling
 from mien.train.task import Task, Training
+from mien.words import count
 
 # What a run learns -> how.
 TASKS: dict[str, type[Training]] = {"labels": Task, "patches": Filling}
@@ -105,9 +106,20 @@ def build_model(recipe: Recipe, store: Store, checkpoint: Checkpoint | None = No
 
 def build_task(recipe: Recipe, store: Store, checkpoint: Checkpoint | None = None) -> Training:
     """The recipe's model with all that it needs to be trained. Raises UsageError where the two do not fit."""
+    _refuse_idle_processes(recipe, store)
     task = TASKS[recipe.learns].of(recipe, build_model(recipe, store, checkpoint), store)
     _refuse_single_images(task, store)
     return task
+
+
+def _refuse_idle_processes(recipe: Recipe, store: Store) -> None:
+    """Raise UsageError where a process would have no validation image, and the others wait for it."""
+    held_out, processes = len(store.indices("validation")), recipe.train.processes
+    if 0 < held_out < processes:
+        raise UsageError(
+            f"{count(held_out, 'validation image is', 'validation images are')} too few for `train.processes` "
+            f"{processes}: each process scores some. Hold more out (`data.val_split`), or take fewer processes."
+        )
 
 
 def _refuse_single_images(task: Training, store: Store) -> None:
