@@ -46,7 +46,7 @@ def main() -> None:
         whole(browser, report.absolute().as_uri(), "report", height=1330)
         explained = explanation(given.vit, Path(scratch) / "vit")
         part(browser, explained, "#walk > .columns", "explain-walk")
-        part(browser, explanation("mien:vit", Path(scratch) / "shipped"), "#why > .columns", "explain-why")
+        part(browser, explanation("mien:vit", Path(scratch) / "shipped"), "#why > .columns", "explain-why", columns=4)
         part(browser, explained, "#attention .card:has(.heads) >> nth=0", "explain-attention")
         part(browser, explained, "#positions > .columns", "explain-positions")
         part(browser, explanation(given.cnn, Path(scratch) / "cnn"), "#features", "explain-features")
@@ -70,10 +70,12 @@ def whole(browser: Any, address: str, name: str, width: int = 1180, height: int 
     page.close()
 
 
-def part(browser: Any, address: str, selector: str, name: str) -> None:
-    """One element of the page."""
+def part(browser: Any, address: str, selector: str, name: str, columns: int = 0) -> None:
+    """One element of the page, its cards in so many columns."""
     page = browser.new_page(viewport={"width": 1100, "height": 900})
     page.goto(address)
+    if columns:
+        page.add_style_tag(content=f"{selector} {{ grid-template-columns: repeat({columns}, 1fr) }}")
     save(page.locator(selector).screenshot(), name)
     page.close()
 

@@ -41,6 +41,14 @@ def test_the_door_names_every_verb_and_type():
         mien.trian  # noqa: B018
 
 
+@pytest.mark.parametrize("verb", ["train", "lr"])
+def test_a_name_in_place_of_a_recipe_is_told_how_to_make_one(verb):
+    with pytest.raises(
+        UsageError, match=rf"takes a recipe, given 'folder_vit'.* `mien.{verb}\(mien.recipe\('folder_vit', "
+    ):
+        getattr(mien, verb)("folder_vit")
+
+
 def test_the_door_opens_nothing():
     code = "import sys, mien; print(len(dir(mien))); print(*sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -10,6 +10,7 @@ def test_exit_codes():
 
 def test_nearest():
     assert nearest("vitt", ["lenet", "vit"]) == " Did you mean 'vit'?"
+    assert nearest("vitt", ["lenet", "vit"], "mien:") == " Did you mean 'mien:vit'?"
     assert nearest("zzzz", ["lenet", "vit"]) == ""
 
 

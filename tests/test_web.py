@@ -127,7 +127,7 @@ def test_what_the_page_cannot_run_is_refused(tmp_path: Path) -> None:
         web.write_web_folder(file, tmp_path / "page")
     with pytest.raises(UsageError, match="`margin` -1: give the share"):
         web.write_web_folder("mien:tiny", tmp_path / "page", margin=-1)
-    with pytest.raises(MissingError, match=r"mien:tinny does not come with mien\. Did you mean 'tiny'"):
+    with pytest.raises(MissingError, match=r"mien:tinny does not come with mien\. Did you mean 'mien:tiny'"):
         mien.export("mien:tinny", web=tmp_path / "page")
     assert not (tmp_path / "page").exists()
 

@@ -98,17 +98,26 @@ class Run(RunFolder):
         return load(self)
 
 
+def _made(recipe: object, verb: str) -> Recipe:
+    """The recipe, if it is one. Raises UsageError that says how to make one, of a name for example."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    name = recipe if isinstance(recipe, str) else "folder_vit"
+    how = f"`mien.{verb}(mien.recipe({name!r}, data={{'path': 'pictures'}}))`"
+    raise UsageError(f"`mien.{verb}` takes a recipe, given {recipe!r}. Make one: {how}")
+
+
 @verb
 def train(recipe: Recipe, out: str | Path | None = None, *, overwrite: bool = False) -> Run:
     """Train a recipe from the start, score it on validation and write its page.
 
     out: the run folder; runs/RECIPE-DATE-SEED if not given. overwrite: replace the run that is there.
-    Raises UsageError for settings that do not fit, or an `out` that is in use; MissingError for data that is not
-    there; DataError for pictures that cannot be read.
+    Raises UsageError for settings that do not fit, a name in place of a recipe, or an `out` that is in use;
+    MissingError for data that is not there; DataError for pictures that cannot be read.
     """
     from mien.train.run import run as start
 
-    return _finished(start(recipe, None if out is None else Path(out), overwrite=overwrite))
+    return _finished(start(_made(recipe, "train"), None if out is None else Path(out), overwrite=overwrite))
 
 
 @verb
@@ -143,7 +152,7 @@ def lr(recipe: Recipe, *, steps: int = 100) -> RangeTest:
     """
     from mien.train.lr_finder import find_lr
 
-    return find_lr(recipe, steps)
+    return find_lr(_made(recipe, "lr"), steps)
 
 
 @verb

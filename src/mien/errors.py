@@ -90,9 +90,9 @@ def require(what: str, *packages: str) -> None:
             raise MissingError(f"{what} needs the '{extra}' extra: pip install 'mien[{extra}]'")
 
 
-def nearest(name: str, choices: Iterable[str]) -> str:
-    """' Did you mean 'x'?' for the choice closest to `name`, or '' when none is close."""
+def nearest(name: str, choices: Iterable[str], scheme: str = "") -> str:
+    """' Did you mean 'x'?' for the choice closest to `name`, or '' when none is close. scheme: 'mien:', before it."""
     import difflib
 
     found = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
-    return f" Did you mean '{found[0]}'?" if found else ""
+    return f" Did you mean '{scheme}{found[0]}'?" if found else ""

@@ -45,7 +45,9 @@ def test_a_model_that_comes_with_the_package(shipped, tmp_path, capsys):
     assert main(["predict", str(tmp_path / "face.png"), "--no-detect", "--json"]) == 0
     named = mien.load("mien:tiny").read(tmp_path / "face.png", detect=False)[0]
     assert json.loads(capsys.readouterr().out)["faces"] == [named.to_dict()]
-    with pytest.raises(MissingError, match=r"mien:tinny does not come with mien\. Did you mean 'tiny'\? .*: mien:tiny"):
+    with pytest.raises(
+        MissingError, match=r"mien:tinny does not come with mien\. Did you mean 'mien:tiny'\? .*: mien:tiny"
+    ):
         mien.load("mien:tinny")
 
 

@@ -196,7 +196,7 @@ def _shipped(name: str) -> Path:
     there = backbones()
     if name not in there:
         which = ", ".join(OWN + one for one in there) or "none yet"
-        raise MissingError(f"{OWN}{name} does not come with mien.{nearest(name, there)} These do: {which}.")
+        raise MissingError(f"{OWN}{name} does not come with mien.{nearest(name, there, OWN)} These do: {which}.")
     return asset(name, "config.json").parent
 
 

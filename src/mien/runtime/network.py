@@ -194,7 +194,7 @@ def _shipped(name: str) -> Path:
     if name not in there:
         known = f" These do: {', '.join(OWN + found for found in there)}." if there else ""
         raise MissingError(
-            f"{OWN}{name} does not come with mien.{nearest(name, there)}{known} `mien.export(RUN)` makes one."
+            f"{OWN}{name} does not come with mien.{nearest(name, there, OWN)}{known} `mien.export(RUN)` makes one."
         )
     return asset(name, "model.onnx")
 
