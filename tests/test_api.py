@@ -4,8 +4,10 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +16,10 @@ import pytest
 from PIL import Image
 
 import mien
+from mien.arguments import several
+from mien.assets import asset
+from mien.cache import cache_folder
+from mien.cli import main
 from mien.data import open_store
 from mien.errors import MissingError, UsageError
 from mien.runs import data as places
@@ -175,6 +181,55 @@ def test_a_path_alone_says_where_the_images_lie(run, tmp_path, monkeypatch):
     assert opened == [tmp_path] * 3
     with pytest.raises(UsageError, match="say only where its images lie now"):
         mien.evaluate(run, data={"path": tmp_path, "size": 32})
+
+
+def test_a_text_where_texts_are_wanted_is_one_of_them():
+    """And not its letters: 'ab' would name two classes."""
+    assert several("ab") == ["ab"] == several(Path("ab")) == several(["ab"]) == several(np.array(["ab"]))
+    assert mien.from_pretrained("mien:tiny", np.array(["cat", "dog"])).labels == ("cat", "dog")
+    with pytest.raises(UsageError, match="tells 7 classes apart, and 1 names are given"):
+        mien.adopt("mien:tiny", labels="abcdefg")
+
+
+def test_a_folder_that_holds_an_export_is_one(tmp_path, capsys):
+    """As in Python: the folder that `push` writes has no run's recipe."""
+    shutil.copy(asset("tiny", "model.onnx"), tmp_path)
+    with pytest.raises(UsageError, match="has no data of its own"):
+        mien.evaluate(tmp_path)
+    assert main(["evaluate", str(tmp_path)]) == 2
+    assert f"{tmp_path} has no data of its own. Say on which to score it: --data.path" in capsys.readouterr().err
+
+
+def test_networks_that_come_with_mien_are_verified_by_their_names():
+    assert mien.verify("mien:tiny") == []
+    with pytest.raises(MissingError, match="mien:tinny does not come with mien"):
+        mien.verify("mien:tinny")
+
+
+def test_a_run_goes_to_the_home_folder_and_not_to_one_called_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "taken").touch()
+    for verb in (partial(mien.train, mien.recipe("quickstart", **SMALL)), partial(mien.adopt, "mien:tiny")):
+        with pytest.raises(UsageError, match=f"{tmp_path}/run exists"):
+            verb("~/run")
+
+
+def test_a_tilde_is_the_home_folder_or_a_part_of_a_name(tmp_path, monkeypatch):
+    """Of no user there is no home folder, so `~draft` is a name, as Office and editors make them."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MIEN_CACHE", "~/cache")
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(asset("tiny", "model.onnx"), "~draft.onnx")
+    Image.new("L", (48, 48), 90).save("~draft.png")
+    assert mien.load("~draft.onnx").names == mien.load("~/~draft.onnx").names
+    assert len(mien.load("~draft.onnx").read("~draft.png", detect=False)) == 1
+    assert mien.recipe("quickstart", data={"path": "~/pictures"}).data.path == tmp_path / "pictures"
+    assert cache_folder() == tmp_path / "cache"
+    for verb in (mien.evaluate, mien.Run.open, mien.embed, partial(mien.adopt, out="run")):
+        with pytest.raises((MissingError, UsageError)):
+            verb("~nobody/pictures")
 
 
 def test_the_type_checker_is_shown_every_verb():

@@ -6,6 +6,7 @@ Its network, the names of its classes and its preprocessing are kept as they are
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -119,7 +120,7 @@ def _placed(numbers: Sequence[int], places: Sequence[int], length: int) -> list[
 def _network(source: str, output: str | None, pixels: Mapping[str, Any]) -> Classifier:
     """The network with what it says of its classes and its pixels."""
     if _is_foreign_onnx(source):
-        return _of_onnx(Path(source).expanduser(), output, pixels)
+        return _of_onnx(Path(os.path.expanduser(source)), output, pixels)
     if output is not None:
         raise UsageError(f"`output` {output}: only an .onnx file has outputs to choose from.")
     if not is_export(source) and (config := _config(source)) and config.get("model_type") not in hf_settings.KINDS:
@@ -132,7 +133,7 @@ def _network(source: str, output: str | None, pixels: Mapping[str, Any]) -> Clas
 
 def _is_foreign_onnx(source: str) -> bool:
     """Whether it is an .onnx file, and none of mien's."""
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     return path.suffix == ".onnx" and path.is_file() and KEY not in foreign_onnx.metadata(path)
 
 

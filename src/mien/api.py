@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mien import plugins
-from mien.arguments import file_of, is_network, place_of, reading, run_place, settings_of, verb
+from mien.arguments import file_of, is_network, place_of, reading, run_place, settings_of, several, verb
 from mien.catalogue import from_pretrained
 from mien.config import Recipe
 from mien.errors import UsageError
@@ -117,7 +117,7 @@ def train(recipe: Recipe, out: str | Path | None = None, *, overwrite: bool = Fa
     """
     from mien.train.run import run as start
 
-    return _finished(start(_made(recipe, "train"), None if out is None else Path(out), overwrite=overwrite))
+    return _finished(start(_made(recipe, "train"), file_of(out), overwrite=overwrite))
 
 
 @verb
@@ -172,9 +172,9 @@ def adopt(
     """
     from mien.adopt import adopt as write
 
-    place = None if out is None else Path(out)
+    place, names = file_of(out), several(labels)
     chosen = None if data is None else settings_of(data)
-    folder = write(source, place, labels=labels, output=output, data=chosen, pixels=pixels, overwrite=overwrite)
+    folder = write(source, place, labels=names, output=output, data=chosen, pixels=pixels, overwrite=overwrite)
     return _finished(folder) if chosen else Run.open(folder)
 
 
@@ -257,6 +257,7 @@ def explain(
 
     from mien.explain import explain as look_inside
 
+    methods = None if methods is None else several(methods)
     if isinstance(model, nn.Module):
         return look_inside(model, image, methods, target, verdicts=verdicts)
     place = place_of(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -47,7 +48,7 @@ def reading(
             f"{dict(place)}."
         )
     images, start = Path(place["path"]) if place else None, None if init is None else str(init)
-    with plugins.allowing(allow_code), lying_at(images, init=start, teachers=list(map(str, teachers))):
+    with plugins.allowing(allow_code), lying_at(images, init=start, teachers=several(teachers)):
         yield
 
 
@@ -57,8 +58,13 @@ def settings_of(data: Place) -> Mapping[str, Any]:
 
 
 def file_of(path: str | Path | None) -> Path | None:
-    """The path, with ~ read; None where there is none."""
-    return None if path is None else Path(path).expanduser()
+    """The path, with ~ read as the home folder, but for a name such as ~draft.onnx; None where there is none."""
+    return None if path is None else Path(os.path.expanduser(path))
+
+
+def several(values: str | Path | Sequence[str | Path]) -> list[str]:
+    """Values as texts; a text alone is one of them, and not its letters."""
+    return [str(values)] if isinstance(values, str | Path) else list(map(str, values))
 
 
 def place_of(source: Source) -> Any:
@@ -66,7 +72,7 @@ def place_of(source: Source) -> Any:
     if isinstance(source, RunFolder):
         return source.path
     text = str(source)
-    return text if text.startswith(("mien:", "hf-hub:", "timm:")) else Path(source).expanduser()
+    return text if text.startswith(("mien:", "hf-hub:", "timm:")) else Path(os.path.expanduser(source))
 
 
 def run_place(source: Source, verb_: str) -> Path:

@@ -15,7 +15,7 @@ def cache_folder() -> Path:
     """
     chosen = os.environ.get("MIEN_CACHE")
     if chosen:
-        return Path(chosen)
+        return Path(os.path.expanduser(chosen))  # which no shell has read where a file of settings names it
     local = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
     try:
         return Path(local or Path.home() / ".cache") / "mien"

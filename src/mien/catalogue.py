@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien import plugins
-from mien.arguments import Source, place_of, verb
+from mien.arguments import Source, place_of, several, verb
 from mien.config import Recipe
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def from_pretrained(
     from mien.pretrained import from_pretrained as read
 
     with plugins.allowing(allow_code):
-        return read(place_of(where), labels, **sizes)
+        return read(place_of(where), None if labels is None else tuple(several(labels)), **sizes)
 
 
 @verb

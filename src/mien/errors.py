@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 TRAINING = ("torch", "lightning", "torchmetrics", "kornia", "safetensors", "matplotlib", "jinja2")
+FULL = (errno.ENOSPC, errno.EDQUOT)  # of a disk, or of what a user may have of it
 AFTERWARDS = ("onnx", "onnxscript", "captum")
 SERVING = ("fastapi", "starlette", "uvicorn", "httptools", "python_multipart", "prometheus_client")
 EXTRAS = {
@@ -68,8 +69,7 @@ def unwritable(path: Path, error: OSError, elsewhere: str = "write elsewhere") -
 
     elsewhere: the way out. To free space is one only where the disk is full.
     """
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    way_out = f"Free some space, or {elsewhere}." if full else f"{elsewhere[0].upper()}{elsewhere[1:]}."
+    way_out = f"Free some space, or {elsewhere}." if error.errno in FULL else f"{elsewhere[0].upper()}{elsewhere[1:]}."
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         in_the_way = (parent for parent in path.parents if parent.exists() and not parent.is_dir())
         way_out = "".join(f"{file} is no folder. " for file in in_the_way) + way_out

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mien.errors import MienError, MissingError, UsageError
+from mien.errors import FULL, MienError, MissingError, UsageError, unwritable
 from mien.progress import note
 
 HUB = "hf-hub:"
@@ -33,10 +33,12 @@ def download(
     repository: OWNER/NAME, of which the newest revision is taken, or OWNER/NAME@REVISION.
     choose: names of all its files -> patterns of the wanted ones; it is given None where the hub cannot be asked, and
     then the cache decides. instead: what to do without the hub. kind: 'model' or 'dataset'.
-    Raises MissingError when the hub has no such repository or cannot be reached, or the extra is missing.
+    Raises MissingError when the hub has no such repository or cannot be reached, or the extra is missing, MienError
+    when the disk is full.
     """
     try:
         from huggingface_hub import snapshot_download
+        from huggingface_hub.constants import HF_HUB_CACHE
         from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
     except ModuleNotFoundError as error:
         raise missing_hub(f"{HUB}{repository}") from error
@@ -53,6 +55,9 @@ def download(
             f"{HUB}{EXAMPLES[kind]}."
         ) from error
     except Exception as error:  # no network, or told to stay offline
+        if isinstance(error, OSError) and error.errno in FULL:
+            place = Path(HF_HUB_CACHE)
+            raise unwritable(place, error, "choose another place with the environment variable HF_HOME") from error
         if not _is_of_hub(error):
             raise
         raise MissingError(

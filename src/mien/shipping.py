@@ -56,7 +56,7 @@ def export(
     """
     from mien.web import refuse, write_web_folder
 
-    place, file = place_of(run), None if out is None else Path(out).expanduser()
+    place, file = place_of(run), file_of(out)
     options: dict[str, Any] = {"weights": weights, "error_rate": error_rate, "coverage": coverage, "outliers": outliers}
     exported = is_exported(place, web, out=file, margin=margin, overwrite=overwrite, **options)
     if web is not None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mien.assets import OWN
 from mien.atomic import is_whole_zip
 from mien.data import store_folder
 from mien.errors import DataError, MissingError
+from mien.hub import HUB
 from mien.runs import is_run, layout, manifest
-from mien.runtime.network import Network
+from mien.runtime.network import Network, locate
 
 ZIPS = (".ckpt", ".npz", ".pt", ".pth")
 
@@ -20,6 +22,8 @@ def verify(path: Path) -> list[str]:
     says that nothing more can be told.
     Raises MissingError when there is nothing at `path`, DataError for what carries no checksums to compare with.
     """
+    if str(path).startswith((OWN, HUB)):
+        return _export(locate(path))
     if is_run(path):
         return [*_files(path), *_checkpoints(path), *_export(path / "model.onnx")]
     if (path / "store.json").is_file():

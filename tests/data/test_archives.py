@@ -196,6 +196,23 @@ def test_parquet_with_a_bad_picture(tmp_path, tmp_path_factory, monkeypatch):
     assert len(store) == 5
 
 
+def test_parquet_that_says_more_than_it_holds(tmp_path, monkeypatch):
+    path = table(tmp_path / "pets.parquet", [png(0), png(1)] * 2, ["cat", "dog"] * 2)
+    monkeypatch.setattr(parquet, "MEMBERS", 3)
+    with pytest.raises(DataError, match="has 4 rows, more than 3, the most that mien reads of one file"):
+        folder.read(path)
+
+
+def test_half_a_character_is_no_class(tmp_path):
+    """JSON can write it, and no table, no name of a file can hold it."""
+    path = table(tmp_path / "pets.parquet", [png(0), png(1)], [0, 1], names=["cat", "\ud83d"])
+    with pytest.raises(DataError, match=r"the class '\\ud83d' is no text"):
+        folder.read(path)
+    json_label = b'{"label": "\\ud83d"}'
+    with pytest.raises(DataError, match="is no text"):
+        folder.read(tar(tmp_path / "a.tar", {"0.png": png(0), "0.cls": b"a", "1.png": png(1), "1.json": json_label}))
+
+
 def test_parquet_of_words(tmp_path):
     path = table(tmp_path / "pets.parquet", [png(0), png(1), None], ["dog", "cat", "cat"])
     listing = folder.read(path)

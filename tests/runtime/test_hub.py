@@ -1,5 +1,6 @@
 """Exports on the Hugging Face hub, which is stood in for."""
 
+import errno
 import importlib
 import json
 import shutil
@@ -12,7 +13,7 @@ from PIL import Image
 import mien
 from mien.assets import asset
 from mien.cli import main
-from mien.errors import MissingError
+from mien.errors import MienError, MissingError
 from mien.hub import _refusals
 from mien.runtime.network import locate
 
@@ -111,6 +112,14 @@ def test_a_line_that_drops_while_a_file_comes(repository, monkeypatch):
     monkeypatch.setattr(hub, "snapshot_download", dropped)
     with pytest.raises(MissingError, match=r"the hub cannot be reached \(the read timed out"):
         locate("hf-hub:jane/faces")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")  # of a write, which names no file
+
+    monkeypatch.setattr(hub, "snapshot_download", full)
+    with pytest.raises(MienError, match=r"No space left on device\. Free some space, or choose .* HF_HOME") as told:
+        locate("hf-hub:jane/faces")
+    assert told.value.exit_code == 1
 
     def broken(*_, **__):
         raise KeyError("a fault of the program")

@@ -77,6 +77,16 @@ def test_what_is_damaged_is_read_as_far_as_it_goes_and_named(tmp_path):
     assert len(everything(path)[0]) == 10
 
 
+def test_a_picture_of_an_archive_that_is_too_large_is_named_and_the_others_are_read(tmp_path, monkeypatch):
+    write_tar(tmp_path / "one.tar", [*faces(2), bytes(10_000), *faces(1)])
+    monkeypatch.setattr(sources, "MEMBER_BYTES", 9_999)
+    found, bad = everything(tmp_path / "one.tar")
+    assert len(found) == 3
+    ((name, reason),) = bad.items()
+    assert name.endswith("one.tar/002.png")
+    assert "the most allowed" in reason
+
+
 def test_a_part_that_ends_its_process_again_and_again_is_given_up(tmp_path):
     write_table(tmp_path / "one.parquet", faces(3))
     (part,) = parts_of(str(tmp_path / "one.parquet"))

@@ -5,14 +5,13 @@ Results go to stdout, progress and errors to stderr. Exit codes: see mien.errors
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 
 import mien
 from mien.cli import front, output
 from mien.cli.output import fail, print_lines
-from mien.errors import MienError, missing_extra
+from mien.errors import FULL, MienError, missing_extra
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:  # a folder that may not be written to, a file where a folder is needed
         if error.filename:
             return fail(f"{error.filename}: {error.strerror}.", MienError.exit_code)
-        if error.errno != errno.ENOSPC:
+        if error.errno not in FULL:
             raise
         _let_go_of_output()
         return fail(f"Writing failed: {error.strerror}. Free some and repeat the command.", MienError.exit_code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mien.cli.app import By, DataPath, Json, Table, refuse_lone_table
-from mien.cli.output import print_json, print_lines
+from mien.cli.output import print_json, print_lines, quoted
 from mien.errors import UsageError
 from mien.progress import note
 
@@ -54,4 +54,4 @@ def compare(
     for line in describe_compared(comparison.subgroups) if comparison.subgroups else []:
         print_lines(line)
     print_lines(str(page))
-    note(f"Open {page} in a browser. Why it answers as it does: mien explain {runs[0]} PICTURE")
+    note(f"Open {page} in a browser. Why it answers as it does: mien explain {quoted(runs[0])} PICTURE")

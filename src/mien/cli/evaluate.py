@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from mien.assets import OWN
+from mien.arguments import is_network, place_of
 from mien.cli.app import By, ComputedOn, Json, Path_, Table, refuse_lone_table
 from mien.cli.data_settings import DataSettable, DataSettings
 from mien.cli.output import print_json, print_lines, quoted
 from mien.errors import UsageError
-from mien.hub import HUB
 from mien.runs.folder import is_without_data
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def evaluate(
     from mien.runs.data import lying_at
     from mien.runs.records import to_dict
 
-    exported = run.suffix == ".onnx" or str(run).startswith((OWN, HUB))
+    exported = is_network(place_of(run))
     if robustness and (exported or split != "validation"):
         raise UsageError("--robustness is measured on the validation images of a run folder.")
     data = settings.model_dump(exclude_unset=True).get("data", {}) if settings else {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mien import config
 from mien.cli.app import Json, Path_
-from mien.cli.output import print_json, print_lines
+from mien.cli.output import print_json, print_lines, quoted
 from mien.cli.setting_flags import recipe_layers, takes_settings
 from mien.config import Recipe
 from mien.errors import UsageError
@@ -74,7 +74,7 @@ def forecast(
         print_json({**asdict(found), **outcome, "page": str(page), "file": str(out / FILE)})
         return
     _print_in_words(found, checked, page)
-    note(f"When there are more pictures: mien data forecast PATH --out FOLDER --check {out / FILE}")
+    note(f"When there are more pictures: mien data forecast PATH --out FOLDER --check {quoted(out / FILE)}")
 
 
 def _print_in_words(found: Forecast, checked: Checked | None, page: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 import shlex
 import sys
 from io import TextIOWrapper
@@ -40,8 +41,19 @@ def quoted(name: Any) -> str:
 
 
 def print_json(values: Any, indent: int | None = 1) -> None:
-    """Print a result as JSON, whose escapes keep it to printable characters; without indent on one line, at once."""
-    print_lines(*json.dumps(values, indent=indent).split("\n"), flush=indent is None)
+    """Print a result as JSON, whose escapes keep it to printable characters; without indent on one line, at once.
+
+    A number that could not be computed, nan or infinite, is null: JSON has none.
+    """
+    print_lines(*json.dumps(_finite(values), indent=indent).split("\n"), flush=indent is None)
+
+
+def _finite(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {key: _finite(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_finite(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
 def fail(text: str, code: int) -> int:

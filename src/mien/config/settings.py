@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -102,6 +103,11 @@ class Data(Settings):
     clutter: bool = Field(
         default=False, description="drawn_faces draws heads anywhere, and as much detail off the features as on them."
     )
+
+    @field_validator("path")
+    @classmethod
+    def _of_home(cls, path: Path | None) -> Path | None:
+        return path and Path(os.path.expanduser(path))  # which no shell has read in --data.path=~/pictures
 
     @field_validator("source")
     @classmethod

@@ -126,6 +126,7 @@ def listing_of(samples: Sequence[Sample], path: Path, shards: Sequence[Shard], c
     if len(names) < 2:
         wrong = next((each.problem for each in samples if each.problem), "A classifier needs at least two.")
         raise DataError(f"{path} has {count(len(names), 'label')} in its training samples. {wrong}")
+    _refuse_no_text(names, path)
     index = {folded(name): label for label, name in enumerate(names)}
     for each in good:
         if folded(each.label) not in index:
@@ -143,6 +144,15 @@ def listing_of(samples: Sequence[Sample], path: Path, shards: Sequence[Shard], c
         problems={i: each.problem for i, each in enumerate(samples) if each.problem},
         notes=merged(spelling),
     )
+
+
+def _refuse_no_text(names: Sequence[str], path: Path) -> None:
+    """Raise DataError for half a character, which JSON can write and no file can hold."""
+    for name in names:
+        try:
+            name.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise DataError(f"{path}: the class {name!r} is no text ({error.reason}). Name it otherwise.") from error
 
 
 def _open(sample: Sample) -> Image.Image:

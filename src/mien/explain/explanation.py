@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,7 +215,7 @@ def _stacked(layers: list[Tensor]) -> np.ndarray | None:
 def _open(image: ImageLike) -> tuple[Image.Image, tuple[str, ...]]:
     """The picture, and a note where it is the first of several."""
     if isinstance(image, str | Path):
-        path = Path(image).expanduser()
+        path = Path(os.path.expanduser(image))
         if not path.exists():
             beside = [str(found) for found in path.parent.glob("*") if found.name.lower().endswith(IMAGE_SUFFIXES)]
             raise MissingError(f"{path}: there is no such picture.{nearest_name(str(path), beside)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
 import warnings
@@ -37,7 +38,7 @@ def locate(where: str | Path) -> Path:
     Raises MissingError when there is no such file, or the hub has no such model or cannot be reached.
     """
     text = str(where)
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if text.startswith(HUB):
         return _download(text.removeprefix(HUB))
     if text.startswith(OWN):

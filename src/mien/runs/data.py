@@ -186,4 +186,4 @@ def note_images(run: Path, store: Store) -> None:
 
 
 def _absolute(path: Path) -> Path:
-    return path if is_on_hub(path) else Path(os.path.abspath(path.expanduser()))
+    return path if is_on_hub(path) else Path(os.path.abspath(os.path.expanduser(path)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -140,7 +141,7 @@ class RunFolder:
     @classmethod
     def open(cls, path: str | Path) -> Self:
         """Raises MissingError, with the nearest run beside it, when `path` is no run folder."""
-        path = Path(path).expanduser()
+        path = Path(os.path.expanduser(path))
         if not path.exists():
             drafts.clear(path.parent)  # one that a killed process was overwriting comes back
         if not is_run(path):

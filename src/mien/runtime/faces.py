@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -60,7 +61,7 @@ class YuNetDetector:
     """
 
     def __init__(self, model: str | Path = "yunet", confidence: float = 0.7, threads: int = 0) -> None:
-        path = YUNET if str(model) == "yunet" else Path(model)
+        path = YUNET if str(model) == "yunet" else Path(os.path.expanduser(model))
         if not path.is_file():
             raise MissingError(
                 f"{path}: there is no such detector file.{nearest(str(model), DETECTORS)} The detectors are "

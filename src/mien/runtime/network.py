@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -146,7 +147,7 @@ def locate(where: str | Path) -> Path:
         return _download(text.removeprefix(HUB))
     if text.startswith(OWN):
         return _shipped(text.removeprefix(OWN))
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if path.is_dir() and (path / "model.onnx").is_file():
         return path / "model.onnx"
     if path.is_dir():
@@ -168,7 +169,7 @@ def is_export(where: str | Path) -> bool:
     That is a network that comes with mien, an .onnx file, or a folder with a model.onnx and no weights; a run that was
     exported into its own folder has both, and is no export.
     """
-    text, path = str(where), Path(where).expanduser()
+    text, path = str(where), Path(os.path.expanduser(where))
     if text.startswith(OWN):
         return text.removeprefix(OWN) not in backbones()
     weights = (file for pattern in WEIGHTS for file in path.glob(pattern))

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pyarrow
 from pyarrow import parquet
 
+from mien.data.archives import MEMBER_BYTES
 from mien.data.shards import picture_column
 from mien.errors import DataError, UsageError
 from mien.pictures import IMAGE_SUFFIXES, gone, is_gone, is_hidden
@@ -111,7 +112,7 @@ def items(part: SourcePart, place: Place, bad: dict[str, str]) -> Iterator[Item]
         return
     (name,) = part.files
     try:
-        yield from (_of_table if part.kind == PARQUET else _of_archive)(part, place, name)
+        yield from (_of_table if part.kind == PARQUET else _of_archive)(part, place, name, bad)
     except ReachError as error:
         if not_there(part, place, name):
             raise
@@ -157,7 +158,7 @@ def _of_folder(part: SourcePart, place: Place, bad: dict[str, str]) -> Iterator[
         yield name, content
 
 
-def _of_archive(part: SourcePart, place: Place, name: str) -> Iterator[Item]:
+def _of_archive(part: SourcePart, place: Place, name: str, bad: dict[str, str]) -> Iterator[Item]:
     plain = name.lower().endswith(".tar")
     with place.open(name) as packed:
         stream = packed if plain else gzip.GzipFile(fileobj=packed)
@@ -166,6 +167,9 @@ def _of_archive(part: SourcePart, place: Place, name: str) -> Iterator[Item]:
                 cast(Any, archive).members = []  # which it keeps otherwise, all of them
                 shown = not any(map(is_hidden, member.name.split("/")))
                 if member.isreg() and shown and member.name.lower().endswith(IMAGE_SUFFIXES):
+                    if member.size > MEMBER_BYTES:
+                        bad[f"{name}/{member.name}"] = f"it has more than {MEMBER_BYTES // 2**20} MiB, the most allowed"
+                        continue
                     file = archive.extractfile(member)
                     assert file is not None
                     yield f"{name}/{member.name}", file.read()
@@ -174,7 +178,7 @@ def _of_archive(part: SourcePart, place: Place, name: str) -> Iterator[Item]:
                 raise tarfile.ReadError("it has no end, or a damaged header")  # which tarfile takes for the end
 
 
-def _of_table(part: SourcePart, place: Place, name: str) -> Iterator[Item]:
+def _of_table(part: SourcePart, place: Place, name: str, bad: dict[str, str]) -> Iterator[Item]:
     with _table(place, name) as table:
         column = picture_of(name, table.schema_arrow)
         rows = table.iter_batches(batch_size=AT_ONCE, row_groups=[part.group], columns=[column])

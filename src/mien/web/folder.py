@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ def write_web_folder(
     Raises MissingError where there is no such network, DataError where the file is no export of mien's, UsageError for
     a folder that is in use, or a network that the page cannot run.
     """
-    place = Path(folder).expanduser()
+    place = Path(os.path.expanduser(folder))
     refuse(place, margin, overwrite)
     real = place.resolve()  # where a link leads; the folder that one is in has a name there
     source = Path(locate(model))
@@ -86,7 +87,7 @@ def refuse(folder: str | Path, margin: float, overwrite: bool) -> None:
     """
     if not 0 <= margin < float("inf"):
         raise UsageError(f"`margin` {margin}: give the share of a face's side that is shown around it, 0 or more.")
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expanduser(folder))
     drafts.clear(folder.parent)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return

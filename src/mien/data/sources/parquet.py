@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from mien.data.archives import MEMBERS
 from mien.data.listing import Listing, existing
 from mien.data.shards import Sample, Shard, listing_of, picture_column, shards_of
 from mien.data.text_table import parquet_file
@@ -55,7 +56,7 @@ def _table(shard: Shard, groups: _Groups, left_out: Counter[str]) -> tuple[list[
     with parquet_file(shard.path) as table:
         schema, meta = table.schema_arrow, table.metadata
         picture, label = _columns(shard.path, schema)
-        _refuse_large_groups(shard.path, meta)
+        _refuse_large(shard.path, meta)
         names = _names(schema, label)
         values = table.read(columns=[label]).column(0).to_pylist()
         starts = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
@@ -92,7 +93,11 @@ def _names(schema: Any, label: str) -> list[str]:
     return list(map(str, names)) if isinstance(names, list) else []
 
 
-def _refuse_large_groups(path: Path, meta: Any) -> None:
+def _refuse_large(path: Path, meta: Any) -> None:
+    if meta.num_rows > MEMBERS:  # a few bytes may say that a value comes a billion times
+        raise DataError(
+            f"{path} has {meta.num_rows:,} rows, more than {MEMBERS:,}, the most that mien reads of one file."
+        )
     largest = max((meta.row_group(i).total_byte_size for i in range(meta.num_row_groups)), default=0)
     if largest > GROUP_BYTES:
         raise DataError(
