@@ -83,6 +83,7 @@ def test_the_command_says_a_rate_draws_a_picture_and_changes_no_run(tmp_path, mo
     torch.manual_seed(7)
     assert main(["lr", "--config", "tiny.yaml", "--steps", "24"]) == 0
     said = capsys.readouterr()
+    assert " steps of " in said.err
     rate, picture = said.out.splitlines()
     assert 1e-6 < float(rate) < 10
     assert picture == "lr.png"

@@ -17,6 +17,7 @@ from mien import hardware
 from mien.config import Recipe
 from mien.data import open_store
 from mien.errors import UsageError
+from mien.progress import note
 from mien.train.build import (
     build_task,
     check_sizes,
@@ -63,6 +64,8 @@ def find_lr(recipe: Recipe, steps: int = 100) -> RangeTest:
     precision = precision_of(task, device)
     lay_out(task, device)
     rates = np.geomspace(LOWEST, HIGHEST, steps).tolist()
+    span = f"rates from {LOWEST:g} to {HIGHEST:g}"
+    note(f"{recipe.name}: {steps} steps of {recipe.train.batch_size:,} images each, at {span}; {device}, {precision}")
     with TemporaryDirectory() as folder:
         losses = try_rates(task, store, folder, device, precision, rates)
     return RangeTest(rates[: len(losses)], losses, steepest(rates, losses))
