@@ -34,8 +34,8 @@ ALLOWED = {
         "pretrained progress runs runtime words",
         "explain": "data errors evaluate hardware hub intervals labels models pictures pretrained progress runs "
         "runtime words",
-        "review": "atomic cells config data errors evaluate intervals labels page preprocessing pretrained progress runs "
-        "runtime serve",
+        "review": "atomic cells config data errors evaluate intervals labels page preprocessing pretrained progress "
+        "runs runtime serve",
         "web": "assets atomic drafts errors labels page runtime serve",
         "report": "config data errors evaluate explain atomic labels pretrained progress recipes runs runtime words",
     }.items()

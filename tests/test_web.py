@@ -152,3 +152,9 @@ def test_the_command_lists_the_files_and_what_to_do(tmp_path: Path, capsys: pyte
     printed = capsys.readouterr()
     assert re.search(r"^  onnxruntime/ort-wasm-simd-threaded.wasm.gz +2,868,709$", printed.out, re.M)
     assert f"Next: python -m http.server -d {tmp_path / 'page'}" in printed.err
+
+
+def test_a_foreign_offline_js_is_no_web_folder(tmp_path: Path) -> None:
+    (tmp_path / "offline.js").write_text("const FILES = {a: 1};\n")
+    with pytest.raises(UsageError, match="holds other things than a web folder"):
+        web.refuse(tmp_path, 0.0, True)
