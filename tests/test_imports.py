@@ -23,7 +23,8 @@ ALLOWED = {
         "models": "errors operators plugins",
         "data": "cache config drafts errors atomic hub intervals labels media packed pictures plugins "
         "preprocessing progress words",
-        "runtime": "assets atomic cells drafts errors hub labels locks media pictures preprocessing progress words",
+        "runtime": "assets atomic cells drafts errors hub labels locks media packed pictures preprocessing progress "
+        "words",
         "serve": "mien errors labels page pictures preprocessing progress runtime",
         "scale": "addresses atomic cluster data errors pictures progress runtime",
         "pretrained": "drafts mien assets errors atomic hub models plugins preprocessing progress runs runtime words",

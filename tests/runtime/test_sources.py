@@ -96,6 +96,24 @@ def test_no_model_is_the_one_of_predict(reader):
     assert reader.network.labels == mien.load("mien:base").network.labels
 
 
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP", "TIFF", "HEIC", "MP4"])
+def test_bytes_are_read_as_their_file_is(reader, tmp_path, kind):
+    content = io.BytesIO()
+    if kind in ("HEIC", "MP4"):
+        content.write(b"\0\0\0\x18ftyp" + (b"heic" if kind == "HEIC" else b"isom") + bytes(90))
+    else:
+        frames = [Image.new("L", (48, 48), grey) for grey in (9, 200)]
+        frames[0].save(content, kind, save_all=True, append_images=frames[1:])
+    (tmp_path / "file").write_bytes(content.getvalue())
+    told = []
+    for each in (tmp_path / "file", content.getvalue()):
+        try:
+            told.append(reader.read(each, detect=False)[0].to_dict())
+        except DataError as error:
+            told.append(str(error).partition(" cannot be read as an image ")[2])
+    assert told[0] == told[1] != ""
+
+
 def test_json_lines_go_on(reader, photos, capsys):
     lines, _ = read(capsys, "one", "--json")
     read(capsys, "one/a.png", "--out", "faces.jsonl")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,8 @@ from PIL import Image
 
 from mien.errors import DataError, UsageError
 from mien.labels import has_expressions
-from mien.pictures import UNREADABLE, open_image
+from mien.packed import packed
+from mien.pictures import open_image
 from mien.preprocessing import Preprocessing, on_white, plain, upright
 from mien.runtime.faces import Box, Detector, WholeImage, YuNetDetector, with_margin
 from mien.runtime.network import Network, Prediction
@@ -265,12 +265,8 @@ def opened(image: Picture, order: str = "RGB") -> Image.Image:
             raise UsageError(f"{image} is a folder. Give a list of its pictures, or take read_folder.")
         return _prepared(open_image(Path(image)), str(image))
     if isinstance(image, bytes):
-        try:
-            with Image.open(io.BytesIO(image)) as file:
-                file.load()
-                return _prepared(file.copy(), f"An image of {len(image):,} bytes")
-        except UNREADABLE as error:
-            raise DataError(f"These {len(image):,} bytes cannot be read as an image ({error}).") from error
+        content, name = image, f"These {len(image):,} bytes"
+        return _prepared(open_image(packed(name, lambda: content, len(content))), name)
     if isinstance(image, Image.Image):
         if not (image.width and image.height):
             raise UsageError(f"A picture of {image.width} x {image.height} pixels shows nothing.")
