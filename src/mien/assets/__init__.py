@@ -4,7 +4,7 @@ from pathlib import Path
 
 ASSETS = Path(__file__).parent
 OWN = "mien:"  # what their names begin with
-PREFERRED = ("base", "tiny", "vit")  # of the exports, the first one that is there is what an unnamed model means
+PREFERRED = ("base", "tiny", "nano", "vit")  # of the exports; the first that is there is what an unnamed model means
 
 
 def shipped() -> list[str]:
