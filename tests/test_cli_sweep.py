@@ -104,10 +104,12 @@ def test_file_and_environment_stand_below_the_flags(tmp_path, capsys, monkeypatc
     assert "--config c.yaml" in capsys.readouterr().err
 
 
-def test_what_flags_cannot_say_is_repeated_from_the_runs_recipe(capsys):
+def test_the_best_run_is_repeated_by_flags_and_from_its_recipe_where_flags_cannot_say_it(capsys):
     of_a_vit = ["sweep", "drawn_faces_vit", "--data.images", "70", "--data.size", "16", "--train.epochs", "1"]
     of_a_vit += ["--train.batch_size", "35", "--model.patch_size", "8", "--model.representation_size", "null"]
     assert main([*of_a_vit, "--seed", "0,1", "--out", "s"]) == 0
+    assert " --model.representation_size null " in capsys.readouterr().err.partition("Next: mien run")[2]
+    assert main([*of_a_vit, "--name=-a", "--seed", "0,1", "--out", "t"]) == 0
     out, err = capsys.readouterr()
     best = out.partition("  ")[0]
     assert f"Next: mien run --config {best}/recipe.yaml\n" in err

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 import mien
 from mien import config, plugins
@@ -112,10 +113,11 @@ def test_a_settings_file_names_no_code(start, values, capsys):
 @pytest.mark.parametrize("values", [READ_OF_FILE, NET_OF_FILE])
 @pytest.mark.parametrize("verb", ["report", "evaluate", "export", "compare", "explain", "average", "resume"])
 def test_a_run_names_no_code(start, verb, values, capsys):
-    run = str(stranger_run(start, **values))
+    run, picture = str(stranger_run(start, **values)), start / "x.png"
+    Image.new("L", (48, 48)).save(picture)
     words = {
         "compare": ["compare", run, run],
-        "explain": ["explain", run, "x.png"],
+        "explain": ["explain", run, str(picture)],
         "average": ["average", run, run],
         "resume": ["run", run, "--resume"],
     }.get(verb, [verb, run])
