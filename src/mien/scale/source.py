@@ -112,7 +112,7 @@ def items(part: SourcePart, place: Place, bad: dict[str, str]) -> Iterator[Item]
         return
     (name,) = part.files
     try:
-        yield from (_of_table if part.kind == PARQUET else _of_archive)(part, place, name, bad)
+        yield from _of_table(part, place, name) if part.kind == PARQUET else _of_archive(part, place, name, bad)
     except ReachError as error:
         if not_there(part, place, name):
             raise
@@ -178,7 +178,7 @@ def _of_archive(part: SourcePart, place: Place, name: str, bad: dict[str, str]) 
                 raise tarfile.ReadError("it has no end, or a damaged header")  # which tarfile takes for the end
 
 
-def _of_table(part: SourcePart, place: Place, name: str, bad: dict[str, str]) -> Iterator[Item]:
+def _of_table(part: SourcePart, place: Place, name: str) -> Iterator[Item]:
     with _table(place, name) as table:
         column = picture_of(name, table.schema_arrow)
         rows = table.iter_batches(batch_size=AT_ONCE, row_groups=[part.group], columns=[column])
